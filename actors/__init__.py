@@ -1,0 +1,1 @@
+"""The processes of a Patchbay, one folder each, and what they share: `wire` (codecs) and `runtime` (I/O)."""

@@ -1,0 +1,1 @@
+"""For people and probes: pages, health, the list of live calls, metrics."""

@@ -1,0 +1,67 @@
+"""The console's process: listens to the stats of the others and answers HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+import trio
+
+from actors.console.api import Api
+from actors.console.control import SupervisorControl
+from actors.console.static import StaticFiles
+from actors.console.stats import StatsBook
+from actors.runtime.drain import drain
+from actors.runtime.http import HttpServer, Limits
+from actors.wire.bus import STATS_TOPIC
+
+if TYPE_CHECKING:
+    from actors.runtime.context import Context
+
+WEB_DIRECTORY = Path(__file__).resolve().parents[2] / "web"
+SPEAKERS = ("ingest", "fanout", "call_events")
+
+
+class Subscriber(Protocol):
+    """What is needed of the bus: `bus.subscriber(actor, "pub", b"s")`."""
+
+    async def receive_many(self, limit: int = 64) -> list[bytes]: ...
+
+
+async def run(context: Context) -> None:
+    """Serve until the process is to stop."""
+    settings = context.settings
+    book = StatsBook()
+    limits = Limits(
+        body_max_bytes=settings.console.body_max_bytes,
+        head_max_bytes=settings.gateway.head_max_bytes,
+        head_timeout_s=settings.gateway.head_timeout_s,
+        keep_alive_s=settings.console.keep_alive_s,
+    )
+    counters: Counter[str] = Counter()
+    api = Api(book, SupervisorControl(settings.run_dir), StaticFiles(WEB_DIRECTORY), counters)
+    server = HttpServer(api.routes, actor=context.identity.name, limits=limits, counters=counters)
+    async with trio.open_nursery() as nursery:
+        for actor in SPEAKERS:
+            nursery.start_soon(listen, context.bus.subscriber(actor, "pub", STATS_TOPIC), book)
+        nursery.start_soon(context.gateway.serve, server.serve)
+        context.ready()
+        await context.draining.wait()
+        await drain(context.gateway)
+        nursery.cancel_scope.cancel()
+
+
+async def listen(subscriber: Subscriber, book: StatsBook) -> None:
+    """Note down what one actor's processes say of themselves, for ever."""
+    while True:
+        for frame in await subscriber.receive_many():
+            book.hear(_decode(frame[len(STATS_TOPIC) :]), trio.current_time())
+
+
+def _decode(text: bytes) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None

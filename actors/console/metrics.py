@@ -1,0 +1,65 @@
+"""Which metrics there are, from the stats of the actors and the status of the supervisor. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.console import statuses
+from actors.console.prometheus import Family, metric_name
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from actors.console.stats import StatsBook
+
+PREFIX = "patchbay"
+
+
+def families(book: StatsBook, status: statuses.Status | None, own: Counter[str], now: float) -> list[Family]:
+    """All metrics. `own` are the console's counters, which are not on the bus."""
+    counters = {**book.counters(now), "console.0": own}
+    return [*_calls(book, now), *_actors(status), *_counters(counters)]
+
+
+def _calls(book: StatsBook, now: float) -> list[Family]:
+    calls = Family(f"{PREFIX}_calls", "gauge", "Live calls.")
+    listeners = Family(f"{PREFIX}_listeners", "gauge", "Listeners that named their call.")
+    unbound = Family(f"{PREFIX}_unbound_listeners", "gauge", "Listeners that hear every call.")
+    calls.add(len(book.calls(now)))
+    listeners.add(book.listeners(now))
+    unbound.add(book.unbound_listeners(now))
+    return [calls, listeners, unbound]
+
+
+def _actors(status: statuses.Status | None) -> list[Family]:
+    supervisor = Family(f"{PREFIX}_supervisor_up", "gauge", "Whether the supervisor answers.")
+    ready = Family(f"{PREFIX}_actor_ready", "gauge", "Whether a process of an actor is ready.")
+    restarts = Family(
+        f"{PREFIX}_actor_restarts_total",
+        "counter",
+        "How often a process of an actor was started again.",
+    )
+    supervisor.add(int(status is not None))
+    seen: dict[str, tuple[int, int]] = {}
+    for actor in statuses.actors(status or {}):
+        name = statuses.instance(actor)
+        is_up, count = seen.get(name, (0, 0))
+        seen[name] = (
+            is_up or int(statuses.is_ready(actor)),
+            max(count, int(actor.get("restarts") or 0)),
+        )
+    for name, (is_up, count) in seen.items():
+        ready.add(is_up, process=name)
+        restarts.add(count, process=name)
+    return [supervisor, ready, restarts]
+
+
+def _counters(counters: dict[str, Counter[str]]) -> list[Family]:
+    found: dict[str, Family] = {}
+    for process, values in sorted(counters.items()):
+        actor = process.partition(".")[0]
+        for counter, value in sorted(values.items()):
+            name = metric_name(PREFIX, actor, counter.removesuffix("_total"), "total")
+            family = found.setdefault(name, Family(name, "counter", f"{actor}: {counter.replace('_', ' ')}."))
+            family.add(value, process=process)
+    return list(found.values())

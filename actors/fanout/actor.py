@@ -1,0 +1,189 @@
+"""The fan-out process: browsers that listen and talk."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import trio
+
+from actors.fanout.calls import Calls
+from actors.fanout.links import IngestLinks
+from actors.fanout.listener import Listener
+from actors.fanout.talker import Talker
+from actors.runtime.drain import drain
+from actors.runtime.keepalive import keep_alive
+from actors.runtime.outbox import Outbox
+from actors.runtime.peer import Peer, accept
+from actors.runtime.pump import Pump
+from actors.wire import browser
+from actors.wire import bus as wire
+from actors.wire.answers import answer
+from actors.wire.request import parse_head
+from actors.wire.websocket import CLOSE_POLICY, text_frame
+
+if TYPE_CHECKING:
+    from actors.runtime.bus import BusSocket
+    from actors.runtime.context import Context
+    from actors.runtime.gateway_link import Handed
+
+log = logging.getLogger(__name__)
+
+STATS_INTERVAL_S: Final = 0.5
+BATCHES_AT_ONCE: Final = 32
+TELNYX_HINT: Final = "this looks like Telnyx: set a stream_auth_token, or add ?role=telnyx to the stream URL"
+
+
+async def run(context: Context) -> None:
+    """Serve browsers until asked to stop."""
+    publisher = context.bus.publisher("pub")
+    index = context.identity.index
+    batches = context.bus.subscriber("ingest", "pub")
+    fanout = Fanout(context, batches)
+    batches.subscribe(wire.batch_topic(index))
+    options = context.settings.fanout
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fanout.pump.run)
+        nursery.start_soon(fanout.receive_batches, batches)
+        nursery.start_soon(fanout.report, publisher)
+        nursery.start_soon(fanout.receive_subscriptions, publisher)
+        alive = partial(keep_alive, interval_s=options.ping_interval_s, timeout_s=options.ping_timeout_s)
+        nursery.start_soon(alive, fanout.peers)
+        nursery.start_soon(context.gateway.serve, fanout.serve)
+        context.ready()
+        await context.draining.wait()
+        await drain(context.gateway, fanout.pump)
+        nursery.cancel_scope.cancel()
+
+
+class Fanout:
+    """Connections of this process."""
+
+    def __init__(self, context: Context, batches: BusSocket) -> None:
+        self._context = context
+        self._index = context.identity.index
+        replay_s = context.settings.fanout.replay_ms / 1000
+        self.calls = Calls(self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news)
+        self.pump = Pump(context.settings.ingest.linger_ms / 1000)
+        self.peers: dict[Peer, None] = {}
+        self._links = IngestLinks(context.bus)
+        self._talkers: dict[int, Talker] = {}
+
+    async def serve(self, handed: Handed) -> None:
+        """Serve one browser's connection until it ends or is parked."""
+        options = self._context.settings.fanout
+        try:
+            query = browser.ListenQuery.parse(parse_head(handed.head).query)
+        except browser.BadQuery as error:
+            handed.sock.send(answer(400, f"Bad Request: {error}"))
+            return
+        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000)
+        async with accept(
+            handed,
+            self.pump,
+            outbox,
+            message_max_bytes=options.message_max_bytes,
+            send_buffer_bytes=options.send_buffer_bytes,
+        ) as peer:
+            if peer is not None:
+                await self._converse(handed, peer, query)
+
+    async def _converse(self, handed: Handed, peer: Peer, query: browser.ListenQuery) -> None:
+        listener = Listener(peer, query)
+        talker = Talker(listener, self.calls, self._links, self._index)
+        opening = Opening(talker)
+        peer.on_text, peer.on_binary = opening.on_text, talker.on_binary
+        self.peers[peer] = None
+        self._talkers[handed.id] = talker
+        try:
+            if handed.resumed:
+                listener.resume(handed.note)
+                opening.passed = True
+            else:
+                peer.outbox.write_control(text_frame(self._welcome(listener)))
+            self.calls.add(listener, trio.current_time())
+            peer.start()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_close_misdirected, opening, peer)
+                await peer.until_closed()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.calls.remove(listener)
+            if not handed.given_away:
+                talker.stop()
+            self.calls.counters["audio_dropped"] += peer.outbox.dropped
+            del self._talkers[handed.id]
+            del self.peers[peer]
+
+    async def receive_batches(self, batches: BusSocket) -> None:
+        """Hear what ingests have. For ever."""
+        next_look = 0.0
+        while True:
+            for message in await batches.receive_many(BATCHES_AT_ONCE):
+                self.calls.receive(message, trio.current_time())
+            if trio.current_time() > next_look:
+                next_look = trio.current_time() + 1
+                self.calls.forget_silent(trio.current_time())
+
+    async def receive_subscriptions(self, publisher: BusSocket) -> None:
+        """Take what the publisher receives, or it would pile up. For ever."""
+        while True:
+            await publisher.receive_many()
+
+    async def report(self, publisher: BusSocket) -> None:
+        """Publish statistics for the console. For ever."""
+        identity = self._context.identity
+        while True:
+            counters = dict(self.calls.counters)
+            counters["connections"] = len(self.peers)
+            counters["audio_dropped"] = self.calls.counters["audio_dropped"] + sum(peer.outbox.dropped for peer in self.peers)
+            counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
+            counters["talk_refused_by_bus"] = self._links.refused
+            report = {
+                "from": identity.instance,
+                "epoch": identity.epoch,
+                "listeners": self.calls.listener_counts(),
+                "unbound_listeners": self.calls.unbound,
+                "counters": counters,
+            }
+            publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
+            self._context.progress.frames_out = sum(peer.outbox.sent for peer in self.peers)
+            await trio.sleep(STATS_INTERVAL_S)
+
+    def _welcome(self, listener: Listener) -> bytes:
+        calls = [call for call in self.calls.live.values() if listener.wants(call)]
+        if len(calls) != 1:
+            return browser.connected_message()
+        given = calls[0].start.media_format
+        return browser.connected_message(given.encoding, given.sample_rate, given.channels)
+
+    def _on_talk_news(self, number: int, news: dict[str, str]) -> None:
+        talker = self._talkers.get(number)
+        if talker is not None:
+            talker.refused(news["title"], news["detail"])
+
+
+class Opening:
+    """Looks at the first message of a connection: Telnyx, taken for a browser, gives itself away there."""
+
+    def __init__(self, talker: Talker) -> None:
+        self._talker = talker
+        self.passed = False
+        self.misdirected = trio.Event()
+
+    def on_text(self, message: bytes) -> None:
+        """A text message."""
+        if not self.passed:
+            self.passed = True
+            if browser.looks_like_telnyx(message):
+                self.misdirected.set()
+        if not self.misdirected.is_set():
+            self._talker.on_text(message)
+
+
+async def _close_misdirected(opening: Opening, peer: Peer) -> None:
+    await opening.misdirected.wait()
+    log.warning("a peer opens like Telnyx but was taken for a browser: %s", TELNYX_HINT, extra={"peer": peer.handed.peer})
+    await peer.close(CLOSE_POLICY, TELNYX_HINT)

@@ -1,0 +1,121 @@
+"""One live call as fan-out sees it: its format, who listens in which form, and its last moments for those who join.
+
+Gets entries in the order the bus has them, drops what it has delivered before (a restarted ingest reads again what its
+predecessor had read but not taken), and writes the rest to the listeners.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from actors.fanout.groups import Group, GroupKey, make_group
+from actors.wire.bus import NO_NUMBER, TRACKS
+
+if TYPE_CHECKING:
+    from actors.fanout.listener import Listener
+    from actors.wire.bus import Entry
+    from actors.wire.telnyx import Start
+
+RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
+FRAME_S: Final = 0.020
+MOMENTS_MAX: Final = 500
+
+
+class Call:
+    """A call with a live stream.
+
+    Attributes:
+        number: of the connection that carries the stream; a newer stream has a higher one.
+        owner: (index, slot) of the ingest process that carries it: where talk goes.
+        confirmed_at: when its ingest last said that it is live.
+    """
+
+    def __init__(self, digest: bytes, start: Start, number: int, owner: tuple[int, str], now: float, replay_s: float) -> None:
+        self.digest = digest
+        self.start = start
+        self.number = number
+        self.owner = owner
+        self.confirmed_at = now
+        self.talker: int | None = None
+        self.frames = 0
+        self.repeated = 0  # frames that had been delivered before
+        self._replay_s = replay_s
+        self._groups: dict[GroupKey, Group] = {}
+        self._by_track: list[list[Group]] = [[], []]
+        self._last_chunk = [-1, -1]
+        self._moments: deque[tuple[float, Entry]] = deque(maxlen=MOMENTS_MAX)
+
+    @property
+    def call_control_id(self) -> str:
+        return self.start.call_control_id
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Everybody who hears this call."""
+        return [member for group in self._groups.values() for member in group.members]
+
+    def audio(self, entry: Entry, now: float) -> None:
+        """Deliver one frame."""
+        chunk = entry.chunk
+        if chunk != NO_NUMBER:
+            last = self._last_chunk[entry.track]
+            if chunk <= last and last - chunk < RESTART_JUMP:
+                self.repeated += 1
+                return
+            self._last_chunk[entry.track] = chunk
+        self.frames += 1
+        self._moments.append((now, entry))
+        for group in self._by_track[entry.track]:
+            frame = group.encode(entry, now)
+            if frame:
+                for write in group.writers:
+                    write(frame)
+
+    def join(self, listener: Listener, now: float) -> None:
+        """Let a listener hear this call: its last moments at once, then what comes."""
+        key = listener.key
+        if (replay := self._replay(key, now)) != b"":
+            listener.write(replay)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = make_group(key, self.start.media_format, self.start.stream_id)
+            self._index()
+        group.add(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Let it hear no more."""
+        group = self._groups.get(listener.key)
+        if group is not None and group.discard(listener):
+            del self._groups[listener.key]
+            self._index()
+
+    def renew(self, start: Start, number: int, owner: tuple[int, str]) -> bool:
+        """The call's stream was announced again. True when it is another stream than before."""
+        self.owner = owner
+        if number == self.number and start.raw == self.start.raw:
+            return False
+        self.start, self.number = start, number
+        self._last_chunk = [-1, -1]
+        self._moments.clear()
+        members = {key: list(group.members) for key, group in self._groups.items()}
+        self._groups = {key: make_group(key, start.media_format, start.stream_id) for key in members}
+        for key, listeners in members.items():
+            for listener in listeners:
+                self._groups[key].add(listener)
+        self._index()
+        return True
+
+    def _replay(self, key: GroupKey, now: float) -> bytes:
+        """The last moments in one form. Made anew, since a codec's or a mix's state is its group's own."""
+        group = make_group(key, self.start.media_format, self.start.stream_id)
+        wanted = _tracks_of(key)
+        recent = (entry for when, entry in self._moments if now - when <= self._replay_s and entry.track in wanted)
+        return b"".join(group.encode(entry, now) for entry in recent)
+
+    def _index(self) -> None:
+        self._by_track = [[group for key, group in self._groups.items() if track in _tracks_of(key)] for track in (0, 1)]
+
+
+def _tracks_of(key: GroupKey) -> tuple[int, ...]:
+    return (0, 1) if key[1] == "both" else (TRACKS.index(key[1]),)

@@ -1,0 +1,121 @@
+"""Listeners of one call that want the same form of its audio: the form is made once and written to each.
+
+A group knows the call's format and who is in it; where frames come from, and what else listeners are sent, is
+`actors.fanout.calls`'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from actors.fanout.mixer import Mixer
+from actors.fanout.transcode import Transcoder
+from actors.wire import browser
+from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, TRACKS
+from actors.wire.websocket import binary_frame, text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.fanout.listener import Listener
+    from actors.wire.browser import FormatChoice, TrackChoice
+    from actors.wire.bus import Entry
+    from actors.wire.media_format import MediaFormat
+
+FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
+GroupKey = tuple["FormatChoice", "TrackChoice"]
+
+
+class Encoder(Protocol):
+    """Makes WebSocket frames of one piece of audio."""
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        """Whole frames, ready to be written; empty when there is nothing to send yet."""
+
+
+class Group:
+    """Who listens to a call in one form.
+
+    Attributes:
+        writers: the members' `write`, bound; what the hot path walks.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encode = encoder.encode
+        self.members: dict[Listener, None] = {}
+        self.writers: tuple[Callable[[bytes], None], ...] = ()
+
+    def add(self, listener: Listener) -> None:
+        """Let a listener hear this."""
+        self.members[listener] = None
+        self._refresh()
+
+    def discard(self, listener: Listener) -> bool:
+        """Let it not. True when nobody is left."""
+        self.members.pop(listener, None)
+        self._refresh()
+        return not self.members
+
+    def _refresh(self) -> None:
+        self.writers = tuple(member.write for member in self.members)
+
+
+class BinaryEncoder:
+    """One track as raw µ-law bytes."""
+
+    def __init__(self, media_format: MediaFormat) -> None:
+        self._to_ulaw = Transcoder.for_format(media_format).to_ulaw
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        return _binary_frames(self._to_ulaw(entry.payload))
+
+
+class MixEncoder:
+    """Both tracks in one, as raw µ-law bytes, for clients that play whatever comes one after the other."""
+
+    def __init__(self, media_format: MediaFormat) -> None:
+        self._transcoders = [Transcoder.for_format(media_format) for _ in TRACKS]
+        self._mixer = Mixer()
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        ulaw = self._transcoders[entry.track].to_ulaw(entry.payload)
+        return b"".join(map(_binary_frames, self._mixer.push(TRACKS[entry.track], ulaw, now)))
+
+
+class JsonEncoder:
+    """Text, in the call's own codec, with what Telnyx said of each piece."""
+
+    def __init__(self, media_format: MediaFormat, stream_id: str | None) -> None:
+        self._codec = media_format.encoding
+        self._stream_id = stream_id
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        return text_frame(
+            browser.media_json(
+                _given(entry.sequence_number, NO_NUMBER),
+                self._stream_id,
+                TRACKS[entry.track],
+                _given(entry.chunk, NO_NUMBER),
+                _given(entry.timestamp, NO_TIMESTAMP),
+                entry.payload,
+                self._codec,
+            )
+        )
+
+
+def make_group(key: GroupKey, media_format: MediaFormat, stream_id: str | None) -> Group:
+    """The group of listeners that asked for this format and track."""
+    wanted, track = key
+    if wanted == "json":
+        return Group(JsonEncoder(media_format, stream_id))
+    return Group(MixEncoder(media_format) if track == "both" else BinaryEncoder(media_format))
+
+
+def _binary_frames(ulaw: bytes) -> bytes:
+    if 0 < len(ulaw) <= FRAME_BYTES:
+        return binary_frame(ulaw)
+    return b"".join(binary_frame(ulaw[at : at + FRAME_BYTES]) for at in range(0, len(ulaw), FRAME_BYTES))
+
+
+def _given(value: int, absent: int) -> int | None:
+    return None if value == absent else value

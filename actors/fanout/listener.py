@@ -1,0 +1,85 @@
+"""One browser's socket: what it asked to hear, and what it has been told so far.
+
+A listener without any call in its query or token hears every call (authentication off, as the existing frontend
+expects). What must survive this process is small and lies in its note at the gateway: the streams whose start frame
+it has had.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from actors.wire import bus as wire
+
+if TYPE_CHECKING:
+    from actors.fanout.call import Call
+    from actors.fanout.groups import GroupKey
+    from actors.runtime.peer import Peer
+    from actors.wire.browser import ListenQuery
+
+TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
+
+_encode_note = msgspec.msgpack.Encoder().encode
+_decode_note = msgspec.msgpack.Decoder(tuple[list[int]]).decode
+
+
+class Listener:
+    """Someone who hears calls.
+
+    Attributes:
+        key: the form of audio it asked for.
+        calls: live calls that it hears now.
+    """
+
+    def __init__(self, peer: Peer, query: ListenQuery) -> None:
+        self.peer = peer
+        self.query = query
+        self.write = peer.outbox.write
+        self.write_control = peer.outbox.write_control
+        self.key: GroupKey = (query.format, query.track)
+        self.calls: set[Call] = set()
+        self._ids = frozenset(query.call_control_ids)
+        self._stream_ids = frozenset(query.stream_ids)
+        self._told: list[int] = []
+
+    @property
+    def number(self) -> int:
+        """The connection's, by which a talker is known too."""
+        return self.peer.handed.id
+
+    @property
+    def by_stream_id(self) -> bool:
+        """Whether it can be told only from a call's start frame that this listener wants it."""
+        return bool(self._stream_ids)
+
+    @property
+    def names_calls(self) -> bool:
+        """Whether it asked for certain calls."""
+        return bool(self._ids or self._stream_ids)
+
+    def wants(self, call: Call) -> bool:
+        """Whether a call is one of those it asked for."""
+        if not self.names_calls:
+            return True
+        return call.call_control_id in self._ids or (call.start.stream_id or "") in self._stream_ids
+
+    def topics(self) -> list[bytes]:
+        """The calls (digests) that it is known to want before they are live."""
+        if not self.names_calls:
+            return [wire.EVERY_CALL]
+        return [wire.digest(call_control_id) for call_control_id in sorted(self._ids)]
+
+    def first_time(self, stream: int) -> bool:
+        """Whether this stream's start frame has not been sent to it yet; it counts as sent from now on."""
+        if stream in self._told:
+            return False
+        self._told = [*self._told[-TOLD_MAX + 1 :], stream]
+        self.peer.handed.set_note(_encode_note((self._told,)))
+        return True
+
+    def resume(self, note: bytes) -> None:
+        """Go on where a predecessor was."""
+        if note:
+            (self._told,) = _decode_note(note)

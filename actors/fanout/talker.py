@@ -1,0 +1,131 @@
+"""What a browser says: decoded, brought into the call's codec, and sent to the ingest process that carries the call.
+
+Talk that reaches no call is never dropped without a word: the talker gets an error that says why, at most once a
+second for each reason.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from actors.wire import browser, rtp
+from actors.wire import bus as wire
+from actors.wire.g711 import alaw_to_ulaw, encode_float32, ulaw_to_alaw
+from actors.wire.lenient import Malformed
+from actors.wire.talk import talk_codec
+from actors.wire.websocket import text_frame
+
+if TYPE_CHECKING:
+    from actors.fanout.call import Call
+    from actors.fanout.calls import Calls
+    from actors.fanout.links import IngestLinks
+    from actors.fanout.listener import Listener
+
+log = logging.getLogger(__name__)
+
+ERROR_INTERVAL_S: Final = 1.0
+WAITING_MAX: Final = 50  # messages kept while an ingest restarts: a second of talk
+FLOAT_BYTES: Final = 4
+
+# Our own error codes, apart from Telnyx's (100002…). docs/protocol.md lists them.
+NO_CALL: Final = (200001, "no_live_call")
+SEVERAL_CALLS: Final = (200002, "several_live_calls")
+BAD_TALK: Final = (200003, "malformed_talk")
+UNREACHABLE: Final = (200004, "call_unreachable")
+REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006}
+
+
+class Talker:
+    """The talking side of one connection."""
+
+    def __init__(self, listener: Listener, calls: Calls, links: IngestLinks, fanout_index: int) -> None:
+        self._listener = listener
+        self._calls = calls
+        self._links = links
+        self._fanout_index = fanout_index
+        self._talking_to: Call | None = None
+        self._rest = b""  # of a Float32 sample that was cut in two
+        self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
+        self._complained: dict[int, float] = {}
+        self.frames = 0
+
+    def on_text(self, message: bytes) -> None:
+        """A text message: base64 of an RTP packet or of bare audio, or something else that is no talk."""
+        try:
+            talk = browser.decode_talk(message)
+        except Malformed as error:
+            message.decode()  # not UTF-8: the WebSocket's business
+            self._complain(*BAD_TALK, str(error))
+            return
+        if isinstance(talk, bytes):
+            call = self._target()
+            if call is not None:
+                payload, codec = rtp.strip(talk)
+                wanted = talk_codec(call.start.media_format.encoding)
+                if codec is not None and codec != wanted:
+                    payload = ulaw_to_alaw(payload) if wanted == "PCMA" else alaw_to_ulaw(payload)
+                self._send(call, payload)
+        elif isinstance(talk, browser.TalkStop):
+            self.stop()
+
+    def on_binary(self, message: bytes) -> None:
+        """A binary message: Float32 samples, little endian, 8 kHz."""
+        samples = self._rest + message if self._rest else message
+        whole = len(samples) - len(samples) % FLOAT_BYTES
+        self._rest = samples[whole:]
+        call = self._target()
+        if call is not None and whole:
+            self._send(call, encode_float32(samples[:whole], talk_codec(call.start.media_format.encoding)))
+
+    def stop(self) -> None:
+        """The talker has ended, or gone."""
+        call, self._talking_to = self._talking_to, None
+        self._rest = b""
+        self._waiting.clear()
+        if call is not None:
+            message = wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._listener.number, call.digest)
+            self._links.send(call.owner, message)
+
+    def refused(self, title: str, detail: str) -> None:
+        """The ingest does not take this talk."""
+        self._complain(REFUSALS.get(title, UNREACHABLE[0]), title, detail)
+
+    def _target(self) -> Call | None:
+        """The one call to talk to; without it, an error goes out and None comes back."""
+        named = self._listener.names_calls
+        candidates = list(self._listener.calls if named else self._calls.live.values())
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            self._complain(
+                *SEVERAL_CALLS, f"{len(candidates)} calls are live: say which one to talk to with ?call_control_id=…"
+            )
+        else:
+            self._complain(*NO_CALL, "There is no live call to talk to.")
+        return None
+
+    def _send(self, call: Call, payload: bytes) -> None:
+        if not payload:
+            return
+        if self._talking_to is not call:
+            self.stop()
+            self._talking_to = call
+        self.frames += 1
+        message = wire.pack_talk(wire.TALK, self._fanout_index, self._listener.number, call.digest, payload)
+        send, owner, waiting = self._links.send, call.owner, self._waiting
+        while waiting and send(owner, waiting[0]):
+            waiting.popleft()
+        if waiting or not send(owner, message):
+            if len(waiting) == WAITING_MAX:
+                self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.")
+            waiting.append(message)
+
+    def _complain(self, code: int, title: str, detail: str) -> None:
+        now = trio.current_time()
+        if now - self._complained.get(code, float("-inf")) >= ERROR_INTERVAL_S:
+            self._complained[code] = now
+            self._listener.write_control(text_frame(browser.error_message(code, title, detail)))

@@ -1,0 +1,245 @@
+"""Connects callers to actors: carries out what the table decides, over the actors' links.
+
+Owns the gateway's copies of all descriptors. Knows nothing of what is spoken on a connection.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import msgspec
+import trio
+
+from actors.gateway.table import Held, Link, Table
+from actors.runtime.packets import PacketSocket, PacketSocketClosed
+from actors.wire import handoff
+from actors.wire.request import BadRequest, RequestHead, Route, call_ids, parse_head, route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S = 5.0
+OVERDUE_LOOK_S = 0.25
+
+
+class Switchboard:
+    """The gateway's connections and links.
+
+    Args:
+        turn_away: answers a connection that nobody takes (socket, status, text) and closes it.
+        receive_again: reads the next head of an HTTP connection that an actor gave back.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        turn_away: Callable[[socket.socket, int, str], None],
+        receive_again: Callable[[socket.socket, str], None],
+    ) -> None:
+        self._settings = settings
+        self._turn_away = turn_away
+        self._receive_again = receive_again
+        self.table: Table[socket.socket] = Table()
+        self._packets: dict[int, PacketSocket] = {}  # by id() of the link
+        # Later connections have higher numbers, also after a restart: the newest stream of a call is told by it.
+        self._ids = itertools.count(time.time_ns())
+
+    def admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
+        """Take a connection in and offer it to an actor, now or when there is one.
+
+        Raises:
+            BadRequest: 503 when there are too many, or for a probe that must not wait.
+        """
+        if len(self.table.held) >= self._settings.max_connections:
+            raise BadRequest(503, "Service Unavailable: too many connections")
+        if parsed.path == "/readyz" and not self.table.present("console"):
+            raise BadRequest(503, "Service Unavailable: not ready: console")
+        calls = call_ids(parsed)
+        held = Held(
+            id=next(self._ids),
+            sock=sock,
+            kind=target.kind,
+            actor=target.actor,
+            head=head,
+            peer=peer,
+            affinity=crc32(calls[0].encode()) if len(calls) == 1 else None,
+        )
+        self.table.add(held, trio.current_time())
+        self._place(held)
+
+    async def serve_link(self, sock: socket.socket) -> None:
+        """Converse with one actor process until it goes."""
+        packets = PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
+        link: Link | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(packets.write_queued)
+                with trio.move_on_after(HELLO_TIMEOUT_S) as greeting:
+                    async for packet, fd in packets.packets():
+                        greeting.deadline = float("inf")
+                        message = _decode(packet)
+                        if isinstance(message, handoff.Hello):
+                            link = self._welcome(message, packets)
+                        elif message is not None and link is not None:
+                            self._handle(link, message, fd)
+                            fd = None
+                        if fd is not None:
+                            os.close(fd)
+                nursery.cancel_scope.cancel()
+        finally:
+            packets.close()
+            if link is not None:
+                self._lost(link)
+
+    async def watch_overdue(self) -> None:
+        """End connections that have waited too long for their actor. For ever."""
+        while True:
+            await trio.sleep(OVERDUE_LOOK_S)
+            for held in self.table.overdue(trio.current_time(), self._settings.park_time_s):
+                self._give_up(held)
+
+    def release(self, held: Held[socket.socket]) -> None:
+        """Shut a connection down and close our copy of it."""
+        self.table.remove(held.id)
+        try:
+            held.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            log.debug("connection %d had ended already", held.id)
+        held.sock.close()
+
+    def _welcome(self, hello: handoff.Hello, packets: PacketSocket) -> Link:
+        link = Link(hello.name, hello.index, hello.generation, hello.pid)
+        self._packets[id(link)] = packets
+        self.table.join(link)
+        packets.send_nowait(handoff.encode(handoff.Welcome()))
+        log.info("%s.%d generation %d is here", link.name, link.index, link.generation)
+        self._place_waiting(link.name)
+        return link
+
+    def _lost(self, link: Link) -> None:
+        del self._packets[id(link)]
+        served = len(link.serving)
+        for held in self.table.leave(link, trio.current_time()):
+            self.release(held)
+        log.info("%s.%d generation %d has gone; %d connections wait", link.name, link.index, link.generation, served)
+        self._place_waiting(link.name)
+
+    def _handle(self, link: Link, message: handoff.ToGateway, fd: int | None) -> None:
+        match message:
+            case handoff.Note(id=connection_id, note=note):
+                held = self.table.held.get(connection_id)
+                if held is not None and len(note) <= self._settings.note_max_bytes:
+                    held.note = note
+            case handoff.Claim(id=connection_id, key=key):
+                self._supersede(self.table.claim(connection_id, key))
+            case handoff.Closed(id=connection_id):
+                if (held := self.table.held.get(connection_id)) is not None and held.link in (link, None):
+                    self.release(held)
+            case handoff.HandBack(id=connection_id):
+                if (held := self.table.remove(connection_id)) is not None:
+                    self._receive_again(held.sock, held.peer)
+            case handoff.Park():
+                self._parked(link, message)
+            case handoff.Deposit():
+                if fd is not None:
+                    self._deposited(link, message, socket.socket(fileno=os.dup(fd)))
+            case handoff.Leaving():
+                link.leaving = True
+        if fd is not None:
+            os.close(fd)
+
+    def _parked(self, link: Link, message: handoff.Park) -> None:
+        held = self.table.held.get(message.id)
+        if held is not None and held.link is link:
+            held.note, held.unsent = message.note, message.unsent
+            self.table.wait(held, trio.current_time())
+            self._place(held)
+
+    def _deposited(self, link: Link, message: handoff.Deposit, sock: socket.socket) -> None:
+        about = message.connection
+        known = self.table.held.get(about.id)
+        if known is not None:
+            sock.close()
+            self.table.serve(known, link)
+            return
+        sock.setblocking(False)
+        actor = link.name
+        if link.name == "gateway":  # our predecessor, stopping: what had no actor there may find one here
+            actor = route(parse_head(about.head)).actor
+        held = Held(about.id, sock, about.kind, actor, about.head, about.peer, note=about.note, claims=about.claims)
+        held.unsent, held.fresh = about.unsent, message.fresh
+        self.table.add(held, trio.current_time())
+        if link.name == "gateway":
+            self._place(held)
+        else:
+            self.table.serve(held, link)
+
+    def _supersede(self, held: Held[socket.socket] | None) -> None:
+        if held is not None and held.link is not None:
+            self._tell(held.link, handoff.encode(handoff.Supersede(id=held.id)))
+        elif held is not None:
+            self.release(held)
+
+    def _place_waiting(self, actor: str) -> None:
+        for held in list(self.table.waiting(actor)):
+            self._place(held)
+
+    def _place(self, held: Held[socket.socket]) -> None:
+        link = self.table.choose(held)
+        if link is None:
+            return
+        offer = handoff.encode(handoff.Offer(connection=describe(held), resumed=not held.fresh))
+        if self._tell(link, offer, held.sock.fileno()):
+            self.table.serve(held, link)
+            held.unsent = b""
+
+    def _tell(self, link: Link, packet: bytes, fd: int | None = None) -> bool:
+        packets = self._packets.get(id(link))
+        if packets is None:
+            return False
+        try:
+            packets.send_nowait(packet, fd)
+        except PacketSocketClosed:
+            return False  # its task is about to find out, and places the connection anew
+        return True
+
+    def _give_up(self, held: Held[socket.socket]) -> None:
+        log.warning("connection %d from %s found no %s in time", held.id, held.peer, held.actor)
+        if held.fresh:
+            self.table.remove(held.id)
+            self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
+        else:
+            self.release(held)
+
+
+
+def describe(held: Held[socket.socket]) -> handoff.Connection:
+    """What another process needs to know of a connection."""
+    return handoff.Connection(
+        id=held.id,
+        kind=held.kind,
+        head=held.head,
+        peer=held.peer,
+        note=held.note,
+        unsent=held.unsent,
+        claims=held.claims,
+    )
+
+
+def _decode(packet: bytes) -> handoff.ToGateway | None:
+    try:
+        message: handoff.ToGateway = handoff.decode_to_gateway(packet)
+    except msgspec.MsgspecError as error:
+        log.error("unreadable packet from an actor: %s", error)
+        return None
+    return message

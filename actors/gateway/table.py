@@ -1,0 +1,157 @@
+"""Which connections there are, who serves each, and who should: the gateway's memory and its decisions.
+
+Pure: descriptors and links are opaque, the time is an argument. What is decided comes back as values; the I/O around
+it (`actors.gateway.links`, `actors.gateway.door`) carries it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SocketT = TypeVar("SocketT")
+
+
+@dataclass(eq=False)
+class Link:
+    """One process of an actor that has said hello."""
+
+    name: str
+    index: int
+    generation: int
+    pid: int
+    leaving: bool = False
+    serving: set[int] = field(default_factory=set)  # ids of connections
+
+
+@dataclass(eq=False)
+class Held(Generic[SocketT]):
+    """A connection the gateway has a copy of.
+
+    Attributes:
+        index: which process of the actor it belongs to; None until one is chosen.
+        link: the process that serves it; None while it waits for one.
+        waiting_since: when it began to wait.
+        fresh: nobody has served it yet, so its peer still waits for an answer.
+    """
+
+    id: int
+    sock: SocketT
+    kind: Literal["ws", "http"]
+    actor: str
+    head: bytes
+    peer: str
+    affinity: int | None = None
+    index: int | None = None
+    link: Link | None = None
+    waiting_since: float = 0.0
+    fresh: bool = True
+    note: bytes = b""
+    unsent: bytes = b""
+    claims: dict[str, object] | None = None
+    claim: bytes | None = None
+
+
+class Table(Generic[SocketT]):
+    """All connections and all links."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, Held[SocketT]] = {}
+        self.links: list[Link] = []
+        self._claims: dict[bytes, int] = {}
+
+    def add(self, held: Held[SocketT], now: float) -> None:
+        """Take a connection in; it waits until `assign` finds it a process."""
+        held.waiting_since = now
+        self.held[held.id] = held
+
+    def remove(self, connection_id: int) -> Held[SocketT] | None:
+        """Forget a connection; the caller closes its socket."""
+        held = self.held.pop(connection_id, None)
+        if held is not None:
+            self._unlink(held)
+            if held.claim is not None and self._claims.get(held.claim) == held.id:
+                del self._claims[held.claim]
+        return held
+
+    def join(self, link: Link) -> None:
+        """A process has said hello."""
+        self.links.append(link)
+
+    def leave(self, link: Link, now: float) -> list[Held[SocketT]]:
+        """A process has gone. Its WebSockets wait for its successor; returned are the connections to close instead:
+        HTTP requests, which may have been acted upon and must not be repeated."""
+        self.links.remove(link)
+        doomed = []
+        for connection_id in list(link.serving):
+            held = self.held[connection_id]
+            if held.kind == "http":
+                doomed.append(held)
+            else:
+                self.wait(held, now)
+        return doomed
+
+    def wait(self, held: Held[SocketT], now: float) -> None:
+        """A connection is without a process from now on."""
+        self._unlink(held)
+        held.waiting_since = now
+
+    def serve(self, held: Held[SocketT], link: Link) -> None:
+        """A connection is served by this process."""
+        self._unlink(held)
+        held.link, held.index, held.fresh = link, link.index, False
+        link.serving.add(held.id)
+
+    def waiting(self, actor: str | None = None) -> Iterator[Held[SocketT]]:
+        """Connections without a process, of one actor or all."""
+        return (held for held in self.held.values() if held.link is None and actor in (None, held.actor))
+
+    def overdue(self, now: float, park_time_s: float) -> list[Held[SocketT]]:
+        """Connections that have waited too long."""
+        return [held for held in self.waiting() if now - held.waiting_since >= park_time_s]
+
+    def choose(self, held: Held[SocketT]) -> Link | None:
+        """The process that should serve a connection: the newest of its index where it has one (a successor finds the
+        calls it knows), by call id where the request names one, else the least loaded."""
+        candidates = self._newest(held.actor)
+        if not candidates:
+            return None
+        if held.index is not None:
+            return candidates.get(held.index)
+        if held.affinity is not None:
+            indexes = sorted(candidates)
+            return candidates[indexes[held.affinity % len(indexes)]]
+        return min(candidates.values(), key=lambda link: (len(link.serving), link.index))
+
+    def claim(self, connection_id: int, key: bytes) -> Held[SocketT] | None:
+        """A connection alone stands for `key` now. Returns the one it supersedes, if it is another and older."""
+        held = self.held.get(connection_id)
+        if held is None:
+            return None
+        previous = self._claims.get(key)
+        if previous is not None and previous > connection_id:
+            return held  # the newer one was told of first; this one is what is superseded
+        self._claims[key] = connection_id
+        held.claim = key
+        return self.held.get(previous) if previous not in (None, connection_id) else None
+
+    def present(self, actor: str) -> bool:
+        """Whether some process of an actor takes connections."""
+        return any(link.name == actor and not link.leaving for link in self.links)
+
+    def _newest(self, actor: str) -> dict[int, Link]:
+        newest: dict[int, Link] = {}
+        for link in self.links:
+            if link.name == actor and not link.leaving:
+                known = newest.get(link.index)
+                if known is None or link.generation > known.generation:
+                    newest[link.index] = link
+        return newest
+
+    def _unlink(self, held: Held[SocketT]) -> None:
+        if held.link is not None:
+            held.link.serving.discard(held.id)
+            held.link = None

@@ -1,0 +1,114 @@
+"""The ingest process: Telnyx's media streams in, frames for fan-outs out, talk back."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from actors.ingest.hub import Hub
+from actors.ingest.stream import Stream
+from actors.runtime.drain import drain
+from actors.runtime.event_sender import EventSender
+from actors.runtime.keepalive import keep_alive
+from actors.runtime.outbox import Outbox
+from actors.runtime.peer import accept
+from actors.runtime.pump import Pump
+
+if TYPE_CHECKING:
+    from actors.runtime.bus import BusSocket
+    from actors.runtime.context import Context
+    from actors.runtime.gateway_link import Handed
+    from actors.runtime.peer import Peer
+
+log = logging.getLogger(__name__)
+
+TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
+PING_INTERVAL_S = 30.0  # of a stream that sends nothing; Telnyx documents no timeouts of its own
+PING_TIMEOUT_S = 60.0
+
+
+async def run(context: Context) -> None:
+    """Serve Telnyx until asked to stop."""
+    settings = context.settings
+    events = EventSender(context.bus.dealer("call_events", "in"), limit=settings.events.unacknowledged_max)
+    publisher = context.bus.publisher("pub")
+    talk = context.bus.puller("talk")
+    ingest = Ingest(context, Hub(settings, context.identity, publisher, events))
+    async with trio.open_nursery() as nursery:
+        for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.close_ending, ingest.pump.run):
+            nursery.start_soon(task)
+        nursery.start_soon(ingest.receive_subscriptions, publisher)
+        nursery.start_soon(ingest.receive_talk, talk)
+        nursery.start_soon(partial(keep_alive, ingest.peers, interval_s=PING_INTERVAL_S, timeout_s=PING_TIMEOUT_S))
+        nursery.start_soon(context.gateway.serve, ingest.serve)
+        context.ready()
+        await context.draining.wait()
+        await drain(context.gateway, ingest.pump, before=ingest.finish)
+        nursery.cancel_scope.cancel()
+
+
+class Ingest:
+    """Connections of this process."""
+
+    def __init__(self, context: Context, hub: Hub) -> None:
+        self._context = context
+        self.hub = hub
+        self.pump = Pump(context.settings.ingest.linger_ms / 1000, self._end_of_round)
+        self._streams: dict[int, Stream] = {}
+
+    @property
+    def peers(self) -> list[Peer]:
+        return [stream.peer for stream in self._streams.values()]
+
+    async def serve(self, handed: Handed) -> None:
+        """Serve one connection of Telnyx until it ends, is parked, or is superseded."""
+        outbox = Outbox(handed.sock, lossy_s=TALK_LATE_S)
+        limit = self._context.settings.ingest.message_max_bytes
+        async with accept(handed, self.pump, outbox, message_max_bytes=limit) as peer:
+            if peer is None:
+                return
+            stream = Stream(self.hub, peer)
+            peer.on_text, peer.on_binary = stream.on_text, stream.on_binary
+            self._streams[handed.id] = stream
+            try:
+                if handed.resumed and handed.note:
+                    stream.resume(handed.note)
+                    self.hub.resumed(stream)
+                peer.start()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._watch_supersede, stream)
+                    await peer.until_closed()
+                    nursery.cancel_scope.cancel()
+            finally:
+                del self._streams[handed.id]
+                (self.hub.parked if handed.given_away else self.hub.gone)(stream)
+
+    async def receive_subscriptions(self, publisher: BusSocket) -> None:
+        """Hear what fan-outs want. For ever."""
+        while True:
+            for message in await publisher.receive_many():
+                self.hub.rounds.subscription(message)
+
+    async def receive_talk(self, talk: BusSocket) -> None:
+        """Hear what browsers say. For ever."""
+        while True:
+            for message in await talk.receive_many():
+                self.hub.talk(message)
+
+    def finish(self) -> None:
+        """Before connections are parked: send all that is here."""
+        for stream in self._streams.values():
+            stream.expire(float("inf"))
+            self.hub.talkback.flush(stream)
+        self.hub.rounds.flush()
+
+    def _end_of_round(self) -> None:
+        self.hub.rounds.flush()
+        self._context.progress.frames_in = sum(sum(stream.frames) for stream in self._streams.values())
+
+    async def _watch_supersede(self, stream: Stream) -> None:
+        await stream.peer.handed.superseded.wait()
+        self.hub.superseded(stream)

@@ -1,0 +1,276 @@
+"""All media streams of one ingest process: which call has which, who is told, and what happens to each.
+
+Joins streams, rounds (what leaves for fan-outs), talk (what comes back) and events. Everything here runs on one
+thread between two awaits, so nothing needs a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import trio
+
+from actors.ingest.rounds import Rounds
+from actors.ingest.stats import describe
+from actors.ingest.talkback import Talkback
+from actors.wire import bus as wire
+from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
+
+if TYPE_CHECKING:
+    from actors.ingest.stream import Stream
+    from actors.runtime.bus import BusSocket
+    from actors.runtime.event_sender import EventSender
+    from actors.runtime.identity import Identity
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
+STATS_INTERVAL_S = 0.5
+LIVE_INTERVAL_S = 2.0
+NOTE_MAX_BYTES = 12 * 1024  # of a start frame; Telnyx's are under 1 KiB, custom parameters may add
+
+
+class Hub:
+    """The streams of this process."""
+
+    def __init__(self, settings: Settings, identity: Identity, publisher: BusSocket, events: EventSender) -> None:
+        self.settings = settings.ingest
+        self.now = trio.current_time
+        self._identity = identity
+        self._publisher = publisher
+        self._events = events
+        self.rounds = Rounds(publisher, identity, on_fanout=self._tell_everything, on_interest=self._route)
+        self.talkback = Talkback(settings.talk, include_stream_id=settings.telnyx.include_stream_id, rounds=self.rounds)
+        self._streams: dict[bytes, Stream] = {}  # live ones, by call
+        self._waiting: set[Stream] = set()  # that hold frames for missing ones
+        self._work = trio.Event()
+        self._ending: list[tuple[Stream, int, str]] = []
+        self._end = trio.Event()
+        self.counters: Counter[str] = Counter()
+
+    # ---- what streams tell
+
+    def started(self, stream: Stream) -> None:
+        """A stream has begun: it is its call's from now on."""
+        previous = self._streams.get(stream.call)
+        if previous is not None and previous is not stream:
+            self._supersede(previous)
+        self._streams[stream.call] = stream
+        stream.sinks = self.rounds.sinks_of(stream.call)
+        stream.peer.handed.claim(stream.call)
+        if stream.start is not None:
+            note = stream.note()
+            if len(note) <= NOTE_MAX_BYTES:
+                stream.peer.handed.set_note(note)
+            else:
+                log.warning(
+                    "start frame of %d bytes: this stream would not outlive a crash", len(note), extra=stream.about
+                )
+            self.news(stream, wire.START, stream.start.raw)
+            self.event(stream, "stream.started", {"media_format": _format(stream)})
+        log.info("stream started", extra=stream.about)
+        self.counters["streams_started"] += 1
+        self.publish_stats()
+
+    def resumed(self, stream: Stream) -> None:
+        """A stream goes on that a predecessor served."""
+        if stream.start is None:
+            return
+        self._streams[stream.call] = stream
+        stream.sinks = self.rounds.sinks_of(stream.call)
+        stream.peer.handed.claim(stream.call)
+        self.news(stream, wire.START, stream.start.raw)
+        log.info("stream resumed", extra=stream.about)
+        self.counters["streams_resumed"] += 1
+
+    def stopped(self, stream: Stream, raw: bytes) -> None:
+        """Telnyx has said that a stream is over."""
+        if self._streams.get(stream.call) is stream:
+            self.news(stream, wire.STOP, raw)
+            self._forget(stream)
+        self.event(stream, "stream.stopped", {"frames": sum(stream.frames), **stream.counters()})
+        stream.peer.handed.set_note(b"")
+        log.info("stream stopped", extra={**stream.about, "frames": sum(stream.frames)})
+        self.publish_stats()
+
+    def gone(self, stream: Stream) -> None:
+        """A stream's connection has ended."""
+        if stream.start is None:
+            return
+        if self._streams.get(stream.call) is stream:
+            self.news(stream, wire.GONE, b"")
+            self.event(stream, "stream.failed", {"reason": "connection lost without a stop frame"})
+            log.warning("stream lost: its connection ended without a stop frame", extra=stream.about)
+            self._forget(stream)
+            self.publish_stats()
+
+    def parked(self, stream: Stream) -> None:
+        """A successor goes on with this stream."""
+        if self._streams.get(stream.call) is stream:
+            self._forget(stream)
+
+    def end(self, stream: Stream, reason: str) -> None:
+        """Close a connection that makes no sense."""
+        self.counters["closed_for_rubbish"] += 1
+        self._end_with(stream, CLOSE_POLICY, reason)
+
+    def superseded(self, stream: Stream) -> None:
+        """A newer connection, here or in another process, stands for this stream's call."""
+        if self._streams.get(stream.call) is stream:
+            self._forget(stream)
+        self._supersede(stream)
+
+    def news(self, stream: Stream, kind: int, payload: bytes) -> None:
+        """Tell every fan-out."""
+        entry = _entry(stream, kind, payload)
+        for sink in self.rounds.everywhere():
+            sink.append(entry)
+        self.needs_flush()
+
+    def event(self, stream: Stream, kind: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
+        """Tell call events."""
+        start = stream.start
+        about: dict[str, Any] = {"stream_id": None}
+        if start is not None:
+            about = {
+                "call_control_id": start.call_control_id,
+                "call_session_id": start.call_session_id,
+                "stream_id": start.stream_id,
+                "from": start.from_,
+                "to": start.to,
+            }
+        self._events.send_nowait(kind, {**about, **payload}, occurred_at)
+
+    def needs_time(self, stream: Stream) -> None:
+        """A stream holds frames for a missing one and must be looked at soon."""
+        self._waiting.add(stream)
+        self._work.set()
+
+    def needs_flush(self) -> None:
+        """Something is to be sent though no round may be coming."""
+        self._work.set()
+
+    # ---- talk
+
+    def talk(self, message: bytes) -> None:
+        """Take one message of talk from a fan-out."""
+        try:
+            talk = wire.unpack_talk(message)
+        except wire.BusFormatError as error:
+            log.error("unreadable talk: %s", error)
+            return
+        stream = self._streams.get(talk.call)
+        if stream is None:
+            self.counters["talk_without_call"] += 1
+            self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
+        else:
+            self.talkback.take(stream, talk, self.now())
+        self.needs_flush()
+
+    # ---- tasks
+
+    async def tick(self) -> None:
+        """Do what time alone brings: let go of held frames, send paced talk. For ever; sleeps while there is nothing."""
+        while True:
+            await self._work.wait()
+            now = self.now()
+            self._waiting = {stream for stream in self._waiting if stream.expire(now)}
+            talking = self.talkback.due(now)
+            self.rounds.flush()
+            if not self._waiting and not talking:
+                self._work = trio.Event()
+            await trio.sleep(TICK_S)
+
+    async def report(self) -> None:
+        """Publish statistics, and now and then which streams are live, so that nobody keeps a stale one. For ever."""
+        next_live = 0.0
+        while True:
+            self.publish_stats()
+            if self.now() >= next_live:
+                next_live = self.now() + LIVE_INTERVAL_S
+                for sink in self.rounds.everywhere():
+                    sink.append(self._live())
+                self.needs_flush()
+            await trio.sleep(STATS_INTERVAL_S)
+
+    def publish_stats(self) -> None:
+        """Say what there is, for the console."""
+        counters = dict(self.counters)
+        counters.update(
+            batches=self.rounds.batches, bus_refused=self._publisher.dropped, talk_refused=self.talkback.refused
+        )
+        report = {
+            "from": self._identity.instance,
+            "epoch": self._identity.epoch,
+            "calls": [describe(stream, self.talkback.holder(stream)) for stream in self._streams.values()],
+            "counters": counters,
+        }
+        self._publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
+
+    async def close_ending(self) -> None:
+        """Close connections that were given up. For ever."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._end.wait()
+                self._end = trio.Event()
+                for stream, code, reason in self._ending:
+                    nursery.start_soon(_close, stream, code, reason)
+                self._ending.clear()
+
+    # ---- helpers
+
+    def _supersede(self, stream: Stream) -> None:
+        log.info("stream superseded by a newer one of the same call", extra=stream.about)
+        self.counters["streams_superseded"] += 1
+        stream.start, stream.sinks = None, ()
+        self._end_with(stream, CLOSE_NORMAL, "superseded by a newer stream of this call")
+
+    def _end_with(self, stream: Stream, code: int, reason: str) -> None:
+        self._ending.append((stream, code, reason))
+        self._end.set()
+
+    def _forget(self, stream: Stream) -> None:
+        del self._streams[stream.call]
+        stream.sinks = ()
+        self._waiting.discard(stream)
+        self.talkback.forget(stream)
+
+    def _route(self, call: bytes) -> None:
+        if call == wire.EVERY_CALL:
+            for stream in self._streams.values():
+                stream.sinks = self.rounds.sinks_of(stream.call)
+        elif (wanted := self._streams.get(call)) is not None:
+            wanted.sinks = self.rounds.sinks_of(call)
+
+    def _tell_everything(self, fanout_index: int) -> None:
+        sink = self.rounds.sink(fanout_index)
+        if sink is None:
+            return
+        for stream in self._streams.values():
+            if stream.start is not None:
+                sink.append(_entry(stream, wire.START, stream.start.raw))
+        sink.append(self._live())
+        self.needs_flush()
+
+    def _live(self) -> bytes:
+        numbers = b"".join(stream.number.to_bytes(8, "little") for stream in self._streams.values())
+        return wire.pack_entry(wire.LIVE, 0, 0, 0, 0, len(numbers), 0, 0, wire.EVERY_CALL) + numbers
+
+
+def _entry(stream: Stream, kind: int, payload: bytes) -> bytes:
+    return wire.pack_entry(kind, 0, 0, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+
+
+def _format(stream: Stream) -> dict[str, Any]:
+    if stream.start is None:
+        return {}
+    given = stream.start.media_format
+    return {"encoding": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}
+
+
+async def _close(stream: Stream, code: int, reason: str) -> None:
+    await stream.peer.close(code, reason)

@@ -1,0 +1,216 @@
+"""Puts the frames of one track back in the order of their `chunk` numbers, and drops what comes twice or too late.
+
+Telnyx promises no order. Pure: no clock, no I/O; knows nothing of what the items are. One object per stream and track.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+# A jump of more than this (20 s of audio), either way, is a new numbering: nothing is on its way for so long, and no
+# loss so long leaves the stream standing.
+RESTART_CHUNKS: Final = 1000
+# A shorter jump back shows itself by frames that all come too late and yet in order: after 1 s they are the stream.
+RESTART_RUN: Final = 50
+STEP_MAX: Final = 4  # chunk numbers from one frame of a track to the next, when tracks share a numbering
+STEP_EVIDENCE: Final = 3  # equal steps in a row that are believed, where no two neighbours have been seen
+_MISSED_KEPT: Final = 64  # missing chunks remembered, to tell one that comes late from one that comes twice
+_NONE_YET: Final = -1
+
+
+class Reorder(Generic[Item]):
+    """At most `window_frames` frames are held, none longer than `window_s`, while an earlier one is missing.
+
+    The step between chunk numbers is learnt: 1 as a rule, 2 when both tracks share one numbering and take turns. Until
+    it is learnt (3 frames) or when it changes in mid-call (a full window), frames may be held for the window, once.
+
+    The caller gives the time (seconds, never going back) and calls `expire` when `deadline` has come. A call that
+    starts within a window of chunk 1 waits for its first frames; one that is met in the middle starts where it is.
+    """
+
+    __slots__ = (
+        "_anchor",
+        "_behind_chunk",
+        "_behind_next",
+        "_behind_run",
+        "_held",
+        "_missed",
+        "_neighbours",
+        "_next",
+        "_step",
+        "_undelivered",
+        "deadline",
+        "duplicates",
+        "gaps",
+        "late",
+        "reordered",
+        "restarts",
+        "window_frames",
+        "window_s",
+    )
+
+    def __init__(self, window_frames: int = 4, window_s: float = 0.080) -> None:
+        self.window_frames = window_frames
+        self.window_s = window_s
+        self.deadline: float | None = None  # when `expire` has something to do
+        self.gaps = 0  # frames that were given up
+        self.late = 0  # of these, came after all, and were dropped
+        self.duplicates = 0
+        self.reordered = 0  # came out of turn and were put right
+        self.restarts = 0
+        self._next = _NONE_YET  # the chunk whose turn it is; the one before it, by a step, went last
+        self._step = 1
+        self._anchor = 0  # where the present unbroken run of steps began
+        self._undelivered = True
+        self._held: dict[int, tuple[float, Item]] = {}
+        self._missed: deque[int] = deque(maxlen=_MISSED_KEPT)
+        self._neighbours = 0  # chunks that differed by 1 in a row, where the step was thought to be more
+        self._behind_chunk = self._behind_next = _NONE_YET
+        self._behind_run = 0
+
+    def push(self, chunk: int, item: Item, now: float) -> list[Item]:
+        """A frame has come; the frames whose turn it is now, in order."""
+        if chunk == self._next and not self._held:
+            self._next = chunk + self._step
+            self._undelivered = False
+            return [item]
+        return self._push_out_of_turn(chunk, item, now)
+
+    def expire(self, now: float) -> list[Item]:
+        """The frames that have waited long enough, and all before them."""
+        ready: list[Item] = []
+        if self.deadline is None or now < self.deadline:
+            return ready
+        overdue = max(chunk for chunk, (came, _) in self._held.items() if came + self.window_s <= now)
+        while self._held and min(self._held) <= overdue:
+            self._give_up(ready)
+        self._set_deadline()
+        return ready
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            "gaps": self.gaps,
+            "late": self.late,
+            "duplicates": self.duplicates,
+            "reordered": self.reordered,
+            "restarts": self.restarts,
+            "held": len(self._held),
+        }
+
+    def _push_out_of_turn(self, chunk: int, item: Item, now: float) -> list[Item]:
+        if self._next == _NONE_YET:
+            if not 1 < chunk <= 1 + self.window_frames:
+                return self._begin(chunk, item)
+            self._next = 1
+        ready: list[Item] = []
+        if chunk in self._held:
+            self.duplicates += 1
+        elif chunk == self._next or self._next - self._step < chunk < self._next:
+            self._take_turn(chunk, item, ready)
+        elif chunk < self._next:
+            self._behind(chunk, item, ready)
+        else:
+            self._ahead(chunk, item, now, ready)
+        self._set_deadline()
+        return ready + self.expire(now)  # after: a frame that came is not late until it has been given up
+
+    def _begin(self, chunk: int, item: Item) -> list[Item]:
+        """Numbering starts here."""
+        self._next = chunk + self._step
+        self._anchor = chunk
+        self._undelivered = False
+        self._missed.clear()
+        return [item]
+
+    def _restart(self, chunk: int, item: Item, ready: list[Item]) -> None:
+        self.restarts += 1
+        ready.extend(self._held[held][1] for held in sorted(self._held))
+        self._held.clear()
+        ready.extend(self._begin(chunk, item))
+
+    def _take_turn(self, chunk: int, item: Item, ready: list[Item]) -> None:
+        """The frame that was waited for; or one between two steps: the tracks have changed turns."""
+        if chunk == self._next:
+            self._neighbours = 0
+        else:
+            self._off_step(chunk, chunk - (self._next - self._step))
+        self.reordered += bool(self._held)
+        self._undelivered = False
+        ready.append(item)
+        self._next = chunk + self._step
+        self._release(ready)
+
+    def _off_step(self, chunk: int, distance: int) -> None:
+        self._neighbours = self._neighbours + 1 if distance == 1 else 0
+        self._anchor = chunk
+        if self._neighbours > 1:
+            self._step = 1
+
+    def _behind(self, chunk: int, item: Item, ready: list[Item]) -> None:
+        """The frame's turn is over: it came late, or twice, or the numbering has started again."""
+        if self._undelivered:  # its turn was never: numbering from 0
+            self._undelivered = False
+            ready.append(item)
+            return
+        if self._behind_next != self._next or chunk <= self._behind_chunk:
+            self._behind_run = 0
+        self._behind_next, self._behind_chunk = self._next, chunk
+        self._behind_run += 1
+        if self._next - chunk > RESTART_CHUNKS or self._behind_run >= RESTART_RUN:
+            self._restart(chunk, item, ready)
+        elif chunk in self._missed:
+            self._missed.remove(chunk)
+            self.late += 1
+        else:
+            self.duplicates += 1
+
+    def _ahead(self, chunk: int, item: Item, now: float, ready: list[Item]) -> None:
+        distance = chunk - self._next
+        if distance > RESTART_CHUNKS:
+            self._restart(chunk, item, ready)
+            return
+        if distance % self._step and not self._held:  # a frame lost would leave the others in step
+            self._off_step(chunk, self._step + distance)
+            ready.append(item)
+            self._next = chunk + self._step
+            return
+        self._held[chunk] = (now, item)
+        unsure = self._next - self._anchor <= self._step
+        if len(self._held) > self.window_frames or (unsure and self._even_step()):
+            self._give_up(ready)
+
+    def _even_step(self) -> int:
+        """The step that explains every frame held without a loss; 0 when there is none."""
+        if len(self._held) < min(STEP_EVIDENCE, self.window_frames + 1):
+            return 0
+        chunks = [self._next - self._step, *sorted(self._held)]
+        step = chunks[1] - chunks[0]
+        even = all(b - a == step for a, b in itertools.pairwise(chunks))
+        return step if even and step <= STEP_MAX else 0
+
+    def _give_up(self, ready: list[Item]) -> None:
+        """Wait no longer for what is missing before the first frame held."""
+        first = min(self._held)
+        step = self._even_step()
+        if step:
+            self._step = step
+        else:
+            missed = range(self._next, first, self._step)
+            self._missed.extend(missed)
+            self.gaps += 0 if self._undelivered else len(missed)
+        self._anchor = self._next = first
+        self._undelivered = False
+        self._release(ready)
+
+    def _release(self, ready: list[Item]) -> None:
+        while self._held and (first := min(self._held)) <= self._next:
+            ready.append(self._held.pop(first)[1])
+            self._next = first + self._step
+
+    def _set_deadline(self) -> None:
+        oldest = min((came for came, _ in self._held.values()), default=None)
+        self.deadline = None if oldest is None else oldest + self.window_s

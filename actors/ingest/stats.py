@@ -1,0 +1,35 @@
+"""What the console is told of a stream. Pure."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.ingest.stream import Stream
+
+
+def describe(stream: Stream, talker: int | None) -> dict[str, Any]:
+    """One live call."""
+    start = stream.start
+    if start is None:
+        return {}
+    return {
+        "call_control_id": start.call_control_id,
+        "call_session_id": start.call_session_id,
+        "stream_id": start.stream_id,
+        "from": start.from_,
+        "to": start.to,
+        "codec": start.media_format.encoding,
+        "sample_rate": start.media_format.sample_rate,
+        "channels": start.media_format.channels,
+        "started_at": utc(stream.started_at),
+        "frames": {"inbound": stream.frames[0], "outbound": stream.frames[1]},
+        "talker": None if talker is None else str(talker),
+        **stream.counters(),
+    }
+
+
+def utc(moment: float) -> str:
+    """Seconds since 1970 in ISO 8601 with milliseconds."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(moment))}.{int(moment % 1 * 1000):03d}Z"

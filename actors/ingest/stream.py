@@ -1,0 +1,203 @@
+"""One media stream of Telnyx: its protocol, from `connected` to `stop`, on one connection.
+
+Gets whole messages from the connection's reader and tells the hub what they mean. Does no I/O of its own but to write
+frames to Telnyx through the peer it is given.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from actors.ingest.reorder import Reorder
+from actors.wire import bus as wire
+from actors.wire import telnyx
+from actors.wire.lenient import Malformed
+
+if TYPE_CHECKING:
+    from actors.ingest.hub import Hub
+    from actors.ingest.rounds import Sink
+    from actors.runtime.peer import Peer
+
+log = logging.getLogger(__name__)
+
+_encode_note = msgspec.msgpack.Encoder().encode
+_decode_note = msgspec.msgpack.Decoder(tuple[bytes, float]).decode
+
+RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
+TRACK_NUMBERS: Final = {"inbound": 0, "outbound": 1}
+
+
+class Stream:
+    """State of one connection from Telnyx.
+
+    Attributes:
+        number: the connection's; later streams have higher ones.
+        start: the start frame, while the stream is live.
+        sinks: where its audio goes now; kept up to date by the hub.
+    """
+
+    def __init__(self, hub: Hub, peer: Peer) -> None:
+        self._hub = hub
+        self.peer = peer
+        self.number = peer.handed.id
+        self.start: telnyx.Start | None = None
+        self.call = b""
+        self.sinks: tuple[Sink, ...] = ()
+        self.started_at = 0.0
+        self.frames = [0, 0]
+        self.rubbish = 0  # unreadable messages
+        self._rubbish_in_a_row = 0
+        self._made_sense = False
+        self._reorder = self._new_windows()
+        self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
+
+    # ---- from Telnyx
+
+    def on_text(self, message: bytes) -> None:
+        """Take one message. Never raises, but for text that is not UTF-8."""
+        try:
+            frame = telnyx.decode(message)
+        except Malformed as error:
+            message.decode()  # not UTF-8: the WebSocket's business
+            self._unreadable(error)
+            return
+        self._rubbish_in_a_row = 0
+        self._made_sense = True
+        if type(frame) is telnyx.Media:
+            self._media(frame)
+        else:
+            self._other(frame)
+
+    def on_binary(self, message: bytes) -> None:
+        """Telnyx sends none."""
+        self._unreadable(Malformed(f"a binary message of {len(message)} bytes"))
+
+    def _media(self, media: telnyx.Media) -> None:
+        track = TRACK_NUMBERS[media.track]
+        self.frames[track] += 1
+        chunk = media.chunk
+        if chunk is None:
+            chunk = self._counted[track]
+            self._counted[track] += 1
+        window = self._reorder[track]
+        for ready in window.push(chunk, media, self._hub.now()):
+            self._emit(track, ready)
+        if window.deadline is not None:
+            self._hub.needs_time(self)
+
+    def _emit(self, track: int, media: telnyx.Media) -> None:
+        sinks = self.sinks
+        if not sinks:
+            return
+        payload = media.payload
+        header = wire.pack_entry(
+            wire.AUDIO,
+            track,
+            0,
+            _number(media.chunk),
+            _number(media.sequence_number),
+            len(payload),
+            wire.NO_TIMESTAMP if media.timestamp is None else media.timestamp,
+            self.number,
+            self.call,
+        )
+        for sink in sinks:
+            sink.append(header)
+            sink.append(payload)
+
+    def _other(self, frame: telnyx.Frame) -> None:
+        match frame:
+            case telnyx.Start():
+                self._begin(frame)
+            case telnyx.Stop():
+                self._end(frame)
+            case telnyx.StreamError():
+                log.warning("Telnyx: %s (%s): %s", frame.title, frame.code, frame.detail, extra=self.about)
+                self._hub.news(self, wire.ERROR, frame.raw)
+                self._hub.event(
+                    self, "stream.error", {"code": frame.code, "title": frame.title, "detail": frame.detail}
+                )
+            case telnyx.Dtmf():
+                self._hub.event(self, "stream.dtmf", {"digit": frame.digit}, frame.occurred_at)
+            case telnyx.Mark():
+                self._hub.event(self, "stream.mark", {"name": frame.name})
+            case telnyx.Connected() | telnyx.Unknown() | telnyx.Media():
+                pass  # greetings, and what future versions of the protocol bring, are accepted
+
+    def _begin(self, start: telnyx.Start) -> None:
+        if self.start is not None:
+            self._finish_windows()
+        self.start = start
+        self.call = wire.digest(start.call_control_id)
+        self.started_at = time.time()
+        self._reorder = self._new_windows()
+        self._hub.started(self)
+
+    def _end(self, stop: telnyx.Stop) -> None:
+        if self.start is None:
+            return
+        self._finish_windows()
+        self._hub.stopped(self, stop.raw)
+        self.start = None
+
+    def _unreadable(self, error: Malformed) -> None:
+        self.rubbish += 1
+        self._rubbish_in_a_row += 1
+        limit = self._hub.settings.rubbish_limit * (RUBBISH_LIMIT_FACTOR if self._made_sense else 1)
+        if self._rubbish_in_a_row == 1:
+            log.warning("unreadable message: %s", error, extra=self.about)
+        if self._rubbish_in_a_row == limit:
+            self._hub.end(self, f"{limit} unreadable messages in a row, the last: {error}")
+
+    # ---- from the hub
+
+    def resume(self, note: bytes) -> None:
+        """Go on where a predecessor was, from what it had noted."""
+        raw, started_at = _decode_note(note)
+        frame = telnyx.decode(raw)
+        if isinstance(frame, telnyx.Start):
+            self.start = frame
+            self.call = wire.digest(frame.call_control_id)
+            self.started_at = started_at
+            self._made_sense = True
+
+    def note(self) -> bytes:
+        """What a successor needs."""
+        return _encode_note((self.start.raw if self.start else b"", self.started_at))
+
+    def expire(self, now: float) -> bool:
+        """Let go of frames that have been held for a missing one for long enough. False when none are held."""
+        held = False
+        for track, window in enumerate(self._reorder):
+            for ready in window.expire(now):
+                self._emit(track, ready)
+            held = held or window.deadline is not None
+        return held
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What every log line says of this stream."""
+        if self.start is None:
+            return {"peer": self.peer.handed.peer}
+        return {"call_control_id": self.start.call_control_id, "stream_id": self.start.stream_id or ""}
+
+    def counters(self) -> dict[str, int]:
+        """Gaps, duplicates and the like, of both tracks."""
+        inbound, outbound = (window.statistics() for window in self._reorder)
+        both = {name: inbound[name] + outbound[name] for name in ("gaps", "duplicates", "late", "reordered")}
+        return {**both, "malformed": self.rubbish}
+
+    def _finish_windows(self) -> None:
+        self.expire(float("inf"))
+
+    def _new_windows(self) -> tuple[Reorder[telnyx.Media], Reorder[telnyx.Media]]:
+        frames, seconds = self._hub.settings.reorder_frames, self._hub.settings.reorder_ms / 1000
+        return Reorder(frames, seconds), Reorder(frames, seconds)
+
+
+def _number(value: int | None) -> int:
+    return wire.NO_NUMBER if value is None else value & wire.NUMBER_MASK

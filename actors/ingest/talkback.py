@@ -1,0 +1,148 @@
+"""Talk from browsers to Telnyx: who may, and when each frame leaves.
+
+One talker has the floor of a call at a time; others are told. Frames leave in real time with a small lead, whole
+20 ms each. Policies are `actors.ingest.floor`'s and `actors.ingest.talk`'s; here they meet calls and connections.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from actors.ingest.floor import Floor
+from actors.ingest.talk import TalkPacer
+from actors.wire import bus as wire
+from actors.wire import telnyx
+from actors.wire.g711 import SILENCE, is_silent
+from actors.wire.talk import FRAME_BYTES, talk_codec
+from actors.wire.websocket import text_frame
+
+if TYPE_CHECKING:
+    from actors.ingest.rounds import Rounds
+    from actors.ingest.stream import Stream
+    from actors.wire.g711 import Codec
+    from config.settings import TalkSettings
+
+log = logging.getLogger(__name__)
+
+REFUSAL_INTERVAL_S: Final = 1.0  # a talker hears no more often than this that its talk is not taken
+REFUSALS_REMEMBERED: Final = 1000
+
+
+@dataclass
+class Conversation:
+    """Talk into one stream."""
+
+    codec: Codec
+    pacer: TalkPacer
+    floor: Floor
+    told_holder: int | None = None
+    frames: int = 0
+    refused_at: dict[int, float] = field(default_factory=dict)
+
+
+class Talkback:
+    """Talk into all streams of this process."""
+
+    def __init__(self, settings: TalkSettings, *, include_stream_id: bool, rounds: Rounds) -> None:
+        self._settings = settings
+        self._include_stream_id = include_stream_id
+        self._rounds = rounds
+        self._conversations: dict[Stream, Conversation] = {}
+        self.refused = 0
+
+    def take(self, stream: Stream, talk: wire.Talk, now: float) -> None:
+        """Take talk that is for this stream, or refuse it."""
+        conversation = self._conversation(stream)
+        if talk.kind == wire.TALK_STOP:
+            if conversation.floor.holder(now) == talk.talker:
+                self._send(stream, conversation, conversation.pacer.finish(now))
+            conversation.floor.release(talk.talker)
+        else:
+            silent = is_silent(talk.payload, conversation.codec)
+            before = conversation.floor.holder(now)
+            if not conversation.floor.offer(talk.talker, silent, now, admin=talk.kind == wire.TALK_PREEMPT):
+                self._refuse_floor(conversation, talk, now)
+                return
+            if before not in (None, talk.talker):
+                conversation.pacer.clear()
+                stream.peer.write(text_frame(telnyx.clear_message()))
+            self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
+        self._tell_holder(stream, conversation, now)
+
+    def due(self, now: float) -> bool:
+        """Send what is due by now. False when nothing waits anywhere."""
+        waiting = False
+        for stream, conversation in self._conversations.items():
+            if conversation.pacer.next_due is None:
+                continue
+            self._send(stream, conversation, conversation.pacer.due(now))
+            waiting = waiting or conversation.pacer.next_due is not None
+        return waiting
+
+    def flush(self, stream: Stream) -> None:
+        """Send all that waits, whatever the pace: a successor takes over, and Telnyx queues it."""
+        conversation = self._conversations.get(stream)
+        if conversation is not None:
+            self._send(stream, conversation, conversation.pacer.flush())
+
+    def forget(self, stream: Stream) -> None:
+        """The stream is over."""
+        self._conversations.pop(stream, None)
+
+    def holder(self, stream: Stream) -> int | None:
+        """Who has the floor of this stream."""
+        conversation = self._conversations.get(stream)
+        return None if conversation is None else conversation.told_holder
+
+    def refuse(self, talk: wire.Talk, title: str, detail: str) -> None:
+        """Tell a talker why its talk reaches no call."""
+        self.refused += 1
+        sink = self._rounds.sink(talk.fanout_index)
+        if sink is not None and talk.kind != wire.TALK_STOP:
+            payload = orjson.dumps({"talker": talk.talker, "title": title, "detail": detail})
+            sink.append(wire.pack_entry(wire.REFUSED, 0, 0, 0, 0, len(payload), 0, 0, talk.call) + payload)
+
+    def _conversation(self, stream: Stream) -> Conversation:
+        conversation = self._conversations.get(stream)
+        if conversation is None:
+            codec = talk_codec(stream.start.media_format.encoding if stream.start else "PCMU")
+            given = self._settings
+            pacer = TalkPacer(
+                frame_bytes=FRAME_BYTES,
+                silence=SILENCE[codec],
+                lead_s=given.lead_ms / 1000,
+                backlog_s=given.backlog_ms / 1000,
+                drain_s=given.drain_ms / 1000,
+            )
+            conversation = Conversation(codec, pacer, Floor(given.release_ms / 1000))
+            self._conversations[stream] = conversation
+        return conversation
+
+    def _send(self, stream: Stream, conversation: Conversation, frames: list[bytes]) -> None:
+        stream_id = stream.start.stream_id if self._include_stream_id and stream.start else None
+        for frame in frames:
+            stream.peer.write(text_frame(telnyx.media_message(frame, stream_id)))
+        conversation.frames += len(frames)
+
+    def _refuse_floor(self, conversation: Conversation, talk: wire.Talk, now: float) -> None:
+        last = conversation.refused_at.get(talk.talker, float("-inf"))
+        if now - last >= REFUSAL_INTERVAL_S:
+            if len(conversation.refused_at) >= REFUSALS_REMEMBERED:
+                conversation.refused_at.clear()
+            conversation.refused_at[talk.talker] = now
+            self.refuse(talk, "floor_taken", "Somebody else is talking into this call.")
+
+    def _tell_holder(self, stream: Stream, conversation: Conversation, now: float) -> None:
+        holder = conversation.floor.holder(now)
+        if holder == conversation.told_holder:
+            return
+        conversation.told_holder = holder
+        payload = orjson.dumps({"talker": holder})
+        entry = wire.pack_entry(wire.FLOOR, 0, 0, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+        for sink in self._rounds.everywhere():
+            sink.append(entry)
+        log.info("floor %s", "released" if holder is None else f"taken by {holder}", extra=stream.about)

@@ -1,0 +1,83 @@
+"""The life of an actor's process: settings, logs, signals, heartbeat, drain, end.
+
+Knows no actor: it is given one `run(context)` and runs it. Exit status: 0 drained, 78 settings that can't be used
+(EX_CONFIG: starting again would not help), anything else a fault.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import trio
+
+from actors.runtime import log as logs
+from actors.runtime.bus import Bus
+from actors.runtime.context import Context
+from actors.runtime.gateway_link import GatewayLink
+from actors.runtime.identity import Identity
+from actors.runtime.notify import Notifier
+from actors.runtime.supervised import follow_supervisor
+from config import ConfigError, load
+from config.paths import unix_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+EX_CONFIG = 78
+STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
+
+
+def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
+    """Run one actor until it has drained. Returns the exit status."""
+    try:
+        settings = load(os.environ)
+        identity = Identity.from_environment(name)
+    except (ConfigError, ValueError) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return EX_CONFIG
+    logs.configure(settings.log, identity.instance)
+    faulthandler.enable(file=identity.fds.get("crashlog", sys.stderr))
+    gc.freeze()  # what is loaded by now lives for ever: never look at it again
+    trio.run(_live, settings, identity, run)
+    return 0
+
+
+async def _live(settings: Settings, identity: Identity, run: Callable[[Context], Awaitable[None]]) -> None:
+    bus = Bus(settings, identity)
+    try:
+        link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)
+        context = Context(settings, identity, bus, link, Notifier.from_environment())
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(context.notifier.beat, context.progress.fields)
+                nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
+                nursery.start_soon(_stop_without_supervisor, context)
+                await run(context)
+                nursery.cancel_scope.cancel()
+    finally:
+        bus.close()
+    log.info("stopped")
+
+
+async def _stop_on_signal(context: Context, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await signals.__anext__()
+    context.notifier.send(STOPPING=1)
+    scope.deadline = trio.current_time() + STOP_TIMEOUT_S
+    context.draining.set()
+    await signals.__anext__()
+    scope.cancel()
+
+
+async def _stop_without_supervisor(context: Context) -> None:
+    await follow_supervisor(context, context.is_ready)
+    context.draining.set()

@@ -1,0 +1,236 @@
+"""An actor's side of the gateway: takes the connections it is handed, keeps the gateway informed, survives its loss.
+
+When the gateway dies, the connections here go on; the link calls again and deposits them with the next one. Knows
+nothing of what is spoken on a connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import trio
+
+from actors.runtime.packets import PacketSocket, PacketSocketClosed
+from actors.wire import handoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from actors.runtime.identity import Identity
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.05
+FLUSH_TIMEOUT_S = 1.0
+
+
+class Handed:
+    """A connection that this actor serves.
+
+    The socket is non-blocking and ours to use; when the handler returns, the link shuts it down, closes it and has the
+    gateway release its copy, unless the connection was parked or handed back.
+
+    Attributes:
+        id: grows with time and is unique over restarts; the name of this connection everywhere.
+        resumed: a predecessor has served it; the peer has had its answer to the head.
+        note: what the predecessor left.
+        unsent: output that a predecessor had accepted but the kernel had not.
+    """
+
+    def __init__(self, link: GatewayLink, sock: socket.socket, about: handoff.Connection, *, resumed: bool) -> None:
+        self._link = link
+        self.sock = sock
+        self.id = about.id
+        self.kind: Literal["ws", "http"] = about.kind
+        self.head = about.head
+        self.peer = about.peer
+        self.claims: dict[str, Any] | None = about.claims
+        self.resumed = resumed
+        self.note = about.note
+        self.unsent = about.unsent
+        self.given_away = False
+        self.superseded = trio.Event()
+        self.scope = trio.CancelScope()
+        self.on_drain: Callable[[], None] = self.scope.cancel  # called when this process is to stop
+        self.on_end: Callable[[int, str], Awaitable[None]] | None = None  # how to say goodbye (close code, reason)
+
+    def set_note(self, note: bytes) -> None:
+        """Have the gateway keep this for a successor, at most `gateway.note_max_bytes`."""
+        if note != self.note:
+            self.note = note
+            self._link.tell(handoff.Note(id=self.id, note=note))
+
+    def claim(self, key: bytes) -> None:
+        """Say that this connection alone stands for `key`; whichever did before is superseded."""
+        self._link.tell(handoff.Claim(id=self.id, key=key))
+
+    def hand_back(self) -> None:
+        """Give an HTTP connection back: its next request, still unread, is another actor's."""
+        self.given_away = True
+        self._link.tell(handoff.HandBack(id=self.id))
+
+    def park(self, unsent: bytes) -> None:
+        """Give the connection back for a successor to go on with, with output that is still to be sent."""
+        self.given_away = True
+        self._link.tell(handoff.Park(id=self.id, note=self.note, unsent=unsent))
+
+    async def end(self, code: int, reason: str) -> None:
+        """End the connection, with a word where its protocol has one."""
+        if self.on_end is not None:
+            await self.on_end(code, reason)
+        self.scope.cancel()
+
+    def about(self) -> handoff.Connection:
+        """What a gateway needs to know to keep this connection."""
+        return handoff.Connection(
+            id=self.id, kind=self.kind, head=self.head, peer=self.peer, note=self.note, claims=self.claims
+        )
+
+
+class GatewayLink:
+    """The link of one actor process. `run` serves it; the rest may be called at any time."""
+
+    def __init__(self, path: str, identity: Identity) -> None:
+        self._path = path
+        self._identity = identity
+        self._packets: PacketSocket | None = None
+        self._welcomed = False
+        self._leaving = False
+        self.connections: dict[int, Handed] = {}
+        self._emptied = trio.Event()
+        self.failed = 0  # handlers that raised
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a gateway that has answered."""
+        return self._welcomed
+
+    def tell(self, message: handoff.ToGateway) -> None:
+        """Send to the gateway, if there is one; the next one learns everything from the deposits."""
+        if self._packets is not None and self._welcomed:
+            try:
+                self._packets.send_nowait(handoff.encode(message))
+            except PacketSocketClosed:
+                self._welcomed = False
+
+    async def serve(self, handler: Callable[[Handed], Awaitable[None]]) -> None:
+        """Run `handler` for every connection handed over, each in a task, for ever."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                packets = await self._connect()
+                try:
+                    await self._converse(packets, nursery, handler)
+                finally:
+                    self._packets, self._welcomed = None, False
+                    packets.close()
+                log.info("gateway gone; %d connections go on without it", len(self.connections))
+                await trio.sleep(RETRY_S)
+
+    async def leave(self) -> None:
+        """Ask for no more connections, and wait until everything said so far has left this process."""
+        self._leaving = True
+        self.tell(handoff.Leaving())
+
+    async def until_empty(self) -> None:
+        """Wait until no connection is left here."""
+        while self.connections:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+    async def flush(self) -> None:
+        """Wait (bounded) until the kernel has all that was told."""
+        with trio.move_on_after(FLUSH_TIMEOUT_S):
+            if self._packets is not None:
+                await self._packets.flush()
+
+    async def _connect(self) -> PacketSocket:
+        while True:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            sock.setblocking(False)
+            try:
+                sock.connect(self._path)
+            except (BlockingIOError, OSError):
+                sock.close()
+                await trio.sleep(RETRY_S)
+                continue
+            return PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
+
+    async def _converse(
+        self, packets: PacketSocket, nursery: trio.Nursery, handler: Callable[[Handed], Awaitable[None]]
+    ) -> None:
+        async with trio.open_nursery() as conversation:
+            conversation.start_soon(packets.write_queued)
+            self._packets = packets
+            who = self._identity
+            try:
+                hello = handoff.Hello(name=who.name, index=who.index, generation=who.generation, pid=os.getpid())
+                packets.send_nowait(handoff.encode(hello))
+                async for packet, fd in packets.packets():
+                    self._handle(packet, fd, nursery, handler)
+            except PacketSocketClosed:
+                pass
+            conversation.cancel_scope.cancel()
+
+    def _handle(
+        self, packet: bytes, fd: int | None, nursery: trio.Nursery, handler: Callable[[Handed], Awaitable[None]]
+    ) -> None:
+        try:
+            message = handoff.decode_to_actor(packet)
+        except msgspec.MsgspecError as error:
+            log.error("unreadable packet from the gateway: %s", error)
+            if fd is not None:
+                os.close(fd)
+            return
+        if isinstance(message, handoff.Welcome):
+            self._deposit_all()
+        elif isinstance(message, handoff.Supersede):
+            if (connection := self.connections.get(message.id)) is not None:
+                connection.superseded.set()
+        elif fd is not None:
+            sock = socket.socket(fileno=fd)
+            sock.setblocking(False)
+            handed = Handed(self, sock, message.connection, resumed=message.resumed)
+            self.connections[handed.id] = handed
+            nursery.start_soon(self._run, handler, handed)
+
+    def _deposit_all(self) -> None:
+        packets = self._packets
+        if packets is None:
+            return
+        self._welcomed = True
+        for connection in self.connections.values():
+            if not connection.given_away:
+                deposit = handoff.encode(handoff.Deposit(connection=connection.about()))
+                packets.send_nowait(deposit, connection.sock.fileno())
+        if self._leaving:
+            self.tell(handoff.Leaving())
+
+    async def _run(self, handler: Callable[[Handed], Awaitable[None]], handed: Handed) -> None:
+        """The outermost boundary of one connection: whatever goes wrong in it ends here."""
+        try:
+            with handed.scope:
+                await handler(handed)
+        except Exception:
+            self.failed += 1
+            log.exception("connection %d from %s failed", handed.id, handed.peer)
+        finally:
+            del self.connections[handed.id]
+            self._release(handed)
+            if not self.connections:
+                self._emptied.set()
+
+    def _release(self, handed: Handed) -> None:
+        if handed.sock.fileno() < 0:
+            return
+        if not handed.given_away:
+            try:
+                handed.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                log.debug("connection %d was closed by its peer", handed.id)
+            self.tell(handoff.Closed(id=handed.id))
+        trio.lowlevel.notify_closing(handed.sock)
+        handed.sock.close()

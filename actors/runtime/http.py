@@ -1,0 +1,274 @@
+"""Serves HTTP/1.1 on a connection that the gateway handed over: framing by h11, one request after the other.
+
+Never takes a byte from the socket that belongs to the next request, because the next request may be another actor's:
+its head is looked at first and, when it is, the connection goes back to the gateway with that head unread.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import h11
+import trio
+
+from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, peek_head, take
+from actors.runtime.http_message import Request, Response
+from actors.wire.request import BadRequest, parse_head, route
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from actors.runtime.http_routes import Handler
+    from actors.wire.request import RequestHead
+
+logger = logging.getLogger(__name__)
+
+READ_BYTES = 64 * 1024
+CHUNK_OVERHEAD = 8  # so many times its content may a chunked body be; one byte a chunk costs six
+REASON_CHARS = 200  # h11 quotes what it did not like
+LINGER_S = 2.0  # how long a client gets to read the last answer while it is still sending
+LINGER_BYTES = 2 * 1024 * 1024
+
+
+class Connection(Protocol):
+    """What is needed of a handed connection. It is shut down and released by whoever called `serve`."""
+
+    head: bytes
+    peer: str
+    claims: dict[str, Any] | None
+    sock: socket.socket
+    on_drain: Callable[[], None]
+
+    def hand_back(self) -> None:
+        """The next request, not yet read, is another actor's."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a client may make us hold and wait for."""
+
+    body_max_bytes: int
+    head_max_bytes: int = 16 * 1024
+    head_timeout_s: float = 5.0
+    body_timeout_s: float = 10.0
+    write_timeout_s: float = 10.0
+    keep_alive_s: float = 15.0
+
+    @property
+    def wire_max_bytes(self) -> int:
+        """What a chunked body may take on the wire."""
+        return self.body_max_bytes * CHUNK_OVERHEAD + READ_BYTES
+
+
+class HttpServer:
+    """Serves connections with one handler.
+
+    Args:
+        handler: gets a whole request and returns a whole response. What it raises is answered 500, logged and counted.
+        actor: whose requests these are; those of others go back to the gateway.
+        counters: where to count, when somebody else reads them too.
+
+    Attributes:
+        counters: `requests`, `responses_4xx` and so on, `handler_errors`, `closed_by_peer`, `timeouts`, `handed_back`.
+    """
+
+    def __init__(self, handler: Handler, *, actor: str, limits: Limits, counters: Counter[str] | None = None) -> None:
+        self.handler = handler
+        self.actor = actor
+        self.limits = limits
+        self.counters: Counter[str] = Counter() if counters is None else counters
+
+    async def serve(self, handed: Connection) -> None:
+        """Serve a connection until it is closed, idle for too long, broken or handed back. Raises nothing of the peer's.
+
+        When the process is to stop, the request at work is answered; then the connection goes back to the gateway.
+        Cancelling is safe: the request at work gets no answer.
+        """
+        try:
+            await _Session(self, handed).run()
+        except (PeerGone, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.counters["closed_by_peer"] += 1
+
+
+class _Session:
+    """One connection's requests."""
+
+    def __init__(self, server: HttpServer, handed: Connection) -> None:
+        self._server = server
+        self._limits = server.limits
+        self._counters = server.counters
+        self._handed = handed
+        self._sock = handed.sock
+        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(handed.sock))
+        self._draining = trio.Event()
+        handed.on_drain = self._draining.set
+
+    async def run(self) -> None:
+        head: bytes | None = self._handed.head
+        while head is not None:
+            if not await self._exchange(head):
+                await self._linger()
+                return
+            head = await self._next_head()
+
+    async def _exchange(self, head: bytes) -> bool:
+        """Answer one request; whether the connection may carry another one."""
+        self._counters["requests"] += 1
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_max_bytes)
+        try:
+            parsed = _parse(connection, head)
+            body = await self._body(connection, parsed)
+        except BadRequest as refusal:
+            response, close = Response.text(str(refusal)[:REASON_CHARS], refusal.status), True
+        else:
+            # Where a chunked body ends shows only once it, and maybe more, has been taken from the socket.
+            is_chunked = parsed.header("transfer-encoding") is not None
+            response, failed = await self._handle(parsed, body)
+            close = failed or is_chunked
+        # A refused head may never have been shown to h11, which then expects the body that a HEAD does not get.
+        is_silent = connection.their_state is not h11.IDLE and head.startswith(b"HEAD ")
+        return await self._answer(connection, response, close=close, is_silent=is_silent)
+
+    async def _handle(self, head: RequestHead, body: bytes) -> tuple[Response, bool]:
+        handed = self._handed
+        request = Request(head.method, head.path, head.query, head.headers, body, handed.peer, handed.claims)
+        try:
+            return await self._server.handler(request), False
+        except Exception:
+            logger.exception("no answer to %s %s", request.method, request.path)
+            self._counters["handler_errors"] += 1
+            return Response.text("Internal Server Error", 500), True
+
+    async def _body(self, connection: h11.Connection, head: RequestHead) -> bytes:
+        length = int(head.header("content-length") or 0)
+        if length > self._limits.body_max_bytes:
+            raise self._too_large()
+        if connection.they_are_waiting_for_100_continue:
+            await self._send(connection.send(h11.InformationalResponse(status_code=100, headers=[])))
+        is_chunked = head.header("transfer-encoding") is not None
+        with trio.move_on_after(self._limits.body_timeout_s):
+            try:
+                return await self._receive(connection, None if is_chunked else length)
+            except h11.RemoteProtocolError as error:
+                raise BadRequest(400, "Bad Request: malformed or incomplete body") from error
+        self._counters["timeouts"] += 1
+        raise BadRequest(408, "Request Timeout: the body was not complete in time")
+
+    async def _receive(self, connection: h11.Connection, length: int | None) -> bytes:
+        body = bytearray()
+        taken = 0
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.EndOfMessage):
+                return bytes(body)
+            if isinstance(event, h11.Data):
+                body += event.data
+            else:
+                wanted = READ_BYTES if length is None else min(READ_BYTES, length - len(body))
+                data = await self._stream.receive_some(wanted)
+                taken += len(data)
+                connection.receive_data(data)
+            if len(body) > self._limits.body_max_bytes or taken > self._limits.wire_max_bytes:
+                raise self._too_large()
+
+    def _too_large(self) -> BadRequest:
+        return BadRequest(413, f"Content Too Large: at most {self._limits.body_max_bytes} bytes")
+
+    async def _answer(self, connection: h11.Connection, response: Response, *, close: bool, is_silent: bool) -> bool:
+        """Send a response; whether the connection may carry another request."""
+        headers = [*response.header_lines(), ("date", email.utils.formatdate(usegmt=True))]
+        if close:
+            headers.append(("connection", "close"))
+        data = connection.send(h11.Response(status_code=response.status, headers=headers))
+        if not is_silent:
+            data += connection.send(h11.Data(data=response.body))
+        data += connection.send(h11.EndOfMessage())
+        self._counters[f"responses_{response.status // 100}xx"] += 1
+        await self._send(data)
+        return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+    async def _send(self, data: bytes) -> None:
+        with trio.move_on_after(self._limits.write_timeout_s):
+            await self._stream.send_all(data)
+            return
+        self._counters["timeouts"] += 1
+        raise trio.BrokenResourceError("the peer does not read its answer")
+
+    async def _next_head(self) -> bytes | None:
+        """Take the next head that is ours; None when the connection has no more for us, and nothing was taken then."""
+        if not await self._wait_for_bytes():
+            if self._draining.is_set():
+                self._hand_back()
+            return None
+        limits = self._limits
+        try:
+            head = await peek_head(self._sock, max_bytes=limits.head_max_bytes, timeout_s=limits.head_timeout_s)
+            if self._is_ours(head):
+                return take(self._sock, len(head))
+            self._hand_back()
+        except HeadTooLarge:
+            await self._refuse(431, "Request Header Fields Too Large")
+        except HeadTimeout:
+            self._counters["timeouts"] += 1
+            await self._refuse(408, "Request Timeout: the head was not complete in time")
+        return None
+
+    async def _wait_for_bytes(self) -> bool:
+        """Wait for the next request's first bytes; False when there are none in time, or the process is to stop."""
+        arrived = False
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + self._limits.keep_alive_s
+
+            async def drained() -> None:
+                await self._draining.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(drained)
+            await trio.lowlevel.wait_readable(self._sock)
+            arrived = not self._draining.is_set()
+            nursery.cancel_scope.cancel()
+        return arrived
+
+    def _is_ours(self, head: bytes) -> bool:
+        try:
+            target = route(parse_head(head))
+        except BadRequest:
+            return True  # whoever has it may say so
+        return target.kind == "http" and target.actor == self._server.actor
+
+    def _hand_back(self) -> None:
+        self._counters["handed_back"] += 1
+        self._handed.hand_back()
+
+    async def _refuse(self, status: int, reason: str) -> None:
+        await self._answer(h11.Connection(h11.SERVER), Response.text(reason, status), close=True, is_silent=False)
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """End our side, then read what the client still sends: closing at once would reset it before it has read."""
+        with trio.move_on_after(LINGER_S):
+            await self._stream.send_eof()
+            left = LINGER_BYTES
+            while left > 0 and (data := await self._stream.receive_some(READ_BYTES)):
+                left -= len(data)
+
+
+def _parse(connection: h11.Connection, head: bytes) -> RequestHead:
+    """Parse a head and refuse what two parsers could frame differently: that is how requests are smuggled (RFC 9112 §11.2)."""
+    parsed = parse_head(head)
+    chunked = parsed.header("transfer-encoding") is not None
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise BadRequest(400, "Bad Request: a line ends without a carriage return")
+    if chunked and parsed.header("content-length") is not None:
+        raise BadRequest(400, "Bad Request: both Content-Length and Transfer-Encoding")
+    if chunked and b" HTTP/1.0\r\n" in head:
+        raise BadRequest(400, "Bad Request: Transfer-Encoding needs HTTP/1.1")
+    connection.receive_data(head)
+    connection.next_event()
+    route(parsed)
+    return parsed

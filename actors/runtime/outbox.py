@@ -1,0 +1,162 @@
+"""The output of one connection: written at once while the peer keeps up, queued in bounds while it does not.
+
+Two kinds of frames. *Lossy* ones (audio) grow old: what waited longer than allowed is dropped, oldest first, and
+counted, so that a listener that reads again is live. *Control* frames (start, stop, errors, answers) are never dropped;
+a peer that lets too many pile up is disconnected. A frame that was written in part is always finished first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from actors.wire.handoff import MAX_UNSENT_BYTES
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+CONTROL_MAX = 1000  # frames
+LOSSY_MAX_BYTES = 1024 * 1024  # whatever their age
+
+
+class Outbox:
+    """Writes whole frames to a non-blocking socket. Never waits; `drain` is called when there is room again.
+
+    Args:
+        lossy_s: how long a lossy frame may wait.
+        control_max: how many control frames may wait before the connection is broken off.
+
+    Attributes:
+        dropped: lossy frames that grew too old.
+        on_broken: called once when the connection can't be written to any more, or fell too far behind.
+    """
+
+    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_broken", "sent", "since")  # fmt: skip
+
+    def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
+        self._send = sock.send
+        self._lossy_s = lossy_s
+        self._control_max = control_max
+        self._rest = b""  # of a frame that was written in part
+        self._control: deque[bytes] = deque()
+        self._lossy: deque[tuple[float, bytes]] = deque()
+        self._lossy_bytes = 0
+        self.behind = False  # something is waiting
+        self.since = 0.0  # when it fell behind, in trio's clock
+        self.broken = False
+        self.sent = 0
+        self.dropped = 0
+        self.on_broken: Callable[[], None] = lambda: None
+
+    def write(self, frame: bytes) -> None:
+        """Write a lossy frame. The hot path: one system call, and nothing else while the peer keeps up."""
+        if self.behind:
+            self._queue_lossy(frame)
+            return
+        try:
+            sent = self._send(frame)
+        except BlockingIOError:
+            self._fall_behind()
+            self._queue_lossy(frame)
+            return
+        except OSError:
+            self.break_off()
+            return
+        self.sent += 1
+        if sent != len(frame):
+            self._rest = frame[sent:]
+            self._fall_behind()
+
+    def write_control(self, frame: bytes) -> bool:
+        """Write a frame that must not be lost. False when the connection is broken."""
+        if not self.behind and not self.broken:
+            try:
+                sent = self._send(frame)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.break_off()
+                return False
+            self.sent += 1
+            if sent == len(frame):
+                return True
+            if sent:
+                self._rest = frame[sent:]
+            else:
+                self._control.append(frame)
+            self._fall_behind()
+        elif not self.broken:
+            self._control.append(frame)
+            if len(self._control) > self._control_max:
+                self.break_off()
+        return not self.broken
+
+    def drain(self) -> None:
+        """Write what waits, as far as there is room."""
+        if not self.behind or self.broken:
+            return
+        try:
+            while (frame := self._next()) is not None:
+                self._rest = frame
+                self._rest = frame[self._send(frame) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.break_off()
+            return
+        self.behind = False
+
+    def unsent(self) -> bytes | None:
+        """What a successor must write first, whole frames after the rest of one; None when it is too much to move."""
+        waiting = b"".join((self._rest, *self._control, *(frame for _, frame in self._lossy)))
+        return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
+
+    def restore(self, unsent: bytes) -> None:
+        """Begin with what a predecessor left. Call before anything is written."""
+        self._rest = unsent
+        self._fall_behind()
+        self.drain()
+
+    def break_off(self) -> None:
+        """Give up: nothing more is written, since half a frame may have been."""
+        if not self.broken:
+            self.broken = True
+            self.behind = True
+            self._control.clear()
+            self._lossy.clear()
+            self._rest = b""
+            self.on_broken()
+
+    def _fall_behind(self) -> None:
+        self.behind = True
+        self.since = trio.current_time()
+
+    def _queue_lossy(self, frame: bytes) -> None:
+        if self.broken:
+            return
+        now = trio.current_time()
+        self._lossy.append((now, frame))
+        self._lossy_bytes += len(frame)
+        self._drop_old(now)
+
+    def _drop_old(self, now: float) -> None:
+        lossy, oldest = self._lossy, now - self._lossy_s
+        while lossy and (lossy[0][0] < oldest or self._lossy_bytes > LOSSY_MAX_BYTES):
+            self._lossy_bytes -= len(lossy.popleft()[1])
+            self.dropped += 1
+
+    def _next(self) -> bytes | None:
+        if self._rest:
+            return self._rest
+        if self._control:
+            return self._control.popleft()
+        self._drop_old(trio.current_time())
+        if not self._lossy:
+            return None
+        _, frame = self._lossy.popleft()
+        self._lossy_bytes -= len(frame)
+        self.sent += 1
+        return frame

@@ -1,0 +1,130 @@
+"""A Unix packet socket between two processes: whole messages, each with at most one descriptor beside it.
+
+Sending never waits: what the kernel does not take is queued, in order, within a bound, and a writer task sends it
+when there is room. Knows nothing of what the packets mean.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import os
+import socket
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+QUEUE_MAX = 100_000  # packets; each is at most a few KiB, and one for every connection is the usual worst
+
+
+class PacketSocketClosed(Exception):
+    """The other process has gone, or fell too far behind."""
+
+
+class PacketSocket:
+    """One end of a SOCK_SEQPACKET connection, non-blocking.
+
+    One task iterates over `packets()`, one runs `write_queued()`; `send_nowait` may be called by any task. Whoever
+    made it closes it. Cancelling loses nothing that the kernel or the queue has.
+    """
+
+    def __init__(self, sock: socket.socket, *, max_packet_bytes: int) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self._max_packet_bytes = max_packet_bytes
+        self._queue: deque[tuple[bytes, int | None]] = deque()
+        self._more = trio.Event()
+        self._emptied = trio.Event()
+
+    def send_nowait(self, packet: bytes, fd: int | None = None) -> None:
+        """Send, or queue. The descriptor is duplicated when it must wait, so the caller may close its own at once.
+
+        Raises:
+            PacketSocketClosed: the other end has gone or its queue is full.
+        """
+        if not self._queue and self._try(packet, fd):
+            return
+        if len(self._queue) >= QUEUE_MAX:
+            raise PacketSocketClosed("queue full")
+        self._queue.append((packet, None if fd is None else os.dup(fd)))
+        self._more.set()
+        if self._emptied.is_set():
+            self._emptied = trio.Event()
+
+    async def write_queued(self) -> None:
+        """Send what is queued, until the other end has gone (whoever reads `packets` is told so too)."""
+        while True:
+            await self._more.wait()
+            self._more = trio.Event()
+            try:
+                await self._write_all()
+            except PacketSocketClosed:
+                return
+
+    async def flush(self) -> None:
+        """Wait until the kernel has everything. Needs `write_queued` running."""
+        while self._queue:
+            await self._emptied.wait()
+
+    async def packets(self) -> AsyncIterator[tuple[bytes, int | None]]:
+        """Yield (packet, descriptor or None) until the other end has gone. The receiver owns the descriptor."""
+        while True:
+            await trio.lowlevel.wait_readable(self.sock)
+            while (received := self._receive()) is not None:
+                if not received[0]:
+                    return
+                yield received
+            await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Close this end; queued packets are lost, queued descriptors closed."""
+        for _, fd in self._queue:
+            if fd is not None:
+                os.close(fd)
+        self._queue.clear()
+        if self.sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
+
+    async def _write_all(self) -> None:
+        while self._queue:
+            packet, fd = self._queue[0]
+            if not self._try(packet, fd):
+                await trio.lowlevel.wait_writable(self.sock)
+                continue
+            self._queue.popleft()
+            if fd is not None:
+                os.close(fd)
+        self._emptied.set()
+
+    def _try(self, packet: bytes, fd: int | None) -> bool:
+        try:
+            if fd is None:
+                self.sock.send(packet)
+            else:
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+                self.sock.sendmsg([packet], rights)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno == errno.ETOOMANYREFS:  # too many descriptors under way; they arrive when the peer reads
+                return False
+            raise PacketSocketClosed(str(error)) from error
+        return True
+
+    def _receive(self) -> tuple[bytes, int | None] | None:
+        try:
+            packet, fds, _, _ = socket.recv_fds(self.sock, self._max_packet_bytes, 4)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b"", None
+        for extra in fds[1:]:
+            with contextlib.suppress(OSError):
+                os.close(extra)
+        return packet, fds[0] if fds else None

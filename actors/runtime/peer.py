@@ -1,0 +1,260 @@
+"""One WebSocket connection that was handed over: fast ways for whole data frames, trio-websocket for all the rest.
+
+Input comes from the pump. Whole, masked, unfragmented text and binary frames go straight to a callback; every other
+frame goes, as it is, to trio-websocket, which does the handshake, control frames, fragments and the closing. Output
+never waits: frames are written at once, or queued in bounds (`actors.runtime.outbox`).
+
+A resumed connection's peer has had its answer to the handshake, so trio-websocket, which is given the head again, has
+its 101 swallowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+
+from actors.wire.websocket import BINARY, NOT_MASKED, TEXT, find_frames, unmask
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from actors.runtime.gateway_link import Handed
+    from actors.runtime.outbox import Outbox
+    from actors.runtime.pump import Pump
+
+log = logging.getLogger(__name__)
+
+LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
+HANDSHAKE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
+OPCODE_CONTROL = 0x08
+
+
+class Peer(trio.abc.Stream):
+    """The connection, and the stream that trio-websocket sees of it. Made by `accept`.
+
+    Attributes:
+        on_text, on_binary: called with each whole message of the fast way. A `UnicodeDecodeError` from `on_text` is the
+            peer's fault and closes the connection as RFC 6455 says.
+    """
+
+    def __init__(self, handed: Handed, pump: Pump, outbox: Outbox) -> None:
+        self.handed = handed
+        self.sock = handed.sock
+        self.outbox = outbox
+        self.write = outbox.write  # the hot path saves a call
+        self.untaken = 0
+        self.last_heard = trio.current_time()
+        self.on_text: Callable[[bytes], None] | None = None
+        self.on_binary: Callable[[bytes], None] | None = None
+        self.closed = trio.Event()
+        self._pump = pump
+        self._inbox = bytearray(handed.head)
+        self._unread = trio.Event()
+        self._ended = False
+        self._skip = 0  # bytes of a long frame still to be passed on
+        self._raw = False  # frames can't be told any more: everything is passed on
+        self._in_general = False  # a message is on the general way: later ones must not overtake it
+        self._swallow = handed.resumed
+        self._websocket: WebSocketConnection | None = None
+
+    # ---- the pump's side
+
+    def handle(self, data: memoryview, size: int) -> int:
+        """Handle complete frames; see `Pumped`."""
+        at = self.untaken
+        if len(self._inbox) > UNREAD_MAX:
+            return at
+        if self._raw or self._skip:
+            at = self._pass_on(data, at, size)
+            if self._raw or at == size:
+                return at
+        frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
+        for first, start, payload, end in frames:
+            if first == TEXT and self.on_text is not None and not self._in_general:
+                self._text(data, start, payload, end)
+            elif first == BINARY and self.on_binary is not None and not self._in_general:
+                self.on_binary(unmask(data, payload, end))
+            else:
+                self._general(first, data[start:end])
+            at = end
+        if need:
+            self._raw, self._skip = need == NOT_MASKED, max(need, 0)
+            self._in_general = True
+            at = self._pass_on(data, at, size)
+        return at
+
+    def end_of_input(self) -> None:
+        """The peer has gone."""
+        self._ended = True
+        self._unread.set()
+        self._pump.remove(self)
+
+    def writable(self) -> None:
+        """Send what is queued."""
+        self.outbox.drain()
+
+    def _text(self, data: memoryview, start: int, payload: int, end: int) -> None:
+        try:
+            if self.on_text is not None:
+                self.on_text(unmask(data, payload, end))
+        except UnicodeDecodeError:
+            self._general(TEXT, data[start:end])  # where it is closed with 1007
+
+    def _general(self, first: int, frame: memoryview) -> None:
+        if not first & OPCODE_CONTROL:
+            self._in_general = True
+        self._inbox += frame
+        self._unread.set()
+
+    def _pass_on(self, data: memoryview, at: int, size: int) -> int:
+        end = size if self._raw else min(size, at + self._skip)
+        self._skip -= 0 if self._raw else end - at
+        self._inbox += data[at:end]
+        self._unread.set()
+        return end
+
+    # ---- trio-websocket's side
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The request head first, then the frames of the general way; b"" when the peer has gone."""
+        while not self._inbox:
+            if self._ended or self.closed.is_set():
+                await trio.lowlevel.checkpoint()
+                return b""
+            self._unread = trio.Event()
+            await self._unread.wait()
+        await trio.lowlevel.checkpoint()
+        was_full = len(self._inbox) > UNREAD_MAX
+        piece = bytes(self._inbox)
+        self._inbox.clear()
+        if was_full:
+            self._pump.look_again(self)
+        return piece
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write, or queue, without waiting for the peer."""
+        await trio.lowlevel.checkpoint()
+        if self._swallow:
+            self._swallow = False
+            return
+        if not self.outbox.write_control(bytes(data)):
+            raise trio.BrokenResourceError
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """It never blocks."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Stop reading and writing. The descriptor is the gateway link's to close."""
+        self._pump.remove(self)
+        self.closed.set()
+        self._unread.set()
+        await trio.lowlevel.checkpoint()
+
+    # ---- the actor's side
+
+    def start(self) -> None:
+        """Begin to read: what the peer has sent so far comes with the next round."""
+        self._pump.add(self)
+
+    async def general_messages(self) -> AsyncIterator[bytes | str]:
+        """Yield the messages of the general way until the connection has closed: fragmented or very long ones, and
+        all of a kind that has no callback."""
+        websocket = self._websocket
+        while websocket is not None:
+            try:
+                message = await websocket.get_message()
+            except ConnectionClosed:
+                return
+            yield message
+            self._in_general = False
+
+    async def until_closed(self) -> None:
+        """Give the messages of the general way to the same callbacks, until the connection has closed."""
+        async for message in self.general_messages():
+            if isinstance(message, str):
+                if self.on_text is not None:
+                    self.on_text(message.encode())
+            elif self.on_binary is not None:
+                self.on_binary(bytes(message))
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
+        self.on_text = self.on_binary = _ignore
+        if self._websocket is not None:
+            with trio.move_on_after(CLOSE_TIMEOUT_S):
+                await self._websocket.aclose(code, reason)
+        await self.aclose()
+
+    def park(self) -> None:
+        """Give the connection back for a successor, with what is still to be sent; end the handler here."""
+        self._pump.remove(self)
+        unsent = self.outbox.unsent()
+        if unsent is None or self._raw or self._skip:
+            log.warning("connection %d is too far behind to be moved", self.handed.id)
+        else:
+            self.handed.park(unsent)
+        self.handed.scope.cancel()
+
+    async def opened(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> bool:
+        """Have trio-websocket do the handshake. False when there was nothing to shake hands with."""
+        with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+            async with trio.open_nursery() as shaking:
+
+                async def until_closed() -> None:
+                    await self.closed.wait()
+                    shaking.cancel_scope.cancel()
+
+                shaking.start_soon(until_closed)
+                request = await wrap_server_stream(nursery, self, max_message_size=message_max_bytes)
+                self._websocket = await request.accept(subprotocol=subprotocol)
+                shaking.cancel_scope.cancel()
+        return self._websocket is not None and not self.closed.is_set()
+
+
+def _ignore(message: bytes) -> None:
+    del message
+
+
+@asynccontextmanager
+async def accept(
+    handed: Handed,
+    pump: Pump,
+    outbox: Outbox,
+    *,
+    message_max_bytes: int,
+    send_buffer_bytes: int | None = None,
+    subprotocol: str | None = None,
+) -> AsyncIterator[Peer | None]:
+    """Open (or resume) the WebSocket on a handed connection; yields None when the handshake was refused.
+
+    The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
+    closed by the gateway link.
+    """
+    if send_buffer_bytes is not None:
+        # What the kernel holds for a peer that does not read grows old there, where it can't be dropped.
+        handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    peer = Peer(handed, pump, outbox)
+    outbox.on_broken = peer.end_of_input
+    async with trio.open_nursery() as nursery:
+        try:
+            if await peer.opened(nursery, message_max_bytes, subprotocol):
+                if handed.unsent:
+                    outbox.restore(handed.unsent)
+                handed.on_drain, handed.on_end = peer.park, peer.close
+                yield peer
+            else:
+                yield None
+        finally:
+            pump.remove(peer)
+            with contextlib.suppress(trio.BrokenResourceError), trio.CancelScope(shield=True):
+                await peer.aclose()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,160 @@
+"""Reads all media sockets of a process: one private epoll, one task, a round at a time.
+
+Why not a task for each socket: trio would re-arm, wake and schedule for every frame. A private epoll keeps its
+registrations, and its own descriptor is the one thing that trio waits for; a round then serves whatever is there.
+
+A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames, and takes them only at the start of
+the next round, when what they led to has left this process. So a crash in between loses nothing: the next process
+finds the bytes still in the socket. Untaken bytes stay readable, which is why the epoll is edge-triggered.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
+EVENTS_PER_ROUND = 2048
+INTEREST = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class Pumped(Protocol):
+    """A connection as the pump sees it."""
+
+    sock: socket.socket
+    untaken: int  # bytes at the front of the socket that have been handled
+    last_heard: float  # when something arrived, in trio's clock
+
+    def handle(self, data: memoryview, size: int) -> int:
+        """Handle the complete frames in data[untaken:size]; return how far that got."""
+
+    def end_of_input(self) -> None:
+        """The peer has closed, or the connection broke."""
+
+    def writable(self) -> None:
+        """There is room for output again."""
+
+
+class Pump:
+    """Serves the sockets that were added, until cancelled.
+
+    Args:
+        linger_s: rounds begin at least this far apart, so that under load a round serves many frames. The price is
+            that much latency at most; a frame after a quiet moment is served at once.
+        end_of_round: called after each round, to send what the round has gathered.
+    """
+
+    def __init__(self, linger_s: float, end_of_round: Callable[[], None] = lambda: None) -> None:
+        self._linger_s = linger_s
+        self._end_of_round = end_of_round
+        self._epoll = select.epoll()
+        self._peers: dict[int, Pumped] = {}
+        self._untaken: list[Pumped] = []
+        self._again: list[tuple[Pumped, bool]] = []
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._paused = False
+        self.rounds = 0
+        self.failed = 0  # connections ended by a fault of ours
+
+    def add(self, peer: Pumped) -> None:
+        """Begin to serve a connection. What its socket already holds is seen in the next round."""
+        fd = peer.sock.fileno()
+        self._peers[fd] = peer
+        self._epoll.register(fd, INTEREST)
+
+    def remove(self, peer: Pumped) -> None:
+        """Stop serving it; what was handled is taken from the socket first. Harmless when it is not served."""
+        fd = peer.sock.fileno()
+        if fd >= 0 and self._peers.pop(fd, None) is not None:
+            self._take(peer)
+            self._epoll.unregister(fd)
+
+    def look_again(self, peer: Pumped) -> None:
+        """Have a connection that could not be handled before looked at again."""
+        if self._peers.get(peer.sock.fileno()) is peer:
+            self._epoll.modify(peer.sock.fileno(), INTEREST)  # arms the edge anew
+
+    def pause(self) -> None:
+        """Read no more; what was handled is taken from the sockets. Connections can still be removed and written to."""
+        self._paused = True
+        for peer in self._peers.values():
+            self._take(peer)
+
+    async def run(self) -> None:
+        """Serve for ever. A connection that fails is ended; the others go on."""
+        fd = self._epoll.fileno()
+        while not self._paused:
+            if not self._untaken and not self._again:
+                await trio.lowlevel.wait_readable(fd)
+            if not self._paused:
+                self.round()
+            await trio.sleep(self._linger_s)
+
+    def round(self) -> None:
+        """Serve what is there now."""
+        self.rounds += 1
+        now = trio.current_time()
+        untaken, self._untaken = self._untaken, []
+        for peer in untaken:
+            self._take(peer)
+        again, self._again = self._again, []
+        for peer, gone in again:
+            if self._peers.get(peer.sock.fileno()) is peer:
+                self._read(peer, now, gone=gone)
+        peers = self._peers
+        for fd, event in self._epoll.poll(0, EVENTS_PER_ROUND):
+            served = peers.get(fd)
+            if served is not None:
+                if event & select.EPOLLOUT:
+                    served.writable()
+                if event & ~select.EPOLLOUT:
+                    self._read(served, now, gone=bool(event & GONE))
+        self._end_of_round()
+
+    def _read(self, peer: Pumped, now: float, *, gone: bool) -> None:
+        try:
+            size = peer.sock.recv_into(self._buffer, BUFFER_BYTES, socket.MSG_PEEK)
+            before = peer.untaken
+            if size > before:
+                peer.last_heard = now
+                peer.untaken = handled = peer.handle(self._buffer, size)
+                if handled > before == 0:
+                    self._untaken.append(peer)
+                if handled > before and (gone or size == BUFFER_BYTES):
+                    self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
+                elif gone:
+                    peer.end_of_input()
+            elif gone and before:
+                self._again.append((peer, gone))
+            elif gone or size == 0:
+                peer.end_of_input()
+        except BlockingIOError:
+            return
+        except OSError:
+            peer.end_of_input()
+        except Exception:
+            self.failed += 1
+            log.exception("connection ended by a fault of ours")
+            peer.end_of_input()
+
+    def _take(self, peer: Pumped) -> None:
+        count, peer.untaken = peer.untaken, 0
+        try:
+            while count > 0:
+                # TCP discards without copying; the buffer is for sockets that can't
+                taken = peer.sock.recv_into(self._buffer, min(count, BUFFER_BYTES), socket.MSG_TRUNC)
+                if not taken:
+                    return
+                count -= taken
+        except OSError:
+            return  # reset meanwhile; the next look says so

@@ -1,0 +1,76 @@
+"""Takes AMR-WB frames out of an RTP payload (RFC 4867, section 4), in the form that decoders read (section 5.3).
+
+Both layouts, told apart by their exact lengths: nothing in Telnyx's `media_format` says which one it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Bits of speech by frame type: nine modes, a description of silence, and two that say that there is none.
+_BITS: Final = {
+    **dict(enumerate((132, 177, 253, 285, 317, 365, 397, 461, 477, 40))),
+    14: 0,
+    15: 0,
+}
+
+
+def frames(payload: bytes) -> list[bytes]:
+    """Each 20 ms as one byte of header and its speech; those that hold nothing are left out.
+
+    Raises ValueError when the payload is laid out in neither way.
+    """
+    found = _octet_aligned(payload)
+    if found is None:
+        found = _bandwidth_efficient(payload)
+    if found is None:
+        raise ValueError(f"not AMR-WB: {len(payload)} bytes")
+    return found
+
+
+def _octet_aligned(payload: bytes) -> list[bytes] | None:
+    """A byte of mode request, a byte of header for each frame, then the frames, each from a byte's beginning."""
+    if len(payload) < 2 or payload[0] & 0x0F:
+        return None
+    headers, at = [], 1
+    while at < len(payload):
+        header = payload[at]
+        if header >> 3 & 0x0F not in _BITS or header & 0x03:
+            return None
+        headers.append(header & 0x7C)
+        at += 1
+        if not header & 0x80:
+            break
+    found = []
+    for header in headers:
+        size = -(-_BITS[header >> 3] // 8)
+        if size:
+            found.append(bytes([header]) + payload[at : at + size])
+        at += size
+    return found if at == len(payload) else None
+
+
+def _bandwidth_efficient(payload: bytes) -> list[bytes] | None:
+    """The same without any padding but at the end: four bits of mode request, six of header for each frame."""
+    length = len(payload) * 8
+    bits = int.from_bytes(payload, "big")
+    headers, at = [], 4
+    while at + 6 <= length:
+        header = bits >> length - at - 6 & 0x3F
+        at += 6
+        if header >> 1 & 0x0F not in _BITS:
+            return None
+        headers.append(header)
+        if not header & 0x20:
+            break
+    found = []
+    for header in headers:
+        size = _BITS[header >> 1 & 0x0F]
+        if at + size > length:
+            return None
+        if size:
+            speech = bits >> length - at - size & (1 << size) - 1
+            whole = -(-size // 8)
+            found.append(bytes([(header & 0x1F) << 2]) + (speech << whole * 8 - size).to_bytes(whole, "big"))
+        at += size
+    return found if headers and length - at < 8 else None

@@ -1,0 +1,24 @@
+"""HTTP answers to connections that will not be served: one line of text, then the end. Pure."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+EXTRA = {
+    426: "Upgrade: websocket\r\n",
+    429: "Retry-After: 5\r\n",
+    503: "Retry-After: 1\r\n",
+}
+
+
+def answer(status: int, text: str) -> bytes:
+    """A whole HTTP/1.1 response that closes the connection."""
+    body = f"{text}\n".encode()
+    connection = "Upgrade, close" if status == 426 else "close"
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"{EXTRA.get(status, '')}"
+        f"Connection: {connection}\r\n\r\n"
+    ).encode() + body

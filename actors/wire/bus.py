@@ -1,0 +1,179 @@
+"""What ingest and fan-out say to each other over ZeroMQ: packed frames, many to a message.
+
+Pure. A *batch* is what one ingest process has, from one round, for one fan-out process:
+
+    topic (2)  version (1)  ingest index (1)  slot (1)  -  epoch (8)  sequence (8)  time (8)  entries…
+
+The topic is `f` and the fan-out's index. `epoch` names the publishing process, `sequence` counts its batches to that
+fan-out, so that a lost batch is counted and not guessed. An *entry* is one frame or one piece of news of a call:
+
+    kind (1)  track (1)  flags (2)  chunk (4)  sequence_number (4)  length (4)  timestamp (8)  stream (8)  call (16)  payload…
+
+`call` is a digest of the call control id: fixed width, so no topic is a prefix of another. `stream` is the number of
+the connection that carries the call; a later connection has a higher one, which is how a superseded stream is told.
+Talk goes the other way in messages of the same idea; see `pack_talk`.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+VERSION: Final = 1
+STATS_TOPIC: Final = b"s"
+DIGEST_BYTES: Final = 16
+EVERY_CALL: Final = bytes(DIGEST_BYTES)  # in place of a call: all of them
+
+# Kinds of entries.
+AUDIO: Final = 1  # payload: codec bytes
+START: Final = 2  # payload: Telnyx's start frame, verbatim
+STOP: Final = 3  # payload: Telnyx's stop frame, verbatim; the call's stream has ended
+ERROR: Final = 4  # payload: Telnyx's error frame, verbatim
+GONE: Final = 5  # the stream's connection has ended without a stop
+LIVE: Final = 6  # payload: the streams (8 bytes each) of all live calls of this publisher
+FLOOR: Final = 7  # payload: JSON, who may talk into the call now
+REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
+
+TRACKS: Final = ("inbound", "outbound")
+NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none
+NUMBER_MASK: Final = 0x7FFFFFFF
+NO_TIMESTAMP: Final = 0xFFFFFFFFFFFFFFFF
+
+_BATCH = struct.Struct("<BBBxQQQ")
+_ENTRY = struct.Struct("<BBHIIIQQ16s")
+_TALK = struct.Struct("<BBHQ16s")
+pack_entry = _ENTRY.pack
+ENTRY_BYTES: Final = _ENTRY.size
+
+
+class Batch(NamedTuple):
+    """The header of a batch."""
+
+    ingest: int
+    slot: str
+    epoch: int
+    sequence: int
+    time_us: int
+
+
+class BusFormatError(Exception):
+    """A message that no Patchbay of this version sends."""
+
+
+def digest(call_control_id: str) -> bytes:
+    """A call's name on the bus."""
+    return blake2b(call_control_id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def batch_topic(fanout_index: int) -> bytes:
+    """What fan-out `fanout_index` subscribes to."""
+    return b"f" + bytes((fanout_index,))
+
+
+def interest_topic(fanout_index: int, call: bytes) -> bytes:
+    """What it subscribes to besides, for each call (digest, or EVERY_CALL) that somebody listens to there."""
+    return batch_topic(fanout_index) + call
+
+
+class Subscription(NamedTuple):
+    """What an XPUB receives. `call`: None for the batches themselves."""
+
+    wanted: bool
+    fanout_index: int
+    call: bytes | None
+
+
+def parse_subscription(message: bytes) -> Subscription | None:
+    """Read what an XPUB received; None for topics that are not fan-outs'."""
+    if len(message) not in (3, 3 + DIGEST_BYTES) or message[1:2] != b"f":
+        return None
+    return Subscription(message[0] == 1, message[2], message[3:] or None)
+
+
+def pack_batch(fanout_index: int, batch: Batch, entries: Iterable[bytes]) -> bytes:
+    """Make one message of entries (each `pack_entry(…)`, followed by its payload)."""
+    header = _BATCH.pack(VERSION, batch.ingest, batch.slot == "b", batch.epoch, batch.sequence, batch.time_us)
+    return b"".join((batch_topic(fanout_index), header, *entries))
+
+
+def unpack_batch(message: bytes) -> tuple[Batch, int]:
+    """Return a message's header, and where its entries begin.
+
+    Raises:
+        BusFormatError: another version, or not a batch.
+    """
+    try:
+        version, ingest, slot, epoch, sequence, time_us = _BATCH.unpack_from(message, 2)
+    except struct.error as error:
+        raise BusFormatError("too short") from error
+    if version != VERSION:
+        raise BusFormatError(f"version {version}, this is {VERSION}")
+    return Batch(ingest, "ab"[slot & 1], epoch, sequence, time_us), 2 + _BATCH.size
+
+
+class Entry(NamedTuple):
+    """One frame or piece of news."""
+
+    kind: int
+    track: int
+    flags: int
+    chunk: int
+    sequence_number: int
+    timestamp: int
+    stream: int
+    call: bytes
+    payload: bytes
+
+
+def unpack_entries(message: bytes, at: int) -> Iterator[Entry]:
+    """Yield the entries of a batch from where `unpack_batch` says.
+
+    Raises:
+        BusFormatError: cut short.
+    """
+    size = len(message)
+    unpack = _ENTRY.unpack_from
+    while at < size:
+        try:
+            kind, track, flags, chunk, number, length, timestamp, stream, call = unpack(message, at)
+        except struct.error as error:
+            raise BusFormatError("cut short") from error
+        at += ENTRY_BYTES
+        if at + length > size:
+            raise BusFormatError("cut short")
+        yield Entry(kind, track, flags, chunk, number, timestamp, stream, call, message[at : at + length])
+        at += length
+
+
+# Talk: fan-out to the ingest process that carries the call.
+TALK: Final = 1  # payload: G.711 or whatever the call's codec is, to be sent as it is
+TALK_STOP: Final = 2  # the talker has stopped or gone
+TALK_PREEMPT: Final = 3  # an administrator takes the floor
+
+
+class Talk(NamedTuple):
+    """One message of talk. `talker` is the number of the talking connection."""
+
+    kind: int
+    fanout_index: int
+    talker: int
+    call: bytes
+    payload: bytes
+
+
+def pack_talk(kind: int, fanout_index: int, talker: int, call: bytes, payload: bytes = b"") -> bytes:
+    """Make one talk message."""
+    return _TALK.pack(kind, fanout_index, 0, talker, call) + payload
+
+
+def unpack_talk(message: bytes) -> Talk:
+    """Read one. Raises BusFormatError when it is too short."""
+    try:
+        kind, fanout_index, _, talker, call = _TALK.unpack_from(message)
+    except struct.error as error:
+        raise BusFormatError("too short") from error
+    return Talk(kind, fanout_index, talker, call, message[_TALK.size :])

@@ -1,0 +1,131 @@
+"""Reads settings from the TOML file that PATCHBAY_CONFIG names and from the environment, which wins.
+
+Knows where values come from, not what they mean: types and bounds are `config.settings`'s, the rules between
+settings `config.checks`'s. All that is wrong is reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from config.checks import complaints
+from config.settings import Section, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "PATCHBAY_"
+# Not settings: they tell a process where to find its settings, or (the supervisor's) which process it is.
+NOT_SETTINGS = frozenset({"CONFIG"})
+NOT_SETTINGS_PREFIX = "ACTOR_"
+TRUE, FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+
+
+class ConfigError(Exception):
+    """The settings can't be used. The text names every complaint, a line each, and holds no secret's value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that a file and the environment give.
+
+    Raises:
+        ConfigError: with every problem found: unreadable file, unknown key, wrong type, out of bounds, or settings
+            that must not go together.
+    """
+    problems: list[str] = []
+    values = _read_file(environ.get(f"{PREFIX}CONFIG"), problems)
+    _overlay(values, environ, problems)
+    settings: Settings = _build(Settings, values, "", problems)
+    if problems:
+        raise ConfigError(problems)
+    settings = msgspec.structs.replace(settings, run_dir=settings.run_dir or default_run_dir(environ))
+    problems = complaints(settings)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def default_run_dir(environ: Mapping[str, str]) -> str:
+    """This user's runtime directory: under XDG_RUNTIME_DIR where there is one, else under the temporary directory."""
+    base = environ.get("XDG_RUNTIME_DIR")
+    if base and Path(base).is_dir():
+        return str(Path(base) / "patchbay")
+    return str(Path(tempfile.gettempdir()) / f"patchbay-{os.getuid()}")
+
+
+def _read_file(path: str | None, problems: list[str]) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"PATCHBAY_CONFIG={path}: {error}")
+        return {}
+
+
+def _overlay(values: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+    for variable, text in sorted(environ.items()):
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in NOT_SETTINGS or name.startswith(NOT_SETTINGS_PREFIX):
+            continue
+        section, _, key = name.lower().rpartition("__")
+        target = values.setdefault(section, {}) if section else values
+        if not isinstance(target, dict):
+            problems.append(f"{variable}: there is no section {section!r}")
+            continue
+        target[key] = text
+
+
+def _build(kind: type[Any], values: dict[str, Any], path: str, problems: list[str]) -> Any:
+    """Convert key by key, so that every complaint is heard and each names its key."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{path}{key}"
+        if key not in hints:
+            problems.append(f"{name}: unknown setting")
+        elif isinstance(hints[key], type) and issubclass(hints[key], Section):
+            if isinstance(value, dict):
+                found[key] = _build(hints[key], value, f"{name}.", problems)
+            else:
+                problems.append(f"{name}: is a section, not a value")
+        else:
+            try:
+                found[key] = _convert(value, hints[key])
+            except (msgspec.ValidationError, ValueError) as error:
+                problems.append(f"{name}: {error}")
+    return kind(**found)
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    """Turn a TOML value, or the text of an environment variable, into what the hint says."""
+    if isinstance(value, str):
+        base = _base_type(hint)
+        if base is bool:
+            if value.lower() in TRUE | FALSE:
+                return value.lower() in TRUE
+            raise ValueError("expected true or false")
+        if base is tuple:
+            value = [part.strip() for part in value.split(",") if part.strip()]
+    return msgspec.convert(value, hint, strict=False)
+
+
+def _base_type(hint: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return _base_type(typing.get_args(hint)[0])
+    if origin in (typing.Union, types.UnionType):
+        return _base_type(typing.get_args(hint)[0])
+    return origin or hint

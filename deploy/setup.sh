@@ -1,0 +1,50 @@
+# Makes or refreshes .venv. Sourced by ./run and ./test from the project's root; POSIX sh.
+# setup [dev]: with "dev", also what the tests need. uv is used when it is there, never required.
+
+say() { printf '%s\n' "$*" >&2; }
+
+find_python() {
+    for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11 python; do
+        [ -n "$candidate" ] || continue
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    say "Patchbay needs Python 3.11 or newer, and none was found. Install one (Debian, Ubuntu: apt install python3"
+    say "python3-venv), or name it: PYTHON=/path/to/python3.12 $0"
+    return 1
+}
+
+make_venv() {
+    if command -v uv >/dev/null 2>&1; then
+        uv venv --quiet --clear --python "$1" .venv
+    elif ! "$1" -c 'import venv, ensurepip' 2>/dev/null; then
+        say "$1 has no venv module. On Debian and Ubuntu: apt install python3-venv (or python3.X-venv for that version)"
+        return 1
+    else
+        "$1" -m venv --clear .venv
+    fi
+}
+
+install_into_venv() {
+    if command -v uv >/dev/null 2>&1; then
+        uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable "$1"
+    else
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable "$1"
+    fi
+}
+
+setup() {
+    what=".${1:+[$1]}"
+    stamp=".venv/installed-$(cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)"
+    if [ -f "$stamp" ] && grep -qxF "$what" "$stamp" && .venv/bin/python -c '' 2>/dev/null; then
+        return 0
+    fi
+    say "Setting up .venv (the first time this takes a minute) ..."
+    if ! .venv/bin/python -c '' 2>/dev/null; then
+        python=$(find_python) && make_venv "$python" || return 1
+    fi
+    install_into_venv "$what" || { say "The packages could not be installed; what went wrong is above."; return 1; }
+    echo "$what" >>"$stamp"
+}

@@ -1,0 +1,192 @@
+"""The command line: `python -m supervisor [COMMAND]`. Prints; everything else is asked of the running supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config import ConfigError, load
+from supervisor import foreground, words
+from supervisor.client import NoSupervisorError, ask, follow
+from supervisor.rundir import start_time
+from supervisor.specs import actors, levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from config import Settings
+
+# Exit statuses, as far as they are not those of sysexits.h: 0 done, 1 not done, 2 wrong usage, 3 nobody is there.
+FAILED = 1
+NOT_RUNNING = 3
+EX_CONFIG = 78
+INTERRUPTED = 130
+
+# A supervisor that does not answer at all within this hangs.
+ANSWER_S = 10.0
+STOP_S = 15.0
+GONE_POLL_S = 0.01
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out a command line; return the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        settings = load(os.environ)
+    except ConfigError as error:
+        sys.stderr.write(f"patchbay: the configuration can't be used:\n{error}\n")
+        return EX_CONFIG
+    try:
+        code: int = options.carry_out(settings, options)
+    except NoSupervisorError as error:
+        return _fail(options, str(error), NOT_RUNNING)
+    except TimeoutError:
+        return _fail(options, "the supervisor does not answer", FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        foreground.settle_streams()
+        return FAILED
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what is understood."""
+    top = argparse.ArgumentParser(
+        prog="python -m supervisor",
+        description="Run Patchbay (without a command), or ask the one that runs. "
+        "Exit status: 0 done, 1 not done, 2 wrong usage, 3 no supervisor runs, 78 wrong configuration.",
+    )
+    top.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take over from a supervisor that runs; the actors go on",
+    )
+    top.set_defaults(carry_out=_run)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    def command(
+        name: str, carry_out: Callable[[Settings, argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", action="store_true", help="answer in JSON")
+        sub.set_defaults(carry_out=carry_out, command=name)
+        return sub
+
+    command("status", _status, "the state of every actor")
+    _named(command("restart", _operate, "stop an actor and start it again"))
+    roll = command("roll", _operate, "replace an actor: new process ready first, then the old ends")
+    _named(roll, optional=True)
+    roll.add_argument("--all", action="store_true", help="every actor, one by one")
+    command("stop", _stop, "stop everything")
+    events = command("events", _events, "what happens, as it happens")
+    events.add_argument("--last", type=int, default=0, metavar="N", help="and the last N before")
+    explain = command("explain", _explain, "the last transitions of an actor, in words")
+    explain.add_argument("name", metavar="NAME")
+    wait = command("wait-ready", _wait_ready, "wait until every actor is ready")
+    wait.add_argument("--timeout", type=float, default=30.0, metavar="S")
+    command("check", _check, "look at the configuration and show what would be started")
+    return top
+
+
+def _named(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    sub.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?" if optional else None,
+        help="an actor, like fanout, or one process of it, like fanout.1",
+    )
+    sub.add_argument("--timeout", type=float, metavar="S", help="for a new process to be ready")
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    return foreground.run(settings, os.environ, take_over=options.take_over)
+
+
+def _status(settings: Settings, options: argparse.Namespace) -> int:
+    answer = _ask(settings, {"command": "status"}, timeout_s=ANSWER_S)
+    return _show(options, answer, words.table)
+
+
+def _operate(settings: Settings, options: argparse.Namespace) -> int:
+    everything = getattr(options, "all", False)
+    if bool(options.name) == everything:
+        return _fail(options, f"{options.command}: give an actor's name, or --all", 2)
+    request = {"command": options.command, "name": options.name, "timeout_s": options.timeout}
+    return _show(options, _ask(settings, {**request, "all": everything}), words.reports)
+
+
+def _stop(settings: Settings, options: argparse.Namespace) -> int:
+    # The connection ends when the supervisor does.
+    answers = list(follow(Path(settings.run_dir), {"command": "stop"}, timeout_s=STOP_S))
+    if not answers:
+        raise NoSupervisorError("the supervisor was about to end already")
+    while start_time(answers[0].get("pid", 0)) is not None:
+        time.sleep(GONE_POLL_S)
+    return _show(options, answers[0], lambda _: "everything is stopped")
+
+
+def _events(settings: Settings, options: argparse.Namespace) -> int:
+    request = {"command": "events", "last": options.last}
+    for answer in follow(Path(settings.run_dir), request):
+        code = _show(options, answer, words.event)
+        sys.stdout.flush()
+        if code:
+            return code
+    return 0
+
+
+def _explain(settings: Settings, options: argparse.Namespace) -> int:
+    request = {"command": "explain", "name": options.name}
+    return _show(options, _ask(settings, request, timeout_s=ANSWER_S), words.story)
+
+
+def _wait_ready(settings: Settings, options: argparse.Namespace) -> int:
+    request = {"command": "wait-ready", "timeout_s": options.timeout}
+    answer = _ask(settings, request, timeout_s=options.timeout + ANSWER_S)
+    return _show(options, answer, lambda _: "every actor is ready")
+
+
+def _check(settings: Settings, options: argparse.Namespace) -> int:
+    order = levels(actors(settings))
+    answer = {
+        "ok": True,
+        "run_dir": settings.run_dir,
+        "data_dir": settings.data_dir,
+        "host": settings.host,
+        "port": settings.port,
+        "start_order": [[spec.instance for spec in level] for level in order],
+    }
+    return _show(options, answer, words.plan)
+
+
+def _ask(settings: Settings, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
+    return ask(Path(settings.run_dir), request, timeout_s=timeout_s)
+
+
+def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callable[[dict[str, Any]], str]) -> int:
+    """Print an answer; return the exit status."""
+    if options.json:
+        # Whether it went well is the exit status; `status` is to be exactly what the contract says.
+        shown = {key: value for key, value in answer.items() if key != "ok" or not value}
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        text = in_words(answer) if answer["ok"] or "reports" in answer else ""
+        if text:
+            print(text)
+        if not answer["ok"]:
+            sys.stderr.write(f"{answer['error']}\n")
+    return 0 if answer["ok"] else FAILED
+
+
+def _fail(options: argparse.Namespace, text: str, code: int) -> int:
+    if getattr(options, "json", False):
+        print(json.dumps({"ok": False, "error": text}, ensure_ascii=False))
+    else:
+        sys.stderr.write(f"{text}\n")
+    return code

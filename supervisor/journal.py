@@ -1,0 +1,93 @@
+"""What has happened to the actors: kept for `explain`, told to whoever follows, logged. Knows no process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+KEPT = 1000  # entries in all; a transition is rare, so this is days, or a crash loop's last minutes
+FOLLOWER_BACKLOG = 500  # entries for a follower that does not read; what comes then it does not get
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A transition of one process, or (`before` equals `after`) a remark on it."""
+
+    at: float  # seconds since 1970
+    actor: str  # "fanout.1", or "supervisor"
+    generation: int
+    pid: int | None
+    before: str
+    after: str
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Journal:
+    """The last entries, and a way to wait for the next."""
+
+    def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._followers: set[trio.MemorySendChannel[Entry]] = set()
+        self._changed = trio.Event()
+        self.missed_by_followers = 0
+
+    def record(
+        self,
+        actor: str,
+        why: str,
+        *,
+        generation: int = 0,
+        pid: int | None = None,
+        before: str = "",
+        after: str = "",
+    ) -> None:
+        """Keep, log and tell. Never blocks."""
+        entry = Entry(self._wall(), actor, generation, pid, before, after, why)
+        self._entries.append(entry)
+        level = logging.WARNING if after in ("BACKOFF", "FAILED") else logging.INFO
+        if before != after:
+            logger.log(level, "%s %s → %s: %s", actor, before, after, why)
+        else:
+            logger.log(level, "%s: %s", actor, why)
+        for follower in self._followers:
+            try:
+                follower.send_nowait(entry)
+            except trio.WouldBlock:
+                self.missed_by_followers += 1
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def last(self, actor: str | None = None, limit: int = 20) -> list[Entry]:
+        """Return the last entries, oldest first; of one actor if it is named."""
+        found = [entry for entry in self._entries if actor in (None, entry.actor)]
+        return found[max(0, len(found) - limit) :]
+
+    async def change(self) -> None:
+        """Wait until something is recorded."""
+        await self._changed.wait()
+
+    @contextmanager
+    def follow(self) -> Iterator[trio.MemoryReceiveChannel[Entry]]:
+        """Give what is recorded from now on. One who does not read loses entries, nobody waits for him."""
+        send, receive = trio.open_memory_channel[Entry](FOLLOWER_BACKLOG)
+        self._followers.add(send)
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            self._followers.discard(send)

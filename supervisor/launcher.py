@@ -1,0 +1,129 @@
+"""Starts an actor's process: its own session, the descriptors and the environment that it is given.
+
+posix_spawn, never fork: the child is a new program before anything of ours could run in it. No PR_SET_PDEATHSIG: an
+actor is to outlive its supervisor; the life line tells it that the supervisor has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from supervisor.process import KernelProcess, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supervisor.sockets import Sockets
+    from supervisor.specs import ActorSpec
+
+# Ours alone: an actor that inherited them would speak to our supervisor, or take our sockets for its own.
+WITHHELD = frozenset(
+    {
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "MAINPID",
+    }
+)
+CRASHLOG = "crashlog"
+
+
+class Launcher(Protocol):
+    """Starts processes; a test's starts none."""
+
+    def start(self, spec: ActorSpec, generation: int) -> Process:
+        """Start one process of the actor.
+
+        Raises:
+            OSError: it can't be started.
+        """
+
+
+class Lifeline:
+    """A pipe that nobody writes to: its read end is at its end once the supervisor, who holds the other, is gone."""
+
+    def __init__(self, read: int | None = None, write: int | None = None) -> None:
+        if read is None or write is None:
+            read, write = os.pipe()
+        self.read, self.write = read, write
+
+    def close(self) -> None:
+        os.close(self.read)
+        os.close(self.write)
+
+
+class ProcessLauncher:
+    """Starts real processes."""
+
+    def __init__(
+        self,
+        sockets: Sockets,
+        lifeline: Lifeline,
+        environ: Mapping[str, str],
+        notify_path: str,
+    ) -> None:
+        self._sockets = sockets
+        self._lifeline = lifeline
+        self._environ = {key: value for key, value in environ.items() if key not in WITHHELD}
+        self._notify_path = notify_path
+
+    def start(self, spec: ActorSpec, generation: int) -> KernelProcess:
+        """Start one process of the actor.
+
+        Raises:
+            OSError: it can't be started.
+        """
+        # Its last words go to memory: nothing to clean up, and it can't fill a disk that is full already.
+        crashlog = os.memfd_create(f"patchbay-{spec.instance}-{generation}", os.MFD_CLOEXEC)
+        try:
+            given = {**self._sockets.passed_to(spec, generation), CRASHLOG: crashlog}
+            environ = self._environ | self._identity(spec, generation, given)
+            pid = spawn(spec.command, environ, [*given.values(), self._lifeline.read])
+        except OSError:
+            os.close(crashlog)
+            raise
+        return KernelProcess(
+            spec.instance,
+            generation,
+            pid,
+            started_at=trio.current_time(),
+            crashlog=crashlog,
+        )
+
+    def _identity(self, spec: ActorSpec, generation: int, given: dict[str, int]) -> dict[str, str]:
+        return {
+            "PATCHBAY_ACTOR_INDEX": str(spec.index),
+            "PATCHBAY_ACTOR_GENERATION": str(generation),
+            "PATCHBAY_ACTOR_FDS": ",".join(f"{name}:{fd}" for name, fd in given.items()),
+            "PATCHBAY_ACTOR_LIFELINE": str(self._lifeline.read),
+            "NOTIFY_SOCKET": self._notify_path,
+        }
+
+
+def spawn(command: tuple[str, ...], environ: Mapping[str, str], inherited: list[int]) -> int:
+    """Start a program in a session of its own with these descriptors, under the same numbers; return its pid.
+
+    Raises:
+        OSError: it can't be started.
+    """
+    actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    ]
+    # Onto itself: the number stays and close-on-exec goes, in the child only. Ours stay closed to everyone else.
+    actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherited]
+    return os.posix_spawnp(
+        command[0],
+        command,
+        environ,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM],
+    )

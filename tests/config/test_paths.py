@@ -1,0 +1,114 @@
+"""The run directory and its socket addresses."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from config.paths import UNIX_PATH_MAX_BYTES, RunDirError, ensure_run_dir, unix_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_missing_directory_is_made_private(tmp_path: Path) -> None:
+    run_dir = tmp_path / "deep" / "run"
+    assert ensure_run_dir(run_dir)
+    assert mode(run_dir) == 0o700
+    assert not ensure_run_dir(run_dir)
+
+
+def test_an_empty_directory_of_ours_is_made_private(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    run_dir.chmod(0o777)
+    assert not ensure_run_dir(run_dir)
+    assert mode(run_dir) == 0o700
+
+
+def test_a_directory_in_use_that_others_only_read_is_left_as_it_is(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    run_dir.chmod(0o755)
+    (run_dir / "something").touch()
+    assert not ensure_run_dir(run_dir)
+    assert mode(run_dir) == 0o755
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o1777, 0o720])
+def test_a_directory_that_others_write_to_is_refused(tmp_path: Path, bits: int) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "something").touch()
+    run_dir.chmod(bits)
+    with pytest.raises(RunDirError, match="other users can write"):
+        ensure_run_dir(run_dir)
+
+
+def test_a_sticky_directory_is_refused_even_when_empty(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    run_dir.chmod(0o1777)
+    with pytest.raises(RunDirError, match="other users can write"):
+        ensure_run_dir(run_dir)
+
+
+def test_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(RunDirError, match="is not a directory"):
+        ensure_run_dir(tmp_path / "run")
+    with pytest.raises(RunDirError, match="run_dir = "):
+        ensure_run_dir(tmp_path / "run" / "below")
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").symlink_to(tmp_path)
+    with pytest.raises(RunDirError, match="is not a directory"):
+        ensure_run_dir(tmp_path / "run")
+
+
+def test_another_users_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_run_dir(tmp_path / "run")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(RunDirError, match="another user"):
+        ensure_run_dir(tmp_path / "run")
+
+
+def test_a_short_path_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert unix_path("/run/x", "a.sock") == "/run/x/a.sock"
+    monkeypatch.chdir(tmp_path)
+    assert unix_path("run", "a.sock") == str(tmp_path / "run" / "a.sock")
+
+
+def test_a_long_path_goes_through_a_descriptor(tmp_path: Path) -> None:
+    run_dir = tmp_path / ("long" * (UNIX_PATH_MAX_BYTES // 4))
+    ensure_run_dir(run_dir)
+    address = unix_path(run_dir, "a.sock")
+    assert address.startswith("/proc/self/fd/")
+    assert address == unix_path(run_dir, "a.sock")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as peer:
+        listener.bind(address)
+        listener.listen()
+        assert (run_dir / "a.sock").is_socket()
+        peer.connect(address)
+
+
+def test_a_directory_made_anew_gets_a_new_descriptor(tmp_path: Path) -> None:
+    run_dir = tmp_path / ("long" * (UNIX_PATH_MAX_BYTES // 4))
+    ensure_run_dir(run_dir)
+    unix_path(run_dir, "a.sock")
+    run_dir.rmdir()
+    ensure_run_dir(run_dir)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(unix_path(run_dir, "a.sock"))
+    assert (run_dir / "a.sock").is_socket()

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.wire import browser
+from actors.wire.browser import BadQuery, ListenQuery, TalkOther, TalkStop
+from actors.wire.lenient import Malformed
+
+
+def test_the_welcome_is_the_contract_s_to_the_letter() -> None:
+    assert browser.connected_message() == (
+        b'{"event":"connected","message":"Connected to audio stream",'
+        b'"config":{"codec":"PCMU","sampleRate":8000,"channels":1}}'
+    )
+    config = {"codec": "L16", "sampleRate": 16000, "channels": 2}
+    assert json.loads(browser.connected_message("L16", 16000, 2))["config"] == config
+
+
+def test_audio_as_text() -> None:
+    message = browser.media_json(4, 's"1', "inbound", 2, 5, b"\0\1\2", "PCMA")
+    assert message == (
+        b'{"event":"media","sequence_number":"4","stream_id":"s\\"1",'
+        b'"media":{"track":"inbound","chunk":"2","timestamp":"5","payload":"AAEC","format":"PCMA"}}'
+    )
+    bare = json.loads(browser.media_json(None, None, "outbound", None, None, b"", "PCMU"))
+    assert (bare["sequence_number"], bare["stream_id"]) == ("", None)
+    assert (bare["media"]["chunk"], bare["media"]["timestamp"]) == ("", "")
+
+
+def test_an_error() -> None:
+    expected = {"event": "error", "payload": {"code": 4, "title": "t", "detail": 'd"'}}
+    assert json.loads(browser.error_message(4, "t", 'd"')) == expected
+
+
+@given(st.binary(max_size=400))
+def test_talk_is_decoded(payload: bytes) -> None:
+    encoded = base64.b64encode(payload).decode()
+    for text in (encoded, encoded.rstrip("="), encoded + "\n"):
+        message = json.dumps({"event": "media", "media": {"payload": text, "x": 1}, "y": 2})
+        assert browser.decode_talk(message.encode()) == payload
+
+
+def test_other_events_of_a_talker() -> None:
+    assert browser.decode_talk(b'{"event":"stop"}') == TalkStop()
+    assert browser.decode_talk(b'{"event":"hello","n":1}') == TalkOther("hello")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "event is missing"),
+        (b'{"event":"media"}', "media is not an object"),
+        (b'{"event":"media","media":{}}', "media.payload is not text"),
+        (b'{"event":"media","media":{"payload":"!"}}', "media.payload is not base64"),
+    ],
+)
+def test_malformed_talk_says_why(message: bytes, reason: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        browser.decode_talk(message)
+    assert caught.value.reason == reason
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_from_a_talker(message: bytes) -> None:
+    assert not browser.looks_like_telnyx(message)
+    with contextlib.suppress(Malformed):
+        browser.decode_talk(message)
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_telnyx"),
+    [
+        ({"event": "connected", "version": "1.0.0"}, True),
+        ({"event": "start", "stream_id": "s", "start": {"call_control_id": "v3:a"}}, True),
+        ({"event": "connected", "message": "hello"}, False),
+        ({"event": "start"}, False),
+        ({"event": "media", "media": {"payload": ""}}, False),
+        (["event", "start"], False),
+    ],
+)
+def test_telling_telnyx(frame: Any, is_telnyx: bool) -> None:
+    assert browser.looks_like_telnyx(json.dumps(frame).encode()) is is_telnyx
+
+
+def test_a_query_that_asks_for_nothing() -> None:
+    assert ListenQuery.parse({}) == ListenQuery((), (), "inbound", "binary", None)
+    assert ListenQuery.parse({"track": [""], "format": [], "since": [""], "x": ["y"]}) == ListenQuery()
+
+
+def test_a_query_that_asks_for_everything() -> None:
+    query = {
+        "call_id": ["v3:b", "v3:a"],
+        "call_control_id": ["v3:a"],
+        "callId": ["v3:c"],
+        "stream_id": ["s", "s"],
+        "track": ["inbound", "both"],
+        "format": ["json"],
+        "since": ["12"],
+    }
+    expected = ListenQuery(("v3:a", "v3:b", "v3:c"), ("s",), "both", "json", "12")
+    assert ListenQuery.parse(query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ({"track": ["left"]}, "track must be one of inbound, outbound, both"),
+        ({"format": ["mp3"]}, "format must be one of binary, json"),
+        ({"call_control_id": [""]}, "call_control_id is empty or too long"),
+        ({"callId": ["x" * 513]}, "call_control_id is empty or too long"),
+        ({"stream_id": [""]}, "stream_id is empty or too long"),
+        ({"call_id": [str(n) for n in range(65)]}, "more than 64 of call_control_id"),
+        ({"since": ["9" * 65]}, "since is too long"),
+    ],
+)
+def test_a_bad_query_says_why(query: dict[str, list[str]], reason: str) -> None:
+    with pytest.raises(BadQuery, match=f"^{reason}$"):
+        ListenQuery.parse(query)

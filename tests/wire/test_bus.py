@@ -1,0 +1,82 @@
+"""What goes over the bus comes out as it went in; anything else is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.wire import bus
+
+calls = st.binary(min_size=16, max_size=16)
+entries = st.builds(
+    bus.Entry,
+    kind=st.integers(1, 8),
+    track=st.integers(0, 1),
+    flags=st.just(0),
+    chunk=st.integers(0, 2**32 - 1),
+    sequence_number=st.integers(0, 2**32 - 1),
+    timestamp=st.integers(0, 2**64 - 1),
+    stream=st.integers(0, 2**64 - 1),
+    call=calls,
+    payload=st.binary(max_size=400),
+)
+
+
+def packed(entry: bus.Entry) -> bytes:
+    return bus.pack_entry(
+        entry.kind,
+        entry.track,
+        entry.flags,
+        entry.chunk,
+        entry.sequence_number,
+        len(entry.payload),
+        entry.timestamp,
+        entry.stream,
+        entry.call,
+    ) + entry.payload
+
+
+@given(st.lists(entries, max_size=5), st.sampled_from("ab"), st.integers(0, 255))
+def test_a_batch_comes_out_as_it_went_in(sent: list[bus.Entry], slot: str, fanout: int) -> None:
+    """Header and entries, in order."""
+    header = bus.Batch(3, slot, 2**63, 7, 99)
+    message = bus.pack_batch(fanout, header, [packed(entry) for entry in sent])
+    assert message.startswith(bus.batch_topic(fanout))
+    got, at = bus.unpack_batch(message)
+    assert got == header
+    assert list(bus.unpack_entries(message, at)) == sent
+
+
+@given(st.binary(max_size=100))
+def test_rubbish_is_refused_in_one_way(message: bytes) -> None:
+    """Only BusFormatError ever comes out."""
+    try:
+        _, at = bus.unpack_batch(message)
+        list(bus.unpack_entries(message, at))
+    except bus.BusFormatError:
+        pass
+
+
+def test_a_cut_batch_is_refused() -> None:
+    """An entry must be whole."""
+    header = bus.Batch(0, "a", 1, 1, 1)
+    entry = bus.Entry(bus.AUDIO, 0, 0, 1, 1, 1, 1, bytes(16), b"payload")
+    message = bus.pack_batch(0, header, [packed(entry)])
+    with pytest.raises(bus.BusFormatError):
+        list(bus.unpack_entries(message[:-1], bus.unpack_batch(message)[1]))
+
+
+@given(st.integers(0, 255), calls)
+def test_subscriptions_are_told_apart(fanout: int, call: bytes) -> None:
+    """A fan-out's batches, its interest in a call, and topics that are neither."""
+    assert bus.parse_subscription(b"\x01" + bus.batch_topic(fanout)) == (True, fanout, None)
+    assert bus.parse_subscription(b"\x00" + bus.interest_topic(fanout, call)) == (False, fanout, call)
+    assert bus.parse_subscription(b"\x01" + bus.STATS_TOPIC) is None
+
+
+@given(st.integers(0, 255), st.integers(0, 2**64 - 1), calls, st.binary(max_size=200))
+def test_talk_comes_out_as_it_went_in(fanout: int, talker: int, call: bytes, payload: bytes) -> None:
+    """One message each."""
+    message = bus.pack_talk(bus.TALK, fanout, talker, call, payload)
+    assert bus.unpack_talk(message) == (bus.TALK, fanout, talker, call, payload)

@@ -1,0 +1,93 @@
+"""Request heads: what is parsed, where it goes, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.wire.request import BadRequest, RequestHead, call_ids, is_telnyx, parse_head, route
+
+UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+
+def head(target: str, *lines: str, method: str = "GET", upgrade: bool = False) -> RequestHead:
+    extra = "".join(f"{line}\r\n" for line in lines) + (UPGRADE if upgrade else "")
+    return parse_head(f"{method} {target} HTTP/1.1\r\nHost: x\r\n{extra}\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "actor"),
+    [
+        ("/audio-stream", (), "fanout"),
+        ("/api/audio-stream", (), "fanout"),
+        ("/ws/audio-stream/", (), "fanout"),
+        ("/frontend-audio", ("User-Agent: telnyx",), "fanout"),
+        ("/audio-stream", ("User-Agent: Telnyx-Media",), "ingest"),
+        ("/audio-stream", ("x-telnyx-signature: x",), "ingest"),
+        ("/audio-stream", ("X-Telnyx-Streaming-Auth-Token: x",), "ingest"),
+        ("/audio-stream?role=telnyx", (), "ingest"),
+        ("/audio-stream?role=browser", (), "fanout"),
+        ("/call-events", (), "call_events"),
+        ("/ws/call-events", (), "call_events"),
+    ],
+)
+def test_where_sockets_go(target: str, lines: tuple[str, ...], actor: str) -> None:
+    """Path and handshake decide."""
+    got = route(head(target, *lines, upgrade=True))
+    assert (got.actor, got.kind) == (actor, "ws")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "actor"),
+    [
+        ("POST", "/api/calls/telnyx/webhook", "call_events"),
+        ("GET", "/api/calls", "console"),
+        ("GET", "/", "console"),
+        ("GET", "/healthz", "console"),
+        ("GET", "/style.css", "console"),
+    ],
+)
+def test_where_plain_requests_go(method: str, target: str, actor: str) -> None:
+    """All that is no WebSocket."""
+    got = route(head(target, method=method))
+    assert (got.actor, got.kind) == (actor, "http")
+
+
+@pytest.mark.parametrize("target", ["/audio-stream", "/frontend-audio", "/call-events", "/api/audio-stream"])
+def test_sockets_need_an_upgrade(target: str) -> None:
+    """426, also when nginx says `Connection: upgrade` without an `Upgrade`."""
+    for lines in ((), ("Connection: upgrade",)):
+        with pytest.raises(BadRequest) as refusal:
+            route(head(target, *lines))
+        assert refusal.value.status == 426
+
+
+def test_no_socket_on_other_paths() -> None:
+    """404."""
+    with pytest.raises(BadRequest) as refusal:
+        route(head("/elsewhere", upgrade=True))
+    assert refusal.value.status == 404
+
+
+def test_call_ids_are_decoded_under_all_names() -> None:
+    """Telnyx's ids hold `:` and base64."""
+    got = head("/audio-stream?call_control_id=v3%3Aa%2Fb-_%3D&callId=c&call_id=d")
+    assert call_ids(got) == ["v3:a/b-_=", "d", "c"]
+
+
+@given(st.binary(max_size=300))
+def test_rubbish_is_answered_400(data: bytes) -> None:
+    """Nothing but BadRequest comes out, and never another status."""
+    try:
+        parsed = parse_head(data + b"\r\n\r\n")
+    except BadRequest as refusal:
+        assert refusal.status == 400
+    else:
+        assert isinstance(is_telnyx(parsed), bool)
+
+
+def test_two_lengths_are_refused() -> None:
+    """No request smuggling: h11 does not choose between contradictory headers."""
+    with pytest.raises(BadRequest):
+        head("/", "Content-Length: 1", "Content-Length: 2", method="POST")

@@ -1,0 +1,88 @@
+"""Frames found in place are those that an independent implementation finds; frames built are those it reads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, Ping, TextMessage
+
+from actors.wire.websocket import (
+    BINARY,
+    NOT_MASKED,
+    PING,
+    TEXT,
+    binary_frame,
+    find_frames,
+    text_frame,
+    unmask,
+)
+
+LONGEST = 70_000
+texts = st.text(max_size=200) | st.integers(0, 67_000).map(lambda size: "x" * size)
+
+
+def client_frame(message: str | bytes) -> bytes:
+    """A masked frame, by wsproto."""
+    event = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
+    return Connection(ConnectionType.CLIENT).send(event)
+
+
+@given(st.lists(texts | st.binary(max_size=300), max_size=6), st.integers(0, 20))
+def test_finds_whole_frames_and_their_payloads(messages: list[str | bytes], cut: int) -> None:
+    """Every complete frame is found, wherever the buffer ends; the rest is left."""
+    frames = [client_frame(message) for message in messages]
+    data = b"".join(frames)
+    size = max(len(data) - cut, 0)
+    found, need = find_frames(memoryview(data), 0, size, LONGEST)
+    assert need == 0
+    complete = 0
+    end = 0
+    for frame in frames:
+        if end + len(frame) > size:
+            break
+        end += len(frame)
+        complete += 1
+    assert len(found) == complete
+    for (first, _, payload, stop), message in zip(found, messages, strict=False):
+        expected = message.encode() if isinstance(message, str) else message
+        assert first == (TEXT if isinstance(message, str) else BINARY)
+        assert unmask(memoryview(data), payload, stop) == expected
+
+
+def test_begins_where_it_is_told() -> None:
+    """Frames before the start are not looked at."""
+    first, second = client_frame("one"), client_frame("two")
+    found, _ = find_frames(first + second, len(first), len(first + second), LONGEST)
+    assert [unmask(first + second, payload, end) for _, _, payload, end in found] == [b"two"]
+
+
+def test_a_frame_that_is_too_long_says_how_long() -> None:
+    """It is not waited for; the whole length comes back, header included."""
+    frame = client_frame("x" * 1000)
+    assert find_frames(frame[:20], 0, 20, 999) == ([], len(frame))
+
+
+def test_an_unmasked_frame_is_told() -> None:
+    """Clients must mask; what does not is for the general implementation."""
+    assert find_frames(text_frame(b"x"), 0, 3, LONGEST) == ([], NOT_MASKED)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_harmless(data: bytes) -> None:
+    """Rubbish gives frames within the buffer, or none."""
+    found, _ = find_frames(data, 0, len(data), LONGEST)
+    assert all(0 <= start < payload <= end <= len(data) for _, start, payload, end in found)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_built_frames_are_read_by_wsproto(size: int) -> None:
+    """Each of the three length forms."""
+    client = Connection(ConnectionType.CLIENT)
+    client.receive_data(binary_frame(b"a" * size) + text_frame(b"b" * size) + PING)
+    events = list(client.events())
+    binary = b"".join(bytes(event.data) for event in events if isinstance(event, BytesMessage))
+    text = "".join(event.data for event in events if isinstance(event, TextMessage))
+    assert (binary, text) == (b"a" * size, "b" * size)
+    assert any(isinstance(event, Ping) for event in events)
