@@ -42,12 +42,18 @@ def unix_path(run_dir: str | Path, name: str) -> str:
     """Return an address for the Unix socket `name` in the run directory, short enough to bind or connect to.
 
     It is the plain path where that fits, else a path through a descriptor of the directory that this process keeps
-    open: good in this process only, so never pass it on. The directory must exist.
+    open: good in this process only (see `path_descriptor`). The directory must exist.
     """
     plain = str(Path(run_dir).absolute() / name)
     if len(os.fsencode(plain)) <= UNIX_PATH_MAX_BYTES:
         return plain
     return f"/proc/self/fd/{_descriptor(str(Path(run_dir).absolute()))}/{name}"
+
+
+def path_descriptor(address: str) -> int | None:
+    """Return the descriptor that an address of `unix_path` goes through: a child that is to use it must inherit it."""
+    prefix = "/proc/self/fd/"
+    return int(address.removeprefix(prefix).split("/")[0]) if address.startswith(prefix) else None
 
 
 def _descriptor(directory: str) -> int:
@@ -78,6 +84,4 @@ def _make_private(path: Path) -> None:
     if not found.st_mode & stat.S_ISVTX and not any(path.iterdir()):
         path.chmod(0o700)
     elif shared:
-        raise RunDirError(
-            f"run_dir = {path}: other users can write to it; name a directory of its own (mode 0700)"
-        )
+        raise RunDirError(f"run_dir = {path}: other users can write to it; name a directory of its own (mode 0700)")

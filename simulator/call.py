@@ -63,7 +63,7 @@ class SimulatedCall:
         self._sent: dict[str, dict[int, bytes]] = {track: {} for track in options.tracks}
         self._numbers = StreamMessages(options.identity, options.codec, shared_chunks=options.shared_chunks)
         self._plan = FaultPlan[MediaFrame](options.faults, Random(options.seed))
-        self.far_end = FarEnd(options, self._numbers, self.counters, self.send_raw)
+        self.far_end = FarEnd(options, self._numbers, self.counters, self.send_raw, self._notify)
         self._connection: Connection | None = None
         self._reading = trio.CancelScope()
         self._over = False  # the stop frame has been sent

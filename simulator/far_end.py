@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.messages import StreamMessages
     from simulator.options import CallOptions
 
+    Notify = Callable[[str], None]
     Send = Callable[[str], Awaitable[bool]]
 
 PLAY_PERIOD_S = 0.5  # how often what was played is taken out of the queue
@@ -36,7 +37,9 @@ class Talk:
 class FarEnd:
     """What one call hears, over all its connections. The lists stay empty when the call is not to `record`."""
 
-    def __init__(self, options: CallOptions, numbers: StreamMessages, counters: Counter[str], send: Send) -> None:
+    def __init__(
+        self, options: CallOptions, numbers: StreamMessages, counters: Counter[str], send: Send, notify: Notify
+    ) -> None:
         self.received: list[Talk] = []
         self.messages: list[str | bytes] = []  # as they came in
         self.played = bytearray()  # coded audio since the stream began, silence where nothing was played
@@ -46,6 +49,7 @@ class FarEnd:
         self._numbers = numbers
         self._counters = counters
         self._send = send
+        self._notify = notify
         self._began_at = math.nan
         self._playback = Playback(options.codec, 0.0)
         self._recorder: TalkRecorder | None = None
@@ -117,6 +121,8 @@ class FarEnd:
                 self._playback.media(payload, now)
                 self._counters["talk_frames"] += 1
                 self._counters["talk_bytes"] += len(payload)
+                if self._counters["talk_frames"] == 1:
+                    self._notify("somebody talks")
                 if self._options.record:
                     self.received.append(Talk(now - self._began_at, payload))
             case Mark(name):

@@ -65,10 +65,10 @@ class Fleet:
 
     def _account(self, index: int, call: SimulatedCall) -> None:
         outcome = call.outcome
-        if outcome is None or outcome.kind != "stopped":
-            self.failed += 1
-        how = f"{outcome.kind} {outcome.reason}".rstrip() if outcome else "broken off"
-        self._say(f"call {index + 1}: {how}; {summary([call])}")
+        ended = outcome is not None and outcome.kind == "stopped"
+        self.failed += not ended
+        how = "ended" if ended else f"{outcome.kind}: {outcome.reason}" if outcome else "broken off"
+        self._say(f"call {index + 1} {how}; {summary([call])}")
 
     async def _wait_ready(self) -> None:
         while self.ready_url:

@@ -147,7 +147,7 @@ class Actor:
                 life.failed(run, run.condemned)
             elif run.state is State.INIT:
                 await may_start()
-                life.start(run, "first start")
+                life.start(run, "its process has gone" if life.last_generation else "first start")
             elif run.state in (State.BACKOFF, State.FAILED):
                 await trio.sleep_until(run.again_at)
                 life.start(run, "started again")

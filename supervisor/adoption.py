@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import struct
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -74,22 +75,24 @@ async def _answer(
     limiter: trio.CapacityLimiter,
 ) -> None:
     descriptors: list[int] = []
-    async with limiter:
-        try:
+    taken = False
+    try:
+        async with limiter:
             with trio.fail_after(HELLO_TIMEOUT_S):
                 await trio.lowlevel.wait_readable(connection)
-            hello = _receive(connection, descriptors)
-            given = dict(zip(hello.fds, descriptors, strict=True))
-            refusal = take(hello, given, connection)
-        except (HelloError, OSError, ValueError, trio.TooSlowError) as error:
-            refusal = str(error) or "no hello came"
-        if refusal:
-            logger.warning("a process is not adopted: %s", refusal)
+        hello = _receive(connection, descriptors)
+        refusal = take(hello, dict(zip(hello.fds, descriptors, strict=True)), connection)
+        taken = not refusal
+    except (HelloError, OSError, ValueError, trio.TooSlowError) as error:
+        refusal = str(error) or "no hello came"
+    finally:
+        if not taken:
             for descriptor in descriptors:
                 os.close(descriptor)
-        _send(connection, {"ok": not refusal, **({"error": refusal} if refusal else {})})
+    with connection if refusal else nullcontext():
         if refusal:
-            connection.close()
+            logger.warning("a process is not adopted: %s", refusal)
+        _send(connection, {"ok": not refusal, **({"error": refusal} if refusal else {})})
 
 
 def _receive(connection: socket.socket, descriptors: list[int]) -> Hello:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import ConfigError, load
-from supervisor import foreground, words
+from supervisor import foreground, upgrade, words
 from supervisor.client import NoSupervisorError, ask, follow
 from supervisor.rundir import start_time
 from supervisor.specs import actors, levels
@@ -27,9 +27,12 @@ NOT_RUNNING = 3
 EX_CONFIG = 78
 INTERRUPTED = 130
 
+SUPERVISOR = "supervisor"
+
 # A supervisor that does not answer at all within this hangs.
 ANSWER_S = 10.0
 STOP_S = 15.0
+REPLACE_S = 20.0
 GONE_POLL_S = 0.01
 
 
@@ -67,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take over from a supervisor that runs; the actors go on",
     )
+    top.add_argument(upgrade.RESUME, type=int, help=argparse.SUPPRESS)
     top.set_defaults(carry_out=_run)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -80,10 +84,15 @@ def parser() -> argparse.ArgumentParser:
 
     command("status", _status, "the state of every actor")
     _named(command("restart", _operate, "stop an actor and start it again"))
-    roll = command("roll", _operate, "replace an actor: new process ready first, then the old ends")
+    roll = command("roll", _roll, "replace an actor: new process ready first, then the old ends")
     _named(roll, optional=True)
-    roll.add_argument("--all", action="store_true", help="every actor, one by one")
+    roll.add_argument("--all", action="store_true", help="the supervisor, then every actor, one by one")
     command("stop", _stop, "stop everything")
+    command("reload", _reload, "read the configuration again (as SIGHUP does)")
+    chaos = command("chaos", _chaos, "do harm to an actor, to see what comes of it")
+    chaos.add_argument("way", choices=("kill", "stop", "slow"))
+    chaos.add_argument("name", metavar="NAME")
+    chaos.add_argument("--seconds", type=float, default=10.0, metavar="S", help="for slow")
     events = command("events", _events, "what happens, as it happens")
     events.add_argument("--last", type=int, default=0, metavar="N", help="and the last N before")
     explain = command("explain", _explain, "the last transitions of an actor, in words")
@@ -105,7 +114,7 @@ def _named(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
-    return foreground.run(settings, os.environ, take_over=options.take_over)
+    return foreground.run(settings, os.environ, take_over=options.take_over, resume=options.resume)
 
 
 def _status(settings: Settings, options: argparse.Namespace) -> int:
@@ -114,11 +123,55 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _operate(settings: Settings, options: argparse.Namespace) -> int:
-    everything = getattr(options, "all", False)
-    if bool(options.name) == everything:
-        return _fail(options, f"{options.command}: give an actor's name, or --all", 2)
     request = {"command": options.command, "name": options.name, "timeout_s": options.timeout}
-    return _show(options, _ask(settings, {**request, "all": everything}), words.reports)
+    return _show(options, _ask(settings, request), words.reports)
+
+
+def _roll(settings: Settings, options: argparse.Namespace) -> int:
+    if bool(options.name) == options.all:
+        return _fail(options, "roll: give an actor's name, or --all", 2)
+    answer: dict[str, Any] = {"ok": True, "reports": []}
+    if options.all or options.name == SUPERVISOR:
+        answer = _replace(settings)
+    if answer["ok"] and options.name != SUPERVISOR:
+        request = {"command": "roll", "name": options.name, "timeout_s": options.timeout}
+        rolled = _ask(settings, {**request, "all": options.all})
+        answer = {**rolled, "reports": [*answer["reports"], *rolled.get("reports", [])]}
+    return _show(options, answer, words.reports)
+
+
+def _replace(settings: Settings) -> dict[str, Any]:
+    """Have the supervisor replaced, wait until the new one answers, and say how that went."""
+    began = time.monotonic()
+    answer = _ask(settings, {"command": "replace"})
+    if answer["ok"]:
+        while _replaced(settings) <= answer["replaced"]:
+            if time.monotonic() > began + REPLACE_S:
+                answer = {"ok": False, "error": "the supervisor was not replaced; see its log"}
+                break
+            time.sleep(GONE_POLL_S)
+    took_s = time.monotonic() - began
+    text = f"replaced in {took_s:.2f} s" if answer["ok"] else f"not replaced: {answer['error']}"
+    report = {"actor": SUPERVISOR, "ok": answer["ok"], "text": text}
+    return {**answer, "reports": [report]}
+
+
+def _replaced(settings: Settings) -> int:
+    try:
+        answer = _ask(settings, {"command": "status"}, timeout_s=ANSWER_S)
+    except NoSupervisorError:  # the old one hung up as it went
+        return 0
+    count: int = answer["supervisor"]["replaced"]
+    return count
+
+
+def _reload(settings: Settings, options: argparse.Namespace) -> int:
+    return _show(options, _ask(settings, {"command": "reload"}), words.reports)
+
+
+def _chaos(settings: Settings, options: argparse.Namespace) -> int:
+    request = {"command": "chaos", "way": options.way, "name": options.name}
+    return _show(options, _ask(settings, {**request, "seconds": options.seconds}), words.reports)
 
 
 def _stop(settings: Settings, options: argparse.Namespace) -> int:

@@ -6,17 +6,21 @@ An answer has `ok`; a refusal also `error`, in words. Knows no sockets and no co
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from supervisor import chaos, upgrade
+from supervisor.actor import Report
 from supervisor.crashes import utc
+from supervisor.reconfigure import reconfigure
 from supervisor.states import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from supervisor.actor import Actor, Report
+    from supervisor.actor import Actor
     from supervisor.life import Run
     from supervisor.service import Supervisor
 
@@ -24,6 +28,16 @@ Request = dict[str, Any]
 Answer = dict[str, Any]
 
 SHOWN_MAX = 1000
+SLOW_S = 10.0
+SLOW_MAX_S = 600.0
+
+
+@dataclass(frozen=True)
+class Last:
+    """An answer after which nobody may be there to give another: it is sent, and then comes the effect."""
+
+    answer: Answer
+    then: Callable[[], None]
 
 
 class CommandError(Exception):
@@ -33,7 +47,7 @@ class CommandError(Exception):
 async def status(supervisor: Supervisor, _: Request) -> Answer:
     """Return the state of everything, an entry for each process (or for what will be one)."""
     now = trio.current_time()
-    host, port = supervisor.sockets.address
+    host, port = supervisor.handles.sockets.address
     return {
         "ok": True,
         "supervisor": {
@@ -43,7 +57,8 @@ async def status(supervisor: Supervisor, _: Request) -> Answer:
             "uptime_s": round(now - supervisor.started_at, 3),
             "host": host,
             "port": port,
-            "run_dir": str(supervisor.run_dir.path),
+            "run_dir": str(supervisor.handles.run_dir.path),
+            "replaced": supervisor.replaced,
         },
         "actors": [row(actor, run, now) for actor in supervisor.actors.values() for run in actor.runs],
     }
@@ -95,10 +110,44 @@ async def roll(supervisor: Supervisor, request: Request) -> Answer:
     return {**_answer(reports), "left": [each.spec.instance for each in actors[len(reports) :]]}
 
 
-async def stop(supervisor: Supervisor, _: Request) -> Answer:
+async def replace(supervisor: Supervisor, _: Request) -> Last:
+    """Replace the supervisor's own program, once the new one has shown that it starts."""
+    try:
+        await upgrade.check()
+        upgrade.refuse_if_busy(supervisor)
+    except upgrade.UpgradeError as error:
+        raise CommandError(str(error)) from error
+    return Last({"ok": True, "replaced": supervisor.replaced}, supervisor.replace)
+
+
+async def stop(supervisor: Supervisor, _: Request) -> Last:
     """Begin to stop everything; done when the supervisor is gone."""
-    supervisor.stop()
-    return {"ok": True, "pid": os.getpid()}
+    return Last({"ok": True, "pid": os.getpid()}, supervisor.stop)
+
+
+async def reload(supervisor: Supervisor, _: Request) -> Answer:
+    """Read the configuration again and apply what has changed."""
+    return _answer(await reconfigure(supervisor))
+
+
+async def do_harm(supervisor: Supervisor, request: Request) -> Answer:
+    """Kill, stop or slow down the processes of an actor."""
+    way, seconds = request.get("way"), request.get("seconds", SLOW_S)
+    if way not in ("kill", "stop", "slow"):
+        raise CommandError(f"chaos {way!r}: there are kill, stop and slow")
+    if not isinstance(seconds, int | float) or not 0 < seconds <= SLOW_MAX_S:
+        raise CommandError(f"seconds = {seconds!r} is not a number from 0 to {SLOW_MAX_S:g}")
+    reports = []
+    for actor in _actors(supervisor, request):
+        for process in actor.processes:
+            supervisor.journal.record(actor.spec.instance, f"chaos: {way}", pid=process.pid)
+            if way == "slow":
+                supervisor.begin(chaos.slow, process, seconds)
+                text = f"slowed pid {process.pid} down for {seconds:g} s"
+            else:
+                text = chaos.kill(process) if way == "kill" else chaos.stop(process)
+            reports.append(Report(actor.spec.instance, ok=True, text=text))
+    return _answer(reports)
 
 
 async def explain(supervisor: Supervisor, request: Request) -> Answer:
@@ -135,12 +184,11 @@ async def wait_ready(supervisor: Supervisor, request: Request) -> Answer:
     return {"ok": False, "error": f"not ready: {named}", "not_ready": states}
 
 
-async def hand_over(supervisor: Supervisor, request: Request) -> Answer:
+async def hand_over(supervisor: Supervisor, request: Request) -> Last:
     """Give way to a new supervisor, if whoever started this one has gone (or it is forced to)."""
     if not request.get("force") and not supervisor.orphaned():
         raise CommandError("whoever started this supervisor is still there")
-    supervisor.hand_over()
-    return {"ok": True, "pid": os.getpid()}
+    return Last({"ok": True, "pid": os.getpid()}, supervisor.hand_over)
 
 
 async def events(supervisor: Supervisor, request: Request) -> AsyncIterator[Answer]:
@@ -153,11 +201,14 @@ async def events(supervisor: Supervisor, request: Request) -> AsyncIterator[Answ
             yield {"ok": True, **entry.as_json(), "time": utc(entry.at)}
 
 
-COMMANDS: dict[str, Callable[[Supervisor, Request], Awaitable[Answer]]] = {
+COMMANDS: dict[str, Callable[[Supervisor, Request], Awaitable[Answer | Last]]] = {
     "status": status,
     "restart": restart,
     "roll": roll,
+    "replace": replace,
     "stop": stop,
+    "reload": reload,
+    "chaos": do_harm,
     "explain": explain,
     "wait-ready": wait_ready,
     "hand-over": hand_over,

@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from supervisor.adoption import CREDENTIALS
-from supervisor.commands import COMMANDS, STREAMS, CommandError
+from supervisor.commands import COMMANDS, STREAMS, CommandError, Last
 
 if TYPE_CHECKING:
     from supervisor.service import Supervisor
@@ -35,6 +35,9 @@ async def serve(listener: socket.socket, supervisor: Supervisor) -> None:
                 await _serve_one(stream, supervisor)
             except (trio.BrokenResourceError, trio.TooSlowError, trio.ClosedResourceError):
                 logger.debug("somebody who had asked has gone")
+            except Exception:
+                # Whatever one question does, the supervisor is there for the others.
+                logger.exception("a question could not be answered")
 
     await trio.serve_listeners(answer, [listening])
 
@@ -57,16 +60,22 @@ async def _carry_out(line: bytes, stream: trio.SocketStream, supervisor: Supervi
     try:
         request = msgspec.json.decode(line, type=dict[str, Any])
         command = request.get("command")
-        if command in STREAMS:
+        if isinstance(command, str) and command in STREAMS:
             async for answer in STREAMS[command](supervisor, request):
                 await _send(stream, answer)
             return
-        if command not in COMMANDS:
+        if not isinstance(command, str) or command not in COMMANDS:
             raise CommandError(f"there is no command {command!r}")
-        answer = await COMMANDS[command](supervisor, request)
+        outcome = await COMMANDS[command](supervisor, request)
     except (msgspec.DecodeError, CommandError) as error:
-        answer = {"ok": False, "error": str(error)}
-    await _send(stream, answer)
+        outcome = {"ok": False, "error": str(error)}
+    if not isinstance(outcome, Last):
+        await _send(stream, outcome)
+        return
+    try:
+        await _send(stream, outcome.answer)
+    finally:
+        outcome.then()
 
 
 async def _send(stream: trio.SocketStream, answer: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -16,13 +15,15 @@ import trio
 
 from actors.runtime import log
 from config.paths import RunDirError
-from supervisor import control
+from supervisor import control, upgrade
 from supervisor.client import NoSupervisorError, ask
 from supervisor.exits import signal_name
+from supervisor.handles import Handles
 from supervisor.notify import Upward
-from supervisor.rundir import CONTROL_NAME, AlreadyRunningError, RunDir
+from supervisor.reconfigure import reconfigure
+from supervisor.rundir import AlreadyRunningError, RunDir
 from supervisor.service import Supervisor
-from supervisor.sockets import PortTakenError, listen_unix
+from supervisor.sockets import PortTakenError
 from supervisor.specs import actors
 from supervisor.words import url_host
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from config import Settings
+    from supervisor.upgrade import Kept
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +45,32 @@ TAKE_OVER_S = 3.0
 TAKE_OVER_POLL_S = 0.02
 
 
-def run(settings: Settings, environ: Mapping[str, str], *, take_over: bool = False) -> int:
-    """Run until stopped; return the exit status."""
+def run(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    take_over: bool = False,
+    resume: int | None = None,
+) -> int:
+    """Run until stopped; return the exit status.
+
+    Args:
+        take_over: have a supervisor that runs hand over, though whoever started it is still there.
+        resume: what the program before this one in this very process has left, see `upgrade`.
+    """
     log.configure(settings.log, "supervisor")
     os.umask(0o077)
     raise_limits()
     run_dir = Path(settings.run_dir).absolute()
     refusals: list[tuple[int, BaseException]] = []
     try:
-        return trio.run(_run, settings, run_dir, environ, take_over)
+        kept = None if resume is None else upgrade.read(resume)
+        while (kept := trio.run(_run, settings, environ, run_dir, take_over, kept)) is not None:
+            try:
+                upgrade.become(kept)
+            except OSError as error:
+                logger.error("the supervisor goes on as it was: %s", error)
+        return 0
     except* AlreadyRunningError as group:
         refusals.append((EX_TEMPFAIL, group))
     except* PortTakenError as group:
@@ -60,65 +79,80 @@ def run(settings: Settings, environ: Mapping[str, str], *, take_over: bool = Fal
         refusals.append((EX_CONFIG, group))
     finally:
         settle_streams()
-    code, error = refusals[0]
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    say(f"patchbay: {error}", sys.stderr)
+    code, reason = refusals[0]
+    while isinstance(reason, BaseExceptionGroup):
+        reason = reason.exceptions[0]
+    say(f"patchbay: {reason}", sys.stderr)
     return code
 
 
-async def _run(settings: Settings, path: Path, environ: Mapping[str, str], take_over: bool) -> int:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        run_dir = await lock(path, force=take_over)
-        supervisor = Supervisor(settings, actors(settings), run_dir, environ)
+async def _run(
+    settings: Settings,
+    environ: Mapping[str, str],
+    run_dir: Path,
+    take_over: bool,
+    kept: Kept | None,
+) -> Kept | None:
+    """Run until stopped (None) or to be replaced (by what was kept)."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, upgrade.DEFERRED)
+        if kept is None:
+            handles = Handles.open(await lock(run_dir, force=take_over), settings)
+        else:
+            handles = upgrade.handles(kept, settings)
+        supervisor = Supervisor(settings, actors, handles, environ, kept)
         try:
-            with listen_unix(run_dir.path, CONTROL_NAME, socket.SOCK_STREAM) as controls:
-                await _serve(supervisor, controls, signals, Upward(environ))
+            await _serve(supervisor, signals, Upward(environ))
         finally:
-            # Something runs on: it was handed over, or we failed. Then the next supervisor needs what is there.
-            left = any(actor.processes for actor in supervisor.actors.values())
-            supervisor.close()
-            if left:
-                os.close(run_dir.lock)
-            else:
-                run_dir.leave()
-    return 0
+            # Something runs on: it is another supervisor's, or we failed. Then the next one needs what is there.
+            handles.leave(tidy=not supervisor.close() and supervisor.kept is None)
+    return supervisor.kept
 
 
-async def _serve(
-    supervisor: Supervisor,
-    controls: socket.socket,
-    signals: AsyncIterator[int],
-    upward: Upward,
-) -> None:
+async def _serve(supervisor: Supervisor, signals: AsyncIterator[int], upward: Upward) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(control.serve, controls, supervisor)
-        nursery.start_soon(_obey, signals, supervisor, upward)
+        nursery.start_soon(control.serve, supervisor.handles.controls, supervisor)
+        nursery.start_soon(_obey, signals, supervisor, upward, nursery)
         nursery.start_soon(_announce, supervisor, upward)
         nursery.start_soon(upward.beat)
         await supervisor.run()
         nursery.cancel_scope.cancel()
 
 
-async def _obey(signals: AsyncIterator[int], supervisor: Supervisor, upward: Upward) -> None:
+async def _obey(
+    signals: AsyncIterator[int],
+    supervisor: Supervisor,
+    upward: Upward,
+    nursery: trio.Nursery,
+) -> None:
     async for number in signals:
-        logger.info("%s: stopping", signal_name(number))
-        upward.tell("STOPPING=1")
-        supervisor.stop()
+        if number == signal.SIGHUP:
+            nursery.start_soon(_reconfigure, supervisor)
+        else:
+            logger.info("%s: stopping", signal_name(number))
+            upward.tell("STOPPING=1")
+            supervisor.stop()
+
+
+async def _reconfigure(supervisor: Supervisor) -> None:
+    await reconfigure(supervisor)
 
 
 async def _announce(supervisor: Supervisor, upward: Upward) -> None:
     """Say once that everything is there, to people and to whoever supervises us."""
     while not supervisor.ready:
         await supervisor.journal.change()
-    host, port = supervisor.sockets.address
+    upward.tell("READY=1", f"STATUS={len(supervisor.actors)} actors are ready")
+    if supervisor.replaced:
+        supervisor.journal.record("supervisor", "replaced; everything runs on")
+        return
+    host, port = supervisor.handles.sockets.address
     took_s = trio.current_time() - supervisor.started_at
     say(
         f"Patchbay is ready after {took_s:.1f} s: http://{url_host(host)}:{port}/"
         "  (state: python -m supervisor status; stop: Ctrl-C)",
         sys.stdout,
     )
-    upward.tell("READY=1", f"STATUS={len(supervisor.actors)} actors are ready")
 
 
 async def lock(path: Path, *, force: bool) -> RunDir:

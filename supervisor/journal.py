@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,10 @@ class Journal:
                 self.missed_by_followers += 1
         self._changed.set()
         self._changed = trio.Event()
+
+    def restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Put back what the program before this one had kept."""
+        self._entries.extend(Entry(**entry) for entry in entries)
 
     def last(self, actor: str | None = None, limit: int = 20) -> list[Entry]:
         """Return the last entries, oldest first; of one actor if it is named."""

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from config.paths import path_descriptor, unix_path
 from supervisor.process import KernelProcess, Process
+from supervisor.rundir import NOTIFY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from supervisor.sockets import Sockets
     from supervisor.specs import ActorSpec
@@ -67,12 +70,14 @@ class ProcessLauncher:
         sockets: Sockets,
         lifeline: Lifeline,
         environ: Mapping[str, str],
-        notify_path: str,
+        run_dir: Path,
     ) -> None:
         self._sockets = sockets
         self._lifeline = lifeline
         self._environ = {key: value for key, value in environ.items() if key not in WITHHELD}
-        self._notify_path = notify_path
+        self._notify_path = unix_path(run_dir, NOTIFY_NAME)
+        through = path_descriptor(self._notify_path)
+        self._always = [lifeline.read] if through is None else [lifeline.read, through]
 
     def start(self, spec: ActorSpec, generation: int) -> KernelProcess:
         """Start one process of the actor.
@@ -85,7 +90,7 @@ class ProcessLauncher:
         try:
             given = {**self._sockets.passed_to(spec, generation), CRASHLOG: crashlog}
             environ = self._environ | self._identity(spec, generation, given)
-            pid = spawn(spec.command, environ, [*given.values(), self._lifeline.read])
+            pid = spawn(spec.command, environ, [*given.values(), *self._always])
         except OSError:
             os.close(crashlog)
             raise

@@ -47,9 +47,9 @@ class Run:
     last_exit: Exit | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Surroundings:
-    """What all actors share."""
+    """What all actors share; the limits change with the configuration."""
 
     launcher: Launcher
     journal: Journal
@@ -138,7 +138,8 @@ class Life:
         if run.process is None:
             return why
         recent = self.around.journal.last(self.spec.instance)
-        self.around.crash_reports.write(run.process, f"{why}; {run.process.exit}", recent)
+        ended = str(run.process.exit)
+        self.around.crash_reports.write(run.process, why if ended in why else f"{why}; {ended}", recent)
         said = last_line(run.process)
         return f"{why} ({said})" if said else why
 

@@ -45,10 +45,7 @@ def plan(
             spec.instance
             for spec in new_specs
             if spec.instance in before
-            and any(
-                setting(old, path) != setting(new, path)
-                for path in (*COMMON_SECTIONS, *spec.sections)
-            )
+            and any(setting(old, path) != setting(new, path) for path in (*COMMON_SECTIONS, *spec.sections))
         ),
         public=(old.host, old.port) != (new.host, new.port),
         refused=tuple(path for path in FIXED if setting(old, path) != setting(new, path)),

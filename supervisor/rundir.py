@@ -131,6 +131,11 @@ def lineage(pid: int) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def lineage_of_starter() -> tuple[tuple[int, int], ...]:
+    """Return those who have started this process."""
+    return lineage(os.getppid())
+
+
 def _stat(pid: int) -> list[str] | None:
     """Return the fields of /proc/PID/stat from the state on."""
     try:

@@ -1,45 +1,41 @@
-"""The supervisor: puts the actors, their sockets and those who ask together. Owns no decision about an actor."""
+"""The supervisor: puts the actors, what they are given and those who ask together. Owns no decision about an actor."""
 
 from __future__ import annotations
 
 import logging
-import os
 import random
-import signal
-import socket
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from supervisor import adoption, notify
+from supervisor import adoption, notify, upgrade, watchdog
 from supervisor.actor import Actor
 from supervisor.crashes import CrashReports
 from supervisor.journal import Journal
-from supervisor.launcher import CRASHLOG, Lifeline, ProcessLauncher
+from supervisor.launcher import ProcessLauncher
 from supervisor.life import Surroundings
 from supervisor.policy import Limits
-from supervisor.process import KernelProcess
-from supervisor.rundir import CONTROL_NAME, HELLO_NAME, NOTIFY_NAME, ActorNote, RunDir, lineage, start_time
-from supervisor.sockets import PortTakenError, Sockets, listen_unix
-from supervisor.specs import ActorSpec, levels, matching, slot
+from supervisor.rundir import ActorNote, lineage_of_starter, start_time
+from supervisor.sockets import PortTakenError
+from supervisor.specs import ActorSpec, levels, matching
 from supervisor.states import State
+from supervisor.survivors import Survivors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import socket
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from config import Settings
+    from supervisor.handles import Handles
+    from supervisor.upgrade import Kept
 
 logger = logging.getLogger(__name__)
 
-# Actors without a supervisor look for one five times a second; one that takes longer than this hangs.
-ADOPTION_S = 3.0
-ADOPTION_POLL_S = 0.05
-# After a crash: how long the port may still be held by a process that was just ended.
+# After a crash: how long the port may still be held by a process that was just ended, and how often to try.
 PORT_PATIENCE_S = 1.0
-OURS = frozenset({CONTROL_NAME, NOTIFY_NAME, HELLO_NAME})
+PORT_RETRY_S = 0.05
 
 
 class Supervisor:
@@ -48,22 +44,29 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        specs: Sequence[ActorSpec],
-        run_dir: RunDir,
+        plan: Callable[[Settings], Sequence[ActorSpec]],
+        handles: Handles,
         environ: Mapping[str, str],
+        kept: Kept | None = None,
     ) -> None:
         self.settings = settings
-        self.run_dir = run_dir
-        self.started_at = trio.current_time()
+        self.plan = plan
+        self.handles = handles
+        self.environ = environ
         self.journal = Journal()
+        self.started = trio.Event()  # what ran is taken in, the rest is being started
         self.stopping = trio.Event()
-        self.handing_over = False
+        self.reconfiguring = trio.Lock()  # one change of the configuration after another
+        self.kept: Kept | None = None  # set when the next program takes over
+        self.started_at = trio.current_time()
+        self.replaced = 0
+        self.lineage = lineage_of_starter() if kept is None else kept.lineage
+        self._kept_before = kept
+        self._leaving = False  # what runs is another supervisor's from now on
         self._patience = trio.CancelScope()  # a second wish to stop ends it
-        self.sockets = Sockets(run_dir.path, settings.host, settings.port)
-        self.lifeline = Lifeline()
-        self.lineage = lineage(os.getppid())
-        self._around = Surroundings(
-            launcher=ProcessLauncher(self.sockets, self.lifeline, environ, str(run_dir.path.absolute() / NOTIFY_NAME)),
+        launcher = ProcessLauncher(handles.sockets, handles.lifeline, environ, handles.run_dir.path)
+        self.around = Surroundings(
+            launcher=launcher,
             journal=self.journal,
             limits=limits(settings),
             crash_reports=CrashReports(Path(settings.data_dir)),
@@ -71,10 +74,9 @@ class Supervisor:
             changed=self._note,
             restarted=self._restarted,
         )
-        self.actors = {spec.instance: Actor(spec, self._around) for spec in specs}
-        self._levels = levels(specs)
+        self.actors = {spec.instance: Actor(spec, self.around) for spec in plan(settings)}
+        self._survivors = Survivors(self.actors, handles.sockets, handles.run_dir, self.journal)
         self._nursery: trio.Nursery | None = None
-        self._survived = False  # there was a supervisor before this one that did not end as it should
 
     @property
     def specs(self) -> list[ActorSpec]:
@@ -82,7 +84,7 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        return all(actor.current.state is State.READY for actor in self.actors.values())
+        return not self.not_ready()
 
     def not_ready(self) -> list[str]:
         return [name for name, actor in self.actors.items() if actor.current.state is not State.READY]
@@ -95,32 +97,34 @@ class Supervisor:
         """Return the actors that a person means by a name; empty: no such."""
         return [self.actors[spec.instance] for spec in matching(self.specs, name)]
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Adopt what runs, start the rest, keep it running; return when all is stopped or handed over.
+    async def run(self) -> None:
+        """Adopt what runs, start the rest, keep it running; return when all is stopped or another's.
 
         Raises:
-            PortTakenError: somebody else listens on the public port; nothing has been started.
+            PortTakenError: (in a group) somebody else listens on the public port; nothing has been started.
         """
-        with (
-            notify.listen(self.run_dir.path) as heard,
-            listen_unix(self.run_dir.path, HELLO_NAME, socket.SOCK_SEQPACKET) as hellos,
-        ):
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                nursery.start_soon(notify.receive, heard, self._heard)
-                nursery.start_soon(adoption.serve, hellos, self._adopt)
-                await self._look_for_survivors()
-                await self._provide()
-                self._note()
-                task_status.started()
-                for actor in self.actors.values():
-                    nursery.start_soon(actor.run, partial(self._may_start, actor.spec))
-                await self.stopping.wait()
-                if not self.handing_over:
-                    with self._patience:
-                        await self._stop_in_order()
-                    await self._stop_at_once()
-                nursery.cancel_scope.cancel()
+        handles = self.handles
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(notify.receive, handles.notified, self._heard)
+            nursery.start_soon(adoption.serve, handles.hellos, self._adopt)
+            patience_s = await self._take_over()
+            await self._provide(trio.current_time() + patience_s)
+            self._note()
+            for actor in self.actors.values():
+                nursery.start_soon(actor.run, partial(self._may_start, actor))
+            nursery.start_soon(
+                watchdog.watch,
+                lambda: list(self.actors.values()),
+                lambda: self.settings.supervisor.watchdog_s,
+            )
+            self.started.set()
+            await self.stopping.wait()
+            if not self._leaving:
+                with self._patience:
+                    await self._stop_in_order()
+                await self._stop_at_once()
+            nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
         """Have everything stopped in order; asked for again, at once."""
@@ -131,33 +135,63 @@ class Supervisor:
 
     def hand_over(self) -> None:
         """Go, and leave everything running for the next supervisor to adopt."""
-        self.handing_over = True
+        self._leaving = True
         self.stopping.set()
 
-    def close(self) -> None:
-        """Let go of sockets and life line; the actors, if any, are without a supervisor then."""
-        for actor in self.actors.values():
-            for process in actor.processes:
-                process.close()
-        self.sockets.close()
-        self.lifeline.close()
+    def replace(self) -> None:
+        """Go, and leave everything to the next version of this program, in this process."""
+        if self.stopping.is_set():
+            return
+        try:
+            self.kept = upgrade.keep(self)
+        except upgrade.UpgradeError as error:
+            self.journal.record("supervisor", f"not replaced: {error}")
+            return
+        self.hand_over()
 
-    async def _may_start(self, spec: ActorSpec) -> None:
+    def begin(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Have something done that nobody waits for, and that ends with us."""
+        assert self._nursery is not None
+        self._nursery.start_soon(work, *arguments)
+
+    def add(self, spec: ActorSpec) -> None:
+        """Start an actor that was not there before."""
+        self.handles.sockets.provide(spec)
+        actor = self.actors[spec.instance] = Actor(spec, self.around)
+        self.begin(actor.run, partial(self._may_start, actor))
+
+    async def remove(self, instance: str) -> None:
+        """Stop an actor, and have it no more."""
+        actor = self.actors[instance]
+        await actor.stop(trio.current_time() + actor.spec.stop_timeout_s)
+        del self.actors[instance]
+        self.handles.sockets.forget(actor.spec)
+        self._note()
+
+    def close(self) -> bool:
+        """Let go of the processes, and return whether any is left."""
+        left = [process for actor in self.actors.values() for process in actor.processes]
+        for process in left:
+            process.close()
+        return bool(left)
+
+    async def _may_start(self, actor: Actor) -> None:
         """Wait for those it comes after; one that does not come up in its time is waited for no longer."""
-        for name in spec.after:
-            for actor in self.named(name):
-                with trio.move_on_at(self.started_at + actor.spec.start_timeout_s):
-                    await actor.life.came_up.wait()
+        for name in actor.spec.after:
+            for other in self.named(name):
+                with trio.move_on_at(self.started_at + other.spec.start_timeout_s):
+                    await other.life.came_up.wait()
 
     async def _stop_in_order(self) -> None:
         """Stop level by level, last started first; each level has its share of the time that is left."""
         self.journal.record("supervisor", "everything stops")
         deadline = trio.current_time() + self.settings.supervisor.stop_timeout_s
-        for remaining in range(len(self._levels), 0, -1):
+        order = levels(self.specs)
+        for remaining in range(len(order), 0, -1):
             now = trio.current_time()
             until = now + max(0.0, deadline - now) / remaining
             async with trio.open_nursery() as nursery:
-                for spec in self._levels[remaining - 1]:
+                for spec in order[remaining - 1]:
                     nursery.start_soon(self.actors[spec.instance].stop, until)
 
     async def _stop_at_once(self) -> None:
@@ -167,80 +201,28 @@ class Supervisor:
                 if actor.current.state is not State.STOPPED:
                     nursery.start_soon(actor.stop, trio.current_time())
 
-    async def _look_for_survivors(self) -> None:
-        """Give the processes of a supervisor that died the time to say hello; end those that don't."""
-        note = self.run_dir.read_note()
-        if note is None:
-            self.run_dir.sweep(keep=OURS)
-            return
-        self._survived = True
-        for instance, generation in note.generations.items():
-            if instance in self.actors:
-                self.actors[instance].life.last_generation = generation
-        expected = [each for each in note.actors if start_time(each.pid) == each.start_time]
-        with trio.move_on_after(ADOPTION_S):
-            while self._missing(expected):
-                # They come, which the journal tells, or they end, which nobody does.
-                with trio.move_on_after(ADOPTION_POLL_S):
-                    await self.journal.change()
-        for missing in self._missing(expected):
-            self.journal.record(missing.instance, "it did not say hello: killed", pid=missing.pid)
-            with suppress(ProcessLookupError):
-                os.kill(missing.pid, signal.SIGKILL)
-        self.run_dir.sweep(keep={*OURS, *(name for name, _ in self.sockets)})
+    async def _take_over(self) -> float:
+        """Take in what runs already; return how long the port may still be held by what no longer should."""
+        kept = self._kept_before
+        if kept is None:
+            return PORT_PATIENCE_S if await self._survivors.gather() else 0.0
+        upgrade.restore(kept, self)
+        return 0.0
 
-    def _missing(self, expected: Sequence[ActorNote]) -> list[ActorNote]:
-        known = {process.pid for actor in self.actors.values() for process in actor.processes}
-        return [note for note in expected if note.pid not in known and start_time(note.pid) == note.start_time]
-
-    async def _provide(self) -> None:
-        """Open what sockets are missing. A port still held by what was just ended is given a moment."""
-        for actor in self.actors.values():
-            patience = trio.current_time() + (PORT_PATIENCE_S if self._survived else 0.0)
+    async def _provide(self, port_until: float) -> None:
+        """Open what sockets are missing."""
+        for spec in self.specs:
             while True:
                 try:
-                    self.sockets.provide(actor.spec)
+                    self.handles.sockets.provide(spec)
                     break
                 except PortTakenError:
-                    if trio.current_time() >= patience:
+                    if trio.current_time() >= port_until:
                         raise
-                    await trio.sleep(ADOPTION_POLL_S)
+                    await trio.sleep(PORT_RETRY_S)
 
     def _adopt(self, hello: adoption.Hello, given: dict[str, int], link: socket.socket) -> str:
-        """Take over a process that has outlived its supervisor; return why not, if not."""
-        actor = self.actors.get(hello.instance)
-        if self.stopping.is_set():
-            return "everything stops"
-        if actor is None or actor.current.process is not None or actor.beside is not None:
-            # Its place is taken, or there is none for it any more: it is to give its connections back and go.
-            with suppress(ProcessLookupError):
-                os.kill(hello.pid, signal.SIGTERM)
-            return f"there is no place for {hello.instance} (pid {hello.pid}): it is to end"
-        try:
-            process = KernelProcess(
-                hello.instance,
-                hello.generation,
-                hello.pid,
-                started_at=trio.current_time(),
-                crashlog=given.pop(CRASHLOG, None),
-                lifeline=link,
-            )
-        except ProcessLookupError:
-            return f"{hello.instance} (pid {hello.pid}) has ended"
-        if hello.ready:
-            process.ready.set()
-        for name, descriptor in given.items():
-            self._hold(actor.spec, hello.generation, name, descriptor)
-        actor.adopt(process)
-        return ""
-
-    def _hold(self, spec: ActorSpec, generation: int, name: str, descriptor: int) -> None:
-        if name in spec.endpoints:
-            name = spec.endpoint_path(slot(generation), name)
-        elif name not in spec.listeners:
-            os.close(descriptor)
-            return
-        self.sockets.hold(name, socket.socket(fileno=descriptor))
+        return "everything stops" if self.stopping.is_set() else self._survivors.take(hello, given, link)
 
     def _heard(self, pid: int, fields: Mapping[str, str]) -> None:
         for actor in self.actors.values():
@@ -265,19 +247,24 @@ class Supervisor:
         ]
         generations = {name: actor.life.last_generation for name, actor in self.actors.items()}
         try:
-            self.run_dir.write_note(generations, actors)
+            self.handles.run_dir.write_note(generations, actors)
         except OSError as error:
             logger.warning("what runs could not be noted: %s", error)
 
     def _restarted(self, spec: ActorSpec) -> None:
         """Restart those that are to be restarted with an actor that was."""
         for actor in self.actors.values():
-            if spec.name in actor.spec.restart_with and self._nursery is not None:
-                why = f"{spec.instance} was restarted"
-                self._nursery.start_soon(actor.restart, why, actor.spec.start_timeout_s)
+            if spec.name in actor.spec.restart_with:
+                why, timeout_s = f"{spec.instance} was restarted", actor.spec.start_timeout_s
+                self.begin(_restart, actor, why, timeout_s)
+
+
+async def _restart(actor: Actor, why: str, timeout_s: float) -> None:
+    await actor.restart(why, timeout_s)
 
 
 def limits(settings: Settings) -> Limits:
+    """Return what the settings say about restarts."""
     given = settings.supervisor
     return Limits(
         first_s=given.backoff_first_s,

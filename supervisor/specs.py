@@ -34,7 +34,7 @@ class ActorSpec:
     restart_with: tuple[str, ...] = ()  # names of actors whose restart means a restart of this one
     listeners: tuple[str, ...] = ()  # "public", "handoff"
     endpoints: tuple[str, ...] = ()  # ZeroMQ endpoints, a socket for each and for each slot
-    sections: tuple[str, ...] = ()  # the parts of the settings that it reads
+    sections: tuple[str, ...] = ()  # the settings that it reads, whole sections or single ones
     start_timeout_s: float = 20.0
     stop_timeout_s: float = 4.0
     watchdog_s: float = 5.0  # counts from its first beat on
@@ -74,14 +74,18 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
             **given,
         )
 
-    call_events = spec("call_events", endpoints=("pub", "in"), sections=("events", "telnyx", "gateway"))
+    call_events = spec(
+        "call_events",
+        endpoints=("pub", "in"),
+        sections=("events", "telnyx", "gateway", "console", "ingest.processes", "fanout"),
+    )
     ingests = [
         spec(
             "ingest",
             index,
             after=("call_events",),
             endpoints=("pub", "talk"),
-            sections=("ingest", "talk", "telnyx", "events", "gateway", "fanout"),
+            sections=("ingest", "talk", "telnyx", "events.unacknowledged_max", "gateway", "fanout.processes"),
         )
         for index in range(settings.ingest.processes)
     ]
@@ -91,16 +95,18 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
             index,
             after=("call_events",),
             endpoints=("pub",),
-            sections=("fanout", "talk", "events", "gateway", "ingest"),
+            sections=("fanout", "talk", "events.unacknowledged_max", "gateway", "ingest"),
         )
         for index in range(settings.fanout.processes)
     ]
-    console = spec("console", after=("call_events",), sections=("console", "gateway", "ingest", "fanout"))
+    console = spec(
+        "console", after=("call_events",), sections=("console", "gateway", "ingest.processes", "fanout.processes")
+    )
     gateway = spec(
         "gateway",
         after=("call_events", "ingest", "fanout", "console"),
         listeners=("public", "handoff"),
-        sections=("gateway", "host", "port", "telnyx", "ingest", "fanout"),
+        sections=("gateway", "host", "port", "telnyx", "ingest.processes", "fanout.processes"),
     )
     return (call_events, *ingests, *fanouts, console, gateway)
 

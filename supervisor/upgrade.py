@@ -25,8 +25,6 @@ from supervisor.sockets import Sockets
 from supervisor.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from config import Settings
     from supervisor.actor import Actor
     from supervisor.service import Supervisor
@@ -89,9 +87,7 @@ async def check() -> None:
         UpgradeError: it does not; in its own words.
     """
     with trio.move_on_after(CHECK_S):
-        result = await trio.run_process(
-            [*command(), "check"], capture_stdout=True, capture_stderr=True, check=False
-        )
+        result = await trio.run_process([*command(), "check"], capture_stdout=True, capture_stderr=True, check=False)
         if result.returncode == 0:
             return
         said = result.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
@@ -109,15 +105,20 @@ def command() -> list[str]:
     return kept
 
 
+def refuse_if_busy(supervisor: Supervisor) -> None:
+    """Raise UpgradeError while an actor is in the middle of something that could not be gone on with."""
+    busy = [name for name, actor in supervisor.actors.items() if actor.busy]
+    if busy:
+        raise UpgradeError(f"not while {', '.join(busy)} is being restarted, rolled or stopped")
+
+
 def keep(supervisor: Supervisor) -> Kept:
     """Write down what is held, with descriptors of its own; the supervisor may then close everything.
 
     Raises:
         UpgradeError: an actor is being restarted, rolled or stopped.
     """
-    busy = [name for name, actor in supervisor.actors.items() if actor.busy]
-    if busy:
-        raise UpgradeError(f"not while {', '.join(busy)} is being restarted, rolled or stopped")
+    refuse_if_busy(supervisor)
     handles = supervisor.handles
     lifeline = handles.lifeline
     # From here to the moment that the next program listens to them.
@@ -197,19 +198,24 @@ def handles(kept: Kept, settings: Settings) -> Handles:
     )
 
 
-def restore(kept: Kept, actors: Sequence[Actor]) -> None:
-    """Give the actors their processes and counters back; a process that is nobody's any more is asked to end."""
+def restore(kept: Kept, supervisor: Supervisor) -> None:
+    """Give a supervisor its past back, and its actors; a process that is nobody's any more is asked to end."""
+    supervisor.journal.restore(kept.journal)
+    supervisor.replaced = kept.replaced
+    supervisor.started_at = kept.started_at - time.monotonic() + trio.current_time()
     left = dict(kept.actors)
-    for actor in actors:
+    for actor in supervisor.actors.values():
         before = left.pop(actor.spec.instance, None)
         if before is None:
             continue
         life = actor.life
         life.last_generation, life.restarts = before.last_generation, before.restarts
         life.crashes = before.crashes
-        process = before.process and _restore_process(actor.spec.instance, before.process)
+        if before.process is None:
+            continue
+        process = _restore_process(actor.spec.instance, before.process)
         if process is not None:
-            actor.adopt(process, "kept through the supervisor's replacement")
+            actor.adopt(process, "kept while the supervisor was replaced")
     for gone in left.values():
         if gone.process is not None:
             os.kill(gone.process.pid, signal.SIGTERM)

@@ -82,8 +82,9 @@ class CallEvents:
     async def _publish_stats(self) -> None:
         who = self._context.identity
         while True:
-            counters = {**self._http.counters, **self._webhook.counters, **self._counters, **self._hub.statistics()}
-            stats = {"from": who.instance, "epoch": who.epoch, "counters": counters}
+            counters = {**self._http.counters, **self._webhook.counters, **self._counters, **self._hub.counters}
+            about = {"from": who.instance, "epoch": who.epoch}
+            stats = {**about, "counters": counters, "gauges": self._hub.gauges()}
             self._publisher.send_nowait(STATS_TOPIC + orjson.dumps(stats))
             await trio.sleep(STATS_INTERVAL_S)
 

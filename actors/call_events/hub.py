@@ -98,9 +98,9 @@ class Hub:
         """Let a client go; harmless when it has gone."""
         self.clients.discard(client)
 
-    def statistics(self) -> dict[str, int]:
-        """Counters, and how much is kept."""
-        return {**self.counters, **self._log.statistics(), "clients": len(self.clients)}
+    def gauges(self) -> dict[str, int]:
+        """How much there is of what is kept, now."""
+        return {**self._log.statistics(), "clients": len(self.clients)}
 
     def _welcome(self, replay: Replay | None) -> bytes:
         """The wire contract's welcome; who asks with `since` also learns whether it has missed nothing."""

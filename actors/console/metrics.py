@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Literal
 
 from actors.console import statuses
 from actors.console.prometheus import Family, metric_name
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from actors.console.stats import StatsBook
 
 PREFIX = "patchbay"
@@ -17,8 +16,9 @@ PREFIX = "patchbay"
 
 def families(book: StatsBook, status: statuses.Status | None, own: Counter[str], now: float) -> list[Family]:
     """All metrics. `own` are the console's counters, which are not on the bus."""
-    counters = {**book.counters(now), "console.0": own}
-    return [*_calls(book, now), *_actors(status), *_counters(counters)]
+    counters = {**book.numbers("counters", now), "console.0": own}
+    gauges = book.numbers("gauges", now)
+    return [*_calls(book, now), *_actors(status), *_numbers("counter", counters), *_numbers("gauge", gauges)]
 
 
 def _calls(book: StatsBook, now: float) -> list[Family]:
@@ -54,12 +54,14 @@ def _actors(status: statuses.Status | None) -> list[Family]:
     return [supervisor, ready, restarts]
 
 
-def _counters(counters: dict[str, Counter[str]]) -> list[Family]:
+def _numbers(kind: Literal["counter", "gauge"], processes: dict[str, Counter[str]]) -> list[Family]:
     found: dict[str, Family] = {}
-    for process, values in sorted(counters.items()):
+    for process, values in sorted(processes.items()):
         actor = process.partition(".")[0]
-        for counter, value in sorted(values.items()):
-            name = metric_name(PREFIX, actor, counter.removesuffix("_total"), "total")
-            family = found.setdefault(name, Family(name, "counter", f"{actor}: {counter.replace('_', ' ')}."))
+        named: Counter[str] = Counter()  # two of them may have one legal name
+        for name, value in values.items():
+            named[metric_name(PREFIX, actor, name, *(["total"] if kind == "counter" else []))] += value
+        for name, value in sorted(named.items()):
+            family = found.setdefault(name, Family(name, kind, f"{kind.capitalize()} of {actor}."))
             family.add(value, process=process)
     return list(found.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 SILENT_S = 5.0  # a source not heard of for so long is gone
 REPLACED_S = 1.2  # likewise when a newer process speaks under its name; stats come every 0.5 s
@@ -37,7 +37,10 @@ class StatsBook:
             return
         name, epoch = said.get("from"), said.get("epoch")
         self._forget(now)
-        if not isinstance(name, str) or not isinstance(epoch, int) or len(self._sources) >= MAX_SOURCES:
+        if not isinstance(name, str) or not isinstance(epoch, int):
+            self.refused += 1
+            return
+        if len(self._sources) >= MAX_SOURCES and (name, epoch) not in self._sources:
             self.refused += 1
             return
         self._sources[name, epoch] = _Source(name, epoch, now, said)
@@ -57,12 +60,12 @@ class StatsBook:
         calls = [{**call, "listeners": listeners[key] + unbound} for key, call in found.items()]
         return sorted(calls, key=lambda call: (str(call.get("started_at")), str(call.get("call_control_id"))))
 
-    def counters(self, now: float) -> dict[str, Counter[str]]:
-        """Every source's counters by its name; those of two processes under one name are added."""
-        counters: dict[str, Counter[str]] = {}
+    def numbers(self, kind: Literal["counters", "gauges"], now: float) -> dict[str, Counter[str]]:
+        """Every source's counters or gauges by its name; those of two processes under one name are added."""
+        found: dict[str, Counter[str]] = {}
         for source in self._live(now):
-            counters.setdefault(source.name, Counter()).update(_numbers(source.said.get("counters")))
-        return counters
+            found.setdefault(source.name, Counter()).update(_numbers(source.said.get(kind)))
+        return found
 
     def listeners(self, now: float) -> int:
         """Listeners that named a call, live or not yet."""

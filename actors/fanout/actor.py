@@ -104,6 +104,7 @@ class Fanout:
             else:
                 peer.outbox.write_control(text_frame(self._welcome(listener)))
             self.calls.add(listener, trio.current_time())
+            handed.on_drain = partial(_hand_over, listener)
             peer.start()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_close_misdirected, opening, peer)
@@ -181,6 +182,11 @@ class Opening:
                 self.misdirected.set()
         if not self.misdirected.is_set():
             self._talker.on_text(message)
+
+
+def _hand_over(listener: Listener) -> None:
+    listener.note_what_was_heard()
+    listener.peer.park()
 
 
 async def _close_misdirected(opening: Opening, peer: Peer) -> None:

@@ -29,6 +29,7 @@ class Call:
         number: of the connection that carries the stream; a newer stream has a higher one.
         owner: (index, slot) of the ingest process that carries it: where talk goes.
         confirmed_at: when its ingest last said that it is live.
+        last_chunk: the last one delivered, by track.
     """
 
     def __init__(self, digest: bytes, start: Start, number: int, owner: tuple[int, str], now: float, replay_s: float) -> None:
@@ -43,7 +44,7 @@ class Call:
         self._replay_s = replay_s
         self._groups: dict[GroupKey, Group] = {}
         self._by_track: list[list[Group]] = [[], []]
-        self._last_chunk = [-1, -1]
+        self.last_chunk = [-1, -1]
         self._moments: deque[tuple[float, Entry]] = deque(maxlen=MOMENTS_MAX)
 
     @property
@@ -59,11 +60,11 @@ class Call:
         """Deliver one frame."""
         chunk = entry.chunk
         if chunk != NO_NUMBER:
-            last = self._last_chunk[entry.track]
+            last = self.last_chunk[entry.track]
             if chunk <= last and last - chunk < RESTART_JUMP:
                 self.repeated += 1
                 return
-            self._last_chunk[entry.track] = chunk
+            self.last_chunk[entry.track] = chunk
         self.frames += 1
         self._moments.append((now, entry))
         for group in self._by_track[entry.track]:
@@ -75,7 +76,7 @@ class Call:
     def join(self, listener: Listener, now: float) -> None:
         """Let a listener hear this call: its last moments at once, then what comes."""
         key = listener.key
-        if (replay := self._replay(key, now)) != b"":
+        if (replay := self._replay(key, listener.heard_before(self.number), now)) != b"":
             listener.write(replay)
         group = self._groups.get(key)
         if group is None:
@@ -96,7 +97,7 @@ class Call:
         if number == self.number and start.raw == self.start.raw:
             return False
         self.start, self.number = start, number
-        self._last_chunk = [-1, -1]
+        self.last_chunk = [-1, -1]
         self._moments.clear()
         members = {key: list(group.members) for key, group in self._groups.items()}
         self._groups = {key: make_group(key, start.media_format, start.stream_id) for key in members}
@@ -106,12 +107,13 @@ class Call:
         self._index()
         return True
 
-    def _replay(self, key: GroupKey, now: float) -> bytes:
-        """The last moments in one form. Made anew, since a codec's or a mix's state is its group's own."""
+    def _replay(self, key: GroupKey, heard: list[int], now: float) -> bytes:
+        """The last moments in one form, less what was heard before. Made anew, since a codec's or a mix's state is its
+        group's own."""
         group = make_group(key, self.start.media_format, self.start.stream_id)
         wanted = _tracks_of(key)
         recent = (entry for when, entry in self._moments if now - when <= self._replay_s and entry.track in wanted)
-        return b"".join(group.encode(entry, now) for entry in recent)
+        return b"".join(group.encode(entry, now) for entry in recent if entry.chunk > heard[entry.track])
 
     def _index(self) -> None:
         self._by_track = [[group for key, group in self._groups.items() if track in _tracks_of(key)] for track in (0, 1)]

@@ -21,8 +21,22 @@ if TYPE_CHECKING:
 
 TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
 
+
+
+class ListenerNote(msgspec.Struct, frozen=True, array_like=True):
+    """What a successor must know of a listener.
+
+    Attributes:
+        told: streams (connection numbers) whose start frame it has had.
+        heard: the last chunk of each track that was delivered, by stream; only from a predecessor that ended in order.
+    """
+
+    told: list[int]
+    heard: dict[int, list[int]] = {}
+
+
 _encode_note = msgspec.msgpack.Encoder().encode
-_decode_note = msgspec.msgpack.Decoder(tuple[list[int]]).decode
+_decode_note = msgspec.msgpack.Decoder(ListenerNote).decode
 
 
 class Listener:
@@ -43,6 +57,7 @@ class Listener:
         self._ids = frozenset(query.call_control_ids)
         self._stream_ids = frozenset(query.stream_ids)
         self._told: list[int] = []
+        self._heard: dict[int, list[int]] = {}
 
     @property
     def number(self) -> int:
@@ -76,10 +91,20 @@ class Listener:
         if stream in self._told:
             return False
         self._told = [*self._told[-TOLD_MAX + 1 :], stream]
-        self.peer.handed.set_note(_encode_note((self._told,)))
+        self.peer.handed.set_note(_encode_note(ListenerNote(self._told)))
         return True
+
+    def heard_before(self, stream: int) -> list[int]:
+        """The last chunks of this stream, by track, that a predecessor delivered; -1 where that is not known."""
+        return self._heard.get(stream, [-1, -1])
+
+    def note_what_was_heard(self) -> None:
+        """Before a successor takes over: let it go on with the very next frame."""
+        heard = {call.number: list(call.last_chunk) for call in self.calls}
+        self.peer.handed.set_note(_encode_note(ListenerNote(self._told, heard)))
 
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was."""
         if note:
-            (self._told,) = _decode_note(note)
+            left = _decode_note(note)
+            self._told, self._heard = left.told, left.heard

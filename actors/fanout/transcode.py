@@ -44,11 +44,8 @@ class Transcoder(ABC):
         Args:
             big_endian: of L16. Telnyx's is little endian by all reports, though RFC 3551 says otherwise.
         """
-        encoding, rate, channels = (
-            media_format.encoding,
-            media_format.sample_rate,
-            media_format.channels,
-        )
+        encoding, rate = media_format.encoding, media_format.sample_rate
+        channels = media_format.channels
         plain = rate == _ULAW_RATE_HZ and channels == 1
         if encoding == "PCMU" and plain:
             return _Translator(lambda payload: payload)
@@ -56,9 +53,8 @@ class Transcoder(ABC):
             return _Translator(alaw_to_ulaw)
         if encoding in _DECODERS:
             return _Decoder(encoding, channels)
-        to_linear = {"PCMU": decode_ulaw, "PCMA": decode_alaw}.get(encoding)
-        if encoding == "L16":
-            to_linear = _swapped if big_endian else bytes
+        l16 = _swapped if big_endian else bytes
+        to_linear = {"PCMU": decode_ulaw, "PCMA": decode_alaw, "L16": l16}.get(encoding)
         if to_linear is None:
             return _Unknown()
         return _Linear(to_linear) if plain else _Resampler(to_linear, rate, channels)
@@ -82,7 +78,7 @@ class _Translator(Transcoder):
 
 
 class _Unknown(Transcoder):
-    def to_ulaw(self, payload: bytes) -> bytes:  # noqa: ARG002
+    def to_ulaw(self, payload: bytes) -> bytes:
         self.undecodable += 1
         return b""
 

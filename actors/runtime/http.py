@@ -10,6 +10,7 @@ import email.utils
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
@@ -149,7 +150,9 @@ class _Session:
         if length > self._limits.body_max_bytes:
             raise self._too_large()
         if connection.they_are_waiting_for_100_continue:
-            await self._send(connection.send(h11.InformationalResponse(status_code=100, headers=[])))
+            await self._send(
+                connection.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+            )
         is_chunked = head.header("transfer-encoding") is not None
         with trio.move_on_after(self._limits.body_timeout_s):
             try:
@@ -184,7 +187,8 @@ class _Session:
         headers = [*response.header_lines(), ("date", email.utils.formatdate(usegmt=True))]
         if close:
             headers.append(("connection", "close"))
-        data = connection.send(h11.Response(status_code=response.status, headers=headers))
+        reason = HTTPStatus(response.status).phrase.encode()
+        data = connection.send(h11.Response(status_code=response.status, headers=headers, reason=reason))
         if not is_silent:
             data += connection.send(h11.Data(data=response.body))
         data += connection.send(h11.EndOfMessage())

@@ -41,6 +41,8 @@ def _octet_aligned(payload: bytes) -> list[bytes] | None:
         at += 1
         if not header & 0x80:
             break
+    else:
+        return None
     found = []
     for header in headers:
         size = -(-_BITS[header >> 3] // 8)
@@ -63,6 +65,8 @@ def _bandwidth_efficient(payload: bytes) -> list[bytes] | None:
         headers.append(header)
         if not header & 0x20:
             break
+    else:
+        return None
     found = []
     for header in headers:
         size = _BITS[header >> 1 & 0x0F]
@@ -73,4 +77,4 @@ def _bandwidth_efficient(payload: bytes) -> list[bytes] | None:
             whole = -(-size // 8)
             found.append(bytes([(header & 0x1F) << 2]) + (speech << whole * 8 - size).to_bytes(whole, "big"))
         at += size
-    return found if headers and length - at < 8 else None
+    return found if length - at < 8 else None

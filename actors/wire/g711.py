@@ -49,11 +49,7 @@ def _both_halves(positive: bytes, flip: int) -> bytes:
 
 
 def _ulaw_encoder() -> bytes:
-    runs = [
-        bytes([0xFF - (segment << 4 | step)]) * (8 << segment)
-        for segment in range(8)
-        for step in range(16)
-    ]
+    runs = [bytes([0xFF - (segment << 4 | step)]) * (8 << segment) for segment in range(8) for step in range(16)]
     return _both_halves(b"".join(runs)[4:], 0x80)  # the first interval is half as wide
 
 
@@ -85,9 +81,7 @@ _QUIET: Final[dict[Codec, bytes]] = {
 }
 _ENCODERS: Final[dict[Codec, bytes]] = {"PCMU": _LINEAR_TO_ULAW, "PCMA": _LINEAR_TO_ALAW}
 
-_BELOW_TWO: Final = bytes(
-    top for top in range(256) if top & 0x7F < 0x40
-)  # top bytes of floats below 2.0
+_BELOW_TWO: Final = bytes(top for top in range(256) if top & 0x7F < 0x40)  # top bytes of floats below 2.0
 
 
 def _numbers(typecode: Literal["h", "f"], data: bytes) -> array[int] | array[float]:
@@ -158,10 +152,7 @@ def is_silent(payload: bytes, codec: Codec) -> bool:
 @functools.cache
 def _mix_table() -> bytes:
     """The code of the sum of every two codes, at first << 8 | second. 64 KiB; made when a call is first mixed."""
-    return b"".join(
-        bytes([_LINEAR_TO_ULAW[first + second] for second in ULAW_TO_LINEAR])
-        for first in ULAW_TO_LINEAR
-    )
+    return b"".join(bytes([_LINEAR_TO_ULAW[first + second] for second in ULAW_TO_LINEAR]) for first in ULAW_TO_LINEAR)
 
 
 def mix_ulaw(a: bytes, b: bytes) -> bytes:
@@ -171,6 +162,4 @@ def mix_ulaw(a: bytes, b: bytes) -> bytes:
     pairs = bytearray(2 * len(a))
     pairs[0::2] = a
     pairs[1::2] = b
-    return bytes(
-        map(_mix_table().__getitem__, memoryview(pairs).cast("H"))
-    )  # the table is symmetric
+    return bytes(map(_mix_table().__getitem__, memoryview(pairs).cast("H")))  # the table is symmetric

@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 HEADER_BYTES: Final = 12
-_VERSION_2: Final = (
-    0x80  # no padding, no extension, no contributing sources: all that browsers' code ever sets
-)
+_VERSION_2: Final = 0x80  # no padding, no extension, no contributing sources: all that browsers' code ever sets
 _BLOCK_BYTES: Final = 80  # 10 ms of G.711
 _PAYLOAD_TYPES: Final[dict[int, Literal["PCMU", "PCMA"]]] = {
     0x00: "PCMU",

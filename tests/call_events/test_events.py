@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from actors.call_events.events import Event, MalformedEvent, encode, parse_insid
 NOW = "2026-01-01T00:00:00.000000Z"
 
 # From telnyx.md §5: the envelope of a webhook as Telnyx documents it.
-ANSWERED = {
+ANSWERED: dict[str, dict[str, Any]] = {
     "data": {
         "record_type": "event",
         "event_type": "call.answered",
@@ -49,7 +51,8 @@ def test_what_telnyx_leaves_out_is_made_up_and_the_same_for_a_retry() -> None:
 
 
 def test_an_odd_time_is_replaced_by_the_time_of_arrival() -> None:
-    for odd in (1, None, "", "x" * 1000, {}):
+    odd_times: list[object] = [1, None, "", "x" * 1000, {}]
+    for odd in odd_times:
         frame = orjson.dumps({"id": "1", "type": "dtmf", "occurred_at": odd, "payload": {}})
         assert parse_inside(frame, received_at=NOW).occurred_at == NOW
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config.paths import UNIX_PATH_MAX_BYTES, RunDirError, ensure_run_dir, unix_path
+from config.paths import (
+    UNIX_PATH_MAX_BYTES,
+    RunDirError,
+    ensure_run_dir,
+    path_descriptor,
+    unix_path,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,9 +81,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         ensure_run_dir(tmp_path / "run")
 
 
-def test_another_users_directory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_users_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_run_dir(tmp_path / "run")
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(RunDirError, match="another user"):
@@ -86,6 +90,7 @@ def test_another_users_directory_is_refused(
 
 def test_a_short_path_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert unix_path("/run/x", "a.sock") == "/run/x/a.sock"
+    assert path_descriptor("/run/x/a.sock") is None
     monkeypatch.chdir(tmp_path)
     assert unix_path("run", "a.sock") == str(tmp_path / "run" / "a.sock")
 
@@ -96,6 +101,9 @@ def test_a_long_path_goes_through_a_descriptor(tmp_path: Path) -> None:
     address = unix_path(run_dir, "a.sock")
     assert address.startswith("/proc/self/fd/")
     assert address == unix_path(run_dir, "a.sock")
+    descriptor = path_descriptor(address)
+    assert descriptor is not None
+    assert os.path.samestat(os.fstat(descriptor), run_dir.stat())
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as peer:
         listener.bind(address)
         listener.listen()

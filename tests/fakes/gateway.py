@@ -30,7 +30,7 @@ class FakeGateway:
         self.present = True
         self._handed, self._out = trio.open_memory_channel[FakeHanded](100)
         self._last_id = 0
-        self._emptied = trio.Event()
+        self._changed = trio.Event()
         self._streams: list[trio.SocketStream] = []
 
     def connect(self, **about: Any) -> trio.SocketStream:
@@ -58,8 +58,7 @@ class FakeGateway:
 
     async def until_empty(self) -> None:
         while self.connections:
-            self._emptied = trio.Event()
-            await self._emptied.wait()
+            await self._changed.wait()
 
     async def flush(self) -> None:
         """As the real one."""
@@ -74,7 +73,8 @@ class FakeGateway:
             return  # the test made a client that says nothing
         finally:
             self.connections.pop(handed.id, None)
-            self._emptied.set()
+            self._changed.set()
+            self._changed = trio.Event()
             with suppress(OSError):
                 handed.sock.shutdown(socket.SHUT_RDWR)
             handed.sock.close()

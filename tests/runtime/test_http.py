@@ -130,7 +130,7 @@ async def test_head_gets_the_headers_of_get_without_the_body() -> None:
 async def test_a_client_that_asks_first_is_told_to_continue() -> None:
     async with served(server(echo_body)) as talk:
         await talk.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-        assert await talk.until(b"\r\n\r\n") == b"HTTP/1.1 100 \r\n\r\n"
+        assert await talk.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await talk.send(b"ok")
         assert (await talk.response())[2] == b"ok"
 

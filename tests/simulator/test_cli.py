@@ -125,7 +125,7 @@ class TestFleet:
             fleet = self.fleet(app.url, lines)
             with trio.fail_after(5):
                 await fleet.run()
-        assert sorted(lines) == [f"call {n}: stopped; 5 frames sent, 0 of talk received (0.0 s)" for n in (1, 2)]
+        assert sorted(lines) == [f"call {n} ended; 5 frames sent, 0 of talk received (0.0 s)" for n in (1, 2)]
         assert fleet.failed == 0
 
     async def test_places_a_call_again_when_it_is_to_last(self, monkeypatch: pytest.MonkeyPatch) -> None:

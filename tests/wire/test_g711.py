@@ -105,6 +105,13 @@ def test_odd_bytes_are_refused() -> None:
         g711.encode_float32(b"\0" * 6, "PCMU")
 
 
+def test_a_big_endian_machine_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.byteorder", "big")
+    swapped = g711.encode_alaw(b"\x12\x34")
+    monkeypatch.undo()
+    assert swapped == g711.encode_alaw(b"\x34\x12")
+
+
 def test_float32_is_the_same_as_linear_for_every_sample() -> None:
     samples = floats(*(sample / 32768 for sample in ALL_SAMPLES))
     assert g711.encode_float32(samples, "PCMU") == g711.encode_ulaw(pcm(ALL_SAMPLES))

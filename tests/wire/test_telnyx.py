@@ -281,9 +281,7 @@ def test_any_json(value: Any) -> None:
 @given(
     st.sampled_from(["media", "start", "stop", "mark", "dtmf", "error", "connected", "other"]),
     st.dictionaries(
-        st.sampled_from(
-            BODY_KEYS
-        ),
+        st.sampled_from(BODY_KEYS),
         JSON_VALUES,
     ),
     JSON_VALUES,

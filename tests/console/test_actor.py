@@ -1,0 +1,192 @@
+"""The console as a whole, on a fake bus, a fake gateway and a supervisor's real control socket."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.console import control
+from actors.console.actor import run
+from actors.console.control import SupervisorControl
+from tests.fakes.gateway import FakeProcess
+from tests.fakes.gateway import serving as fake_serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+NAMES = ("gateway", "ingest", "fanout", "call_events", "console")
+
+
+def serving(run_dir: Path) -> AbstractAsyncContextManager[FakeProcess]:
+    return fake_serving(run, "console", PATCHBAY_RUN_DIR=str(run_dir))
+
+
+def status(**states: str) -> dict[str, Any]:
+    actors = [
+        {"name": name, "index": 0, "state": states.get(name, "READY"), "generation": 1, "restarts": 0} for name in NAMES
+    ]
+    return {"ok": True, "supervisor": {"pid": 1}, "actors": actors}
+
+
+@asynccontextmanager
+async def supervisor(run_dir: Path, answer: bytes) -> AsyncIterator[list[bytes]]:
+    """A control socket that gives one answer to everything, and what it was asked."""
+    asked: list[bytes] = []
+    sock = trio.socket.socket(trio.socket.AF_UNIX)
+    await sock.bind(str(run_dir / "control.sock"))
+    sock.listen()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        asked.append(await stream.receive_some())
+        await stream.send_all(answer)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(sock)])
+        yield asked
+        nursery.cancel_scope.cancel()
+
+
+async def ask(process: FakeProcess, path: str, method: str = "GET", **about: Any) -> tuple[int, str, bytes]:
+    """Status, head and body of an answer."""
+    stream = process.gateway.connect(**about)
+    await stream.send_all(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = b""
+    while data := await stream.receive_some():
+        answer += data
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.decode().lower(), body
+
+
+async def test_health_says_ok_whatever_the_others_do(tmp_path: Path) -> None:
+    async with serving(tmp_path) as process:
+        assert (await ask(process, "/healthz"))[::2] == (200, b"ok\n")
+        assert (await ask(process, "/healthz", "HEAD"))[::2] == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (orjson.dumps(status()) + b"\n", (200, b"ready\n")),
+        (orjson.dumps(status(ingest="BACKOFF", gateway="STARTING")) + b"\n", (503, b"not ready: gateway ingest\n")),
+        (b'{"ok":false,"error":"x"}\n', (503, b"not ready: supervisor\n")),
+        (b"rubbish\n", (503, b"not ready: supervisor\n")),
+        (b"", (503, b"not ready: supervisor\n")),
+    ],
+)
+async def test_readiness_is_the_supervisors(tmp_path: Path, answer: bytes, expected: tuple[int, bytes]) -> None:
+    async with supervisor(tmp_path, answer) as asked, serving(tmp_path) as process:
+        assert (await ask(process, "/readyz"))[::2] == expected
+        assert asked == [b'{"command":"status"}\n']
+
+
+async def test_without_a_supervisor_nothing_is_ready_and_no_actor_is_known(tmp_path: Path) -> None:
+    for run_dir in (tmp_path, tmp_path / "not" / "there"):
+        async with serving(run_dir) as process:
+            assert (await ask(process, "/readyz"))[::2] == (503, b"not ready: supervisor\n")
+            assert (await ask(process, "/api/actors"))[0] == 503
+
+
+async def test_a_supervisor_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    sock = trio.socket.socket(trio.socket.AF_UNIX)
+    await sock.bind(str(tmp_path / "control.sock"))
+    sock.listen()
+    source = SupervisorControl(str(tmp_path))
+    assert await source.status() is None
+    assert trio.current_time() >= control.TIMEOUT_S
+    sock.close()
+
+
+async def test_those_who_ask_at_once_share_an_answer(tmp_path: Path) -> None:
+    async with supervisor(tmp_path, orjson.dumps(status()) + b"\n") as asked:
+        source = SupervisorControl(str(tmp_path))
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(source.status)
+        assert len(asked) == 1
+
+
+async def test_actors_are_as_the_status_says(tmp_path: Path) -> None:
+    async with supervisor(tmp_path, orjson.dumps(status()) + b"\n"), serving(tmp_path) as process:
+        code, head, body = await ask(process, "/api/actors")
+        assert code == 200
+        assert "content-type: application/json" in head
+        found = orjson.loads(body)
+        assert set(found) == {"supervisor", "actors"}
+        assert [actor["name"] for actor in found["actors"]] == list(NAMES)
+
+
+async def test_calls_come_from_the_bus(tmp_path: Path) -> None:
+    call = {
+        "call_control_id": "v3:<script>alert(1)</script>",
+        "stream_id": "s",
+        "from": "+1",
+        "to": "+2",
+        "codec": "PCMU",
+        "sample_rate": 8000,
+        "started_at": "2026-01-01T00:00:00.000Z",
+        "frames": {"inbound": 5, "outbound": 0},
+        "gaps": 1,
+    }
+    async with serving(tmp_path) as process:
+        assert orjson.loads((await ask(process, "/api/calls"))[2]) == {"calls": []}
+        said = {"from": "ingest.0", "epoch": 1, "calls": [call], "counters": {"frames": 5}}
+        process.bus.sockets["ingest.pub"].arrive(b"srubbish", b"s" + orjson.dumps(said))
+        heard = {"from": "fanout.0", "epoch": 1, "listeners": {call["call_control_id"]: 2}, "unbound_listeners": 0}
+        process.bus.sockets["fanout.pub"].arrive(b"s" + orjson.dumps(heard))
+        await wait_all_tasks_blocked()
+        for path in ("/api/calls", "/calls", "/api/api/calls"):
+            assert orjson.loads((await ask(process, path))[2]) == {"calls": [{**call, "listeners": 2}]}
+        code, head, body = await ask(process, "/metrics")
+        assert code == 200
+        assert "content-type: text/plain; version=0.0.4" in head
+        assert b'patchbay_ingest_frames_total{process="ingest.0"} 5\n' in body
+
+
+async def test_paths_and_methods_that_are_not_there(tmp_path: Path) -> None:
+    async with serving(tmp_path) as process:
+        assert (await ask(process, "/nothing"))[::2] == (404, b"Not Found\n")
+        assert (await ask(process, "/%2e%2e/%2e%2e/etc/passwd"))[0] == 404
+        assert (await ask(process, "/../pyproject.toml"))[0] == 404
+        code, head, _ = await ask(process, "/api/calls", "POST")
+        assert code == 405
+        assert "allow: get, head" in head
+        assert (await ask(process, "/", "DELETE"))[0] == 405
+
+
+async def test_the_page_is_there(tmp_path: Path) -> None:
+    async with serving(tmp_path) as process:
+        code, head, body = await ask(process, "/")
+        assert code == 200
+        assert "content-type: text/html; charset=utf-8" in head
+        assert "content-security-policy: default-src 'none'; script-src 'self'" in head
+        assert b"python -m simulator" in body
+        assert (await ask(process, "/", "HEAD"))[2] == b""
+
+
+async def test_with_authentication_on_calls_are_for_admins(tmp_path: Path) -> None:
+    async with serving(tmp_path) as process:
+        for path in ("/api/calls", "/api/actors", "/metrics"):
+            for claims in ({}, {"can": "admin"}, {"can": ["listen"]}):
+                assert (await ask(process, path, claims=claims))[0] == 403
+        assert (await ask(process, "/api/calls", claims={"can": ["admin"]}))[0] == 200
+        assert (await ask(process, "/healthz", claims={}))[0] == 200
+
+
+async def test_it_drains(tmp_path: Path) -> None:
+    async with serving(tmp_path) as process:
+        stream = process.gateway.connect()
+        await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.receive_some()
+        handed = next(iter(process.gateway.connections.values()))
+        process.context.draining.set()
+        await process.gateway.until_empty()
+        assert handed.given_away
