@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MESSAGE_MAX_BYTES = 64 * 1024  # clients have nothing to say here
 CONTROL_MARGIN = 64  # frames beside the events: pings, pongs, the close
+BEFORE_ALL = -1  # an offset
 SLOW_GRACE_S = 10.0  # a client that is too far behind has so long to read what waits, and why it is closed
 SLOW_REASON = "too many events waiting; come back with since=<offset of the last one>"
 
@@ -72,7 +73,8 @@ async def serve_client(
             return
         peer.on_text = peer.on_binary = _ignore
         peers.add(peer)
-        hub.join(client, welcome=not handed.resumed, since=_since(head))
+        # What this process has taken, a predecessor's client can't have had: all of it is news.
+        hub.join(client, welcome=not handed.resumed, since=BEFORE_ALL if handed.resumed else _since(head))
         try:
             peer.start()
             async with trio.open_nursery() as nursery:
@@ -109,7 +111,7 @@ def _since(head: RequestHead) -> int | None:
     text = head.first("since")
     if text is None:
         return None
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else BEFORE_ALL
 
 
 def _ignore(message: bytes) -> None:

@@ -38,8 +38,10 @@ async def run(context: Context) -> None:
     talk = context.bus.puller("talk")
     ingest = Ingest(context, Hub(settings, context.identity, publisher, events))
     async with trio.open_nursery() as nursery:
-        for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.close_ending, ingest.pump.run):
+        for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.close_ending):
             nursery.start_soon(task)
+        nursery.start_soon(ingest.pump.run)
+        nursery.start_soon(ingest.pump.run_cold)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
         nursery.start_soon(partial(keep_alive, ingest.peers, interval_s=PING_INTERVAL_S, timeout_s=PING_TIMEOUT_S))
@@ -56,7 +58,8 @@ class Ingest:
     def __init__(self, context: Context, hub: Hub) -> None:
         self._context = context
         self.hub = hub
-        self.pump = Pump(context.settings.ingest.linger_ms / 1000, self._end_of_round)
+        options = context.settings.ingest
+        self.pump = Pump(options.linger_ms / 1000, self._end_of_round, cold_read_s=options.cold_read_ms / 1000)
         self._streams: dict[int, Stream] = {}
 
     @property

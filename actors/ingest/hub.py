@@ -51,6 +51,7 @@ class Hub:
         self._ending: list[tuple[Stream, int, str]] = []
         self._end = trio.Event()
         self.counters: Counter[str] = Counter()
+        self.kept_readings = max(1, round(settings.fanout.replay_ms / settings.ingest.cold_read_ms))
 
     # ---- what streams tell
 
@@ -60,7 +61,7 @@ class Hub:
         if previous is not None and previous is not stream:
             self._supersede(previous)
         self._streams[stream.call] = stream
-        stream.sinks = self.rounds.sinks_of(stream.call)
+        stream.route(self.rounds.sinks_of(stream.call))
         stream.peer.handed.claim(stream.call)
         if stream.start is not None:
             note = stream.note()
@@ -81,7 +82,7 @@ class Hub:
         if stream.start is None:
             return
         self._streams[stream.call] = stream
-        stream.sinks = self.rounds.sinks_of(stream.call)
+        stream.route(self.rounds.sinks_of(stream.call))
         stream.peer.handed.claim(stream.call)
         self.news(stream, wire.START, stream.start.raw)
         log.info("stream resumed", extra=stream.about)
@@ -226,7 +227,8 @@ class Hub:
     def _supersede(self, stream: Stream) -> None:
         log.info("stream superseded by a newer one of the same call", extra=stream.about)
         self.counters["streams_superseded"] += 1
-        stream.start, stream.sinks = None, ()
+        stream.start = None
+        stream.leave_calls()
         self._end_with(stream, CLOSE_NORMAL, "superseded by a newer stream of this call")
 
     def _end_with(self, stream: Stream, code: int, reason: str) -> None:
@@ -235,16 +237,16 @@ class Hub:
 
     def _forget(self, stream: Stream) -> None:
         del self._streams[stream.call]
-        stream.sinks = ()
+        stream.leave_calls()
         self._waiting.discard(stream)
         self.talkback.forget(stream)
 
     def _route(self, call: bytes) -> None:
         if call == wire.EVERY_CALL:
             for stream in self._streams.values():
-                stream.sinks = self.rounds.sinks_of(stream.call)
+                stream.route(self.rounds.sinks_of(stream.call))
         elif (wanted := self._streams.get(call)) is not None:
-            wanted.sinks = self.rounds.sinks_of(call)
+            wanted.route(self.rounds.sinks_of(call))
 
     def _tell_everything(self, fanout_index: int) -> None:
         sink = self.rounds.sink(fanout_index)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from actors.ingest.reorder import Reorder
+from actors.ingest.skim import Skimmer
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
     from actors.ingest.hub import Hub
     from actors.ingest.rounds import Sink
     from actors.runtime.peer import Peer
+    from actors.wire.websocket import Frame
 
 log = logging.getLogger(__name__)
 
 _encode_note = msgspec.msgpack.Encoder().encode
 _decode_note = msgspec.msgpack.Decoder(tuple[bytes, float]).decode
 
+WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
 TRACK_NUMBERS: Final = {"inbound": 0, "outbound": 1}
 
@@ -53,6 +57,8 @@ class Stream:
         self._rubbish_in_a_row = 0
         self._made_sense = False
         self._reorder = self._new_windows()
+        self._cold: Skimmer | None = None
+        self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
 
     # ---- from Telnyx
@@ -134,7 +140,7 @@ class Stream:
         self.start = start
         self.call = wire.digest(start.call_control_id)
         self.started_at = time.time()
-        self._reorder = self._new_windows()
+        self._reorder = self._renewed_windows()
         self._hub.started(self)
 
     def _end(self, stop: telnyx.Stop) -> None:
@@ -154,6 +160,42 @@ class Stream:
             self._hub.end(self, f"{limit} unreadable messages in a row, the last: {error}")
 
     # ---- from the hub
+
+    def route(self, sinks: tuple[Sink, ...]) -> None:
+        """Send audio there from now on; without anywhere to send it, it is only counted."""
+        self.sinks = sinks
+        if sinks and self._cold is not None:
+            self._warm(self._cold)
+        elif not sinks and self._cold is None and self.start is not None:
+            self._finish_windows()
+            self._cold = Skimmer(self._hub.kept_readings)
+            self.peer.cool(self._skim)
+
+    def leave_calls(self) -> None:
+        """This stream carries no call any more; whatever comes is read at once."""
+        self.sinks = ()
+        if self._cold is not None:
+            self._cold = None
+            self.peer.warm()
+
+    def _skim(self, data: memoryview, frames: list[Frame]) -> bool:
+        cold = self._cold
+        if cold is None or not cold.take(data, frames):
+            return False
+        inbound, outbound = cold.count(frames)
+        self.frames[0] += inbound
+        self.frames[1] += outbound
+        return True
+
+    def _warm(self, cold: Skimmer) -> None:
+        """Somebody listens again: the last moments first."""
+        self._cold = None
+        self._reorder = self._renewed_windows()
+        counted = list(self.frames)
+        for message in cold.kept():
+            self.on_text(message)
+        self.frames[:] = counted
+        self.peer.warm()
 
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was, from what it had noted."""
@@ -188,11 +230,17 @@ class Stream:
     def counters(self) -> dict[str, int]:
         """Gaps, duplicates and the like, of both tracks."""
         inbound, outbound = (window.statistics() for window in self._reorder)
-        both = {name: inbound[name] + outbound[name] for name in ("gaps", "duplicates", "late", "reordered")}
+        both = {name: inbound[name] + outbound[name] + self._earlier[name] for name in WINDOW_COUNTERS}
         return {**both, "malformed": self.rubbish}
 
     def _finish_windows(self) -> None:
         self.expire(float("inf"))
+
+    def _renewed_windows(self) -> tuple[Reorder[telnyx.Media], Reorder[telnyx.Media]]:
+        for name, value in self.counters().items():
+            self._earlier[name] = value
+        self._earlier.pop("malformed", None)
+        return self._new_windows()
 
     def _new_windows(self) -> tuple[Reorder[telnyx.Media], Reorder[telnyx.Media]]:
         frames, seconds = self._hub.settings.reorder_frames, self._hub.settings.reorder_ms / 1000

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from actors.runtime.gateway_link import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.pump import Pump
+    from actors.wire.websocket import Frame
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Peer(trio.abc.Stream):
     Attributes:
         on_text, on_binary: called with each whole message of the fast way. A `UnicodeDecodeError` from `on_text` is the
             peer's fault and closes the connection as RFC 6455 says.
+        skim: while the connection is cold, gets the frames of a reading all at once and may do with them as it likes;
+            False when it wants them handled one by one after all.
     """
 
     def __init__(self, handed: Handed, pump: Pump, outbox: Outbox) -> None:
@@ -54,6 +57,7 @@ class Peer(trio.abc.Stream):
         self.last_heard = trio.current_time()
         self.on_text: Callable[[bytes], None] | None = None
         self.on_binary: Callable[[bytes], None] | None = None
+        self.skim: Callable[[memoryview, list[Frame]], bool] | None = None
         self.closed = trio.Event()
         self._pump = pump
         self._inbox = bytearray(handed.head)
@@ -77,6 +81,9 @@ class Peer(trio.abc.Stream):
             if self._raw or at == size:
                 return at
         frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
+        if self.skim is not None and not self._in_general and frames and self.skim(data, frames):
+            at = frames[-1][3]
+            frames = []
         for first, start, payload, end in frames:
             if first == TEXT and self.on_text is not None and not self._in_general:
                 self._text(data, start, payload, end)
@@ -164,6 +171,16 @@ class Peer(trio.abc.Stream):
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""
         self._pump.add(self)
+
+    def cool(self, skim: Callable[[memoryview, list[Frame]], bool]) -> None:
+        """Nobody waits for what this peer sends: read it now and then only."""
+        self.skim = skim
+        self._pump.cool(self)
+
+    def warm(self) -> None:
+        """Somebody does again."""
+        self.skim = None
+        self._pump.warm(self)
 
     async def general_messages(self) -> AsyncIterator[bytes | str]:
         """Yield the messages of the general way until the connection has closed: fragmented or very long ones, and

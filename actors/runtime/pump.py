@@ -6,6 +6,9 @@ registrations, and its own descriptor is the one thing that trio waits for; a ro
 A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames, and takes them only at the start of
 the next round, when what they led to has left this process. So a crash in between loses nothing: the next process
 finds the bytes still in the socket. Untaken bytes stay readable, which is why the epoll is edge-triggered.
+
+A connection whose input nobody waits for can be made *cold*: it leaves the epoll and is read a few times a second,
+many frames at a time, which is where most of a frame's price goes: waking up.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
 EVENTS_PER_ROUND = 2048
+COLD_PARTS = 5
+INTEREST_COLD = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 INTEREST = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -49,13 +54,18 @@ class Pump:
     """Serves the sockets that were added, until cancelled.
 
     Args:
+        cold_read_s: how often a cold connection is read.
         linger_s: rounds begin at least this far apart, so that under load a round serves many frames. The price is
             that much latency at most; a frame after a quiet moment is served at once.
         end_of_round: called after each round, to send what the round has gathered.
     """
 
-    def __init__(self, linger_s: float, end_of_round: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, linger_s: float, end_of_round: Callable[[], None] = lambda: None, *, cold_read_s: float = 0.1
+    ) -> None:
         self._linger_s = linger_s
+        self._cold_read_s = cold_read_s
+        self._cold: dict[int, Pumped] = {}
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
         self._peers: dict[int, Pumped] = {}
@@ -76,6 +86,7 @@ class Pump:
         """Stop serving it; what was handled is taken from the socket first. Harmless when it is not served."""
         fd = peer.sock.fileno()
         if fd >= 0 and self._peers.pop(fd, None) is not None:
+            self._cold.pop(fd, None)
             self._take(peer)
             self._epoll.unregister(fd)
 
@@ -83,6 +94,20 @@ class Pump:
         """Have a connection that could not be handled before looked at again."""
         if self._peers.get(peer.sock.fileno()) is peer:
             self._epoll.modify(peer.sock.fileno(), INTEREST)  # arms the edge anew
+
+    def cool(self, peer: Pumped) -> None:
+        """Read this connection now and then only."""
+        fd = peer.sock.fileno()
+        if self._peers.get(fd) is peer:
+            self._cold[fd] = peer
+            self._epoll.modify(fd, INTEREST_COLD)
+
+    def warm(self, peer: Pumped) -> None:
+        """Read it at once again, beginning with what is there."""
+        fd = peer.sock.fileno()
+        if self._cold.pop(fd, None) is not None:
+            self._take(peer)
+            self._epoll.modify(fd, INTEREST)
 
     def pause(self) -> None:
         """Read no more; what was handled is taken from the sockets. Connections can still be removed and written to."""
@@ -100,6 +125,19 @@ class Pump:
                 self.round()
             await trio.sleep(self._linger_s)
 
+    async def run_cold(self) -> None:
+        """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
+        part = 0
+        while not self._paused:
+            await trio.sleep(self._cold_read_s / COLD_PARTS)
+            part = (part + 1) % COLD_PARTS
+            now = trio.current_time()
+            for fd, peer in list(self._cold.items()):
+                if fd % COLD_PARTS == part and self._cold.get(fd) is peer and not self._paused:
+                    self._take(peer)
+                    self._read(peer, now, gone=False, untaken=[])
+            self._end_of_round()
+
     def round(self) -> None:
         """Serve what is there now."""
         self.rounds += 1
@@ -110,7 +148,7 @@ class Pump:
         again, self._again = self._again, []
         for peer, gone in again:
             if self._peers.get(peer.sock.fileno()) is peer:
-                self._read(peer, now, gone=gone)
+                self._read(peer, now, gone=gone, untaken=self._untaken)
         peers = self._peers
         for fd, event in self._epoll.poll(0, EVENTS_PER_ROUND):
             served = peers.get(fd)
@@ -118,10 +156,10 @@ class Pump:
                 if event & select.EPOLLOUT:
                     served.writable()
                 if event & ~select.EPOLLOUT:
-                    self._read(served, now, gone=bool(event & GONE))
+                    self._read(served, now, gone=bool(event & GONE), untaken=self._untaken)
         self._end_of_round()
 
-    def _read(self, peer: Pumped, now: float, *, gone: bool) -> None:
+    def _read(self, peer: Pumped, now: float, *, gone: bool, untaken: list[Pumped]) -> None:
         try:
             size = peer.sock.recv_into(self._buffer, BUFFER_BYTES, socket.MSG_PEEK)
             before = peer.untaken
@@ -129,7 +167,7 @@ class Pump:
                 peer.last_heard = now
                 peer.untaken = handled = peer.handle(self._buffer, size)
                 if handled > before == 0:
-                    self._untaken.append(peer)
+                    untaken.append(peer)
                 if handled > before and (gone or size == BUFFER_BYTES):
                     self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
                 elif gone:

@@ -28,12 +28,14 @@ CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_SLOW: Final = 4008  # the client did not keep up with its events: come back with `since`
 
+Frame = tuple[int, int, int, int]  # first byte, start of the frame, start of its payload, end
+
 _SHORT = struct.Struct(">BB").pack
 _MEDIUM = struct.Struct(">BBH").pack
 _LONG = struct.Struct(">BBQ").pack
 
 
-def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longest: int) -> tuple[list[tuple[int, int, int, int]], int]:
+def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longest: int) -> tuple[list[Frame], int]:
     """Find the complete frames of a client in a buffer.
 
     Args:
@@ -47,7 +49,7 @@ def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longes
         incomplete but will do, or when that can't be told yet; NOT_MASKED for a frame that breaks the rule that clients
         mask (the general implementation has an answer to that).
     """
-    frames: list[tuple[int, int, int, int]] = []
+    frames: list[Frame] = []
     while size - at >= 2:
         second = data[at + 1]
         if second < 0x80:

@@ -137,6 +137,23 @@ async def test_a_client_comes_back_after_an_offset() -> None:
             assert (await hear(websocket))["recovered"] is False
 
 
+async def test_a_client_of_a_predecessor_gets_what_was_taken_since_and_no_second_handshake() -> None:
+    async with serving() as process:
+        telnyx = Telnyx(process)
+        assert await telnyx.post(envelope("1")) == 200
+        stream = process.gateway.connect(kind="ws", resumed=True)
+        await stream.send_all(
+            b"GET /call-events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        heard = await stream.receive_some()
+        assert heard[:2] == b"\x81\x7e"
+        assert orjson.loads(heard[4:])["id"] == "1"
+        assert await telnyx.post(envelope("2")) == 200
+        heard = await stream.receive_some()
+        assert orjson.loads(heard[4:])["id"] == "2"
+
+
 async def test_what_clients_say_is_ignored() -> None:
     async with serving() as process, client(process) as websocket:
         await hear(websocket)

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from base64 import b64encode
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import simulator
+import orjson
+import trio
+
 from simulator.call import place
-from simulator.clips import Clip, clip_of, load_clip
+from simulator.clips import SHIPPED_CLIP, Clip, load_clip
 from simulator.codecs import PCMU, Codec
 from simulator.identity import new_identity
 from simulator.options import CallOptions
+from tests.e2e.clients import TIMEOUT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from simulator.call import SimulatedCall
     from tests.e2e.system import System
 
-RECORDING = Path(simulator.__file__).parent / "recordings" / "demo-congrats.wav"
 _random = Random(20)
+_clips: dict[str, Clip] = {}
+FROM, TO = "+33100000001", "+33100000002"
 
 
-def recording(codec: Codec = PCMU, frames: int | None = None) -> Clip:
-    """The shipped clip, or the beginning of it."""
-    clip = load_clip(RECORDING, codec)
-    return clip if frames is None else clip_of(b"".join(clip.frame(tick) for tick in range(frames)), codec)
+def recording(codec: Codec = PCMU, frames: int | None = None, start: int = 0) -> Clip:
+    """The shipped clip, or a part of it: it speaks from frame 5 on."""
+    if codec.name not in _clips:
+        _clips[codec.name] = load_clip(SHIPPED_CLIP, codec)
+    whole = _clips[codec.name]
+    return Clip(codec, whole.frames[start : None if frames is None else start + frames])
 
 
 def new_call_id() -> str:
     """A call control id that nobody has used."""
-    return new_identity(_random, from_number="+33100000001", to_number="+33100000002").call_control_id
+    return new_identity(_random, from_number=FROM, to_number=TO).call_control_id
 
 
 def call(system: System, call_control_id: str | None = None, **options: Any) -> AbstractAsyncContextManager[SimulatedCall]:
-    """Place a call; it runs while the block does."""
-    identity = new_identity(_random, from_number="+33100000001", to_number="+33100000002", call_control_id=call_control_id)
+    """Place a call; it runs while the block does, or until its clip has ended."""
+    identity = new_identity(_random, from_number=FROM, to_number=TO, call_control_id=call_control_id)
     return place(CallOptions(url=system.url("/audio-stream"), identity=identity, **options))
+
+
+async def until(running: SimulatedCall, condition: Callable[[], bool]) -> None:
+    """Wait for something that happens on a call, at most for the usual time."""
+    with trio.fail_after(TIMEOUT_S):
+        await running.wait_until(condition)
+
+
+def media(chunk: int, payload: bytes, *, track: str = "inbound", **fields: Any) -> str:
+    """A media frame as Telnyx writes it, numbered by hand."""
+    body = {"track": track, "chunk": str(chunk), "timestamp": str(chunk * 20), "payload": b64encode(payload).decode()}
+    return orjson.dumps({"event": "media", "sequence_number": str(chunk + 1), "media": body, **fields}).decode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 import trio
@@ -18,34 +20,47 @@ TIMEOUT_S = 30.0
 
 
 class Client:
-    """One WebSocket to the system."""
+    """One WebSocket to the system.
+
+    Attributes:
+        messages: all that came, in order; `audio` are the binary ones, `texts` and `events` the others.
+        closed: how it was closed, once it is.
+    """
 
     def __init__(self, websocket: trio_websocket.WebSocketConnection) -> None:
         self.websocket = websocket
         self.messages: list[str | bytes] = []
+        self.audio: list[bytes] = []
+        self.texts: list[str] = []
+        self.events: list[dict[str, Any]] = []
         self.closed: trio_websocket.CloseReason | None = None
+        self.ended = False
         self._changed = trio.Event()
-
-    @property
-    def audio(self) -> list[bytes]:
-        """Binary messages."""
-        return [message for message in self.messages if isinstance(message, bytes)]
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Text messages, decoded."""
-        return [orjson.loads(message) for message in self.messages if isinstance(message, str)]
 
     def of(self, event: str) -> list[dict[str, Any]]:
         """Text messages of one kind."""
         return [message for message in self.events if event in (message.get("event"), message.get("type"))]
 
+    @property
+    def json_audio(self) -> list[bytes]:
+        """The payloads of `format=json`."""
+        return [b64decode(message["media"]["payload"]) for message in self.of("media")]
+
     async def until(self, condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> None:
-        """Wait until the condition is true; it is asked whenever a message came."""
-        with trio.fail_after(timeout_s):
+        """Wait until the condition is true; it is asked whenever a message came, and at the end of the connection."""
+        with trio.move_on_after(timeout_s):
             while not condition():
+                assert not self.ended, f"the connection has ended: {self.closed}; {self._summary()}"
                 self._changed = trio.Event()
                 await self._changed.wait()
+            return
+        raise AssertionError(f"not within {timeout_s:g} s; {self._summary()}")
+
+    async def until_closed(self) -> trio_websocket.CloseReason:
+        """Wait for the end of the connection, which must have had a close frame."""
+        await self.until(lambda: self.ended)
+        assert self.closed is not None
+        return self.closed
 
     async def send(self, message: str | bytes | dict[str, Any]) -> None:
         """Send text, bytes, or an object as JSON."""
@@ -55,20 +70,46 @@ class Client:
         """Read until the connection has closed."""
         try:
             while True:
-                self.messages.append(await self.websocket.get_message())
-                self._changed.set()
+                self._take(await self.websocket.get_message())
         except trio_websocket.ConnectionClosed as end:
             self.closed = end.reason
+        finally:
+            self.ended = True
             self._changed.set()
+
+    def _take(self, message: str | bytes) -> None:
+        self.messages.append(message)
+        if isinstance(message, bytes):
+            self.audio.append(message)
+        else:
+            self.texts.append(message)
+            self.events.append(orjson.loads(message))
+        self._changed.set()
+
+    def _summary(self) -> str:
+        return f"got {len(self.audio)} binary messages, and of {len(self.texts)} texts the last are {self.texts[-5:]}"
 
 
 @asynccontextmanager
-async def client(system: System, path: str = "/audio-stream", *, headers: dict[str, str] | None = None) -> AsyncIterator[Client]:
+async def client(
+    system: System, path: str = "/audio-stream", *, headers: dict[str, str] | None = None, reads: bool = True
+) -> AsyncIterator[Client]:
     """A connected client that reads in the background."""
     pairs = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
     async with trio.open_nursery() as nursery:
         async with trio_websocket.open_websocket_url(system.url(path), extra_headers=pairs) as websocket:
             connected = Client(websocket)
-            nursery.start_soon(connected.read)
+            if reads:
+                nursery.start_soon(connected.read)
             yield connected
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def listener(system: System, call_control_id: str | None = None, **parameters: str) -> AsyncIterator[Client]:
+    """A client of the audio socket that has been welcomed."""
+    wanted = parameters if call_control_id is None else {"call_control_id": call_control_id, **parameters}
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in wanted.items())
+    async with client(system, f"/audio-stream?{query}" if query else "/audio-stream") as connected:
+        await connected.until(lambda: connected.of("connected"))
+        yield connected

@@ -1,7 +1,8 @@
-"""A whole Patchbay for a test: the real supervisor and its actors, on a free port, in directories of its own."""
+"""A whole Patchbay for tests: the real supervisor and its actors, on a free port, in directories of its own."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -9,8 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,13 @@ import trio
 from tests.e2e.http_client import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-READY_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 6.0
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0  # that it takes at most 5 s is test_run.py's to show
 POLL_S = 0.05
+ACTORS = ("gateway", "ingest", "fanout", "call_events", "console")
 
 
 def free_port() -> int:
@@ -37,20 +40,34 @@ def free_port() -> int:
 
 @dataclass
 class System:
-    """A running system and how to reach it."""
+    """A system and how to reach it."""
 
     port: int
     home: Path
     environ: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
-    log_path: Path = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.log_path = self.home / "log"
+    @property
+    def run_dir(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def log_path(self) -> Path:
+        return self.home / "log"
 
     def url(self, path: str) -> str:
         """A WebSocket URL."""
         return f"ws://127.0.0.1:{self.port}{path}"
+
+    def http_url(self, path: str) -> str:
+        """An HTTP URL."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def log(self) -> str:
+        """What the system has logged."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    # ---- from trio
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """GET over HTTP."""
@@ -59,6 +76,16 @@ class System:
     async def json(self, path: str) -> Any:
         """GET and decode."""
         return orjson.loads((await self.get(path))[1])
+
+    async def calls(self) -> dict[str, dict[str, Any]]:
+        """The live calls as the console tells them, by id."""
+        return {call["call_control_id"]: call for call in (await self.json("/api/calls"))["calls"]}
+
+    async def until_no_call(self) -> None:
+        """Wait until the calls of earlier tests have ended everywhere."""
+        with trio.fail_after(READY_TIMEOUT_S):
+            while await self.calls():
+                await trio.sleep(POLL_S)
 
     async def command(self, *words: str, check: bool = True) -> str:
         """Run `python -m supervisor …` as an operator would."""
@@ -74,43 +101,70 @@ class System:
             raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
         return done.stdout.decode()
 
-    async def actor(self, name: str, index: int = 0) -> dict[str, Any]:
-        """One actor's entry of `status --json`."""
-        status = orjson.loads(await self.command("status", "--json"))
-        return next(entry for entry in status["actors"] if (entry["name"], entry["index"]) == (name, index))
+    async def actors(self) -> list[dict[str, Any]]:
+        """What `status --json` says of the actors."""
+        found: list[dict[str, Any]] = orjson.loads(await self.command("status", "--json"))["actors"]
+        return found
 
-    async def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
-        """Send an actor a signal; returns its process id."""
-        pid = int((await self.actor(name))["pid"])
-        os.kill(pid, how)
-        return pid
+    async def actor(self, name: str) -> dict[str, Any]:
+        """One actor's entry of `status --json`."""
+        return next(entry for entry in await self.actors() if entry["name"] == name)
 
     async def until_ready(self) -> None:
-        """Wait until every actor is ready."""
+        """Wait until `/readyz` says so."""
         with trio.fail_after(READY_TIMEOUT_S):
-            while True:
-                try:
-                    status, _ = await self.get("/readyz")
-                except OSError:
-                    status = 0
-                if status == 200:
-                    return
+            while not await self._is_ready():
                 await trio.sleep(POLL_S)
 
-    def log(self) -> str:
-        """What the system has logged."""
-        return self.log_path.read_text(errors="replace")
+    async def _is_ready(self) -> bool:
+        try:
+            return (await self.get("/readyz"))[0] == 200
+        except OSError:
+            return False
 
-    def stop(self) -> int:
+    # ---- for fixtures
+
+    def start(self, *command: str) -> None:
+        """Start it: the supervisor, or another command."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                command or [sys.executable, "-m", "supervisor"],
+                env=self.environ,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> None:
+        """The same as `until_ready`, outside of trio."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while self._status() != 200:
+            assert self.process is None or self.process.poll() is None, f"it ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"not ready in time:\n{self.log()}"
+            time.sleep(POLL_S)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop and wait for that; returns the exit status."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(how)
         return self.process.wait(STOP_TIMEOUT_S)
 
+    def _status(self) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return 0
+        finally:
+            connection.close()
 
-@asynccontextmanager
-async def running_system(**settings: str) -> AsyncIterator[System]:
-    """Start a system, wait until it is ready, stop it in the end. Settings: `FANOUT__QUEUE_MS="400"` and the like."""
+
+@contextmanager
+def new_system(**settings: str) -> Iterator[System]:
+    """A system that is not started yet. Settings: `FANOUT__QUEUE_MS="400"` and the like. Nothing of it is left after."""
     home = Path(tempfile.mkdtemp(prefix="patchbay-test-"))
     port = free_port()
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}
@@ -121,18 +175,22 @@ async def running_system(**settings: str) -> AsyncIterator[System]:
         **{f"PATCHBAY_{key}": value for key, value in settings.items()},
     }
     system = System(port, home, environ)
-    with system.log_path.open("wb") as log:
-        system.process = subprocess.Popen([sys.executable, "-m", "supervisor"], env=environ, cwd=ROOT, stdout=log, stderr=log)
     try:
-        await system.until_ready()
         yield system
-        if system.process.poll() is None:
-            assert system.stop() == 0, system.log()
-    except BaseException:
-        sys.stderr.write(system.log()[-8000:])
-        raise
     finally:
-        if system.process.poll() is None:
-            system.process.kill()
+        if system.process is not None and system.process.poll() is None:
+            system.process.kill()  # the actors follow: their life line has ended, and nobody adopts them
             system.process.wait()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def running_system(**settings: str) -> Iterator[System]:
+    """A system that is ready; it must stop in good order in the end."""
+    with new_system(**settings) as system:
+        system.start()
+        system.wait_ready()
+        yield system
+        assert system.process is not None
+        if system.process.poll() is None:
+            assert system.stop() == 0, system.log()
