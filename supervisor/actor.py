@@ -88,11 +88,6 @@ class Actor:
             run.condemned = why
             self._look_again()
 
-    def kill(self) -> None:
-        """End its processes at once, whatever they are doing."""
-        for process in self.processes:
-            process.kill()
-
     async def restart(self, why: str, timeout_s: float) -> Report:
         """Stop it, then start it; done when the new process is READY. Cancelling takes nothing back."""
         return await self._ask(lambda: self._restart(why, timeout_s))

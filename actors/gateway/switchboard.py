@@ -140,6 +140,9 @@ class Switchboard:
                 held = self.table.held.get(connection_id)
                 if held is not None and len(note) <= self._settings.note_max_bytes:
                     held.note = note
+            case handoff.Rest(id=connection_id, rest=rest):
+                if (held := self.table.held.get(connection_id)) is not None and held.link is link:
+                    held.unsent = rest
             case handoff.Claim(id=connection_id, key=key):
                 self._supersede(self.table.claim(connection_id, key))
             case handoff.Closed(id=connection_id):
@@ -201,7 +204,6 @@ class Switchboard:
         offer = handoff.encode(handoff.Offer(connection=describe(held), resumed=not held.fresh))
         if self._tell(link, offer, held.sock.fileno()):
             self.table.serve(held, link)
-            held.unsent = b""
 
     def _tell(self, link: Link, packet: bytes, fd: int | None = None) -> bool:
         packets = self._packets.get(id(link))

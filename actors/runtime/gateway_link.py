@@ -38,7 +38,7 @@ class Handed:
         id: grows with time and is unique over restarts; the name of this connection everywhere.
         resumed: a predecessor has served it; the peer has had its answer to the head.
         note: what the predecessor left.
-        unsent: output that a predecessor had accepted but the kernel had not.
+        unsent: output that must be written before anything else: a predecessor's, later the rest of a frame of ours.
     """
 
     def __init__(self, link: GatewayLink, sock: socket.socket, about: handoff.Connection, *, resumed: bool) -> None:
@@ -64,6 +64,12 @@ class Handed:
             self.note = note
             self._link.tell(handoff.Note(id=self.id, note=note))
 
+    def set_rest(self, rest: bytes) -> None:
+        """Have the gateway know what is left of a frame that was written in part. It is told at once: a packet that
+        the kernel has survives this process."""
+        self.unsent = rest
+        self._link.tell(handoff.Rest(id=self.id, rest=rest))
+
     def claim(self, key: bytes) -> None:
         """Say that this connection alone stands for `key`; whichever did before is superseded."""
         self._link.tell(handoff.Claim(id=self.id, key=key))
@@ -87,7 +93,13 @@ class Handed:
     def about(self) -> handoff.Connection:
         """What a gateway needs to know to keep this connection."""
         return handoff.Connection(
-            id=self.id, kind=self.kind, head=self.head, peer=self.peer, note=self.note, claims=self.claims
+            id=self.id,
+            kind=self.kind,
+            head=self.head,
+            peer=self.peer,
+            note=self.note,
+            unsent=self.unsent,
+            claims=self.claims,
         )
 
 

@@ -30,26 +30,30 @@ class Outbox:
         control_max: how many control frames may wait before the connection is broken off.
 
     Attributes:
+        behind: something waits to be written; nothing is written past it.
+        sent: whole frames that the kernel has taken.
         dropped: lossy frames that grew too old.
         on_broken: called once when the connection can't be written to any more, or fell too far behind.
+        on_rest: called with what is left of a frame that was written in part, and with b"" when it is whole. Whoever
+            comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_broken", "sent", "since")  # fmt: skip
+    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_broken", "on_rest", "sent")  # fmt: skip
 
     def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
         self._send = sock.send
         self._lossy_s = lossy_s
         self._control_max = control_max
-        self._rest = b""  # of a frame that was written in part
+        self._rest = b""
         self._control: deque[bytes] = deque()
         self._lossy: deque[tuple[float, bytes]] = deque()
         self._lossy_bytes = 0
-        self.behind = False  # something is waiting
-        self.since = 0.0  # when it fell behind, in trio's clock
+        self.behind = False
         self.broken = False
         self.sent = 0
         self.dropped = 0
         self.on_broken: Callable[[], None] = lambda: None
+        self.on_rest: Callable[[bytes], None] = lambda rest: None
 
     def write(self, frame: bytes) -> None:
         """Write a lossy frame. The hot path: one system call, and nothing else while the peer keeps up."""
@@ -59,39 +63,27 @@ class Outbox:
         try:
             sent = self._send(frame)
         except BlockingIOError:
-            self._fall_behind()
+            self.behind = True
             self._queue_lossy(frame)
             return
         except OSError:
             self.break_off()
             return
-        self.sent += 1
-        if sent != len(frame):
-            self._rest = frame[sent:]
-            self._fall_behind()
+        if sent == len(frame):
+            self.sent += 1
+        else:
+            self._keep_rest(frame[sent:])
 
     def write_control(self, frame: bytes) -> bool:
         """Write a frame that must not be lost. False when the connection is broken."""
-        if not self.behind and not self.broken:
-            try:
-                sent = self._send(frame)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self.break_off()
-                return False
-            self.sent += 1
-            if sent == len(frame):
-                return True
-            if sent:
-                self._rest = frame[sent:]
-            else:
-                self._control.append(frame)
-            self._fall_behind()
-        elif not self.broken:
-            self._control.append(frame)
-            if len(self._control) > self._control_max:
-                self.break_off()
+        if self.broken:
+            return False
+        self._control.append(frame)
+        if not self.behind:
+            self.behind = True
+            self.drain()
+        elif len(self._control) > self._control_max:
+            self.break_off()
         return not self.broken
 
     def drain(self) -> None:
@@ -99,25 +91,34 @@ class Outbox:
         if not self.behind or self.broken:
             return
         try:
-            while (frame := self._next()) is not None:
-                self._rest = frame
-                self._rest = frame[self._send(frame) :]
+            if self._rest:
+                self._keep_rest(self._rest[self._send(self._rest) :])
+            while not self._rest and (frame := self._next()) is not None:
+                sent = self._send(frame)
+                self._forget_first()
+                if sent == len(frame):
+                    self.sent += 1
+                else:
+                    self._keep_rest(frame[sent:])
         except BlockingIOError:
             return
         except OSError:
             self.break_off()
             return
-        self.behind = False
+        self.behind = bool(self._rest)
 
     def unsent(self) -> bytes | None:
         """What a successor must write first, whole frames after the rest of one; None when it is too much to move."""
         waiting = b"".join((self._rest, *self._control, *(frame for _, frame in self._lossy)))
         return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
 
+    def rest(self) -> bytes:
+        """What is left of a frame that was written in part."""
+        return self._rest
+
     def restore(self, unsent: bytes) -> None:
         """Begin with what a predecessor left. Call before anything is written."""
-        self._rest = unsent
-        self._fall_behind()
+        self._keep_rest(unsent)
         self.drain()
 
     def break_off(self) -> None:
@@ -130,9 +131,12 @@ class Outbox:
             self._rest = b""
             self.on_broken()
 
-    def _fall_behind(self) -> None:
+    def _keep_rest(self, rest: bytes) -> None:
+        self._rest = rest
         self.behind = True
-        self.since = trio.current_time()
+        if not rest:
+            self.sent += 1
+        self.on_rest(rest)
 
     def _queue_lossy(self, frame: bytes) -> None:
         if self.broken:
@@ -149,14 +153,14 @@ class Outbox:
             self.dropped += 1
 
     def _next(self) -> bytes | None:
-        if self._rest:
-            return self._rest
+        """The frame whose turn it is; it stays where it is until it has been written, at least in part."""
         if self._control:
-            return self._control.popleft()
+            return self._control[0]
         self._drop_old(trio.current_time())
-        if not self._lossy:
-            return None
-        _, frame = self._lossy.popleft()
-        self._lossy_bytes -= len(frame)
-        self.sent += 1
-        return frame
+        return self._lossy[0][1] if self._lossy else None
+
+    def _forget_first(self) -> None:
+        if self._control:
+            self._control.popleft()
+        else:
+            self._lossy_bytes -= len(self._lossy.popleft()[1])

@@ -260,7 +260,7 @@ async def accept(
         # What the kernel holds for a peer that does not read grows old there, where it can't be dropped.
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     peer = Peer(handed, pump, outbox)
-    outbox.on_broken = peer.end_of_input
+    outbox.on_broken, outbox.on_rest = peer.end_of_input, handed.set_rest
     async with trio.open_nursery() as nursery:
         try:
             if await peer.opened(nursery, message_max_bytes, subprotocol):

@@ -72,6 +72,13 @@ class Note(Packet, frozen=True):
     note: bytes
 
 
+class Rest(Packet, frozen=True):
+    """Actor to gateway: a frame was written in part, and this is what a successor must write first; b"": no more."""
+
+    id: int
+    rest: bytes
+
+
 class Claim(Packet, frozen=True):
     """Actor to gateway: this connection is the only one that may stand for `key` (a call)."""
 
@@ -112,7 +119,7 @@ class Leaving(Packet, frozen=True):
 
 
 ToActor = Welcome | Offer | Supersede
-ToGateway = Hello | Note | Claim | Closed | HandBack | Park | Deposit | Leaving
+ToGateway = Hello | Note | Rest | Claim | Closed | HandBack | Park | Deposit | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_actor = msgspec.msgpack.Decoder(ToActor).decode

@@ -77,7 +77,7 @@ def parse_head(head: bytes) -> RequestHead:
     """Parse a whole request head, blank line included.
 
     Raises:
-        BadRequest: 400 for what is not HTTP/1, with h11's reason.
+        BadRequest: 400 for what is not HTTP, with h11's reason, 505 for what is not HTTP/1.
     """
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
     try:
@@ -87,6 +87,8 @@ def parse_head(head: bytes) -> RequestHead:
         raise BadRequest(400, f"Bad Request: {error}") from error
     if not isinstance(event, h11.Request):
         raise BadRequest(400, "Bad Request: incomplete request head")
+    if not event.http_version.startswith(b"1."):
+        raise BadRequest(505, "HTTP Version Not Supported: this is HTTP/1")
     target = event.target.decode("latin-1")
     try:
         parts = urlsplit(target)

@@ -69,3 +69,15 @@ def test_it_is_bounded_and_takes_every_remembered_id_once(steps: list[tuple[int,
         assert found["ids_kept"] == len(remembered)
     replay = kept.since(-1)
     assert sum(len(entry.text) for entry in replay.entries) == kept.statistics()["bytes_kept"]
+
+
+def test_the_oldest_ids_are_forgotten() -> None:
+    kept = log(max_ids=2)
+    assert [kept.append(event(name)) is None for name in ("a", "b", "b", "c", "a", "b")] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]

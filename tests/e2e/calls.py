@@ -41,7 +41,9 @@ def new_call_id() -> str:
     return new_identity(_random, from_number=FROM, to_number=TO).call_control_id
 
 
-def call(system: System, call_control_id: str | None = None, **options: Any) -> AbstractAsyncContextManager[SimulatedCall]:
+def call(
+    system: System, call_control_id: str | None = None, **options: Any
+) -> AbstractAsyncContextManager[SimulatedCall]:
     """Place a call; it runs while the block does, or until its clip has ended."""
     identity = new_identity(_random, from_number=FROM, to_number=TO, call_control_id=call_control_id)
     return place(CallOptions(url=system.url("/audio-stream"), identity=identity, **options))

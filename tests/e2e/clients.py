@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.e2e.system import System
 
 TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
 
 
 class Client:
@@ -92,17 +93,36 @@ class Client:
 
 @asynccontextmanager
 async def client(
-    system: System, path: str = "/audio-stream", *, headers: dict[str, str] | None = None, reads: bool = True
+    system: System,
+    path: str = "/audio-stream",
+    *,
+    headers: dict[str, str] | None = None,
+    reads: bool = True,
+    receive_buffer_bytes: int | None = None,
 ) -> AsyncIterator[Client]:
-    """A connected client that reads in the background."""
+    """A connected client that reads in the background, or only when `read` is called."""
+    stream = await _connect(system.port, receive_buffer_bytes)
     pairs = [(key.encode(), value.encode()) for key, value in (headers or {}).items()]
-    async with trio.open_nursery() as nursery:
-        async with trio_websocket.open_websocket_url(system.url(path), extra_headers=pairs) as websocket:
-            connected = Client(websocket)
-            if reads:
-                nursery.start_soon(connected.read)
-            yield connected
+    async with stream, trio.open_nursery() as nursery:
+        with trio.fail_after(TIMEOUT_S):
+            websocket = await trio_websocket.wrap_client_stream(
+                nursery, stream, f"127.0.0.1:{system.port}", path, extra_headers=pairs
+            )
+        connected = Client(websocket)
+        if reads:
+            nursery.start_soon(connected.read)
+        yield connected
+        with trio.move_on_after(CLOSE_TIMEOUT_S):
+            await websocket.aclose()
         nursery.cancel_scope.cancel()
+
+
+async def _connect(port: int, receive_buffer_bytes: int | None) -> trio.SocketStream:
+    sock = trio.socket.socket()
+    if receive_buffer_bytes is not None:
+        sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, receive_buffer_bytes)
+    await sock.connect(("127.0.0.1", port))
+    return trio.SocketStream(sock)
 
 
 @asynccontextmanager

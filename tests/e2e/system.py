@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import trio
@@ -22,8 +22,9 @@ import trio
 from tests.e2e.http_client import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
+Answer = TypeVar("Answer")
 ROOT = Path(__file__).parents[2]
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0  # that it takes at most 5 s is test_run.py's to show
@@ -36,6 +37,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def eventually(ask: Callable[[], Awaitable[Answer]], timeout_s: float = READY_TIMEOUT_S) -> Answer:
+    """Ask again and again until the answer is true, for what nobody tells of; returns it."""
+    deadline = trio.current_time() + timeout_s
+    while True:
+        if answer := await ask():
+            return answer
+        assert trio.current_time() < deadline, f"not within {timeout_s:g} s"
+        await trio.sleep(POLL_S)
 
 
 @dataclass
@@ -81,11 +92,16 @@ class System:
         """The live calls as the console tells them, by id."""
         return {call["call_control_id"]: call for call in (await self.json("/api/calls"))["calls"]}
 
+    async def until_live(self, call_control_id: str) -> dict[str, Any]:
+        """Wait until a call is told of; returns what is told."""
+        return await eventually(lambda: self._call(call_control_id))
+
+    async def _call(self, call_control_id: str) -> dict[str, Any]:
+        return (await self.calls()).get(call_control_id, {})
+
     async def until_no_call(self) -> None:
         """Wait until the calls of earlier tests have ended everywhere."""
-        with trio.fail_after(READY_TIMEOUT_S):
-            while await self.calls():
-                await trio.sleep(POLL_S)
+        await eventually(self._has_no_call)
 
     async def command(self, *words: str, check: bool = True) -> str:
         """Run `python -m supervisor …` as an operator would."""
@@ -112,15 +128,16 @@ class System:
 
     async def until_ready(self) -> None:
         """Wait until `/readyz` says so."""
-        with trio.fail_after(READY_TIMEOUT_S):
-            while not await self._is_ready():
-                await trio.sleep(POLL_S)
+        await eventually(self._is_ready)
 
     async def _is_ready(self) -> bool:
         try:
             return (await self.get("/readyz"))[0] == 200
         except OSError:
             return False
+
+    async def _has_no_call(self) -> bool:
+        return not await self.calls()
 
     # ---- for fixtures
 

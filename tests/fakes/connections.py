@@ -57,6 +57,9 @@ class FakeHanded:
     def set_note(self, note: bytes) -> None:
         self.note = note
 
+    def set_rest(self, rest: bytes) -> None:
+        self.unsent = rest
+
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two ends of a TCP connection, both non-blocking: the client's and the server's."""

@@ -267,6 +267,17 @@ async def test_the_next_request_of_another_actor_goes_back_unread(head: bytes) -
         assert talk.server.recv(4096) == head + b"{}"
 
 
+@pytest.mark.parametrize(
+    ("head", "status"), [(b"hello\r\n\r\n", 400), (b"GET /call-events HTTP/1.1\r\nHost: x\r\n\r\n", 426)]
+)
+async def test_a_next_request_that_is_nobodys_is_refused_here(head: bytes, status: int) -> None:
+    async with served(server()) as talk:
+        await talk.send(GET + head)
+        assert (await talk.response())[0] == 200
+        assert (await talk.response())[0] == status
+        assert await talk.rest() == b""
+
+
 async def test_an_idle_connection_goes_back_when_the_actor_drains() -> None:
     async with served(server()) as talk:
         await talk.send(GET)

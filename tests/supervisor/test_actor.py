@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +37,10 @@ async def running(world: World, actor: Actor | None = None) -> AsyncIterator[Act
         nursery.cancel_scope.cancel()
 
 
+def state(actor: Actor) -> State:
+    return actor.current.state
+
+
 def asked(nursery: trio.Nursery, ask: Callable[[], Awaitable[Report]]) -> list[Report]:
     """Ask, and go on; the answer will be in the list."""
     answers: list[Report] = []
@@ -52,11 +55,11 @@ def asked(nursery: trio.Nursery, ask: Callable[[], Awaitable[Report]]) -> list[R
 async def test_it_is_started_and_becomes_ready(world: World, autojump_clock: object) -> None:
     world.launcher.next_ones = [{"ready": False}]
     async with running(world) as actor:
-        assert actor.current.state is State.STARTING
+        assert state(actor) is State.STARTING
         assert not actor.life.came_up.is_set()
         world.launcher.started[0].ready.set()
         await wait_all_tasks_blocked()
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
         assert actor.life.came_up.is_set()
         assert (actor.life.restarts, actor.life.crashes) == (0, 0)
 
@@ -67,10 +70,10 @@ async def test_it_waits_until_it_may_start(world: World) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(actor.run, allowed.wait)
         await wait_all_tasks_blocked()
-        assert actor.current.state is State.INIT
+        assert state(actor) is State.INIT
         allowed.set()
         await wait_all_tasks_blocked()
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
         nursery.cancel_scope.cancel()
 
 
@@ -80,7 +83,7 @@ async def test_a_crash_is_mended_at_once(world: World, autojump_clock: object) -
         world.launcher.started[0].words = b"what\nIndexError: boom\n"
         world.launcher.started[0].end(CRASH)
         await wait_all_tasks_blocked()
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
         assert trio.current_time() == began
         assert actor.current.generation == 2
         assert (actor.life.restarts, actor.life.crashes) == (1, 1)
@@ -97,15 +100,15 @@ async def test_a_crash_loop_backs_off_and_is_failed(world: World, autojump_clock
         for _ in range(5):
             world.launcher.started[-1].end(CRASH)
             await actor.life.around.journal.change()
-            while actor.current.state is not State.READY:
+            while state(actor) is not State.READY:
                 await world.journal.change()
             await wait_all_tasks_blocked()
         world.launcher.started[-1].end(CRASH)
         await wait_all_tasks_blocked()
-        assert actor.current.state is State.FAILED
+        assert state(actor) is State.FAILED
         assert actor.current.again_at - trio.current_time() == pytest.approx(30)
         await trio.sleep(30.1)
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_a_configuration_error_waits_to_be_asked(world: World, autojump_clock: object) -> None:
@@ -113,19 +116,19 @@ async def test_a_configuration_error_waits_to_be_asked(world: World, autojump_cl
     async with running(world) as actor:
         world.launcher.started[0].end(Exit(code=78))
         await trio.sleep(3600)
-        assert actor.current.state is State.FAILED
+        assert state(actor) is State.FAILED
         assert (await actor.restart("mended", 5)).ok
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_what_can_not_be_started_is_tried_again(world: World, autojump_clock: object) -> None:
     world.launcher.broken = True
     async with running(world) as actor:
-        assert actor.current.state is State.BACKOFF
+        assert state(actor) is State.BACKOFF
         assert "can't be started" in world.journal.last()[-1].why
         world.launcher.broken = False
         await trio.sleep(1)
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_one_that_is_not_ready_in_time_is_put_down(world: World, autojump_clock: object) -> None:
@@ -134,7 +137,7 @@ async def test_one_that_is_not_ready_in_time_is_put_down(world: World, autojump_
         await trio.sleep(SPEC.start_timeout_s + 2)
         first = world.launcher.started[0]
         assert first.signals == [signal.SIGABRT, signal.SIGCONT, signal.SIGKILL]
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_one_that_hangs_is_put_down(world: World, autojump_clock: object) -> None:
@@ -144,7 +147,7 @@ async def test_one_that_hangs_is_put_down(world: World, autojump_clock: object) 
         actor.condemn(first, "again")
         await wait_all_tasks_blocked()
         assert first.signals[0] == signal.SIGABRT
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
         assert actor.life.crashes == 1
         assert "hung: silent; killed by SIGABRT" in next(world.crashes.iterdir()).read_text()
         actor.condemn(first, "it is not even there any more")
@@ -189,7 +192,7 @@ async def test_restart_says_why_it_failed(world: World, autojump_clock: object) 
         assert not answers[0].ok
         assert "exit status 78" in answers[0].text
         assert "no such key" in answers[0].text
-        assert actor.current.state is State.FAILED
+        assert state(actor) is State.FAILED
 
 
 async def test_restart_whose_new_process_is_late(world: World, autojump_clock: object) -> None:
@@ -199,7 +202,7 @@ async def test_restart_whose_new_process_is_late(world: World, autojump_clock: o
         assert not report.ok
         assert "not ready" in report.text
         await trio.sleep(1)
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_two_restarts_follow_each_other(world: World, autojump_clock: object) -> None:
@@ -264,7 +267,7 @@ async def test_a_roll_that_can_not_start_leaves_the_old_one(world: World) -> Non
         report = await actor.roll("asked for", 5)
         assert not report.ok
         assert "can't be started" in report.text
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_the_old_one_may_crash_during_a_roll(world: World, autojump_clock: object) -> None:
@@ -276,7 +279,7 @@ async def test_the_old_one_may_crash_during_a_roll(world: World, autojump_clock:
         world.launcher.started[1].ready.set()
         await wait_all_tasks_blocked()
         assert answers[0].ok
-        assert actor.current.state is State.READY
+        assert state(actor) is State.READY
 
 
 async def test_a_roll_of_one_that_is_not_ready_is_a_restart(world: World, autojump_clock: object) -> None:
@@ -289,10 +292,10 @@ async def test_a_roll_of_one_that_is_not_ready_is_a_restart(world: World, autoju
 async def test_stop(world: World, autojump_clock: object) -> None:
     async with running(world) as actor:
         assert (await actor.stop(trio.current_time() + 4)).ok
-        assert actor.current.state is State.STOPPED
+        assert state(actor) is State.STOPPED
         assert actor.processes == []
         await trio.sleep(100)
-        assert actor.current.state is State.STOPPED
+        assert state(actor) is State.STOPPED
         assert (await actor.stop(trio.current_time() + 4)).ok
 
 
@@ -302,7 +305,7 @@ async def test_stop_has_a_deadline(world: World, autojump_clock: object) -> None
         began = trio.current_time()
         await actor.stop(began + 2)
         assert trio.current_time() - began == pytest.approx(2)
-        assert actor.current.state is State.STOPPED
+        assert state(actor) is State.STOPPED
 
 
 async def test_stop_before_the_start(world: World) -> None:
@@ -311,7 +314,7 @@ async def test_stop_before_the_start(world: World) -> None:
         nursery.start_soon(actor.run, trio.sleep_forever)
         await actor.stop(trio.current_time() + 4)
         nursery.cancel_scope.cancel()
-    assert actor.current.state is State.STOPPED
+    assert state(actor) is State.STOPPED
     assert world.launcher.started == []
 
 
@@ -319,7 +322,7 @@ async def test_stop_while_it_backs_off(world: World, autojump_clock: object) -> 
     world.launcher.broken = True
     async with running(world) as actor:
         await actor.stop(trio.current_time() + 4)
-        assert actor.current.state is State.STOPPED
+        assert state(actor) is State.STOPPED
 
 
 async def test_stop_interrupts_a_roll_and_what_waits_behind_it(world: World, autojump_clock: object) -> None:
@@ -344,7 +347,7 @@ async def test_a_second_stop_is_quicker(world: World, autojump_clock: object) ->
         await wait_all_tasks_blocked()
         await actor.stop(began)
         assert trio.current_time() == began
-        assert actor.current.state is State.STOPPED
+        assert state(actor) is State.STOPPED
 
 
 @pytest.mark.parametrize("ready", [True, False])
@@ -353,7 +356,7 @@ async def test_adoption(world: World, autojump_clock: object, ready: bool) -> No
     process = FakeProcess(SPEC, 7, ready=ready, obedient=True)
     actor.adopt(process, "adopted")
     async with running(world, actor):
-        assert actor.current.state is (State.READY if ready else State.STARTING)
+        assert state(actor) is (State.READY if ready else State.STARTING)
         assert actor.life.restarts == 0
         process.end(Exit())
         await trio.sleep(1)
@@ -364,15 +367,7 @@ async def test_adoption(world: World, autojump_clock: object, ready: bool) -> No
 async def test_adoption_of_a_late_one(world: World, autojump_clock: object) -> None:
     world.launcher.broken = True
     async with running(world) as actor:
-        assert actor.current.state is State.BACKOFF
+        assert state(actor) is State.BACKOFF
         actor.adopt(FakeProcess(SPEC, 7, ready=True, obedient=True), "adopted")
         await trio.sleep(100)
-        assert actor.current.state is State.READY
-
-
-async def test_kill(world: World, autojump_clock: object) -> None:
-    async with running(world, Actor(replace(SPEC, index=1), world.around)) as actor:
-        actor.kill()
-        assert world.launcher.started[0].signals == [signal.SIGKILL]
-        await wait_all_tasks_blocked()
-        assert actor.current.generation == 2
+        assert state(actor) is State.READY

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,7 +95,7 @@ def test_it_never_gives_up_for_good_and_remembers_little(
     past, now = Past(), 0.0
     for gap_s, ready_s, chance, ended in story:
         now += gap_s + (ready_s or 0.0)
-        verdict, past = judge(LIMITS, past, ended, ready_for_s=ready_s, now=now, random=lambda chance=chance: chance)
+        verdict, past = judge(LIMITS, past, ended, ready_for_s=ready_s, now=now, random=partial(float, chance))
         assert verdict.delay_s is not None
         assert 0 <= verdict.delay_s <= LIMITS.max_s
         assert verdict.failed <= (verdict.delay_s == LIMITS.max_s)

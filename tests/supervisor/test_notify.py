@@ -1,0 +1,88 @@
+"""sd_notify, both ways."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor import notify
+from supervisor.notify import Upward, parse
+from tests.supervisor.fakes import SPEC, FakeProcess, open_descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_taken(datagram: bytes) -> None:
+    assert all(key for key in parse(datagram))
+
+
+def test_fields() -> None:
+    assert parse(b"READY=1\nSTATUS=a=b\n\nrubbish\n=x") == {"READY": "1", "STATUS": "a=b"}
+
+
+async def test_the_sender_is_who_the_kernel_says(tmp_path: Path) -> None:
+    got: list[tuple[int, Mapping[str, str]]] = []
+    descriptors = open_descriptors()
+    with notify.listen(tmp_path) as heard:
+        assert (tmp_path / "notify.sock").stat().st_mode & 0o777 == 0o600
+        async with trio.open_nursery() as nursery:
+            enough = trio.Event()
+
+            def hear(pid: int, fields: Mapping[str, str]) -> None:
+                got.append((pid, fields))
+                if len(got) == 2:
+                    enough.set()
+
+            nursery.start_soon(notify.receive, heard, hear)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.connect(str(tmp_path / "notify.sock"))
+                sender.send(b"READY=1")
+                socket.send_fds(sender, [b"WATCHDOG=1"], [0, 1])
+            await enough.wait()
+            nursery.cancel_scope.cancel()
+    assert got == [(os.getpid(), {"READY": "1"}), (os.getpid(), {"WATCHDOG": "1"})]
+    assert open_descriptors() == descriptors
+
+
+async def test_what_a_process_says_of_itself() -> None:
+    process = FakeProcess(SPEC, 1, ready=False, obedient=True)
+    process.notified({"STATUS": "warming up"}, 1.0)
+    assert (process.status, process.beat_at) == ("warming up", None)
+    assert not process.ready.is_set()
+    process.notified({"READY": "1", "WATCHDOG": "1", "X_FRAMES_IN": "7", "X_LAG_MS": "?", "STOPPING": "1"}, 2.0)
+    assert process.ready.is_set()
+    assert process.stopping
+    assert process.beat_at == 2.0
+    assert process.progress == {"frames_in": 7.0}
+
+
+@pytest.mark.parametrize("abstract", [True, False])
+async def test_upward(tmp_path: Path, autojump_clock: object, abstract: bool) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as above:
+        name = f"\0patchbay-test-{os.getpid()}" if abstract else str(tmp_path / "above.sock")
+        above.bind(name)
+        above.setblocking(False)
+        upward = Upward({"NOTIFY_SOCKET": name.replace("\0", "@"), "WATCHDOG_USEC": "3000000"})
+        upward.tell("READY=1", "STATUS=fine")
+        assert above.recv(100) == b"READY=1\nSTATUS=fine"
+        with trio.move_on_after(4):
+            await upward.beat()
+        assert [above.recv(100) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+
+
+async def test_nobody_above() -> None:
+    upward = Upward({})
+    upward.tell("READY=1")
+    await upward.beat()
+    Upward({"NOTIFY_SOCKET": "/no/such/socket"}).tell("READY=1")
+    assert Upward({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog_s is None
+    assert Upward({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid())}).watchdog_s == 1.0
