@@ -1,0 +1,1 @@
+"""Benchmarks: Patchbay beside what else could do its work, and Patchbay while its processes are killed."""

@@ -149,7 +149,7 @@ static u64 rnd(void) {
 }
 
 static const u8 *fill(u32 call, int track, u32 sequence) { return FILL + ((call * 31 + track * 17 + sequence * 7) & 255); }
-static void call_id(char *b, int c) { sprintf(b, "v3:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJ%08x%06d", O.port, c); }
+static void call_id(char *b, int c) { sprintf(b, "v3:T02llQxIyaRkhfRKxgAP8nY511EhFLizdvdUKJ%08x%06d", getpid(), c); }
 static void stream_id(char *b, int c) { sprintf(b, "32DE0DEA-53CB-4B21-89A4-9E18%08X", c); }
 
 static int b64_encode(const u8 *s, int n, char *o) {

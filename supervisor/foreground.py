@@ -61,6 +61,7 @@ def run(
     log.configure(settings.log, "supervisor")
     os.umask(0o077)
     raise_limits()
+    inherit_nothing()
     run_dir = Path(settings.run_dir).absolute()
     refusals: list[tuple[int, BaseException]] = []
     try:
@@ -187,6 +188,14 @@ def raise_limits() -> None:
     if soft != hard:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def inherit_nothing() -> None:
+    """See that what we were started with beyond the three streams does not go on to the actors."""
+    for entry in Path("/proc/self/fd").iterdir():
+        if int(entry.name) > 2:
+            with suppress(OSError):  # that of the listing itself
+                os.set_inheritable(int(entry.name), False)
 
 
 def say(text: str, stream: TextIO) -> None:

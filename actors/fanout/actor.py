@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 STATS_INTERVAL_S: Final = 0.5
 BATCHES_AT_ONCE: Final = 32
+CALLS_TIMEOUT_S: Final = 1.0  # to learn which calls are live, before anybody is served who would hear there is none
 TELNYX_HINT: Final = "this looks like Telnyx: set a stream_auth_token, or add ?role=telnyx to the stream URL"
 
 
@@ -51,6 +52,8 @@ async def run(context: Context) -> None:
         nursery.start_soon(fanout.receive_subscriptions, publisher)
         alive = partial(keep_alive, interval_s=options.ping_interval_s, timeout_s=options.ping_timeout_s)
         nursery.start_soon(alive, fanout.peers)
+        with trio.move_on_after(CALLS_TIMEOUT_S):
+            await fanout.calls_known.wait()
         nursery.start_soon(context.gateway.serve, fanout.serve)
         context.ready()
         await context.draining.wait()
@@ -70,6 +73,7 @@ class Fanout:
         self.peers: dict[Peer, None] = {}
         self._links = IngestLinks(context.bus)
         self._talkers: dict[int, Talker] = {}
+        self.calls_known = trio.Event()
 
     async def serve(self, handed: Handed) -> None:
         """Serve one browser's connection until it ends or is parked."""
@@ -124,6 +128,8 @@ class Fanout:
         while True:
             for message in await batches.receive_many(BATCHES_AT_ONCE):
                 self.calls.receive(message, trio.current_time())
+            if len(self.calls.heard_from) == self._context.settings.ingest.processes:
+                self.calls_known.set()
             if trio.current_time() > next_look:
                 next_look = trio.current_time() + 1
                 self.calls.forget_silent(trio.current_time())

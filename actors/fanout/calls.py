@@ -51,6 +51,7 @@ class Calls:
         self._unsubscribe = unsubscribe
         self._on_talk_news = on_talk_news
         self.live: dict[bytes, Call] = {}
+        self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Listener, None] = {}
         self._interest: Counter[bytes] = Counter()
         self._sequences: dict[int, int] = {}
@@ -89,6 +90,7 @@ class Calls:
         if entry.kind == wire.START:
             self._started(entry, owner, now)
         elif entry.kind == wire.LIVE:
+            self.heard_from.add(owner[0])
             self._confirm(entry.payload, owner, now)
         elif entry.kind == wire.REFUSED:
             news = orjson.loads(entry.payload)
@@ -153,8 +155,6 @@ class Calls:
         del self._listeners[listener]
         for call in listener.calls:
             call.leave(listener)
-            if listener.by_stream_id:
-                self._want_no_more(call.digest)
         listener.calls.clear()
         for topic in listener.topics():
             self._want_no_more(topic)
@@ -173,8 +173,6 @@ class Calls:
         return sum(not listener.names_calls for listener in self._listeners)
 
     def _join(self, listener: Listener, call: Call, now: float) -> None:
-        if listener.by_stream_id:
-            self._want(call.digest)
         listener.calls.add(call)
         self._announce([listener], call)
         call.join(listener, now)
@@ -195,8 +193,6 @@ class Calls:
         del self.live[call.digest]
         for listener in call.listeners:
             listener.calls.discard(call)
-            if listener.by_stream_id:
-                self._want_no_more(call.digest)
 
     def _want(self, call: bytes) -> None:
         self._interest[call] += 1

@@ -65,11 +65,6 @@ class Listener:
         return self.peer.handed.id
 
     @property
-    def by_stream_id(self) -> bool:
-        """Whether it can be told only from a call's start frame that this listener wants it."""
-        return bool(self._stream_ids)
-
-    @property
     def names_calls(self) -> bool:
         """Whether it asked for certain calls."""
         return bool(self._ids or self._stream_ids)
@@ -81,8 +76,11 @@ class Listener:
         return call.call_control_id in self._ids or (call.start.stream_id or "") in self._stream_ids
 
     def topics(self) -> list[bytes]:
-        """The calls (digests) that it is known to want before they are live."""
-        if not self.names_calls:
+        """The calls (digests) that are to come here for it, wanted before they are live so that no first frame is missed.
+
+        Which call has a stream is known from its start frame only, so whoever names a stream has all of them come.
+        """
+        if self._stream_ids or not self._ids:
             return [wire.EVERY_CALL]
         return [wire.digest(call_control_id) for call_control_id in sorted(self._ids)]
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
+LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
 PING_INTERVAL_S = 30.0  # of a stream that sends nothing; Telnyx documents no timeouts of its own
 PING_TIMEOUT_S = 60.0
 
@@ -48,7 +49,9 @@ async def run(context: Context) -> None:
         nursery.start_soon(context.gateway.serve, ingest.serve)
         context.ready()
         await context.draining.wait()
+        ingest.pass_talk_on()
         await drain(context.gateway, ingest.pump, before=ingest.finish)
+        await trio.sleep(LAST_TALK_S)
         nursery.cancel_scope.cancel()
 
 
@@ -107,6 +110,12 @@ class Ingest:
             stream.expire(float("inf"))
             self.hub.talkback.flush(stream)
         self.hub.rounds.flush()
+
+    def pass_talk_on(self) -> None:
+        """From now on, talk for streams that are not here any more goes to the process that takes them over."""
+        identity = self._context.identity
+        other = "a" if identity.slot == "b" else "b"
+        self.hub.pass_on_talk = self._context.bus.pusher("ingest", identity.index, other, "talk").send_nowait
 
     def _end_of_round(self) -> None:
         self.hub.rounds.flush()

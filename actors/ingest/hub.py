@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import trio
 
+from actors.ingest.early import EarlyTalk
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import describe
 from actors.ingest.talkback import Talkback
@@ -20,6 +21,8 @@ from actors.wire import bus as wire
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.ingest.stream import Stream
     from actors.runtime.bus import BusSocket
     from actors.runtime.event_sender import EventSender
@@ -47,6 +50,8 @@ class Hub:
         self.talkback = Talkback(settings.talk, include_stream_id=settings.telnyx.include_stream_id, rounds=self.rounds)
         self._streams: dict[bytes, Stream] = {}  # live ones, by call
         self._waiting: set[Stream] = set()  # that hold frames for missing ones
+        self._early = EarlyTalk()
+        self.pass_on_talk: Callable[[bytes], bool] = lambda message: False  # to a successor, when there is one
         self._work = trio.Event()
         self._ending: list[tuple[Stream, int, str]] = []
         self._end = trio.Event()
@@ -85,6 +90,8 @@ class Hub:
         stream.route(self.rounds.sinks_of(stream.call))
         stream.peer.handed.claim(stream.call)
         self.news(stream, wire.START, stream.start.raw)
+        for talk in self._early.claim(stream.call):
+            self.talkback.take(stream, talk, self.now())
         log.info("stream resumed", extra=stream.about)
         self.counters["streams_resumed"] += 1
 
@@ -165,11 +172,10 @@ class Hub:
             log.error("unreadable talk: %s", error)
             return
         stream = self._streams.get(talk.call)
-        if stream is None:
-            self.counters["talk_without_call"] += 1
-            self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
-        else:
+        if stream is not None:
             self.talkback.take(stream, talk, self.now())
+        elif not self.pass_on_talk(message):
+            self._early.keep(talk, self.now())
         self.needs_flush()
 
     # ---- tasks
@@ -181,8 +187,11 @@ class Hub:
             now = self.now()
             self._waiting = {stream for stream in self._waiting if stream.expire(now)}
             talking = self.talkback.due(now)
+            for talk in self._early.expired(now):
+                self.counters["talk_without_call"] += 1
+                self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
             self.rounds.flush()
-            if not self._waiting and not talking:
+            if not self._waiting and not talking and not self._early:
                 self._work = trio.Event()
             await trio.sleep(TICK_S)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _encode_note = msgspec.msgpack.Encoder().encode
-_decode_note = msgspec.msgpack.Decoder(tuple[bytes, float]).decode
+_decode_note = msgspec.msgpack.Decoder(tuple[bytes, float, int | None]).decode
 
 WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
@@ -52,6 +52,7 @@ class Stream:
         self.call = b""
         self.sinks: tuple[Sink, ...] = ()
         self.started_at = 0.0
+        self.talker: int | None = None  # who has the floor
         self.frames = [0, 0]
         self.rubbish = 0  # unreadable messages
         self._rubbish_in_a_row = 0
@@ -199,7 +200,7 @@ class Stream:
 
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was, from what it had noted."""
-        raw, started_at = _decode_note(note)
+        raw, started_at, self.talker = _decode_note(note)
         frame = telnyx.decode(raw)
         if isinstance(frame, telnyx.Start):
             self.start = frame
@@ -209,7 +210,7 @@ class Stream:
 
     def note(self) -> bytes:
         """What a successor needs."""
-        return _encode_note((self.start.raw if self.start else b"", self.started_at))
+        return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker))
 
     def expire(self, now: float) -> bool:
         """Let go of frames that have been held for a missing one for long enough. False when none are held."""

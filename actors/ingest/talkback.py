@@ -56,7 +56,7 @@ class Talkback:
 
     def take(self, stream: Stream, talk: wire.Talk, now: float) -> None:
         """Take talk that is for this stream, or refuse it."""
-        conversation = self._conversation(stream)
+        conversation = self._conversation(stream, now)
         if talk.kind == wire.TALK_STOP:
             if conversation.floor.holder(now) == talk.talker:
                 self._send(stream, conversation, conversation.pacer.finish(now))
@@ -106,7 +106,7 @@ class Talkback:
             payload = orjson.dumps({"talker": talk.talker, "title": title, "detail": detail})
             sink.append(wire.pack_entry(wire.REFUSED, 0, 0, 0, 0, len(payload), 0, 0, talk.call) + payload)
 
-    def _conversation(self, stream: Stream) -> Conversation:
+    def _conversation(self, stream: Stream, now: float) -> Conversation:
         conversation = self._conversations.get(stream)
         if conversation is None:
             codec = talk_codec(stream.start.media_format.encoding if stream.start else "PCMU")
@@ -119,6 +119,9 @@ class Talkback:
                 drain_s=given.drain_ms / 1000,
             )
             conversation = Conversation(codec, pacer, Floor(given.release_ms / 1000))
+            if stream.talker is not None:  # who had the floor when a predecessor of this process ended
+                conversation.floor.offer(stream.talker, False, now)
+                conversation.told_holder = stream.talker
             self._conversations[stream] = conversation
         return conversation
 
@@ -141,6 +144,8 @@ class Talkback:
         if holder == conversation.told_holder:
             return
         conversation.told_holder = holder
+        stream.talker = holder
+        stream.peer.handed.set_note(stream.note())
         payload = orjson.dumps({"talker": holder})
         entry = wire.pack_entry(wire.FLOOR, 0, 0, 0, 0, len(payload), 0, stream.number, stream.call) + payload
         for sink in self._rounds.everywhere():

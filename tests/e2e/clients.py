@@ -57,6 +57,10 @@ class Client:
             return
         raise AssertionError(f"not within {timeout_s:g} s; {self._summary()}")
 
+    async def until_stop(self) -> None:
+        """Wait for the stop frame."""
+        await self.until(lambda: self.of("stop"))
+
     async def until_closed(self) -> trio_websocket.CloseReason:
         """Wait for the end of the connection, which must have had a close frame."""
         await self.until(lambda: self.ended)
@@ -126,7 +130,7 @@ async def _connect(port: int, receive_buffer_bytes: int | None) -> trio.SocketSt
 
 
 @asynccontextmanager
-async def listener(system: System, call_control_id: str | None = None, **parameters: str) -> AsyncIterator[Client]:
+async def listener(system: System, call_control_id: str | None = None, /, **parameters: str) -> AsyncIterator[Client]:
     """A client of the audio socket that has been welcomed."""
     wanted = parameters if call_control_id is None else {"call_control_id": call_control_id, **parameters}
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in wanted.items())

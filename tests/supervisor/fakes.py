@@ -19,9 +19,13 @@ LIMITS = Limits(first_s=0.1, max_s=30.0, reset_s=1.0, intensity=5, period_s=30.0
 SPEC = ActorSpec("fanout", 0, command=("nothing",))
 
 
+def descriptors() -> list[Path]:
+    return list(Path("/proc/self/fd").iterdir())
+
+
 def open_descriptors() -> int:
     """Return how many descriptors this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return len(descriptors())
 
 
 class FakeProcess(Process):

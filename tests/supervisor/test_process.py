@@ -20,7 +20,7 @@ from supervisor.process import KernelProcess
 from supervisor.rundir import lineage, start_time
 from supervisor.sockets import Sockets
 from supervisor.specs import ActorSpec
-from tests.supervisor.fakes import open_descriptors
+from tests.supervisor.fakes import descriptors, open_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,9 @@ async def run(
 ) -> tuple[Exit, list[str]]:
     """Start it, and return how it ended and what it wrote to its crash log."""
     sockets.provide(spec)
-    environ = {**os.environ, "NOTIFY_SOCKET": "theirs", "WATCHDOG_USEC": "1"}
+    # What the test runner itself was started with goes on to everybody.
+    inherited = " ".join(fd.name for fd in descriptors() if inheritable(int(fd.name)))
+    environ = {**os.environ, "NOTIFY_SOCKET": "theirs", "WATCHDOG_USEC": "1", "INHERITED": inherited}
     process = ProcessLauncher(sockets, lifeline, environ, tmp_path).start(spec, generation)
     with trio.fail_after(10):
         ended = await process.wait()
@@ -64,6 +66,13 @@ async def run(
     assert await process.wait() == ended
     process.close()
     return ended, words
+
+
+def inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:  # that of the listing itself
+        return False
 
 
 TELL = """
@@ -78,6 +87,7 @@ for name in ("public", "pub"):
             tell(os.path.basename(sock.getsockname()))
 open_now = {int(fd) for fd in os.listdir("/proc/self/fd")}
 known = {0, 1, 2, int(os.environ["PATCHBAY_ACTOR_LIFELINE"]), *map(int, fds.values())}
+known |= {int(fd) for fd in os.environ["INHERITED"].split()}
 tell(len([fd for fd in open_now - known if os.path.exists(f"/proc/self/fd/{fd}")]))
 tell(os.getsid(0) == os.getpid() == os.getpgid(0))
 tell(os.environ["PATCHBAY_ACTOR_INDEX"] + os.environ["PATCHBAY_ACTOR_GENERATION"])
