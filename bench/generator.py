@@ -152,8 +152,7 @@ def run(load: Load, server: Server, placement: Placement) -> Run:
     """
     command = [str(cache.loadgen()), *load.arguments(), "--port", str(server.port)]
     command += ["--pid", str(server.pid), "--cpu", str(placement.generator)]
-    if placement.realtime:
-        command = ["chrt", "--rr", "10", *command]
+    command += ["--urgent"] if placement.urgent else []
     limit_s = load.settle_s + load.warmup_s + load.seconds + load.drain_s + SLACK_S
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)

@@ -55,7 +55,7 @@ static void die(const char *format, ...) {
 }
 
 static struct {
-  int port, calls, listeners, tracks, talkers, silent, both, control, cpu, pid, tick_us;
+  int port, calls, listeners, tracks, talkers, silent, both, control, urgent, cpu, pid, tick_us;
   double fps, seconds, warmup, drain, settle;
 } O = {.port = 5006, .calls = 10, .listeners = 2, .tracks = 2, .cpu = -1, .tick_us = 200,
        .fps = 50, .seconds = 5, .warmup = 1, .drain = 3, .settle = 0.7};
@@ -526,11 +526,12 @@ static void idle(u64 until) {
 
 /* ---- opening ---- */
 
-static void request(Conn *c) {
+/* These two return what went wrong, NULL if nothing did. */
+static const char *request(Conn *c) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(O.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (c->fd < 0 || connect(c->fd, (void *)&a, sizeof a))
-    die("cannot connect to port %d: %s", O.port, strerror(errno));
+    return "cannot connect";
   int one = 1;
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   struct timeval patience = {20, 0};
@@ -546,55 +547,65 @@ static void request(Conn *c) {
                   c->kind == TELNYX ? "User-Agent: Telnyx-Media-Streaming/1.0\r\n"
                                     : "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0\r\n"
                                       "Origin: http://127.0.0.1\r\n");
-  if (send(c->fd, b, n, MSG_NOSIGNAL) != n)
-    die("could not send a request");
+  return send(c->fd, b, n, MSG_NOSIGNAL) == n ? NULL : "could not send a request";
 }
 
-static void response(Conn *c) {
+static const char *response(Conn *c) {
   char b[8192];
   int n = 0;
   char *body = NULL;
   while (!body) {
     ssize_t r = recv(c->fd, b + n, sizeof b - 1 - n, 0);
     if (r <= 0)
-      die("no answer to the handshake of call %d (%s)", c->call, r ? strerror(errno) : "closed");
+      return r ? "no answer to a handshake" : "closed in a handshake";
     b[n += r] = 0;
     body = strstr(b, "\r\n\r\n");
   }
   body += 4;
   if (strncmp(b, "HTTP/1.1 101", 12) || !strstr(b, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
-    die("handshake refused: %.60s", b);
+    return "handshake refused";
   fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
   if (epoll_ctl(EP, EPOLL_CTL_ADD, c->fd, &e))
     die("epoll_ctl: %s", strerror(errno));
   u32 left = n - (body - b), used = frames(c, (u8 *)body, left, now_ns());
   keep(c, (u8 *)body + used, left - used);
+  return NULL;
 }
 
 static void open_all(Conn *c, int n) {
   for (int i = 0; i < n; i += 32) {
     int m = n - i < 32 ? n - i : 32;
-    for (int j = 0; j < m; j++)
-      request(c + i + j);
-    for (int j = 0; j < m; j++)
-      response(c + i + j);
+    const char *wrong = NULL;
+    for (int j = 0; j < m && !wrong; j++)
+      wrong = request(c + i + j);
+    for (int j = 0; j < m && !wrong; j++)
+      wrong = response(c + i + j);
+    if (wrong)
+      die("%s: %s", wrong, strerror(errno));
     if (c->kind == TELNYX)
       for (int j = 0; j < m; j++)
         send_start(c + i + j);
   }
 }
 
-static void reopen(Conn *c, int n) {
+/* Connects again those that were disconnected, until one can't be; returns how many still are. */
+static int reopen(Conn *c, int n) {
+  int failed = 0;
   for (int i = 0; i < n; i++)
-    if (c[i].dead) {
+    if (c[i].dead && !failed) {
       close(c[i].fd);
-      c[i].dead = c[i].armed = 0;
+      c[i].armed = 0;
       c[i].inl = 0;
       c[i].fresh = 1;
       memset(c[i].track, 0, sizeof c[i].track);
-      open_all(&c[i], 1);
-    }
+      c[i].dead = 0; /* or what comes with the answer would be left */
+      failed = c[i].dead = request(&c[i]) || response(&c[i]);
+      if (!failed && c[i].kind == TELNYX)
+        send_start(&c[i]);
+    } else
+      failed += c[i].dead;
+  return failed;
 }
 
 static void set_up(void) {
@@ -850,9 +861,9 @@ static int command(void) {
     else if (!strcmp(line, "end"))
       end_window();
     else if (!strcmp(line, "reopen")) {
-      reopen(telnyx, O.calls);
-      reopen(browsers, n_browsers);
-      printf("{}\n");
+      int failed = reopen(telnyx, O.calls);
+      failed += reopen(browsers, n_browsers);
+      printf("{\"failed\":%d}\n", failed);
       fflush(stdout);
     } else
       die("unknown command %s", line);
@@ -959,6 +970,7 @@ static const char HELP[] =
     "  --settle F    s, quiet before the media (0.7)    --warmup F    s, sent and not measured (1)\n"
     "  --seconds F   measured (5)                       --drain F     s, longest wait for the rest (3)\n"
     "  --cpu N       run on this core                   --pid N       server: CPU and memory of it and all below\n"
+    "  --urgent      SCHED_RR, before all other work\n"
     "  --control     run until stdin says quit; begin/end make a window and print its counts, reopen reconnects\n"
     "Prints JSON. Status 0: everything came, intact, in order, to whom it was for; 1: not so; 2: could not run.\n";
 
@@ -968,6 +980,7 @@ static void options(int argc, char **argv) {
       {"both", 0, 0, 'B'},    {"talkers", 1, 0, 'T'}, {"silent", 0, 0, 'S'},    {"fps", 1, 0, 'f'},
       {"tick-us", 1, 0, 'u'}, {"settle", 1, 0, 'e'},  {"warmup", 1, 0, 'w'},    {"seconds", 1, 0, 's'},
       {"drain", 1, 0, 'd'},   {"cpu", 1, 0, 'C'},     {"pid", 1, 0, 'i'},       {"control", 0, 0, 'x'},
+      {"urgent", 0, 0, 'U'},
       {"help", 0, 0, 'h'},    {0}};
   for (int o; (o = getopt_long(argc, argv, "", names, NULL)) != -1;)
     switch (o) {
@@ -987,6 +1000,7 @@ static void options(int argc, char **argv) {
     case 'C': O.cpu = atoi(optarg); break;
     case 'i': O.pid = atoi(optarg); break;
     case 'x': O.control = 1; break;
+    case 'U': O.urgent = 1; break;
     default: fputs(HELP, stderr); exit(o == 'h' ? 0 : 2);
     }
   if (O.tracks < 1 || O.tracks > 2 || O.calls < 1 || O.listeners < 0 || O.talkers < 0 || O.talkers > 1 || O.fps <= 0)
@@ -1001,6 +1015,9 @@ int main(int argc, char **argv) {
     CPU_SET(O.cpu, &s);
     sched_setaffinity(0, sizeof s, &s);
   }
+  struct sched_param priority = {.sched_priority = 10};
+  if (O.urgent && sched_setscheduler(0, SCHED_RR, &priority))
+    die("SCHED_RR: %s", strerror(errno));
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;

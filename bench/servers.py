@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
@@ -25,22 +25,26 @@ ROOT = Path(__file__).parents[1]
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 8.0
 POLL_S = 0.05
-REALTIME_PRIORITY = 10
+URGENT = os.sched_param(10)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where server and generator run. Realtime keeps other work on a busy machine from spoiling the figures."""
+    """Where server and generator run.
+
+    Urgent: SCHED_RR, before all other work of a busy machine (niceness is no help: it counts within a session). Needs
+    privileges, and Linux then holds them to 95 % of a core while others want it.
+    """
 
     server: frozenset[int]
     generator: int
-    realtime: bool = False
+    urgent: bool = False
 
     @classmethod
-    def default(cls, *, realtime: bool = False) -> Placement:
+    def default(cls, *, urgent: bool = False) -> Placement:
         """The server on the first core, the generator on the next."""
         cores = sorted(os.sched_getaffinity(0))
-        return cls(frozenset(cores[:1]), cores[1 % len(cores)], realtime)
+        return cls(frozenset(cores[:1]), cores[1 % len(cores)], urgent)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Peer:
         command: makes the command line from a port; raises cache.Unavailable.
         environ: added to the environment.
         ready_path: what answers 200 once it is ready; without it, a port that answers will do.
+        tree: where it is started.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Peer:
     command: Callable[[int], list[str]]
     environ: Mapping[str, str]
     ready_path: str | None = None
+    tree: Path = ROOT
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Server:
 
 
 @contextmanager
-def running(peer: Peer, cores: Collection[int], *, realtime: bool = False, **environ: str) -> Iterator[Server]:
+def running(peer: Peer, cores: Collection[int], *, urgent: bool = False, **environ: str) -> Iterator[Server]:
     """Start a peer on these cores; it is stopped at the end.
 
     Raises:
@@ -80,17 +86,23 @@ def running(peer: Peer, cores: Collection[int], *, realtime: bool = False, **env
     home = Path(tempfile.mkdtemp(prefix="patchbay-bench-"))
     port = free_port()
     given = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}
-    given |= {key: value.format(home=home, port=port) for key, value in {**peer.environ, **environ}.items()}
+    ours = {"PYTHONPATH": str(peer.tree), **peer.environ, **environ}  # not another checkout that is installed
+    given |= {key: value.format(home=home, port=port) for key, value in ours.items()}
     process = None
     try:
-        with (home / "log").open("wb") as log, _on(cores, realtime=realtime):
-            process = subprocess.Popen(peer.command(port), env=given, cwd=ROOT, stdout=log, stderr=log)
+        with (home / "log").open("wb") as log, placed(cores, urgent=urgent):
+            process = subprocess.Popen(peer.command(port), env=given, cwd=peer.tree, stdout=log, stderr=log)
         _wait_until_ready(peer, port, process, home)
         yield Server(process.pid, port, home, given)
     finally:
         if process is not None:
             _stop(process)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def baseline(tree: Path) -> Peer:
+    """Another checkout of Patchbay, to see what a change brought."""
+    return replace(PATCHBAY, name="baseline", about=f"Patchbay in {tree}", tree=tree)
 
 
 def free_port() -> int:
@@ -101,16 +113,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def _on(cores: Collection[int], *, realtime: bool) -> Iterator[None]:
+def placed(cores: Collection[int], *, urgent: bool) -> Iterator[None]:
     """What is started in here inherits these cores; this process has its own again afterwards."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
-    if realtime:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(REALTIME_PRIORITY))
     try:
+        if urgent:
+            os.sched_setscheduler(0, os.SCHED_RR, URGENT)
         yield
     finally:
-        if realtime:
+        if urgent:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, before)
 
@@ -123,7 +135,7 @@ def _wait_until_ready(peer: Peer, port: int, process: subprocess.Popen[bytes], h
                 return
         time.sleep(POLL_S)
     log = (home / "log").read_text(errors="replace")
-    raise cache.Unavailable(f"{peer.name} does not start: {log[-500:]}")
+    raise cache.Unavailable(f"{peer.name} does not start: {log[-2000:]}")
 
 
 def _answers(peer: Peer, port: int) -> bool:

@@ -1,19 +1,44 @@
-"""Rules between settings: what must not go together, in words that say which setting to change. Pure."""
+"""Rules between settings: what must not go together, in words that say which setting to change.
+
+Nothing here says the value of a secret. Pure, but for a look at who may read the key of a certificate.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config.keys import load_public_key
+from config.secret_files import exposure
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from config.settings import Settings
 
+PUBLIC_KEY_BYTES = 32  # RFC 8032 §5.1.5
 SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
+TOKEN_MIN_CHARS = 8
+DISTINCT_MIN = 5  # characters; `python -m config key` makes secrets with more than twenty
+# What stands in examples and is forgotten there.
+PLACEHOLDERS = ("changeme", "changethis", "changeit", "replaceme", "yoursecret", "yourtoken")
+DEFAULTS = frozenset({"secret", "password", "passwort", "token", "patchbay"})
+MAKE_ONE = "`python -m config key` makes a good one"
 
 
 def complaints(settings: Settings) -> list[str]:
     """Return what is wrong with settings that are each valid alone; empty when they may be used."""
-    return [*_exposure(settings), *_authentication(settings)]
+    return [
+        *_exposure(settings),
+        *_authentication(settings),
+        *_secrets(settings),
+        *_networks(settings),
+        *_tls(settings),
+        *_webhook_keys(settings),
+    ]
 
 
 def is_loopback(host: str) -> bool:
@@ -26,14 +51,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def weakness(secret: str) -> str | None:
+    """Why a secret is no secret, in words that follow its name; None when nothing can be seen against it."""
+    letters = "".join(character for character in secret.casefold() if character.isalnum())
+    if letters.strip("0123456789") in DEFAULTS or any(text in letters for text in PLACEHOLDERS):
+        return "is a default or an example"
+    if len(set(secret)) < DISTINCT_MIN:
+        return f"has fewer than {DISTINCT_MIN} different characters"
+    return None
+
+
 def _exposure(settings: Settings) -> list[str]:
     if settings.auth.enabled or is_loopback(settings.host):
         return []
-    return [(
-        f"host = {settings.host} can be reached from other machines, but authentication is off: anybody could hear "
-        "every call. Set PATCHBAY_AUTH__ENABLED=true with PATCHBAY_AUTH__JWT_SECRET (or PATCHBAY_AUTH__JWT_PUBLIC_KEY), "
-        "PATCHBAY_TELNYX__STREAM_TOKEN and PATCHBAY_TELNYX__PUBLIC_KEY, or PATCHBAY_HOST=127.0.0.1"
-    )]
+    return [
+        (
+            f"host = {settings.host} can be reached from other machines, but authentication is off: anybody could hear "
+            "every call. Set PATCHBAY_AUTH__ENABLED=true with PATCHBAY_AUTH__JWT_SECRET (or PATCHBAY_AUTH__JWT_PUBLIC_KEY), "
+            "PATCHBAY_TELNYX__STREAM_TOKEN and PATCHBAY_TELNYX__PUBLIC_KEY, or PATCHBAY_HOST=127.0.0.1"
+        )
+    ]
 
 
 def _authentication(settings: Settings) -> list[str]:
@@ -43,8 +80,95 @@ def _authentication(settings: Settings) -> list[str]:
     problems = []
     if bool(auth.jwt_secret) == bool(auth.jwt_public_key):
         problems.append("auth.enabled needs exactly one of PATCHBAY_AUTH__JWT_SECRET and PATCHBAY_AUTH__JWT_PUBLIC_KEY")
-    if auth.jwt_secret and len(auth.jwt_secret.encode()) < SECRET_MIN_BYTES:
-        problems.append(f"auth.jwt_secret is too short: it needs at least {SECRET_MIN_BYTES} bytes")
     if not settings.telnyx.stream_token:
         problems.append("auth.enabled needs PATCHBAY_TELNYX__STREAM_TOKEN, or no media stream of Telnyx is let in")
     return problems
+
+
+def _secrets(settings: Settings) -> list[str]:
+    auth, token = settings.auth, settings.telnyx.stream_token
+    if not auth.enabled:
+        return []
+    problems = []
+    if auth.jwt_secret:
+        if len(auth.jwt_secret.encode()) < SECRET_MIN_BYTES:
+            problems.append(f"auth.jwt_secret is too short: it needs at least {SECRET_MIN_BYTES} bytes; {MAKE_ONE}")
+        elif (why := weakness(auth.jwt_secret)) is not None:
+            problems.append(f"auth.jwt_secret {why}: set PATCHBAY_AUTH__JWT_SECRET to a random one; {MAKE_ONE}")
+    if auth.jwt_public_key and (why := _public_key_fault(auth.jwt_public_key)) is not None:
+        problems.append(f"auth.jwt_public_key {why}: set PATCHBAY_AUTH__JWT_PUBLIC_KEY; `python -m config key --pair`")
+    if token:
+        if len(token) < TOKEN_MIN_CHARS:
+            problems.append(
+                f"telnyx.stream_token is too short: it needs at least {TOKEN_MIN_CHARS} characters; {MAKE_ONE}"
+            )
+        elif (why := weakness(token)) is not None:
+            problems.append(f"telnyx.stream_token {why}: set PATCHBAY_TELNYX__STREAM_TOKEN to a random one; {MAKE_ONE}")
+        if token == auth.jwt_secret:
+            problems.append("telnyx.stream_token is auth.jwt_secret: Telnyx could sign tokens; set another one")
+    return problems
+
+
+def _public_key_fault(pem: str) -> str | None:
+    if "PRIVATE KEY" in pem:
+        return "is a private key, which must stay where tokens are made"
+    try:
+        load_public_key(pem)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _networks(settings: Settings) -> list[str]:
+    return [
+        *_bad_networks("telnyx.stream_networks", settings.telnyx.stream_networks),
+        *_bad_networks("gateway.proxy_networks", settings.gateway.proxy_networks),
+    ]
+
+
+def _bad_networks(name: str, networks: Iterable[str]) -> list[str]:
+    problems = []
+    for text in networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            problems.append(f"{name}: {error}; write them as 192.0.2.0/24")
+    return problems
+
+
+def _tls(settings: Settings) -> list[str]:
+    tls = settings.tls
+    if bool(tls.certfile) != bool(tls.keyfile):
+        return ["tls needs both PATCHBAY_TLS__CERTFILE and PATCHBAY_TLS__KEYFILE"]
+    if not tls.certfile or not tls.keyfile:
+        return []
+    problems = [f"tls: there is no file {path}" for path in (tls.certfile, tls.keyfile) if not Path(path).is_file()]
+    if not problems and (complaint := exposure(tls.keyfile)) is not None:
+        problems.append(f"tls.keyfile: {complaint}")
+    return problems or _certificate_fault(tls.certfile, tls.keyfile)
+
+
+def _certificate_fault(certfile: str, keyfile: str) -> list[str]:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile, password=_no_password)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        return [f"tls: {certfile} and {keyfile} can't be used together: {error}"]
+    return []
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")
+
+
+def _webhook_keys(settings: Settings) -> list[str]:
+    problem = "telnyx.public_key: a key is base64 of 32 bytes (Mission Control Portal, Keys & Credentials, Public Key)"
+    return [problem for text in settings.telnyx.public_key if not _is_public_key(text)]
+
+
+def _is_public_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == PUBLIC_KEY_BYTES
+    except (binascii.Error, ValueError):
+        return False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.checks import complaints
+from config.secret_files import exposure, holds_secret, resolve
 from config.settings import Section, Settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigError(problems)
     settings = msgspec.structs.replace(settings, run_dir=settings.run_dir or default_run_dir(environ))
-    problems = complaints(settings)
+    settings = resolve(settings, problems)
+    problems += complaints(settings)
     if problems:
         raise ConfigError(problems)
     return settings
@@ -69,7 +71,10 @@ def _read_file(path: str | None, problems: list[str]) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        if holds_secret(values) and (complaint := exposure(path)) is not None:
+            problems.append(f"PATCHBAY_CONFIG: {complaint}")
+        return values
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         problems.append(f"PATCHBAY_CONFIG={path}: {error}")
         return {}

@@ -35,16 +35,24 @@ install_into_venv() {
     fi
 }
 
+is_usable() { .venv/bin/python -c '' && { command -v uv >/dev/null || .venv/bin/python -c 'import pip'; }; } 2>/dev/null
+
+stamp_name() { echo ".venv/installed-$(cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)"; }
+
+# is_set_up . | .[dev]: whether .venv has that already, as pyproject.toml and constraints.txt are now.
+is_set_up() {
+    [ -f "$(stamp_name)" ] && grep -qxF -e "$1" -e '.[dev]' "$(stamp_name)" && .venv/bin/python -c '' 2>/dev/null
+}
+
 setup() {
     what=".${1:+[$1]}"
-    stamp=".venv/installed-$(cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)"
-    if [ -f "$stamp" ] && grep -qxF "$what" "$stamp" && .venv/bin/python -c '' 2>/dev/null; then
+    if is_set_up "$what"; then
         return 0
     fi
     say "Setting up .venv (the first time this takes a minute) ..."
-    if ! .venv/bin/python -c '' 2>/dev/null; then
+    if ! is_usable; then
         python=$(find_python) && make_venv "$python" || return 1
     fi
     install_into_venv "$what" || { say "The packages could not be installed; what went wrong is above."; return 1; }
-    echo "$what" >>"$stamp"
+    echo "$what" >>"$(stamp_name)"
 }

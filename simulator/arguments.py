@@ -72,6 +72,12 @@ def _peer_options(parser: argparse.ArgumentParser) -> None:
         help="sign webhooks: base64 of a 32-byte Ed25519 private key (needs the package cryptography)",
     )
     group.add_argument(
+        "--api-port",
+        type=_count,
+        metavar="PORT",
+        help="serve GET /v2/webhook_deliveries there, on loopback (PATCHBAY_TELNYX__API_URL=http://127.0.0.1:PORT/v2)",
+    )
+    group.add_argument(
         "--wait",
         action=argparse.BooleanOptionalAction,
         help="place no call before /readyz answers 200; default in the demo",
@@ -113,6 +119,14 @@ def _fault_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--lose", type=_percent, default=0.0, metavar="PCT", help="leave frames out")
     group.add_argument("--duplicate", type=_percent, default=0.0, metavar="PCT", help="send frames twice")
     group.add_argument("--jitter-ms", type=_amount, default=0.0, metavar="MS", help="send up to so much late")
+    group.add_argument("--webhook-double", type=_percent, default=0.0, metavar="PCT", help="deliver webhooks twice")
+    group.add_argument(
+        "--webhook-shuffle", type=_amount, default=0.0, metavar="S", help="out of order, within S seconds"
+    )
+    group.add_argument("--webhook-late", type=_amount, default=0.0, metavar="S", help="deliver webhooks so much late")
+    group.add_argument(
+        "--webhook-dead", type=_percent, default=0.0, metavar="PCT", help="to a dead endpoint: never delivered"
+    )
     group.add_argument("--seed", type=int, help="the same faults and ids every time")
     group.add_argument(
         "--reconnect",

@@ -58,7 +58,9 @@ class SimulatedCall:
         self.endings: list[Ending] = []  # of connections, the last ones
         self.outcome: Outcome | None = None
         self.began_at = math.nan  # trio's clock, when the first start frame was sent
-        self.webhooks = WebhookPoster(options.webhook_url, options.sign)
+        self.webhooks = WebhookPoster(
+            options.webhook_url, options.sign, faults=options.delivery_faults, book=options.deliveries
+        )
         self._notify = notify or (lambda text: None)
         self._sent: dict[str, dict[int, bytes]] = {track: {} for track in options.tracks}
         self._numbers = StreamMessages(options.identity, options.codec, shared_chunks=options.shared_chunks)

@@ -19,6 +19,7 @@ from simulator.clips import ClipError
 from simulator.fleet import Fleet, summary
 from simulator.listen import audio_file, listen, listen_url
 from simulator.profile import Profile, ProfileError, stream_url
+from simulator.rest import serve_api
 from simulator.webhooks import SigningError
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ async def _place_calls(profile: Profile, report_s: float) -> int:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, fleet, nursery.cancel_scope)
         nursery.start_soon(_report, fleet, report_s)
+        if profile.api_port is not None:
+            await nursery.start(partial(serve_api, profile.deliveries, port=profile.api_port, api_key=profile.api_key))
         await fleet.run()
         nursery.cancel_scope.cancel()
     return 1 if fleet.failed and not fleet.stopping else 0

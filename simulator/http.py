@@ -26,6 +26,7 @@ class Response:
 
     status: int
     body: bytes
+    location: str = ""  # where a redirect leads
 
 
 async def request(
@@ -83,16 +84,17 @@ async def _exchange(
 
 
 async def _read(stream: trio.abc.Stream, connection: h11.Connection) -> Response:
-    status, body = 0, bytearray()
+    status, body, location = 0, bytearray(), ""
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             connection.receive_data(bytes(await stream.receive_some(READ_BYTES)))
         elif isinstance(event, h11.Response):
             status = event.status_code
+            location = dict(event.headers).get(b"location", b"").decode("latin-1")
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > BODY_MAX_BYTES:
                 raise HttpError(f"the answer is longer than {BODY_MAX_BYTES} bytes")
         elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)):
-            return Response(status, bytes(body))
+            return Response(status, bytes(body), location)

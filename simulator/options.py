@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from simulator.codecs import PCMU, Codec
+from simulator.deliveries import DeliveryBook, DeliveryFaults
 from simulator.faults import Faults
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class CallOptions:
     save_name: str | None = None  # of the files in it; None: from the call's id
     webhook_url: str | None = None  # None: no webhooks
     sign: Sign | None = None  # signs the webhooks
+    delivery_faults: DeliveryFaults = field(default_factory=DeliveryFaults)  # of the webhooks
+    deliveries: DeliveryBook | None = None  # where what becomes of the webhooks is noted down
 
     @property
     def talk_name(self) -> str:

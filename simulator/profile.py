@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from simulator.clips import SHIPPED_CLIP, Clip, Echo, Silence, load_clip
 from simulator.codecs import BY_NAME
+from simulator.deliveries import DeliveryBook, DeliveryFaults
 from simulator.faults import Faults
 from simulator.identity import new_identity
 from simulator.options import CallOptions
@@ -41,6 +42,9 @@ class Profile:
         self.keep = self.is_demo and arguments.duration is None
         self.wait: bool = self.is_demo if arguments.wait is None else arguments.wait
         self.stagger_s: float = arguments.stagger
+        self.api_port: int | None = arguments.api_port
+        self.api_key = settings.telnyx.api_key
+        self.deliveries = DeliveryBook()
         self._arguments = arguments
         self._codec = BY_NAME[arguments.codec]
         self._random = Random(arguments.seed)
@@ -97,6 +101,8 @@ class Profile:
             save_name=None if arguments.call_control_id else f"call-{index + 1}",
             webhook_url=self._webhook_url(),
             sign=self._sign,
+            delivery_faults=self._delivery_faults(),
+            deliveries=self.deliveries,
         )
 
     def _tracks(self, index: int) -> dict[str, Source]:
@@ -129,6 +135,15 @@ class Profile:
             lose_pct=arguments.lose,
             duplicate_pct=arguments.duplicate,
             jitter_ms=arguments.jitter_ms,
+        )
+
+    def _delivery_faults(self) -> DeliveryFaults:
+        arguments = self._arguments
+        return DeliveryFaults(
+            doubled_pct=arguments.webhook_double,
+            late_s=arguments.webhook_late,
+            shuffle_s=arguments.webhook_shuffle,
+            dead_pct=arguments.webhook_dead,
         )
 
     def _webhook_url(self) -> str | None:

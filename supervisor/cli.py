@@ -232,7 +232,7 @@ def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callabl
         text = in_words(answer) if answer["ok"] or "reports" in answer else ""
         if text:
             print(text)
-        if not answer["ok"]:
+        if not answer["ok"] and not text:
             sys.stderr.write(f"{answer['error']}\n")
     return 0 if answer["ok"] else FAILED
 

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 FOLDER = "crashes"
 KEPT = 50  # reports; then the oldest goes
 LINE_MAX_CHARS = 300
+STACK_DUMP = "Fatal Python error:"
 
 
 class CrashReports:
@@ -66,8 +67,9 @@ def report(process: Process, why: str, transitions: Sequence[Entry], *, at: floa
 
 def last_line(process: Process) -> str:
     """Return the last line that a process wrote to its crash log or gave as its status; empty if there is none."""
-    lines = [line.strip() for line in process.last_words().decode("utf-8", "replace").splitlines()]
-    told = [line for line in lines if re.search(r"\w", line)]
+    # A stack dump is for the report; the line before it says more.
+    words = process.last_words().decode("utf-8", "replace").partition(STACK_DUMP)[0]
+    told = [line.strip() for line in words.splitlines() if re.search(r"\w", line)]
     return (told[-1] if told else process.status)[:LINE_MAX_CHARS]
 
 

@@ -70,7 +70,7 @@ class Life:
         self.restarts = 0  # planned or not
         self.crashes = 0  # not planned
         self.past = Past()
-        self.came_up = trio.Event()  # it has been READY once
+        self.had_its_chance = trio.Event()  # it has been READY once, or has failed once
 
     def start(self, run: Run, why: str, *, beside: int | None = None) -> None:
         """Start a process; `beside` is the generation of one that still runs. The run is STARTING in any case."""
@@ -101,8 +101,8 @@ class Life:
         ended = None
         with trio.move_on_at(until) as patience:
             ended = await ready_or_exit(run.process)
-        if patience.cancelled_caught:
-            return f"not ready {until - run.since:.3g} s after its start"
+        if patience.cancelled_caught and not run.process.ready.is_set():
+            return f"not ready {until - run.since:.1f} s after its start"
         if ended is not None:
             return unplanned(ended)
         self.ready(run, f"after {trio.current_time() - run.process.started_at:.2f} s")
@@ -111,13 +111,14 @@ class Life:
     def ready(self, run: Run, why: str) -> None:
         self.advance(run, Event.READY, why)
         run.ready_at = run.since
-        self.came_up.set()
+        self.had_its_chance.set()
 
     def failed(self, run: Run, why: str) -> None:
         """Take in that a process has ended that was not to end, and decide when it starts again."""
         now = trio.current_time()
         ended = NOT_STARTED if run.process is None else run.process.exit or Exit()
         self.crashes += 1
+        self.had_its_chance.set()
         verdict, self.past = judge(
             self.around.limits,
             self.past,

@@ -35,7 +35,6 @@ class Process(ABC):
         self.start_time = 0  # clock ticks since boot; with the pid it names the process for good
         self.adopted = False
         self.ready = trio.Event()
-        self.stopping = False  # it said itself that it is going to end
         self.beat_at: float | None = None  # trio's clock, the last sign of life of its loop
         self.status = ""  # its own words
         self.progress: dict[str, float] = {}  # its own figures: frames in, frames out, lag
@@ -45,8 +44,6 @@ class Process(ABC):
         """Take in what it said of itself (sd_notify)."""
         if fields.get("READY") == "1":
             self.ready.set()
-        if fields.get("STOPPING") == "1":
-            self.stopping = True
         if "STATUS" in fields:
             self.status = fields["STATUS"]
         if fields.get("WATCHDOG") == "1":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.runtime import log
 from config import ConfigError, load
 from supervisor import reload
 from supervisor.actor import Report
+from supervisor.crashes import CrashReports
 from supervisor.service import limits
 from supervisor.sockets import PortTakenError
 
@@ -49,7 +52,10 @@ async def _reconfigure(supervisor: Supervisor) -> list[Report]:
 def _apply_to_us(supervisor: Supervisor, settings: Settings, change: reload.Change) -> None:
     if change.public:
         supervisor.handles.sockets.move_public(settings.host, settings.port)
+    if settings.log != supervisor.settings.log:
+        log.configure(settings.log, "supervisor")
     supervisor.settings = settings
+    supervisor.around.crash_reports = CrashReports(Path(settings.data_dir))
     supervisor.around.limits = limits(settings)
 
 

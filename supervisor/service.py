@@ -176,11 +176,11 @@ class Supervisor:
         return bool(left)
 
     async def _may_start(self, actor: Actor) -> None:
-        """Wait for those it comes after; one that does not come up in its time is waited for no longer."""
+        """Wait for those it comes after; one that fails or takes too long is waited for no longer."""
         for name in actor.spec.after:
             for other in self.named(name):
                 with trio.move_on_at(self.started_at + other.spec.start_timeout_s):
-                    await other.life.came_up.wait()
+                    await other.life.had_its_chance.wait()
 
     async def _stop_in_order(self) -> None:
         """Stop level by level, last started first; each level has its share of the time that is left."""

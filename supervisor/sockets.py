@@ -50,6 +50,11 @@ class Sockets:
         host, port = public.getsockname()[:2]
         return host, port
 
+    @property
+    def files(self) -> set[str]:
+        """The names in the run directory that are in use."""
+        return {HANDOFF_NAME if name == HANDOFF else name for name in self._held if name != PUBLIC}
+
     def hold(self, name: str, sock: socket.socket) -> None:
         """Take over a socket that is listening already. A second one of that name is closed."""
         if name in self._held:

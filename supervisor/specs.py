@@ -106,7 +106,8 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
         "gateway",
         after=("call_events", "ingest", "fanout", "console"),
         listeners=("public", "handoff"),
-        sections=("gateway", "host", "port", "telnyx", "ingest.processes", "fanout.processes"),
+        endpoints=("pub",),
+        sections=("gateway", "host", "port", "telnyx", "tls", "ingest.processes", "fanout.processes"),
     )
     return (call_events, *ingests, *fanouts, console, gateway)
 

@@ -61,7 +61,7 @@ class Survivors:
             self._journal.record(missing.instance, "it did not say hello: killed", pid=missing.pid)
             with suppress(ProcessLookupError):
                 os.kill(missing.pid, signal.SIGKILL)
-        self._run_dir.sweep(keep={*OURS, *(name for name, _ in self._sockets)})
+        self._run_dir.sweep(keep={*OURS, *self._sockets.files})
         return True
 
     def take(self, hello: Hello, given: dict[str, int], link: socket.socket) -> str:

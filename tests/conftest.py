@@ -6,9 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile("patchbay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patchbay")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

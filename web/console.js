@@ -6,6 +6,9 @@
 
 import { actorDetails, codec, count, duration, text } from "./format.js";
 
+// A token in the address has done its work: the cookie has it now, and it must not be seen, kept or passed on.
+if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", location.pathname);
+
 const INTERVAL_MS = 1000;
 const TIMEOUT_MS = 3000;
 const byId = (id) => document.getElementById(id);

@@ -1,33 +1,40 @@
-"""The process of `call_events`: puts the hub, the webhook, the WebSocket clients and the bus together."""
+"""The process of `call_events`: puts the journal, the hub, the webhook, the clients and the bus together."""
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import trio
 
-from actors.call_events import webhook
-from actors.call_events.client import serve_client
+from actors.call_events import api, webhook
+from actors.call_events.backfill import Backfill
+from actors.call_events.client import Clients
 from actors.call_events.hub import Hub
 from actors.call_events.inside import take_events
-from actors.call_events.memory_log import MemoryLog
+from actors.call_events.lost_calls import LostCalls
+from actors.call_events.recorder import Recorder
+from actors.call_events.restarts import follow_restarts
 from actors.runtime.drain import drain
 from actors.runtime.http import HttpServer, Limits
 from actors.runtime.http_routes import Routes
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.pump import Pump
+from actors.runtime.session import verifier_of
 from actors.wire.bus import STATS_TOPIC
 
 if TYPE_CHECKING:
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.runtime.gateway_link import Handed
-    from actors.runtime.peer import Peer
+    from config.settings import TelnyxSettings
 
 STATS_INTERVAL_S = 0.5
 LINGER_S = 0.005  # clients say next to nothing, so there is no hurry to read
+OPEN_PATIENCE_S = 5.0  # a journal that can't be opened by then does not keep the rest from working
 
 
 class CallEvents:
@@ -36,55 +43,71 @@ class CallEvents:
     def __init__(self, context: Context) -> None:
         settings = context.settings
         self._context = context
-        self._pump = Pump(LINGER_S)
-        self._peers: set[Peer] = set()
         self._counters: Counter[str] = Counter()
+        self._pump = Pump(LINGER_S)
         self._publisher = context.bus.publisher("pub")
-        self._router = context.bus.router("in")
-        self._hub = Hub(_log(context), self._publisher.send_nowait)
-        self._webhook = webhook.Webhook(self._hub.record)
-        routes = Routes()
-        routes.add("POST", webhook.PATH, self._webhook)
-        limits = Limits(
-            body_max_bytes=settings.events.webhook_max_bytes,
-            head_max_bytes=settings.gateway.head_max_bytes,
-            head_timeout_s=settings.gateway.head_timeout_s,
-            keep_alive_s=settings.console.keep_alive_s,
-        )
-        self._http = HttpServer(routes, actor=context.identity.name, limits=limits)
+        self._hub = Hub(settings.events, self._publisher.send_nowait)
+        self._recorder = Recorder(Path(settings.data_dir), settings.events, self._hub.opened, self._hub.committed)
+        self._clients = Clients(self._hub, self._recorder, self._pump, verifier_of(settings.auth))
+        self._webhook = webhook.Webhook(self._recorder.record, webhook.verifier_of(settings))
+        self._lost = LostCalls(self._hub.calls, self._recorder.record, settings.events.lost_after_s)
+        self._backfill = _backfill(settings.telnyx, self._recorder)
+        self._http = HttpServer(self._routes(), actor=context.identity.name, limits=_limits(context))
 
     async def run(self) -> None:
         """Serve until the process is to stop."""
         context, fanout = self._context, self._context.settings.fanout
+        record, bus = self._recorder.record, context.bus
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._recorder.run)
+            with trio.move_on_after(OPEN_PATIENCE_S):
+                await self._recorder.ready.wait()
             nursery.start_soon(self._pump.run)
-            nursery.start_soon(take_events, self._router, self._hub.record, self._counters)
+            nursery.start_soon(self._hub.deliver)
+            nursery.start_soon(self._hub.watch_progress)
+            nursery.start_soon(take_events, bus.router("in"), record, self._counters)
+            nursery.start_soon(self._lost.listen, bus.subscriber("ingest", "pub", STATS_TOPIC))
+            nursery.start_soon(self._lost.look)
+            nursery.start_soon(follow_restarts, context.settings.run_dir, record)
+            if self._backfill is not None:
+                nursery.start_soon(self._backfill.run)
             nursery.start_soon(_ignore_subscriptions, self._publisher)
             nursery.start_soon(self._publish_stats)
-            nursery.start_soon(self._keep_alive, fanout.ping_interval_s, fanout.ping_timeout_s)
+            nursery.start_soon(
+                partial(
+                    keep_alive,
+                    self._clients.peers,
+                    interval_s=fanout.ping_interval_s,
+                    timeout_s=fanout.ping_timeout_s,
+                    lifetime_s=fanout.lifetime_s,
+                )
+            )
             nursery.start_soon(context.gateway.serve, self._serve)
             context.ready()
             await context.draining.wait()
             await drain(context.gateway, self._pump)
             nursery.cancel_scope.cancel()
 
-    async def _serve(self, handed: Handed) -> None:
-        if handed.kind == "http":
-            await self._http.serve(handed)
-            return
-        events = self._context.settings.events
-        limits = {"queue_max": events.client_queue, "replay_max": events.kept}
-        await serve_client(handed, self._pump, self._hub, self._peers, **limits)
+    def _routes(self) -> Routes:
+        routes = Routes()
+        routes.add("POST", webhook.PATH, self._webhook)
+        routes.add("GET", api.PATH, api.EventsApi(self._hub, self._recorder))
+        return routes
 
-    async def _keep_alive(self, interval_s: float, timeout_s: float) -> None:
-        await keep_alive(self._peers, interval_s=interval_s, timeout_s=timeout_s)
+    async def _serve(self, handed: Handed) -> None:
+        await (self._http if handed.kind == "http" else self._clients).serve(handed)
 
     async def _publish_stats(self) -> None:
         who = self._context.identity
+        sources = [each.counters for each in (self._http, self._webhook, self._hub, self._recorder)]
+        if self._backfill is not None:
+            sources.append(self._backfill.counters)
         while True:
-            counters = {**self._http.counters, **self._webhook.counters, **self._counters, **self._hub.counters}
-            about = {"from": who.instance, "epoch": who.epoch}
-            stats = {**about, "counters": counters, "gauges": self._hub.gauges()}
+            counters: dict[str, int] = dict(self._counters)
+            for source in sources:
+                counters |= source
+            gauges = {**self._hub.gauges(), "journal_available": int(self._recorder.is_available)}
+            stats = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             self._publisher.send_nowait(STATS_TOPIC + orjson.dumps(stats))
             await trio.sleep(STATS_INTERVAL_S)
 
@@ -94,14 +117,17 @@ async def run(context: Context) -> None:
     await CallEvents(context).run()
 
 
-def _log(context: Context) -> MemoryLog:
-    events, epoch = context.settings.events, context.identity.epoch
-    return MemoryLog(
-        epoch=str(epoch),  # a text: JavaScript has no such numbers
-        first_offset=epoch // 1000,  # µs since 1970: later processes begin higher, and JavaScript has these
-        max_events=events.kept,
-        max_bytes=events.kept_max_bytes,
-        max_ids=events.remembered_ids,
+def _backfill(telnyx: TelnyxSettings, recorder: Recorder) -> Backfill | None:
+    return None if telnyx.api_key is None else Backfill(telnyx.api_url, telnyx.api_key, recorder)
+
+
+def _limits(context: Context) -> Limits:
+    settings = context.settings
+    return Limits(
+        body_max_bytes=settings.events.webhook_max_bytes,
+        head_max_bytes=settings.gateway.head_max_bytes,
+        head_timeout_s=settings.gateway.head_timeout_s,
+        keep_alive_s=settings.console.keep_alive_s,
     )
 
 

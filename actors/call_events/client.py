@@ -1,117 +1,197 @@
-"""One `/call-events` WebSocket: which events it asked for, and what becomes of it when it does not keep up."""
+"""One `/call-events` WebSocket, from its first words, or from where a predecessor was, to its end."""
 
 from __future__ import annotations
 
+import logging
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from actors.call_events.hub import Client, Hub
-from actors.runtime.outbox import Outbox
+from actors.call_events.outlet import EventOutbox
+from actors.call_events.place import NO_COUNT, LostPlace, Place, bytes_written, decode_place, walk
+from actors.call_events.query import may_have_events, wish
+from actors.call_events.store import Unavailable
 from actors.runtime.peer import Peer, accept
-from actors.wire.request import call_ids, parse_head
-from actors.wire.websocket import CLOSE_SLOW
+from actors.runtime.session import Session
+from actors.wire.answers import answer
+from actors.wire.request import parse_head
+from actors.wire.websocket import CLOSE_SLOW, text_frame
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
-
+    from actors.call_events.entry import Entry, Interest
+    from actors.call_events.hub import Hub
+    from actors.call_events.query import Wish
+    from actors.call_events.recorder import Recorder
     from actors.runtime.gateway_link import Handed
     from actors.runtime.pump import Pump
-    from actors.wire.request import RequestHead
+    from actors.wire.tokens import Verifier
+
+log = logging.getLogger(__name__)
 
 MESSAGE_MAX_BYTES = 64 * 1024  # clients have nothing to say here
-CONTROL_MARGIN = 64  # frames beside the events: pings, pongs, the close
-BEFORE_ALL = -1  # an offset
-SLOW_GRACE_S = 10.0  # a client that is too far behind has so long to read what waits, and why it is closed
-SLOW_REASON = "too many events waiting; come back with since=<offset of the last one>"
+GRACE_S = 10.0  # a client that is given up has so long to read what is on its way, and why
+RETRY_S = 0.5  # when older events can't be read
+GONE_REASON = "events that you have not had are not kept any more; come back with since=<offset of the last one>"
 
 
-class EventOutbox(Outbox):
-    """An outbox whose events are never dropped one by one: at `queue_max` waiting, a client is told that it is slow.
+class EventClient(EventOutbox):
+    """A client as the hub sees it: its outlet, and how it is given up."""
+
+    __slots__ = ("given_up", "reason")
+
+    def __init__(self, handed: Handed, hub: Hub, interest: Interest) -> None:
+        super().__init__(handed, hub.tail, interest)
+        self.given_up = trio.Event()
+        self.reason = ""
+
+    def give_up(self, reason: str) -> None:
+        """It gets no more events; it is closed with the reason once it has what is on its way."""
+        if not self.given_up.is_set():
+            self.stop()
+            self.reason = reason
+            self.given_up.set()
+
+
+class Clients:
+    """Serves connections.
+
+    Args:
+        verifier: of tokens that clients renew; None: authentication is off.
 
     Attributes:
-        on_caught_up: called whenever all that waited has been written.
+        peers: those that are open, to be asked whether they are there.
     """
 
-    __slots__ = ("_queue_max", "on_caught_up")
+    def __init__(self, hub: Hub, recorder: Recorder, pump: Pump, verifier: Verifier | None = None) -> None:
+        self._hub = hub
+        self._recorder = recorder
+        self._pump = pump
+        self._verifier = verifier
+        self.peers: set[Peer] = set()
 
-    def __init__(self, sock: socket.socket, *, queue_max: int, replay_max: int) -> None:
-        super().__init__(sock, lossy_s=0.0, control_max=queue_max + replay_max + CONTROL_MARGIN)
-        self._queue_max = queue_max
-        self.on_caught_up: Callable[[], None] = lambda: None
-
-    def offer(self, frame: bytes) -> bool:
-        """Write an event, or let it wait; False when too many wait already."""
-        if len(self._control) >= self._queue_max:
-            return False
-        self.write_control(frame)
-        return True
-
-    def replay(self, frames: list[bytes]) -> None:
-        """Write what a client missed; what waits of that is not counted against it."""
-        for frame in frames:
-            self.write_control(frame)
-        self._queue_max += len(self._control)
-
-    def drain(self) -> None:
-        super().drain()
-        if not self.behind:
-            self.on_caught_up()
-
-
-async def serve_client(
-    handed: Handed, pump: Pump, hub: Hub, peers: set[Peer], *, queue_max: int, replay_max: int
-) -> None:
-    """Serve a connection until either side ends it. It is in `peers` meanwhile, to be asked whether it is there."""
-    head = parse_head(handed.head)
-    outbox = EventOutbox(handed.sock, queue_max=queue_max, replay_max=replay_max)
-    slow = trio.Event()
-    client = Client(outbox, wanted_calls(head, handed.claims), slow.set)
-    async with accept(handed, pump, outbox, message_max_bytes=MESSAGE_MAX_BYTES) as peer:
-        if peer is None:
+    async def serve(self, handed: Handed) -> None:
+        """Serve a connection until either side ends it, or a successor goes on with it."""
+        head = parse_head(handed.head)
+        if not may_have_events(handed.claims):
+            handed.sock.send(answer(403, "Forbidden: needs a token with the right `events`"))
             return
-        peer.on_text = peer.on_binary = _ignore
-        peers.add(peer)
-        # What this process has taken, a predecessor's client can't have had: all of it is news.
-        hub.join(client, welcome=not handed.resumed, since=BEFORE_ALL if handed.resumed else _since(head))
+        if not self._recorder.ready.is_set() and not handed.resumed:
+            handed.sock.send(answer(503, "Service Unavailable: the journal can't be opened"))
+            return
+        await self._recorder.ready.wait()
+        asked = wish(head.query, handed.claims)
+        client = EventClient(handed, self._hub, asked.interest)
+        try:
+            found = await self._find(handed, asked.interest)
+        except LostPlace as lost:
+            log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
+            return
+        async with accept(handed, self._pump, client, message_max_bytes=MESSAGE_MAX_BYTES) as peer:
+            if peer is not None:
+                self._start(client, asked, found)
+                await self._converse(peer, client, asked.interest)
+
+    def _start(self, client: EventClient, asked: Wish, found: tuple[Place, int, bytes] | None) -> None:
+        if found is not None:
+            client.go_on(*found)
+            return
+        offset, recovered = self._first_offset(asked.since)
+        resume = asked.since is not None
+        words = self._hub.first_words(asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot)
+        client.begin(self._hub.epoch, offset, words)
+
+    def _first_offset(self, since: int | None) -> tuple[int, bool]:
+        """Where a new client begins, and whether it misses nothing so."""
+        last, before_all = self._hub.tail.last, self._recorder.oldest - 1
+        if since is None:
+            return last, True
+        return min(max(since, before_all), last), before_all <= since <= last
+
+    async def _find(self, handed: Handed, interest: Interest) -> tuple[Place, int, bytes] | None:
+        """Where a predecessor was with this connection; None when there was none, or it had written nothing."""
+        if not handed.resumed or not handed.note:
+            return None
+        place, unsent = decode_place(handed.note), handed.unsent
+        handed.unsent = b""  # what is to be written is found here
+        if place.epoch != self._hub.epoch:
+            raise LostPlace("the journal is another one")
+        if place.written == NO_COUNT:
+            return place, place.offset, unsent
+        written = bytes_written(handed.sock)
+        try:
+            found = await self._walk(place, written, interest)
+            if found is None:
+                await self._recorder.refresh()  # the predecessor, which may still be there, was ahead of us
+                found = await self._walk(place, written, interest)
+        except Unavailable as error:
+            raise LostPlace(str(error)) from error
+        if found is None:
+            raise LostPlace("more was written than there are events")
+        return place, *found
+
+    async def _walk(self, place: Place, written: int, interest: Interest) -> tuple[int, bytes] | None:
+        tail, offset = self._hub.tail, place.offset
+        if offset >= tail.before:
+            return walk(place, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
+        entries: list[Entry] = []
+        found = walk(place, written, entries)
+        while found is None and offset < tail.last:
+            page = await self._recorder.page(interest, offset)
+            if page.oldest > offset + 1:
+                raise LostPlace("the events there are not kept any more")
+            entries, offset = [*entries, *page.entries], page.upto
+            found = walk(place, written, entries)
+        return found
+
+    async def _converse(self, peer: Peer, client: EventClient, interest: Interest) -> None:
+        session = Session(peer.handed, self._verifier, "events")
+        peer.on_text, peer.on_binary = partial(_heard, client, session), _ignore
+        self.peers.add(peer)
+        self._hub.join(client)
         try:
             peer.start()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_close_when_slow, peer, outbox, slow, nursery.cancel_scope)
+                nursery.start_soon(self._follow, client, interest)
+                nursery.start_soon(_close_when_given_up, peer, client, nursery.cancel_scope)
                 await peer.until_closed()
                 nursery.cancel_scope.cancel()
         finally:
-            hub.leave(client)
-            peers.discard(peer)
+            self._hub.leave(client)
+            self.peers.discard(peer)
+
+    async def _follow(self, client: EventClient, interest: Interest) -> None:
+        """Give a client what the tail has no more, as fast as it reads. For ever."""
+        while True:
+            await client.starved.wait()
+            client.starved = trio.Event()
+            while client.cursor < self._hub.tail.before and not client.given_up.is_set():
+                await client.until_idle()
+                try:
+                    page = await self._recorder.page(interest, client.cursor)
+                except Unavailable:
+                    await trio.sleep(RETRY_S)
+                    continue
+                if page.oldest > client.cursor + 1 or client.epoch != self._hub.epoch:
+                    client.give_up(GONE_REASON)
+                    return
+                await client.until_idle()
+                client.feed(b"".join(entry.frame for entry in page.entries), page.upto)
 
 
-def wanted_calls(head: RequestHead, claims: dict[str, object] | None) -> frozenset[str] | None:
-    """The calls whose events a client gets: those it names, of those it may have. None: all."""
-    named = frozenset(call_ids(head)) or None
-    if claims is None or claims.get("calls") == "*":
-        return named
-    granted = claims.get("calls")
-    allowed = frozenset(call for call in granted if isinstance(call, str)) if isinstance(granted, list) else frozenset()
-    return allowed if named is None else allowed & named
-
-
-async def _close_when_slow(peer: Peer, outbox: EventOutbox, slow: trio.Event, scope: trio.CancelScope) -> None:
-    await slow.wait()
-    caught_up = trio.Event()
-    outbox.on_caught_up = caught_up.set
-    with trio.move_on_after(SLOW_GRACE_S):
-        await caught_up.wait()
-    await peer.close(CLOSE_SLOW, SLOW_REASON)
+async def _close_when_given_up(peer: Peer, client: EventClient, scope: trio.CancelScope) -> None:
+    await client.given_up.wait()
+    with trio.move_on_after(GRACE_S):
+        await client.until_idle()
+    await peer.close(CLOSE_SLOW, client.reason)
     scope.cancel()
 
 
-def _since(head: RequestHead) -> int | None:
-    """The offset a client asks to resume after; one that can't be read is before everything."""
-    text = head.first("since")
-    if text is None:
-        return None
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else BEFORE_ALL
+def _heard(client: EventClient, session: Session, message: bytes) -> None:
+    """Clients have nothing to say here, but for a newer token."""
+    if b'"auth"' in message:
+        client.write_control(text_frame(session.renew(message, time.time())))
 
 
 def _ignore(message: bytes) -> None:

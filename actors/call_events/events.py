@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import orjson
 
 TEXT_MAX_CHARS = 256  # of an id, a type, a time; ids are remembered for a while
+
+
+Source = Literal["telnyx", "inside"]  # whose form a body has
 
 
 class MalformedEvent(Exception):
@@ -35,6 +38,30 @@ class Event:
     occurred_at: str
     payload: bytes
     call_control_id: str | None
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An event with the bytes that it came in.
+
+    Attributes:
+        body: as received; what the journal keeps.
+        received_at: µs since 1970.
+    """
+
+    event: Event
+    source: Source
+    body: bytes
+    received_at: int
+
+
+def parse(source: Source, body: bytes, *, received_at: str) -> Event:
+    """Read an event of either form.
+
+    Raises:
+        MalformedEvent: likewise.
+    """
+    return (parse_webhook if source == "telnyx" else parse_inside)(body, received_at=received_at)
 
 
 def parse_webhook(body: bytes, *, received_at: str) -> Event:

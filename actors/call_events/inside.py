@@ -1,18 +1,26 @@
-"""Events of the other actors: taken from the bus, recorded, and acknowledged by id once they are."""
+"""Events of the other actors: taken from the bus, recorded, and acknowledged by id once they are committed."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.call_events.events import Event, MalformedEvent, parse_inside
-from actors.call_events.webhook import utc_now
+import orjson
+
+from actors.call_events.call_state import timestamp
+from actors.call_events.events import Arrival, MalformedEvent, parse_inside
+from actors.call_events.store import Unavailable
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable
+
+    from actors.call_events.webhook import Record
 
 logger = logging.getLogger(__name__)
+
+NAMESPACE = uuid.UUID("6c1b8d1e-7b7e-4c39-8f0c-0d6f4f8a2b51")  # of the ids that are made of what happened
 
 
 class Router(Protocol):
@@ -23,20 +31,47 @@ class Router(Protocol):
     def send_to(self, routing_id: bytes, frame: bytes) -> bool: ...
 
 
-async def take_events(router: Router, record: Callable[[Event], Awaitable[bool]], counters: Counter[str]) -> None:
+async def take_events(router: Router, record: Record, counters: Counter[str]) -> None:
     """Take events for ever. A repeat is acknowledged like the first: its acknowledgement may have been lost.
 
-    An event that can't be read is our own fault in another actor; it is counted as `inside_malformed`, logged, and not
-    acknowledged.
+    What the journal can't take is not acknowledged, and comes again. An event that can't be read is our own fault in
+    another actor; it is counted as `inside_malformed`, logged, and not acknowledged.
     """
     while True:
-        for routing_id, frame in await router.receive_from():
-            try:
-                event = parse_inside(frame, received_at=utc_now())
-            except MalformedEvent as error:
-                logger.error("event from another actor refused: %s", error)
-                counters["inside_malformed"] += 1
-                continue
-            await record(event)
-            counters["inside"] += 1
-            router.send_to(routing_id, event.id.encode())
+        batch = [(routing_id, _read(frame, counters)) for routing_id, frame in await router.receive_from()]
+        good = [(routing_id, arrival) for routing_id, arrival in batch if arrival is not None]
+        try:
+            await record([arrival for _, arrival in good])
+        except Unavailable:
+            counters["inside_refused"] += len(good)
+            continue
+        counters["inside"] += len(good)
+        for routing_id, arrival in good:
+            router.send_to(routing_id, arrival.event.id.encode())
+
+
+def own_event(event_type: str, payload: dict[str, Any], *, name: str, occurred_at: int, now: int) -> Arrival:
+    """An event that this actor has found out.
+
+    Args:
+        name: of what happened: the same name is the same event, however often it is found out.
+        occurred_at, now: µs since 1970.
+    """
+    frame = {
+        "id": str(uuid.uuid5(NAMESPACE, name)),
+        "type": event_type,
+        "occurred_at": timestamp(occurred_at),
+        "payload": payload,
+    }
+    body = orjson.dumps(frame)
+    return Arrival(parse_inside(body, received_at=timestamp(now)), "inside", body, now)
+
+
+def _read(frame: bytes, counters: Counter[str]) -> Arrival | None:
+    now = time.time_ns() // 1000
+    try:
+        return Arrival(parse_inside(frame, received_at=timestamp(now)), "inside", frame, now)
+    except MalformedEvent as error:
+        logger.error("event from another actor refused: %s", error)
+        counters["inside_malformed"] += 1
+        return None

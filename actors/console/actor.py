@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actors.runtime.context import Context
 
 WEB_DIRECTORY = Path(__file__).resolve().parents[2] / "web"
-SPEAKERS = ("ingest", "fanout", "call_events")
+SPEAKERS = ("gateway", "ingest", "fanout", "call_events")
 
 
 class Subscriber(Protocol):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from actors.console import metrics, prometheus, statuses
+from actors.console.cookie import remembering
 from actors.runtime.http_message import Request, Response
 from actors.runtime.http_routes import Handler, Routes
 
@@ -30,7 +31,7 @@ class Api:
         self._book = book
         self._supervisor = supervisor
         self._counters = counters
-        self.routes = Routes(fallback=files.respond)
+        self.routes = Routes(fallback=remembering(files.respond))
         self.routes.add("GET", "/healthz", self.healthz)
         self.routes.add("GET", "/readyz", self.readyz)
         self.routes.add("GET", "/metrics", _for_admins(self.metrics))

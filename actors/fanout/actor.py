@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Final
 import orjson
 import trio
 
+from actors.fanout.audit import Audit
 from actors.fanout.calls import Calls
 from actors.fanout.links import IngestLinks
-from actors.fanout.listener import Listener
+from actors.fanout.listener import Listener, topics_of
 from actors.fanout.talker import Talker
+from actors.runtime.allowance import Allowance
 from actors.runtime.drain import drain
+from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
 from actors.runtime.peer import Peer, accept
 from actors.runtime.pump import Pump
+from actors.runtime.session import Session, verifier_of
 from actors.wire import browser
 from actors.wire import bus as wire
 from actors.wire.answers import answer
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATS_INTERVAL_S: Final = 0.5
+EVENTS_TIMEOUT_S: Final = 0.3  # for the last events to be acknowledged
+G711_BYTES_PER_S: Final = 8000
 BATCHES_AT_ONCE: Final = 32
 CALLS_TIMEOUT_S: Final = 1.0  # to learn which calls are live, before anybody is served who would hear there is none
 TELNYX_HINT: Final = "this looks like Telnyx: set a stream_auth_token, or add ?role=telnyx to the stream URL"
@@ -42,15 +48,22 @@ async def run(context: Context) -> None:
     publisher = context.bus.publisher("pub")
     index = context.identity.index
     batches = context.bus.subscriber("ingest", "pub")
-    fanout = Fanout(context, batches)
+    events = EventSender(context.bus.dealer("call_events", "in"), limit=context.settings.events.unacknowledged_max)
+    fanout = Fanout(context, batches, events)
     batches.subscribe(wire.batch_topic(index))
     options = context.settings.fanout
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(events.run)
         nursery.start_soon(fanout.pump.run)
         nursery.start_soon(fanout.receive_batches, batches)
         nursery.start_soon(fanout.report, publisher)
         nursery.start_soon(fanout.receive_subscriptions, publisher)
-        alive = partial(keep_alive, interval_s=options.ping_interval_s, timeout_s=options.ping_timeout_s)
+        alive = partial(
+            keep_alive,
+            interval_s=options.ping_interval_s,
+            timeout_s=options.ping_timeout_s,
+            lifetime_s=options.lifetime_s,
+        )
         nursery.start_soon(alive, fanout.peers)
         with trio.move_on_after(CALLS_TIMEOUT_S):
             await fanout.calls_known.wait()
@@ -58,21 +71,28 @@ async def run(context: Context) -> None:
         context.ready()
         await context.draining.wait()
         await drain(context.gateway, fanout.pump)
+        with trio.move_on_after(EVENTS_TIMEOUT_S):
+            await events.flush()
         nursery.cancel_scope.cancel()
 
 
 class Fanout:
     """Connections of this process."""
 
-    def __init__(self, context: Context, batches: BusSocket) -> None:
+    def __init__(self, context: Context, batches: BusSocket, events: EventSender) -> None:
         self._context = context
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
-        self.calls = Calls(self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news)
-        self.pump = Pump(context.settings.ingest.linger_ms / 1000)
-        self.peers: dict[Peer, None] = {}
+        audit = Audit(events, self._listener)
+        self.calls = Calls(
+            self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit
+        )
         self._links = IngestLinks(context.bus)
+        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)
+        self.peers: dict[Peer, None] = {}
         self._talkers: dict[int, Talker] = {}
+        self._frames_of_ended = 0
+        self._verifier = verifier_of(context.settings.auth)
         self.calls_known = trio.Event()
 
     async def serve(self, handed: Handed) -> None:
@@ -83,6 +103,11 @@ class Fanout:
         except browser.BadQuery as error:
             handed.sock.send(answer(400, f"Bad Request: {error}"))
             return
+        session = Session(handed, self._verifier, "listen")
+        if not handed.resumed and self._is_full(query, session):
+            self.calls.counters["too_many_listeners"] += 1
+            handed.sock.send(answer(429, "Too Many Requests: this call has as many listeners as it may have"))
+            return
         outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000)
         async with accept(
             handed,
@@ -90,13 +115,21 @@ class Fanout:
             outbox,
             message_max_bytes=options.message_max_bytes,
             send_buffer_bytes=options.send_buffer_bytes,
+            allowance=Allowance(options.messages_per_s, options.messages_burst),
         ) as peer:
             if peer is not None:
-                await self._converse(handed, peer, query)
+                await self._converse(handed, peer, query, session)
 
-    async def _converse(self, handed: Handed, peer: Peer, query: browser.ListenQuery) -> None:
-        listener = Listener(peer, query)
-        talker = Talker(listener, self.calls, self._links, self._index)
+    def _is_full(self, query: browser.ListenQuery, session: Session) -> bool:
+        limit = self._context.settings.fanout.listeners_per_call
+        topics = topics_of(query, session.calls)
+        return any(self.calls.interest(topic) >= limit for topic in topics if topic != wire.EVERY_CALL)
+
+    async def _converse(self, handed: Handed, peer: Peer, query: browser.ListenQuery, session: Session) -> None:
+        listener = Listener(peer, query, session.calls)
+        burst_s = self._context.settings.talk.burst_ms / 1000
+        pace = Allowance(G711_BYTES_PER_S, G711_BYTES_PER_S * burst_s)
+        talker = Talker(listener, self.calls, self._links, self._index, session=session, allowance=pace)
         opening = Opening(talker)
         peer.on_text, peer.on_binary = opening.on_text, talker.on_binary
         self.peers[peer] = None
@@ -119,20 +152,18 @@ class Fanout:
             if not handed.given_away:
                 talker.stop()
             self.calls.counters["audio_dropped"] += peer.outbox.dropped
+            self._frames_of_ended += peer.outbox.sent
             del self._talkers[handed.id]
             del self.peers[peer]
 
     async def receive_batches(self, batches: BusSocket) -> None:
         """Hear what ingests have. For ever."""
-        next_look = 0.0
         while True:
             for message in await batches.receive_many(BATCHES_AT_ONCE):
                 self.calls.receive(message, trio.current_time())
+            self._links.flush()  # a call may have moved, and talk for it may wait
             if len(self.calls.heard_from) == self._context.settings.ingest.processes:
                 self.calls_known.set()
-            if trio.current_time() > next_look:
-                next_look = trio.current_time() + 1
-                self.calls.forget_silent(trio.current_time())
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
         """Take what the publisher receives, or it would pile up. For ever."""
@@ -143,11 +174,13 @@ class Fanout:
         """Publish statistics for the console. For ever."""
         identity = self._context.identity
         while True:
+            self.calls.forget_silent(trio.current_time())
+            self._links.flush()  # or what could not be sent would wait for somebody to speak
             counters = dict(self.calls.counters)
             counters["connections"] = len(self.peers)
             counters["audio_dropped"] = self.calls.counters["audio_dropped"] + sum(peer.outbox.dropped for peer in self.peers)
             counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
-            counters["talk_refused_by_bus"] = self._links.refused
+            counters["talk_lost"] = self._links.lost
             report = {
                 "from": identity.instance,
                 "epoch": identity.epoch,
@@ -156,7 +189,8 @@ class Fanout:
                 "counters": counters,
             }
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
-            self._context.progress.frames_out = sum(peer.outbox.sent for peer in self.peers)
+            written = sum(peer.outbox.sent for peer in self.peers)
+            self._context.progress.frames_out = self._frames_of_ended + written
             await trio.sleep(STATS_INTERVAL_S)
 
     def _welcome(self, listener: Listener) -> bytes:
@@ -165,6 +199,10 @@ class Fanout:
             return browser.connected_message()
         given = calls[0].start.media_format
         return browser.connected_message(given.encoding, given.sample_rate, given.channels)
+
+    def _listener(self, number: int) -> Listener | None:
+        talker = self._talkers.get(number)
+        return None if talker is None else talker.listener
 
     def _on_talk_news(self, number: int, news: dict[str, str]) -> None:
         talker = self._talkers.get(number)

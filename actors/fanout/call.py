@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from actors.fanout.groups import Group, GroupKey, make_group
+from actors.fanout.succession import Succession
 from actors.wire.bus import NO_NUMBER, TRACKS
 
 if TYPE_CHECKING:
@@ -27,16 +28,20 @@ class Call:
 
     Attributes:
         number: of the connection that carries the stream; a newer stream has a higher one.
+        succession: which process's frames are delivered, while the stream moves from one to another.
         owner: (index, slot) of the ingest process that carries it: where talk goes.
         confirmed_at: when its ingest last said that it is live.
         last_chunk: the last one delivered, by track.
     """
 
-    def __init__(self, digest: bytes, start: Start, number: int, owner: tuple[int, str], now: float, replay_s: float) -> None:
+    def __init__(
+        self, digest: bytes, start: Start, number: int, owner: tuple[int, str], epoch: int, *, now: float, replay_s: float
+    ) -> None:
         self.digest = digest
         self.start = start
         self.number = number
         self.owner = owner
+        self.succession = Succession(epoch)
         self.confirmed_at = now
         self.talker: int | None = None
         self.frames = 0
@@ -76,11 +81,12 @@ class Call:
     def join(self, listener: Listener, now: float) -> None:
         """Let a listener hear this call: its last moments at once, then what comes."""
         key = listener.key
-        if (replay := self._replay(key, listener.heard_before(self.number), now)) != b"":
+        fresh = make_group(key, self.start.media_format, self.start.stream_id)
+        if (replay := self._replay(fresh, key, listener.heard_before(self.number), now)) != b"":
             listener.write(replay)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = make_group(key, self.start.media_format, self.start.stream_id)
+            group = self._groups[key] = fresh  # its codec and its mix go on from the last moments
             self._index()
         group.add(listener)
 
@@ -91,12 +97,20 @@ class Call:
             del self._groups[listener.key]
             self._index()
 
-    def renew(self, start: Start, number: int, owner: tuple[int, str]) -> bool:
+    def catch_up(self, held: list[Entry], now: float) -> None:
+        """Deliver frames whose turn it is now."""
+        for entry in held:
+            self.audio(entry, now)
+
+    def renew(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
         """The call's stream was announced again. True when it is another stream than before."""
         self.owner = owner
         if number == self.number and start.raw == self.start.raw:
             return False
+        self.end()
         self.start, self.number = start, number
+        self.succession = Succession(epoch)
+        self.talker = None
         self.last_chunk = [-1, -1]
         self._moments.clear()
         members = {key: list(group.members) for key, group in self._groups.items()}
@@ -107,12 +121,18 @@ class Call:
         self._index()
         return True
 
-    def _replay(self, key: GroupKey, heard: list[int], now: float) -> bytes:
-        """The last moments in one form, less what was heard before. Made anew, since a codec's or a mix's state is its
-        group's own."""
-        group = make_group(key, self.start.media_format, self.start.stream_id)
+    def end(self) -> None:
+        """The stream is over: listeners get what was held back of it."""
+        for group in self._groups.values():
+            group.end()
+
+    def _replay(self, group: Group, key: GroupKey, heard: list[int], now: float) -> bytes:
+        """The last moments in one form, less what was heard before. Made with a new group's state, since a group that
+        is there has a codec or a mix in a state of its own."""
         wanted = _tracks_of(key)
-        recent = (entry for when, entry in self._moments if now - when <= self._replay_s and entry.track in wanted)
+        # One that was handed over has heard all up to a certain frame, however long the move took.
+        oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
+        recent = (entry for when, entry in self._moments if when >= oldest and entry.track in wanted)
         return b"".join(group.encode(entry, now) for entry in recent if entry.chunk > heard[entry.track])
 
     def _index(self) -> None:

@@ -21,6 +21,7 @@ from actors.wire.websocket import text_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from actors.fanout.audit import Audit
     from actors.fanout.listener import Listener
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Calls:
 
     Args:
         subscribe, unsubscribe: change this process's interest on the bus.
+        audit: told who hears and who speaks.
         on_talk_news: called with (talker, what the ingest says of its talk).
     """
 
@@ -44,17 +46,20 @@ class Calls:
         subscribe: Callable[[bytes], None],
         unsubscribe: Callable[[bytes], None],
         on_talk_news: Callable[[int, dict[str, str]], None],
+        audit: Audit | None = None,
     ) -> None:
         self._index = fanout_index
         self._replay_s = replay_s
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._on_talk_news = on_talk_news
+        self._audit = audit
         self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Listener, None] = {}
         self._interest: Counter[bytes] = Counter()
         self._sequences: dict[int, int] = {}
+        self._moving: set[Call] = set()  # from one ingest process to the next
         self.counters: Counter[str] = Counter()
 
     # ---- from the bus
@@ -64,20 +69,19 @@ class Calls:
         try:
             batch, at = wire.unpack_batch(message)
             self._count_gap(batch)
-            owner = (batch.ingest, batch.slot)
-            live = self.live
+            live, epoch = self.live, batch.epoch
             for entry in wire.unpack_entries(message, at):
-                if entry.kind == wire.AUDIO:
-                    call = live.get(entry.call)
-                    if call is not None and entry.stream == call.number:
-                        call.audio(entry, now)
-                    else:
-                        self.counters["frames_of_unknown_streams"] += 1
-                else:
-                    self._news(entry, owner, now)
+                if entry.kind != wire.AUDIO:
+                    self._news(entry, batch, now)
+                elif (call := live.get(entry.call)) is None or entry.stream != call.number:
+                    self.counters["frames_of_unknown_streams"] += 1
+                elif epoch == call.succession.epoch or not call.succession.hold(epoch, entry):
+                    call.audio(entry, now)
         except wire.BusFormatError as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
+        for call in [call for call in self._moving if not self._still_moving(call, now)]:
+            self._moving.discard(call)
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over."""
@@ -86,33 +90,44 @@ class Calls:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})
                 self._remove(call)
 
-    def _news(self, entry: wire.Entry, owner: tuple[int, str], now: float) -> None:
+    def _still_moving(self, call: Call, now: float) -> bool:
+        call.catch_up(call.succession.overdue(now), now)
+        return call.succession.waiting
+
+    def _news(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         if entry.kind == wire.START:
-            self._started(entry, owner, now)
+            self._started(entry, batch, now)
         elif entry.kind == wire.LIVE:
-            self.heard_from.add(owner[0])
-            self._confirm(entry.payload, owner, now)
+            self.heard_from.add(batch.ingest)
+            self._confirm(entry.payload, (batch.ingest, batch.slot), now)
         elif entry.kind == wire.REFUSED:
             news = orjson.loads(entry.payload)
             self._on_talk_news(int(news["talker"]), news)
         elif (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
+            if entry.kind == wire.LEFT:
+                call.catch_up(call.succession.left(batch.epoch), now)
             if entry.kind == wire.FLOOR:
                 call.talker = orjson.loads(entry.payload)["talker"]
-            elif entry.kind in (wire.STOP, wire.ERROR):
+                self._tell_floor(call)
+            if entry.kind in (wire.STOP, wire.GONE):
+                call.end()
+            if entry.kind in (wire.STOP, wire.ERROR):
                 self._tell(call.listeners, entry.payload)
             if entry.kind in (wire.STOP, wire.GONE):
                 self._remove(call)
 
-    def _started(self, entry: wire.Entry, owner: tuple[int, str], now: float) -> None:
+    def _started(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         try:
             start = telnyx.decode(entry.payload)
         except Malformed:
             return
         if not isinstance(start, telnyx.Start):
             return
+        owner = (batch.ingest, batch.slot)
         call = self.live.get(entry.call)
         if call is None:
-            call = self.live[entry.call] = Call(entry.call, start, entry.stream, owner, now, self._replay_s)
+            call = Call(entry.call, start, entry.stream, owner, batch.epoch, now=now, replay_s=self._replay_s)
+            self.live[entry.call] = call
             for listener in self._listeners:
                 if listener.wants(call):
                     self._join(listener, call, now)
@@ -120,8 +135,22 @@ class Calls:
             return  # the older of two streams of this call, announced late
         else:
             call.confirmed_at = now
-            if call.renew(start, entry.stream, owner):
+            if call.renew(start, entry.stream, owner, batch.epoch):
+                self._choose_anew(call, now)
                 self._announce(call.listeners, call)
+            else:
+                in_order = bool(entry.flags & wire.IN_ORDER)
+                call.catch_up(call.succession.announced(batch.epoch, now, in_order=in_order), now)
+                if call.succession.waiting:
+                    self._moving.add(call)
+
+    def _choose_anew(self, call: Call, now: float) -> None:
+        """The call has another stream: those who asked for a stream may want it now, or no more."""
+        for listener in self._listeners:
+            if call in listener.calls and not listener.wants(call):
+                self._leave(listener, call)
+            elif call not in listener.calls and listener.wants(call):
+                self._join(listener, call, now)
 
     def _confirm(self, numbers: bytes, owner: tuple[int, str], now: float) -> None:
         confirmed = {int.from_bytes(numbers[at : at + 8], "little") for at in range(0, len(numbers), 8)}
@@ -153,9 +182,8 @@ class Calls:
         if listener not in self._listeners:
             return
         del self._listeners[listener]
-        for call in listener.calls:
-            call.leave(listener)
-        listener.calls.clear()
+        for call in list(listener.calls):
+            self._leave(listener, call)
         for topic in listener.topics():
             self._want_no_more(topic)
 
@@ -167,6 +195,10 @@ class Calls:
         """How many listen to each live call."""
         return {call.call_control_id: len(call.listeners) for call in self.live.values()}
 
+    def interest(self, topic: bytes) -> int:
+        """How many listeners want this to come."""
+        return self._interest[topic]
+
     @property
     def unbound(self) -> int:
         """How many listeners hear every call."""
@@ -174,8 +206,23 @@ class Calls:
 
     def _join(self, listener: Listener, call: Call, now: float) -> None:
         listener.calls.add(call)
+        if self._audit is not None:
+            self._audit.joined(listener, call)
         self._announce([listener], call)
         call.join(listener, now)
+
+    def _leave(self, listener: Listener, call: Call) -> None:
+        call.leave(listener)
+        self._forget(listener, call)
+
+    def _forget(self, listener: Listener, call: Call) -> None:
+        listener.calls.discard(call)
+        if self._audit is not None:
+            self._audit.left(listener, call)
+
+    def _tell_floor(self, call: Call) -> None:
+        if self._audit is not None:
+            self._audit.floor(call, call.talker)
 
     def _announce(self, listeners: Iterable[Listener], call: Call) -> None:
         """The start frame, verbatim, to those who have not had it."""
@@ -191,8 +238,11 @@ class Calls:
 
     def _remove(self, call: Call) -> None:
         del self.live[call.digest]
+        self._moving.discard(call)
         for listener in call.listeners:
-            listener.calls.discard(call)
+            self._forget(listener, call)
+        call.talker = None
+        self._tell_floor(call)
 
     def _want(self, call: bytes) -> None:
         self._interest[call] += 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.wire.media_format import MediaFormat
 
 FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
+FRAME_HEADER: Final = binary_frame(bytes(FRAME_BYTES))[:-FRAME_BYTES]
 GroupKey = tuple["FormatChoice", "TrackChoice"]
 
 
@@ -31,6 +32,9 @@ class Encoder(Protocol):
 
     def encode(self, entry: Entry, now: float) -> bytes:
         """Whole frames, ready to be written; empty when there is nothing to send yet."""
+
+    def flush(self) -> bytes:
+        """The stream is over: what was held back."""
 
 
 class Group:
@@ -42,6 +46,7 @@ class Group:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
+        self._flush = encoder.flush
         self.members: dict[Listener, None] = {}
         self.writers: tuple[Callable[[bytes], None], ...] = ()
 
@@ -56,6 +61,12 @@ class Group:
         self._refresh()
         return not self.members
 
+    def end(self) -> None:
+        """The stream is over: write what was held back."""
+        if frames := self._flush():
+            for write in self.writers:
+                write(frames)
+
     def _refresh(self) -> None:
         self.writers = tuple(member.write for member in self.members)
 
@@ -69,6 +80,20 @@ class BinaryEncoder:
     def encode(self, entry: Entry, now: float) -> bytes:
         return _binary_frames(self._to_ulaw(entry.payload))
 
+    def flush(self) -> bytes:
+        return b""
+
+
+class UlawEncoder:
+    """One track of a PCMU call as it is: the usual case, and the cheapest."""
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        payload = entry.payload
+        return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload)
+
+    def flush(self) -> bytes:
+        return b""
+
 
 class MixEncoder:
     """Both tracks in one, as raw µ-law bytes, for clients that play whatever comes one after the other."""
@@ -80,6 +105,9 @@ class MixEncoder:
     def encode(self, entry: Entry, now: float) -> bytes:
         ulaw = self._transcoders[entry.track].to_ulaw(entry.payload)
         return b"".join(map(_binary_frames, self._mixer.push(TRACKS[entry.track], ulaw, now)))
+
+    def flush(self) -> bytes:
+        return b"".join(map(_binary_frames, self._mixer.flush()))
 
 
 class JsonEncoder:
@@ -102,13 +130,19 @@ class JsonEncoder:
             )
         )
 
+    def flush(self) -> bytes:
+        return b""
+
 
 def make_group(key: GroupKey, media_format: MediaFormat, stream_id: str | None) -> Group:
     """The group of listeners that asked for this format and track."""
     wanted, track = key
     if wanted == "json":
         return Group(JsonEncoder(media_format, stream_id))
-    return Group(MixEncoder(media_format) if track == "both" else BinaryEncoder(media_format))
+    if track == "both":
+        return Group(MixEncoder(media_format))
+    plain = media_format.encoding == "PCMU" and media_format.sample_rate == 8000 and media_format.channels == 1
+    return Group(UlawEncoder() if plain else BinaryEncoder(media_format))
 
 
 def _binary_frames(ulaw: bytes) -> bytes:

@@ -1,28 +1,71 @@
-"""The ways to the ingest processes for talk: one PUSH socket to each process that carries a call, made when needed."""
+"""The way of talk to the ingest processes: gathered in a round, sent as one message to each process that carries a call.
+
+What a process does not take at once (it restarts, say) is kept for a second and tried again, by then perhaps at another
+process; after that the talker is told.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import trio
 
 if TYPE_CHECKING:
+    from actors.fanout.call import Call
+    from actors.fanout.talker import Talker
     from actors.runtime.bus import Bus, BusSocket
+
+KEEP_S: Final = 1.0
+KEEP_MAX: Final = 10_000  # pieces of talk, of all talkers together
+
+Owner = tuple[int, str]  # index and slot of an ingest process
+
+
+class Piece(NamedTuple):
+    """Something said, on its way. Where to is looked up when it is sent."""
+
+    call: Call
+    talker: Talker
+    packed: bytes
+    said_at: float
 
 
 class IngestLinks:
-    """Sends talk to ingest processes by (index, slot)."""
+    """One PUSH socket to each ingest process that carries a call, made when needed."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._sockets: dict[tuple[int, str], BusSocket] = {}
+        self._sockets: dict[Owner, BusSocket] = {}
+        self._pieces: list[Piece] = []
+        self.lost = 0  # pieces that reached nobody
 
-    def send(self, owner: tuple[int, str], message: bytes) -> bool:
-        """Send one message; False when that process is not there or can't keep up."""
+    def say(self, call: Call, talker: Talker, packed: bytes) -> None:
+        """Send a piece of talk with the others of this round."""
+        self._pieces.append(Piece(call, talker, packed, trio.current_time()))
+
+    def flush(self) -> None:
+        """Send what has been said. To be called after each round, and when a call may have another owner."""
+        if not self._pieces:
+            return
+        by_owner: dict[Owner, list[Piece]] = {}
+        for piece in self._pieces:
+            by_owner.setdefault(piece.call.owner, []).append(piece)
+        self._pieces = []
+        for owner, pieces in by_owner.items():
+            if not self._socket(owner).send_nowait(b"".join(piece.packed for piece in pieces)):
+                self._keep(pieces)
+
+    def _keep(self, pieces: list[Piece]) -> None:
+        oldest = trio.current_time() - KEEP_S
+        for piece in pieces:
+            if piece.said_at >= oldest and len(self._pieces) < KEEP_MAX:
+                self._pieces.append(piece)
+            else:
+                self.lost += 1
+                piece.talker.not_reached()
+
+    def _socket(self, owner: Owner) -> BusSocket:
         sock = self._sockets.get(owner)
         if sock is None:
             sock = self._sockets[owner] = self._bus.pusher("ingest", *owner, "talk")
-        return sock.send_nowait(message)
-
-    @property
-    def refused(self) -> int:
-        """Messages that were not taken at once."""
-        return sum(sock.dropped for sock in self._sockets.values())
+        return sock

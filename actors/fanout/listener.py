@@ -23,6 +23,19 @@ TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
 
 
 
+def topics_of(query: ListenQuery, granted: frozenset[str] | None) -> list[bytes]:
+    """What has to come for a listener that asks for this, and may hear the calls `granted` (None: every call)."""
+    if query.call_control_ids and not query.stream_ids:
+        wanted = frozenset(query.call_control_ids)
+        if granted is not None:
+            wanted &= granted
+    elif granted is None:
+        return [wire.EVERY_CALL]
+    else:
+        wanted = granted
+    return [wire.digest(call_control_id) for call_control_id in sorted(wanted)]
+
+
 class ListenerNote(msgspec.Struct, frozen=True, array_like=True):
     """What a successor must know of a listener.
 
@@ -47,13 +60,14 @@ class Listener:
         calls: live calls that it hears now.
     """
 
-    def __init__(self, peer: Peer, query: ListenQuery) -> None:
+    def __init__(self, peer: Peer, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
         self.peer = peer
         self.query = query
         self.write = peer.outbox.write
         self.write_control = peer.outbox.write_control
         self.key: GroupKey = (query.format, query.track)
         self.calls: set[Call] = set()
+        self._granted = granted
         self._ids = frozenset(query.call_control_ids)
         self._stream_ids = frozenset(query.stream_ids)
         self._told: list[int] = []
@@ -66,12 +80,14 @@ class Listener:
 
     @property
     def names_calls(self) -> bool:
-        """Whether it asked for certain calls."""
-        return bool(self._ids or self._stream_ids)
+        """Whether it asked for certain calls, or may hear certain calls only."""
+        return self._granted is not None or bool(self._ids or self._stream_ids)
 
     def wants(self, call: Call) -> bool:
-        """Whether a call is one of those it asked for."""
-        if not self.names_calls:
+        """Whether a call is one of those it asked for, and may hear."""
+        if self._granted is not None and call.call_control_id not in self._granted:
+            return False
+        if not self._ids and not self._stream_ids:
             return True
         return call.call_control_id in self._ids or (call.start.stream_id or "") in self._stream_ids
 
@@ -80,9 +96,7 @@ class Listener:
 
         Which call has a stream is known from its start frame only, so whoever names a stream has all of them come.
         """
-        if self._stream_ids or not self._ids:
-            return [wire.EVERY_CALL]
-        return [wire.digest(call_control_id) for call_control_id in sorted(self._ids)]
+        return topics_of(self.query, self._granted)
 
     def first_time(self, stream: int) -> bool:
         """Whether this stream's start frame has not been sent to it yet; it counts as sent from now on."""
@@ -91,6 +105,10 @@ class Listener:
         self._told = [*self._told[-TOLD_MAX + 1 :], stream]
         self.peer.handed.set_note(_encode_note(ListenerNote(self._told)))
         return True
+
+    def was_told(self, stream: int) -> bool:
+        """Whether it has had this stream's start frame."""
+        return stream in self._told
 
     def heard_before(self, stream: int) -> list[int]:
         """The last chunks of this stream, by track, that a predecessor delivered; -1 where that is not known."""

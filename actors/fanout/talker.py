@@ -7,7 +7,7 @@ second for each reason.
 from __future__ import annotations
 
 import logging
-from collections import deque
+import time
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from actors.fanout.calls import Calls
     from actors.fanout.links import IngestLinks
     from actors.fanout.listener import Listener
+    from actors.runtime.allowance import Allowance
+    from actors.runtime.session import Session
 
 log = logging.getLogger(__name__)
 
 ERROR_INTERVAL_S: Final = 1.0
-WAITING_MAX: Final = 50  # messages kept while an ingest restarts: a second of talk
 FLOAT_BYTES: Final = 4
 
 # Our own error codes, apart from Telnyx's (100002…). docs/protocol.md lists them.
@@ -36,20 +37,38 @@ NO_CALL: Final = (200001, "no_live_call")
 SEVERAL_CALLS: Final = (200002, "several_live_calls")
 BAD_TALK: Final = (200003, "malformed_talk")
 UNREACHABLE: Final = (200004, "call_unreachable")
+NOT_ALLOWED: Final = (200007, "not_allowed", "The token does not grant `talk`.")
+TOO_FAST: Final = (200010, "talk_too_fast", "Talk comes faster than it can be spoken; some of it is lost.")
 REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006}
 
 
 class Talker:
-    """The talking side of one connection."""
+    """The talking side of one connection.
 
-    def __init__(self, listener: Listener, calls: Calls, links: IngestLinks, fanout_index: int) -> None:
-        self._listener = listener
+    Args:
+        session: what its token grants; None grants all but taking the floor from others.
+        allowance: bytes of G.711; None: as much as comes.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        calls: Calls,
+        links: IngestLinks,
+        fanout_index: int,
+        *,
+        session: Session | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
+        self.listener = listener
         self._calls = calls
         self._links = links
         self._fanout_index = fanout_index
+        self._number = listener.number
+        self._session = session
+        self._allowance = allowance
         self._talking_to: Call | None = None
         self._rest = b""  # of a Float32 sample that was cut in two
-        self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
         self._complained: dict[int, float] = {}
         self.frames = 0
 
@@ -71,6 +90,8 @@ class Talker:
                 self._send(call, payload)
         elif isinstance(talk, browser.TalkStop):
             self.stop()
+        elif talk.event == "auth" and self._session is not None:
+            self.listener.write_control(text_frame(self._session.renew(message, time.time())))
 
     def on_binary(self, message: bytes) -> None:
         """A binary message: Float32 samples, little endian, 8 kHz."""
@@ -85,21 +106,25 @@ class Talker:
         """The talker has ended, or gone."""
         call, self._talking_to = self._talking_to, None
         self._rest = b""
-        self._waiting.clear()
         if call is not None:
-            message = wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._listener.number, call.digest)
-            self._links.send(call.owner, message)
+            self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
 
     def refused(self, title: str, detail: str) -> None:
         """The ingest does not take this talk."""
         self._complain(REFUSALS.get(title, UNREACHABLE[0]), title, detail)
 
+    def not_reached(self) -> None:
+        """What was said could not be sent to the call's ingest in time."""
+        self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.")
+
     def _target(self) -> Call | None:
         """The one call to talk to; without it, an error goes out and None comes back."""
-        named = self._listener.names_calls
-        candidates = list(self._listener.calls if named else self._calls.live.values())
+        if self._session is not None and not self._session.may_talk:
+            self._complain(*NOT_ALLOWED)
+            return None
+        candidates = self.listener.calls if self.listener.names_calls else self._calls.live.values()
         if len(candidates) == 1:
-            return candidates[0]
+            return next(iter(candidates))
         if candidates:
             self._complain(
                 *SEVERAL_CALLS, f"{len(candidates)} calls are live: say which one to talk to with ?call_control_id=…"
@@ -111,21 +136,18 @@ class Talker:
     def _send(self, call: Call, payload: bytes) -> None:
         if not payload:
             return
+        if self._allowance is not None and not self._allowance.spend(len(payload), trio.current_time()):
+            self._complain(*TOO_FAST)
+            return
         if self._talking_to is not call:
             self.stop()
             self._talking_to = call
         self.frames += 1
-        message = wire.pack_talk(wire.TALK, self._fanout_index, self._listener.number, call.digest, payload)
-        send, owner, waiting = self._links.send, call.owner, self._waiting
-        while waiting and send(owner, waiting[0]):
-            waiting.popleft()
-        if waiting or not send(owner, message):
-            if len(waiting) == WAITING_MAX:
-                self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.")
-            waiting.append(message)
+        kind = wire.TALK_PREEMPT if self._session is not None and self._session.is_admin else wire.TALK
+        self._links.say(call, self, wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload))
 
     def _complain(self, code: int, title: str, detail: str) -> None:
         now = trio.current_time()
         if now - self._complained.get(code, float("-inf")) >= ERROR_INTERVAL_S:
             self._complained[code] = now
-            self._listener.write_control(text_frame(browser.error_message(code, title, detail)))
+            self.listener.write_control(text_frame(browser.error_message(code, title, detail)))

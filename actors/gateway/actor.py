@@ -8,25 +8,44 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import signal
 import socket
+import struct
+import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import msgspec
+import orjson
 import trio
 
-from actors.gateway.door import Door
+from actors.gateway.buckets import Buckets
+from actors.gateway.door import ACCEPT_PAUSE_S, Door
+from actors.gateway.reception import Reception
+from actors.gateway.room import fitted
 from actors.gateway.switchboard import Switchboard, describe
+from actors.gateway.tls import Certificate
 from actors.runtime.packets import PacketSocket
+from actors.wire import bus as wire
 from actors.wire import handoff
+from actors.wire.request import BadRequest
 from config.paths import unix_path
 
 if TYPE_CHECKING:
+    from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.wire.request import RequestHead, Route
+    from config import Settings
 
 log = logging.getLogger(__name__)
 
 HEADS_TIMEOUT_S = 0.5  # for heads that are half there when we are to stop
 FLUSH_TIMEOUT_S = 0.5
+STATS_INTERVAL_S = 0.5
+REFUSALS_PER_S, REFUSALS_BURST = 5.0, 50.0  # lines of log; whoever is turned away must not fill the disk
+SHOWN_CHARS = 200
+CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 async def run(context: Context) -> None:
@@ -40,6 +59,10 @@ async def run(context: Context) -> None:
             accepting.start_soon(gateway.door.accept, public, nursery)
             accepting.start_soon(gateway.accept_links, links)
             accepting.start_soon(gateway.switchboard.watch_overdue)
+            accepting.start_soon(gateway.reload_on_hangup)
+            publisher = context.bus.publisher("pub")
+            accepting.start_soon(gateway.report, publisher)
+            accepting.start_soon(_ignore_subscriptions, publisher)
             context.ready()
             await context.draining.wait()
             accepting.cancel_scope.cancel()
@@ -55,8 +78,14 @@ class Gateway:
     def __init__(self, context: Context, nursery: trio.Nursery) -> None:
         self._context = context
         self._nursery = nursery
-        self.switchboard = Switchboard(context.settings.gateway, self._turn_away, self._receive_again)
-        self.door = Door(context.settings.gateway, self._admit)
+        settings = _fitted(context.settings)
+        self.reception = Reception(settings)
+        self._refusals = Buckets(REFUSALS_PER_S, REFUSALS_BURST)
+        self.switchboard = Switchboard(
+            settings.gateway, self._turn_away, self._receive_again, self.reception.counted_again
+        )
+        self.certificate = Certificate.of(context.settings.tls)
+        self.door = Door(settings.gateway, self._admit, self.certificate)
 
     async def accept_links(self, listener: socket.socket) -> None:
         """Accept actors, for ever."""
@@ -64,9 +93,40 @@ class Gateway:
             await trio.lowlevel.wait_readable(listener)
             try:
                 sock, _ = listener.accept()
-            except OSError:
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                log.warning("no actor can call in for a moment: %s", error)
+                await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if _user_of(sock) != os.getuid():
+                log.error("a process of another user (%d) calls itself an actor; it is not heard", _user_of(sock))
+                sock.close()
                 continue
             self._nursery.start_soon(self.switchboard.serve_link, sock)
+
+    async def reload_on_hangup(self) -> None:
+        """Read the certificate again at SIGHUP. For ever."""
+        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+            async for _ in signals:
+                if self.certificate is not None:
+                    self.certificate.reload()
+
+    async def report(self, publisher: BusSocket) -> None:
+        """Publish statistics for the console. For ever."""
+        who = self._context.identity
+        while True:
+            counters = {**asdict(self.door.counters), **self.reception.counters, **self.switchboard.counters}
+            table = self.switchboard.table
+            gauges = {
+                "connections": len(table.held),
+                "media_streams": table.counts["media streams"],
+                "waiting": sum(1 for _ in table.waiting()),
+                "at_the_door": self.door.at_the_door,
+            }
+            about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
+            publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(about))
+            await trio.sleep(STATS_INTERVAL_S)
 
     async def pass_on_waiting(self) -> None:
         """Give what waits for an actor to the next gateway, if there is one."""
@@ -74,6 +134,7 @@ class Gateway:
         if not waiting:
             return
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.setblocking(False)  # the next gateway may not be there to accept; the queue in front of it may be full
         try:
             sock.connect(unix_path(self._context.settings.run_dir, "gateway.sock"))
         except OSError:
@@ -94,10 +155,45 @@ class Gateway:
         packets.close()
 
     def _admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
-        self.switchboard.admit(sock, peer, head, parsed, target)
+        now, wall = trio.current_time(), time.time()
+        try:
+            admission = self.reception.receive(peer, parsed, target, now=now, wall=wall)
+            self.switchboard.admit(sock, head, parsed, target, admission)
+        except BadRequest as refusal:
+            if self._refusals.take("log", now):
+                forwarded = ", ".join(parsed.every("x-forwarded-for"))[:SHOWN_CHARS]
+                about = {"peer": peer, "forwarded_for": forwarded, "path": parsed.path[:SHOWN_CHARS]}
+                log.warning("turned away: %d %s", refusal.status, refusal, extra=about)
+            raise
 
     def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
         self._nursery.start_soon(self.door.turn_away, sock, status, text)
 
     def _receive_again(self, sock: socket.socket, peer: str) -> None:
         self._nursery.start_soon(self.door.receive, sock, peer)
+
+
+def _user_of(sock: socket.socket) -> int:
+    """The user whose process is at the other end of a Unix socket; the kernel says so (unix(7), SO_PEERCRED)."""
+    _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    return int(user)
+
+
+def _fitted(settings: Settings) -> Settings:
+    """The settings with limits that our descriptors allow."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    given = fitted(settings.gateway, descriptors, tls=settings.tls.certfile is not None)
+    if given != settings.gateway:
+        log.warning(
+            "only %d descriptors (ulimit -n): at most %d connections and %d media streams",
+            descriptors,
+            given.max_connections,
+            given.max_streams,
+        )
+    return msgspec.structs.replace(settings, gateway=given)
+
+
+async def _ignore_subscriptions(publisher: BusSocket) -> None:
+    """Take what the publisher receives, or it would pile up. For ever."""
+    while True:
+        await publisher.receive_many()

@@ -9,10 +9,12 @@ import errno
 import logging
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
+from actors.gateway.tls import carry, shake_hands
 from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, read_head
 from actors.wire.answers import answer
 from actors.wire.request import BadRequest, RequestHead, Route, parse_head, route
@@ -20,6 +22,7 @@ from actors.wire.request import BadRequest, RequestHead, Route, parse_head, rout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.gateway.tls import Certificate
     from config.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ class DoorCounters:
     accepted: int = 0
     turned_away: int = 0
     vanished: int = 0  # closed by the peer before there was a head
+    without_tls: int = 0  # closed since they did not open TLS, where it is needed
+    too_many: int = 0  # closed before their heads were there, for others to be heard
 
 
 class Door:
@@ -45,17 +50,23 @@ class Door:
     Args:
         admit: takes a connection whose head has been read; it owns the socket from then on, unless it raises
             BadRequest, which is answered here.
+        certificate: for TLS; None: there is none, or a proxy does it.
     """
 
     def __init__(
         self,
         settings: GatewaySettings,
         admit: Callable[[socket.socket, str, bytes, RequestHead, Route], None],
+        certificate: Certificate | None = None,
     ) -> None:
         self._settings = settings
         self._admit = admit
+        self._certificate = certificate
         self.counters = DoorCounters()
-        self.at_the_door = 0  # connections whose heads are being read
+        self.max_heads = settings.max_heads
+        self._waiting: dict[
+            socket.socket, trio.CancelScope
+        ] = {}  # connections whose heads are being read, oldest first
         self._emptied = trio.Event()
 
     async def accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
@@ -73,9 +84,11 @@ class Door:
                     await trio.sleep(ACCEPT_PAUSE_S)
                 continue
             self.counters.accepted += 1
+            if self.at_the_door >= self.max_heads:
+                self._end_longest()
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            nursery.start_soon(self.receive, sock, f"{address[0]}:{address[1]}")
+            nursery.start_soon(self._open, sock, f"{address[0]}:{address[1]}")
 
     async def until_empty(self) -> None:
         """Wait until no head is being read."""
@@ -83,9 +96,47 @@ class Door:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
+    @property
+    def at_the_door(self) -> int:
+        """How many connections are being received, or turned away."""
+        return len(self._waiting)
+
+    async def _open(self, sock: socket.socket, peer: str) -> None:
+        """Begin to serve a new connection; one with TLS stays in this task as long as it lasts."""
+        if self._certificate is None:
+            await self.receive(sock, peer)
+            return
+        stream = None
+        context, timeout_s = self._certificate.context(trio.current_time()), self._settings.head_timeout_s
+        with trio.CancelScope() as self._waiting[sock]:
+            try:
+                stream = await shake_hands(sock, context, timeout_s)
+            finally:
+                self._leave(sock)
+        if stream is None:
+            self.counters.without_tls += 1
+        else:
+            await carry(stream, partial(self.receive, peer=peer))
+
     async def receive(self, sock: socket.socket, peer: str) -> None:
-        """Read one head, and admit the connection or answer it. The outermost boundary of a connection at the door."""
-        self.at_the_door += 1
+        """Read one head, and admit the connection or answer it."""
+        with trio.CancelScope() as self._waiting[sock]:
+            await self._receive(sock, peer)
+
+    def _leave(self, sock: socket.socket) -> None:
+        self._waiting.pop(sock, None)
+        if not self._waiting:
+            self._emptied.set()
+
+    def _end_longest(self) -> None:
+        """Whoever means well sends its head in one go: the one that has been here the longest does not."""
+        sock, scope = next(iter(self._waiting.items()))
+        del self._waiting[sock]
+        scope.cancel()
+        self.counters.too_many += 1
+
+    async def _receive(self, sock: socket.socket, peer: str) -> None:
+        """The outermost boundary of a connection at the door."""
         try:
             head = await read_head(
                 sock, max_bytes=self._settings.head_max_bytes, timeout_s=self._settings.head_timeout_s
@@ -99,7 +150,9 @@ class Door:
             await self.turn_away(sock, 431, f"Request Header Fields Too Large: at most {limit} bytes")
         except HeadTimeout as late:
             if late.seen:
-                await self.turn_away(sock, 408, f"Request Timeout: no complete request head in {self._settings.head_timeout_s:g} s")
+                await self.turn_away(
+                    sock, 408, f"Request Timeout: no complete request head in {self._settings.head_timeout_s:g} s"
+                )
             else:
                 await self.turn_away(sock, 408, "Request Timeout: no request")
         except PeerGone:
@@ -112,9 +165,7 @@ class Door:
             log.exception("connection from %s failed at the door", peer)
             _close(sock)
         finally:
-            self.at_the_door -= 1
-            if not self.at_the_door:
-                self._emptied.set()
+            self._leave(sock)
 
     async def turn_away(self, sock: socket.socket, status: int, text: str) -> None:
         """Answer and close. What the peer is still sending is read for a moment, or the reset that follows unread

@@ -10,7 +10,8 @@ import logging
 import os
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import msgspec
@@ -22,8 +23,9 @@ from actors.wire import handoff
 from actors.wire.request import BadRequest, RequestHead, Route, call_ids, parse_head, route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from actors.gateway.reception import Admission
     from config.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Switchboard:
     Args:
         turn_away: answers a connection that nobody takes (socket, status, text) and closes it.
         receive_again: reads the next head of an HTTP connection that an actor gave back.
+        count_again: how a connection counts that an earlier gateway had let in; see `Reception`.
     """
 
     def __init__(
@@ -45,23 +48,25 @@ class Switchboard:
         settings: GatewaySettings,
         turn_away: Callable[[socket.socket, int, str], None],
         receive_again: Callable[[socket.socket, str], None],
+        count_again: Callable[[str, str, dict[str, Any] | None], Iterable[str]],
     ) -> None:
         self._settings = settings
         self._turn_away = turn_away
         self._receive_again = receive_again
+        self._count_again = count_again
+        self.counters: Counter[str] = Counter()
         self.table: Table[socket.socket] = Table()
         self._packets: dict[int, PacketSocket] = {}  # by id() of the link
         # Later connections have higher numbers, also after a restart: the newest stream of a call is told by it.
         self._ids = itertools.count(time.time_ns())
 
-    def admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
+    def admit(self, sock: socket.socket, head: bytes, parsed: RequestHead, target: Route, admission: Admission) -> None:
         """Take a connection in and offer it to an actor, now or when there is one.
 
         Raises:
-            BadRequest: 503 when there are too many, or for a probe that must not wait.
+            BadRequest: 429 or 503 when there are too many, 503 for a probe that must not wait.
         """
-        if len(self.table.held) >= self._settings.max_connections:
-            raise BadRequest(503, "Service Unavailable: too many connections")
+        self._check_room(admission.counted)
         if parsed.path == "/readyz" and not self.table.present("console"):
             raise BadRequest(503, "Service Unavailable: not ready: console")
         calls = call_ids(parsed)
@@ -71,14 +76,19 @@ class Switchboard:
             kind=target.kind,
             actor=target.actor,
             head=head,
-            peer=peer,
+            peer=admission.peer,
+            claims=admission.claims,
+            counted=tuple(admission.counted),
             affinity=crc32(calls[0].encode()) if len(calls) == 1 else None,
         )
         self.table.add(held, trio.current_time())
         self._place(held)
 
     async def serve_link(self, sock: socket.socket) -> None:
-        """Converse with one actor process until it goes."""
+        """Converse with one actor process until it goes.
+
+        Cancelled, since this gateway is to stop, everything stays as it is: what is served, stays with its actor.
+        """
         packets = PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
         link: Link | None = None
         try:
@@ -88,7 +98,7 @@ class Switchboard:
                     async for packet, fd in packets.packets():
                         greeting.deadline = float("inf")
                         message = _decode(packet)
-                        if isinstance(message, handoff.Hello):
+                        if isinstance(message, handoff.Hello) and link is None:
                             link = self._welcome(message, packets)
                         elif message is not None and link is not None:
                             self._handle(link, message, fd)
@@ -98,8 +108,8 @@ class Switchboard:
                 nursery.cancel_scope.cancel()
         finally:
             packets.close()
-            if link is not None:
-                self._lost(link)
+        if link is not None:
+            self._lost(link)
 
     async def watch_overdue(self) -> None:
         """End connections that have waited too long for their actor. For ever."""
@@ -117,11 +127,21 @@ class Switchboard:
             log.debug("connection %d had ended already", held.id)
         held.sock.close()
 
+    def _check_room(self, counted: dict[str, int]) -> None:
+        """Refuse what is one too many: 503 when it is ours to be sorry, 429 when it is the client's doing."""
+        for name, limit in counted.items():
+            if self.table.counts[name] >= limit:
+                kind, is_clients, _ = name.partition(" from " if " from " in name else " with ")
+                self.counters["too_many_by_client" if is_clients else f"too_many_{kind.replace(' ', '_')}"] += 1
+                if is_clients:
+                    raise BadRequest(429, f"Too Many Requests: more than {limit} {name}")
+                raise BadRequest(503, f"Service Unavailable: too many {name}")
+
     def _welcome(self, hello: handoff.Hello, packets: PacketSocket) -> Link:
         link = Link(hello.name, hello.index, hello.generation, hello.pid)
         self._packets[id(link)] = packets
         self.table.join(link)
-        packets.send_nowait(handoff.encode(handoff.Welcome()))
+        self._tell(link, handoff.encode(handoff.Welcome()))
         log.info("%s.%d generation %d is here", link.name, link.index, link.generation)
         self._place_waiting(link.name)
         return link
@@ -142,7 +162,13 @@ class Switchboard:
                     held.note = note
             case handoff.Rest(id=connection_id, rest=rest):
                 if (held := self.table.held.get(connection_id)) is not None and held.link is link:
-                    held.unsent = rest
+                    held.unsent, held.torn = rest or b"", rest is None
+            case handoff.Answered(id=connection_id):
+                if (held := self.table.held.get(connection_id)) is not None:
+                    held.fresh = False
+            case handoff.Renewed(id=connection_id, claims=claims):
+                if (held := self.table.held.get(connection_id)) is not None:
+                    held.claims = claims
             case handoff.Claim(id=connection_id, key=key):
                 self._supersede(self.table.claim(connection_id, key))
             case handoff.Closed(id=connection_id):
@@ -155,7 +181,8 @@ class Switchboard:
                 self._parked(link, message)
             case handoff.Deposit():
                 if fd is not None:
-                    self._deposited(link, message, socket.socket(fileno=os.dup(fd)))
+                    self._deposited(link, message, socket.socket(fileno=fd))
+                    fd = None
             case handoff.Leaving():
                 link.leaving = True
         if fd is not None:
@@ -164,7 +191,7 @@ class Switchboard:
     def _parked(self, link: Link, message: handoff.Park) -> None:
         held = self.table.held.get(message.id)
         if held is not None and held.link is link:
-            held.note, held.unsent = message.note, message.unsent
+            held.note, held.unsent, held.torn = message.note, message.unsent, False
             self.table.wait(held, trio.current_time())
             self._place(held)
 
@@ -180,6 +207,7 @@ class Switchboard:
         if link.name == "gateway":  # our predecessor, stopping: what had no actor there may find one here
             actor = route(parse_head(about.head)).actor
         held = Held(about.id, sock, about.kind, actor, about.head, about.peer, note=about.note, claims=about.claims)
+        held.counted = tuple(self._count_again(about.peer, actor, about.claims))
         held.unsent, held.fresh = about.unsent, message.fresh
         self.table.add(held, trio.current_time())
         if link.name == "gateway":
@@ -222,7 +250,6 @@ class Switchboard:
             self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
         else:
             self.release(held)
-
 
 
 def describe(held: Held[socket.socket]) -> handoff.Connection:

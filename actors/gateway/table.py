@@ -1,11 +1,12 @@
 """Which connections there are, who serves each, and who should: the gateway's memory and its decisions.
 
 Pure: descriptors and links are opaque, the time is an argument. What is decided comes back as values; the I/O around
-it (`actors.gateway.links`, `actors.gateway.door`) carries it out.
+it (`actors.gateway.switchboard`, `actors.gateway.door`) carries it out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
@@ -35,7 +36,9 @@ class Held(Generic[SocketT]):
         index: which process of the actor it belongs to; None until one is chosen.
         link: the process that serves it; None while it waits for one.
         waiting_since: when it began to wait.
-        fresh: nobody has served it yet, so its peer still waits for an answer.
+        fresh: its peer has had no answer to the head yet.
+        counted: under which names it counts; see `Table.counts`.
+        torn: a frame to its peer was written in part and the rest is not known here, so nobody can go on with it.
     """
 
     id: int
@@ -49,30 +52,42 @@ class Held(Generic[SocketT]):
     link: Link | None = None
     waiting_since: float = 0.0
     fresh: bool = True
+    torn: bool = False
     note: bytes = b""
     unsent: bytes = b""
     claims: dict[str, object] | None = None
     claim: bytes | None = None
+    counted: tuple[str, ...] = ()
 
 
 class Table(Generic[SocketT]):
-    """All connections and all links."""
+    """All connections and all links.
+
+    Attributes:
+        counts: how many connections there are under each name that any of them counts under.
+    """
 
     def __init__(self) -> None:
         self.held: dict[int, Held[SocketT]] = {}
         self.links: list[Link] = []
+        self.counts: Counter[str] = Counter()
         self._claims: dict[bytes, int] = {}
 
     def add(self, held: Held[SocketT], now: float) -> None:
-        """Take a connection in; it waits until `assign` finds it a process."""
+        """Take a connection in; it waits until it is `serve`d."""
         held.waiting_since = now
         self.held[held.id] = held
+        self.counts.update(held.counted)
 
     def remove(self, connection_id: int) -> Held[SocketT] | None:
         """Forget a connection; the caller closes its socket."""
         held = self.held.pop(connection_id, None)
         if held is not None:
             self._unlink(held)
+            for name in held.counted:
+                self.counts[name] -= 1
+                if not self.counts[name]:
+                    del self.counts[name]
             if held.claim is not None and self._claims.get(held.claim) == held.id:
                 del self._claims[held.claim]
         return held
@@ -83,12 +98,12 @@ class Table(Generic[SocketT]):
 
     def leave(self, link: Link, now: float) -> list[Held[SocketT]]:
         """A process has gone. Its WebSockets wait for its successor; returned are the connections to close instead:
-        HTTP requests, which may have been acted upon and must not be repeated."""
+        HTTP requests, which may have been acted upon and must not be repeated, and torn ones."""
         self.links.remove(link)
         doomed = []
         for connection_id in list(link.serving):
             held = self.held[connection_id]
-            if held.kind == "http":
+            if held.kind == "http" or held.torn:
                 doomed.append(held)
             else:
                 self.wait(held, now)
@@ -102,7 +117,7 @@ class Table(Generic[SocketT]):
     def serve(self, held: Held[SocketT], link: Link) -> None:
         """A connection is served by this process."""
         self._unlink(held)
-        held.link, held.index, held.fresh = link, link.index, False
+        held.link, held.index = link, link.index
         link.serving.add(held.id)
 
     def waiting(self, actor: str | None = None) -> Iterator[Held[SocketT]]:
@@ -134,6 +149,8 @@ class Table(Generic[SocketT]):
         previous = self._claims.get(key)
         if previous is not None and previous > connection_id:
             return held  # the newer one was told of first; this one is what is superseded
+        if held.claim is not None and self._claims.get(held.claim) == connection_id:
+            del self._claims[held.claim]  # it stands for something else now
         self._claims[key] = connection_id
         held.claim = key
         return self.held.get(previous) if previous not in (None, connection_id) else None

@@ -10,6 +10,7 @@ import trio
 
 from actors.ingest.hub import Hub
 from actors.ingest.stream import Stream
+from actors.runtime.allowance import Allowance
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
 LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
+COUNT_INTERVAL_S = 0.5
+FANOUTS_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 30.0  # of a stream that sends nothing; Telnyx documents no timeouts of its own
 PING_TIMEOUT_S = 60.0
 
@@ -39,13 +42,16 @@ async def run(context: Context) -> None:
     talk = context.bus.puller("talk")
     ingest = Ingest(context, Hub(settings, context.identity, publisher, events))
     async with trio.open_nursery() as nursery:
-        for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.close_ending):
+        for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.endings.run, ingest.count):
             nursery.start_soon(task)
         nursery.start_soon(ingest.pump.run)
         nursery.start_soon(ingest.pump.run_cold)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
         nursery.start_soon(partial(keep_alive, ingest.peers, interval_s=PING_INTERVAL_S, timeout_s=PING_TIMEOUT_S))
+        # A stream that nobody seems to want is only skimmed; a predecessor's listeners are about to say that they do.
+        with trio.move_on_after(FANOUTS_TIMEOUT_S):
+            await ingest.hub.rounds.until_present(settings.fanout.processes)
         nursery.start_soon(context.gateway.serve, ingest.serve)
         context.ready()
         await context.draining.wait()
@@ -62,23 +68,23 @@ class Ingest:
         self._context = context
         self.hub = hub
         options = context.settings.ingest
-        self.pump = Pump(options.linger_ms / 1000, self._end_of_round, cold_read_s=options.cold_read_ms / 1000)
+        self.pump = Pump(options.linger_ms / 1000, hub.rounds.flush, cold_read_s=options.cold_read_ms / 1000)
+        self.peers: dict[Peer, None] = {}
         self._streams: dict[int, Stream] = {}
-
-    @property
-    def peers(self) -> list[Peer]:
-        return [stream.peer for stream in self._streams.values()]
+        self._frames_of_ended = 0
 
     async def serve(self, handed: Handed) -> None:
         """Serve one connection of Telnyx until it ends, is parked, or is superseded."""
         outbox = Outbox(handed.sock, lossy_s=TALK_LATE_S)
-        limit = self._context.settings.ingest.message_max_bytes
-        async with accept(handed, self.pump, outbox, message_max_bytes=limit) as peer:
+        options = self._context.settings.ingest
+        limit, allowance = options.message_max_bytes, Allowance(options.messages_per_s, options.messages_burst)
+        async with accept(handed, self.pump, outbox, message_max_bytes=limit, allowance=allowance) as peer:
             if peer is None:
                 return
             stream = Stream(self.hub, peer)
             peer.on_text, peer.on_binary = stream.on_text, stream.on_binary
             self._streams[handed.id] = stream
+            self.peers[peer] = None
             try:
                 if handed.resumed and handed.note:
                     stream.resume(handed.note)
@@ -89,7 +95,8 @@ class Ingest:
                     await peer.until_closed()
                     nursery.cancel_scope.cancel()
             finally:
-                del self._streams[handed.id]
+                del self._streams[handed.id], self.peers[peer]
+                self._frames_of_ended += sum(stream.frames)
                 (self.hub.parked if handed.given_away else self.hub.gone)(stream)
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
@@ -109,6 +116,7 @@ class Ingest:
         for stream in self._streams.values():
             stream.expire(float("inf"))
             self.hub.talkback.flush(stream)
+            self.hub.leave(stream)
         self.hub.rounds.flush()
 
     def pass_talk_on(self) -> None:
@@ -117,9 +125,12 @@ class Ingest:
         other = "a" if identity.slot == "b" else "b"
         self.hub.pass_on_talk = self._context.bus.pusher("ingest", identity.index, other, "talk").send_nowait
 
-    def _end_of_round(self) -> None:
-        self.hub.rounds.flush()
-        self._context.progress.frames_in = sum(sum(stream.frames) for stream in self._streams.values())
+    async def count(self) -> None:
+        """Keep the count that goes out with heartbeats. For ever."""
+        while True:
+            live = sum(sum(stream.frames) for stream in self._streams.values())
+            self._context.progress.frames_in = self._frames_of_ended + live
+            await trio.sleep(COUNT_INTERVAL_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:
         await stream.peer.handed.superseded.wait()

@@ -14,6 +14,7 @@ import orjson
 import trio
 
 from actors.ingest.early import EarlyTalk
+from actors.ingest.endings import Endings
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import describe
 from actors.ingest.talkback import Talkback
@@ -53,8 +54,8 @@ class Hub:
         self._early = EarlyTalk()
         self.pass_on_talk: Callable[[bytes], bool] = lambda message: False  # to a successor, when there is one
         self._work = trio.Event()
-        self._ending: list[tuple[Stream, int, str]] = []
-        self._end = trio.Event()
+        self._stats_due = False
+        self.endings = Endings()
         self.counters: Counter[str] = Counter()
         self.kept_readings = max(1, round(settings.fanout.replay_ms / settings.ingest.cold_read_ms))
 
@@ -62,12 +63,8 @@ class Hub:
 
     def started(self, stream: Stream) -> None:
         """A stream has begun: it is its call's from now on."""
-        previous = self._streams.get(stream.call)
-        if previous is not None and previous is not stream:
-            self._supersede(previous)
-        self._streams[stream.call] = stream
-        stream.route(self.rounds.sinks_of(stream.call))
-        stream.peer.handed.claim(stream.call)
+        if not self._take_over(stream):
+            return
         if stream.start is not None:
             note = stream.note()
             if len(note) <= NOTE_MAX_BYTES:
@@ -80,16 +77,15 @@ class Hub:
             self.event(stream, "stream.started", {"media_format": _format(stream)})
         log.info("stream started", extra=stream.about)
         self.counters["streams_started"] += 1
-        self.publish_stats()
+        self._changed()
 
     def resumed(self, stream: Stream) -> None:
         """A stream goes on that a predecessor served."""
-        if stream.start is None:
+        if stream.start is None or not self._take_over(stream):
             return
-        self._streams[stream.call] = stream
-        stream.route(self.rounds.sinks_of(stream.call))
-        stream.peer.handed.claim(stream.call)
+        stream.peer.handed.set_note(stream.note())  # we have not handed it over (yet)
         self.news(stream, wire.START, stream.start.raw)
+        self.talkback.resume(stream, self.now())
         for talk in self._early.claim(stream.call):
             self.talkback.take(stream, talk, self.now())
         log.info("stream resumed", extra=stream.about)
@@ -98,33 +94,37 @@ class Hub:
     def stopped(self, stream: Stream, raw: bytes) -> None:
         """Telnyx has said that a stream is over."""
         if self._streams.get(stream.call) is stream:
-            self.news(stream, wire.STOP, raw)
             self._forget(stream)
+            self.news(stream, wire.STOP, raw)
         self.event(stream, "stream.stopped", {"frames": sum(stream.frames), **stream.counters()})
         stream.peer.handed.set_note(b"")
         log.info("stream stopped", extra={**stream.about, "frames": sum(stream.frames)})
-        self.publish_stats()
+        self._changed()
 
-    def gone(self, stream: Stream) -> None:
-        """A stream's connection has ended."""
-        if stream.start is None:
-            return
-        if self._streams.get(stream.call) is stream:
-            self.news(stream, wire.GONE, b"")
-            self.event(stream, "stream.failed", {"reason": "connection lost without a stop frame"})
-            log.warning("stream lost: its connection ended without a stop frame", extra=stream.about)
+    def gone(self, stream: Stream, reason: str = "connection lost without a stop frame") -> None:
+        """A stream has ended, and Telnyx has not said so."""
+        if stream.start is not None and self._streams.get(stream.call) is stream:
             self._forget(stream)
-            self.publish_stats()
+            self.news(stream, wire.GONE, b"")
+            self.event(stream, "stream.failed", {"reason": reason})
+            log.warning("stream lost: %s", reason, extra=stream.about)
+            self._changed()
+
+    def leave(self, stream: Stream) -> None:
+        """This stream is about to go on in another process, and all that it had here has been sent."""
+        if self._streams.get(stream.call) is stream:
+            stream.peer.handed.set_note(stream.note(in_order=True))
+            self.news(stream, wire.LEFT, b"")
 
     def parked(self, stream: Stream) -> None:
         """A successor goes on with this stream."""
         if self._streams.get(stream.call) is stream:
-            self._forget(stream)
+            self._forget(stream, moved=True)
 
     def end(self, stream: Stream, reason: str) -> None:
         """Close a connection that makes no sense."""
-        self.counters["closed_for_rubbish"] += 1
-        self._end_with(stream, CLOSE_POLICY, reason)
+        if self.endings.add(stream, CLOSE_POLICY, reason):
+            self.counters["closed_for_rubbish"] += 1
 
     def superseded(self, stream: Stream) -> None:
         """A newer connection, here or in another process, stands for this stream's call."""
@@ -167,16 +167,18 @@ class Hub:
     def talk(self, message: bytes) -> None:
         """Take one message of talk from a fan-out."""
         try:
-            talk = wire.unpack_talk(message)
+            for talk in wire.unpack_talk(message):
+                self._talk(talk)
         except wire.BusFormatError as error:
             log.error("unreadable talk: %s", error)
-            return
+        self.needs_flush()
+
+    def _talk(self, talk: wire.Talk) -> None:
         stream = self._streams.get(talk.call)
         if stream is not None:
             self.talkback.take(stream, talk, self.now())
-        elif not self.pass_on_talk(message):
+        elif not self.pass_on_talk(wire.pack_talk(*talk)):
             self._early.keep(talk, self.now())
-        self.needs_flush()
 
     # ---- tasks
 
@@ -190,6 +192,8 @@ class Hub:
             for talk in self._early.expired(now):
                 self.counters["talk_without_call"] += 1
                 self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
+            if self._stats_due:
+                self.publish_stats()
             self.rounds.flush()
             if not self._waiting and not talking and not self._early:
                 self._work = trio.Event()
@@ -199,16 +203,19 @@ class Hub:
         """Publish statistics, and now and then which streams are live, so that nobody keeps a stale one. For ever."""
         next_live = 0.0
         while True:
+            self.talkback.look(self.now())
+            self.rounds.fade(self.now())
+            self.needs_flush()
             self.publish_stats()
             if self.now() >= next_live:
                 next_live = self.now() + LIVE_INTERVAL_S
                 for sink in self.rounds.everywhere():
                     sink.append(self._live())
-                self.needs_flush()
             await trio.sleep(STATS_INTERVAL_S)
 
     def publish_stats(self) -> None:
         """Say what there is, for the console."""
+        self._stats_due = False
         counters = dict(self.counters)
         counters.update(
             batches=self.rounds.batches, bus_refused=self._publisher.dropped, talk_refused=self.talkback.refused
@@ -221,34 +228,39 @@ class Hub:
         }
         self._publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
 
-    async def close_ending(self) -> None:
-        """Close connections that were given up. For ever."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                await self._end.wait()
-                self._end = trio.Event()
-                for stream, code, reason in self._ending:
-                    nursery.start_soon(_close, stream, code, reason)
-                self._ending.clear()
-
     # ---- helpers
 
+    def _take_over(self, stream: Stream) -> bool:
+        """Of two streams of a call the newer connection is the call's. False when that is not this one."""
+        previous = self._streams.get(stream.call)
+        if previous is not None and previous.number > stream.number:
+            self._supersede(stream)
+            return False
+        if previous is not None:
+            self._forget(previous)
+            if previous is not stream:
+                self._supersede(previous)
+        self._streams[stream.call] = stream
+        stream.route(self.rounds.sinks_of(stream.call))
+        stream.peer.handed.claim(stream.call)
+        return True
+
     def _supersede(self, stream: Stream) -> None:
-        log.info("stream superseded by a newer one of the same call", extra=stream.about)
-        self.counters["streams_superseded"] += 1
+        if self.endings.add(stream, CLOSE_NORMAL, "superseded by a newer stream of this call"):
+            log.info("stream superseded by a newer one of the same call", extra=stream.about)
+            self.counters["streams_superseded"] += 1
         stream.start = None
         stream.leave_calls()
-        self._end_with(stream, CLOSE_NORMAL, "superseded by a newer stream of this call")
 
-    def _end_with(self, stream: Stream, code: int, reason: str) -> None:
-        self._ending.append((stream, code, reason))
-        self._end.set()
-
-    def _forget(self, stream: Stream) -> None:
+    def _forget(self, stream: Stream, *, moved: bool = False) -> None:
+        self.talkback.forget(stream, moved=moved)
         del self._streams[stream.call]
         stream.leave_calls()
         self._waiting.discard(stream)
-        self.talkback.forget(stream)
+
+    def _changed(self) -> None:
+        self._stats_due = True
+        self.needs_flush()
 
     def _route(self, call: bytes) -> None:
         if call == wire.EVERY_CALL:
@@ -273,7 +285,8 @@ class Hub:
 
 
 def _entry(stream: Stream, kind: int, payload: bytes) -> bytes:
-    return wire.pack_entry(kind, 0, 0, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+    flags = wire.IN_ORDER if kind == wire.START and stream.in_order else 0
+    return wire.pack_entry(kind, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
 
 
 def _format(stream: Stream) -> dict[str, Any]:
@@ -282,6 +295,3 @@ def _format(stream: Stream) -> dict[str, Any]:
     given = stream.start.media_format
     return {"encoding": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}
 
-
-async def _close(stream: Stream, code: int, reason: str) -> None:
-    await stream.peer.close(code, reason)

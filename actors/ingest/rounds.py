@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import trio
+
 from actors.wire import bus as wire
 
 if TYPE_CHECKING:
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
     from actors.runtime.bus import BusSocket
     from actors.runtime.identity import Identity
+
+SETTLE_S = 0.02
+# A fan-out that stops or dies gives its interest up, and its successor says the same again a moment later: what is
+# published in between is what its listeners would miss.
+FADE_S = 1.0
 
 Sink = list[bytes]  # what one fan-out gets at the end of the round: headers and payloads, in order
 
@@ -43,6 +50,8 @@ class Rounds:
         self._sinks: dict[int, Sink] = {}
         self._sequences: dict[int, int] = {}
         self._interest: dict[bytes, set[int]] = {}
+        self._fading: dict[tuple[bytes, int], float] = {}  # interest that was given up, until when it still counts
+        self._arrived = trio.Event()
         self.batches = 0
 
     def sinks_of(self, call: bytes) -> tuple[Sink, ...]:
@@ -58,6 +67,13 @@ class Rounds:
         """One fan-out."""
         return self._sinks.get(fanout_index)
 
+    async def until_present(self, fanouts: int) -> None:
+        """Wait until so many fan-outs have subscribed, with all they want (which comes together with that)."""
+        while len(self._sinks) < fanouts:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        await trio.sleep(SETTLE_S)
+
     def subscription(self, message: bytes) -> None:
         """Take in what the XPUB received."""
         change = wire.parse_subscription(message)
@@ -66,11 +82,23 @@ class Rounds:
         if change.call is None:
             self._fanout(change.fanout_index, present=change.wanted)
             return
-        wanted = self._interest.setdefault(change.call, set())
-        (wanted.add if change.wanted else wanted.discard)(change.fanout_index)
-        if not wanted:
-            del self._interest[change.call]
-        self._on_interest(change.call)
+        if change.wanted:
+            self._fading.pop((change.call, change.fanout_index), None)
+            self._interest.setdefault(change.call, set()).add(change.fanout_index)
+            self._on_interest(change.call)
+        else:
+            self._fading[change.call, change.fanout_index] = trio.current_time() + FADE_S
+
+    def fade(self, now: float) -> None:
+        """Let interest end that was given up a while ago. To be called now and then."""
+        for (call, index), until in list(self._fading.items()):
+            if until <= now:
+                del self._fading[call, index]
+                wanted = self._interest.get(call, set())
+                wanted.discard(index)
+                if not wanted:
+                    self._interest.pop(call, None)
+                self._on_interest(call)
 
     def flush(self) -> None:
         """Send what the round has gathered."""
@@ -89,6 +117,7 @@ class Rounds:
     def _fanout(self, index: int, *, present: bool) -> None:
         if present:
             self._sinks.setdefault(index, [])
+            self._arrived.set()
             self._on_fanout(index)
         else:
             self._sinks.pop(index, None)

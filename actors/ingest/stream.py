@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,17 +19,17 @@ from actors.ingest.skim import Skimmer
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
+from actors.wire.tokens import granted_calls
 
 if TYPE_CHECKING:
     from actors.ingest.hub import Hub
     from actors.ingest.rounds import Sink
     from actors.runtime.peer import Peer
-    from actors.wire.websocket import Frame
 
 log = logging.getLogger(__name__)
 
 _encode_note = msgspec.msgpack.Encoder().encode
-_decode_note = msgspec.msgpack.Decoder(tuple[bytes, float, int | None]).decode
+_decode_note = msgspec.msgpack.Decoder(tuple[bytes, float, int | None, bool]).decode
 
 WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
@@ -53,6 +54,8 @@ class Stream:
         self.sinks: tuple[Sink, ...] = ()
         self.started_at = 0.0
         self.talker: int | None = None  # who has the floor
+        self.in_order = False  # a predecessor handed this stream over
+        self.ending = False  # it is being closed
         self.frames = [0, 0]
         self.rubbish = 0  # unreadable messages
         self._rubbish_in_a_row = 0
@@ -91,7 +94,7 @@ class Stream:
             chunk = self._counted[track]
             self._counted[track] += 1
         window = self._reorder[track]
-        for ready in window.push(chunk, media, self._hub.now()):
+        for ready in window.push(chunk, media, self.peer.last_heard):
             self._emit(track, ready)
         if window.deadline is not None:
             self._hub.needs_time(self)
@@ -136,8 +139,14 @@ class Stream:
                 pass  # greetings, and what future versions of the protocol bring, are accepted
 
     def _begin(self, start: telnyx.Start) -> None:
+        calls = granted_calls(self.peer.handed.claims)
+        if calls is not None and start.call_control_id not in calls:
+            self._hub.end(self, "the token of this stream is not for this call")
+            return
         if self.start is not None:
             self._finish_windows()
+            if self.start.call_control_id != start.call_control_id:
+                self._hub.gone(self, "its connection carries another call now")
         self.start = start
         self.call = wire.digest(start.call_control_id)
         self.started_at = time.time()
@@ -179,14 +188,13 @@ class Stream:
             self._cold = None
             self.peer.warm()
 
-    def _skim(self, data: memoryview, frames: list[Frame]) -> bool:
-        cold = self._cold
-        if cold is None or not cold.take(data, frames):
-            return False
-        inbound, outbound = cold.count(frames)
+    def _skim(self, data: memoryview, at: int, size: int) -> int:
+        if self._cold is None:
+            return at
+        inbound, outbound, end = self._cold.take(data, at, size)
         self.frames[0] += inbound
         self.frames[1] += outbound
-        return True
+        return end
 
     def _warm(self, cold: Skimmer) -> None:
         """Somebody listens again: the last moments first."""
@@ -194,13 +202,14 @@ class Stream:
         self._reorder = self._renewed_windows()
         counted = list(self.frames)
         for message in cold.kept():
-            self.on_text(message)
+            with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
+                self.on_text(message)
         self.frames[:] = counted
         self.peer.warm()
 
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was, from what it had noted."""
-        raw, started_at, self.talker = _decode_note(note)
+        raw, started_at, self.talker, self.in_order = _decode_note(note)
         frame = telnyx.decode(raw)
         if isinstance(frame, telnyx.Start):
             self.start = frame
@@ -208,9 +217,9 @@ class Stream:
             self.started_at = started_at
             self._made_sense = True
 
-    def note(self) -> bytes:
-        """What a successor needs."""
-        return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker))
+    def note(self, *, in_order: bool = False) -> bytes:
+        """What a successor needs. `in_order`: we hand over, and say LEFT, rather than die."""
+        return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker, in_order))
 
     def expire(self, now: float) -> bool:
         """Let go of frames that have been held for a missing one for long enough. False when none are held."""

@@ -52,6 +52,7 @@ class Talkback:
         self._include_stream_id = include_stream_id
         self._rounds = rounds
         self._conversations: dict[Stream, Conversation] = {}
+        self._paced: set[Stream] = set()  # where talk waits for its time
         self.refused = 0
 
     def take(self, stream: Stream, talk: wire.Talk, now: float) -> None:
@@ -75,13 +76,13 @@ class Talkback:
 
     def due(self, now: float) -> bool:
         """Send what is due by now. False when nothing waits anywhere."""
-        waiting = False
-        for stream, conversation in self._conversations.items():
-            if conversation.pacer.next_due is None:
-                continue
-            self._send(stream, conversation, conversation.pacer.due(now))
-            waiting = waiting or conversation.pacer.next_due is not None
-        return waiting
+        for stream in list(self._paced):
+            conversation = self._conversations.get(stream)
+            if conversation is not None:
+                self._send(stream, conversation, conversation.pacer.due(now))
+            if conversation is None or conversation.pacer.next_due is None:
+                self._paced.discard(stream)
+        return bool(self._paced)
 
     def flush(self, stream: Stream) -> None:
         """Send all that waits, whatever the pace: a successor takes over, and Telnyx queues it."""
@@ -89,9 +90,21 @@ class Talkback:
         if conversation is not None:
             self._send(stream, conversation, conversation.pacer.flush())
 
-    def forget(self, stream: Stream) -> None:
-        """The stream is over."""
-        self._conversations.pop(stream, None)
+    def resume(self, stream: Stream, now: float) -> None:
+        """A predecessor has served this stream: whoever had the floor there has it, until it falls free."""
+        if stream.talker is not None:
+            self._conversation(stream, now)
+
+    def look(self, now: float) -> None:
+        """Tell of floors that have fallen free by silence alone. To be called now and then."""
+        for stream, conversation in self._conversations.items():
+            self._tell_holder(stream, conversation, now)
+
+    def forget(self, stream: Stream, *, moved: bool = False) -> None:
+        """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
+        conversation = self._conversations.pop(stream, None)
+        if conversation is not None and not moved:
+            self._tell_holder(stream, conversation, float("inf"))
 
     def holder(self, stream: Stream) -> int | None:
         """Who has the floor of this stream."""
@@ -130,6 +143,8 @@ class Talkback:
         for frame in frames:
             stream.peer.write(text_frame(telnyx.media_message(frame, stream_id)))
         conversation.frames += len(frames)
+        if conversation.pacer.next_due is not None:
+            self._paced.add(stream)
 
     def _refuse_floor(self, conversation: Conversation, talk: wire.Talk, now: float) -> None:
         last = conversation.refused_at.get(talk.talker, float("-inf"))

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EX_CONFIG = 78
+# Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time.
+GC_THRESHOLD = (50_000, 20, 50)
 STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
 
 
@@ -48,6 +50,7 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
     logs.configure(settings.log, identity.instance)
     faulthandler.enable(file=identity.fds.get("crashlog", sys.stderr))
     gc.freeze()  # what is loaded by now lives for ever: never look at it again
+    gc.set_threshold(*GC_THRESHOLD)
     trio.run(_live, settings, identity, run)
     return 0
 

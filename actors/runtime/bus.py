@@ -48,6 +48,8 @@ class BusSocket:
             trio.ClosedResourceError: closed meanwhile.
         """
         await checkpoint_if_cancelled()
+        if self._sock.closed:
+            raise trio.ClosedResourceError
         while True:
             if batch := self.receive_nowait(limit):
                 await cancel_shielded_checkpoint()  # yield, but keep what was taken
@@ -215,8 +217,12 @@ class Bus:
 
     def _bind_fd(self, sock: zmq.Socket[bytes], endpoint: str) -> None:
         who = self._identity
-        sock.setsockopt(zmq.USE_FD, who.fds[endpoint])
-        sock.bind(self._address(who.name, who.index, who.slot, endpoint))
+        try:
+            sock.setsockopt(zmq.USE_FD, who.fds[endpoint])
+            sock.bind(self._address(who.name, who.index, who.slot, endpoint))
+        except (KeyError, zmq.ZMQError):
+            sock.close(linger=0)
+            raise
 
     def _connect(
         self, sock: zmq.Socket[bytes], actor: str, indexes: range | tuple[int, ...], slots: tuple[str, ...], endpoint: str

@@ -65,11 +65,7 @@ class PendingEvents:
 
     def due(self, now: float) -> Iterator[tuple[str, bytes]]:
         """Those to be sent now. Nothing may be added or acknowledged while this is iterated over."""
-        return (
-            (event_id, event.frame)
-            for event_id, event in self._events.items()
-            if event.due_at <= now
-        )
+        return ((event_id, event.frame) for event_id, event in self._events.items() if event.due_at <= now)
 
     def sent(self, event_id: str, now: float) -> None:
         """An event has left: it is due again later, and later each time."""
@@ -96,9 +92,7 @@ class EventSender:
         self._all_acknowledged = trio.Event()
         self.counters: Counter[str] = Counter()
 
-    def send_nowait(
-        self, event_type: str, payload: dict[str, Any], occurred_at: str | None = None
-    ) -> None:
+    def send_nowait(self, event_type: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
         """Send an event as soon as `call_events` can take it. Never waits, never fails.
 
         Args:
@@ -107,13 +101,9 @@ class EventSender:
             occurred_at: ISO 8601; now, when it is not given.
         """
         event_id = str(uuid.uuid4())
-        when = occurred_at or datetime.now(UTC).isoformat(timespec="microseconds").replace(
-            "+00:00", "Z"
-        )
+        when = occurred_at or datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         try:
-            frame = orjson.dumps(
-                {"id": event_id, "type": event_type, "occurred_at": when, "payload": payload}
-            )
+            frame = orjson.dumps({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
         except orjson.JSONEncodeError as error:
             # A payload is in part what a peer sent, and a peer can nest deeper than can be written.
             logger.warning("event %s left out: %s", event_type, error)

@@ -52,26 +52,43 @@ class Handed:
         self.resumed = resumed
         self.note = about.note
         self.unsent = about.unsent
+        self.answered = resumed
         self.given_away = False
         self.superseded = trio.Event()
         self.scope = trio.CancelScope()
-        self.on_drain: Callable[[], None] = self.scope.cancel  # called when this process is to stop
+        self.on_drain: Callable[[], None] = self._leave_as_it_is  # called when this process is to stop
+        self._claimed: bytes | None = None
         self.on_end: Callable[[int, str], Awaitable[None]] | None = None  # how to say goodbye (close code, reason)
 
     def set_note(self, note: bytes) -> None:
-        """Have the gateway keep this for a successor, at most `gateway.note_max_bytes`."""
-        if note != self.note:
+        """Have the gateway keep this for a successor, at most `gateway.note_max_bytes`; a longer one than any gateway
+        takes is not even sent, and the one before stays."""
+        if len(note) > handoff.MAX_NOTE_BYTES:
+            log.warning("connection %d: a note of %d bytes is too long", self.id, len(note))
+        elif note != self.note:
             self.note = note
             self._link.tell(handoff.Note(id=self.id, note=note))
 
     def set_rest(self, rest: bytes) -> None:
         """Have the gateway know what is left of a frame that was written in part. It is told at once: a packet that
         the kernel has survives this process."""
-        self.unsent = rest
-        self._link.tell(handoff.Rest(id=self.id, rest=rest))
+        kept = rest if len(rest) <= handoff.MAX_UNSENT_BYTES else None
+        self.unsent = kept or b""
+        self._link.tell(handoff.Rest(id=self.id, rest=kept))
+
+    def answer_sent(self) -> None:
+        """The peer has its answer to the head: who comes after us must not give it another."""
+        self.answered = True
+        self._link.tell(handoff.Answered(id=self.id))
+
+    def renew(self, claims: dict[str, Any]) -> None:
+        """The peer has shown a newer token, and it has been verified: it is for as long as that says now."""
+        self.claims = claims
+        self._link.tell(handoff.Renewed(id=self.id, claims=claims))
 
     def claim(self, key: bytes) -> None:
         """Say that this connection alone stands for `key`; whichever did before is superseded."""
+        self._claimed = key
         self._link.tell(handoff.Claim(id=self.id, key=key))
 
     def hand_back(self) -> None:
@@ -90,6 +107,12 @@ class Handed:
             await self.on_end(code, reason)
         self.scope.cancel()
 
+    def _leave_as_it_is(self) -> None:
+        """Nothing has been read of it yet: a successor can begin where we are."""
+        if self.kind == "ws":
+            self.park(self.unsent)
+        self.scope.cancel()
+
     def about(self) -> handoff.Connection:
         """What a gateway needs to know to keep this connection."""
         return handoff.Connection(
@@ -101,6 +124,13 @@ class Handed:
             unsent=self.unsent,
             claims=self.claims,
         )
+
+    def deposit(self) -> list[handoff.ToGateway]:
+        """All that a new gateway is told of this connection; the descriptor goes with the first."""
+        told: list[handoff.ToGateway] = [handoff.Deposit(connection=self.about(), fresh=not self.answered)]
+        if self._claimed is not None:
+            told.append(handoff.Claim(id=self.id, key=self._claimed))
+        return told
 
 
 class GatewayLink:
@@ -143,7 +173,7 @@ class GatewayLink:
                 await trio.sleep(RETRY_S)
 
     async def leave(self) -> None:
-        """Ask for no more connections, and wait until everything said so far has left this process."""
+        """Ask for no more connections. One that is on its way to us all the same goes back untouched."""
         self._leaving = True
         self.tell(handoff.Leaving())
 
@@ -202,10 +232,17 @@ class GatewayLink:
         elif isinstance(message, handoff.Supersede):
             if (connection := self.connections.get(message.id)) is not None:
                 connection.superseded.set()
-        elif fd is not None:
+        elif fd is None:
+            log.error("no descriptor left for connection %d", message.connection.id)
+            self.tell(handoff.Closed(id=message.connection.id))
+        else:
             sock = socket.socket(fileno=fd)
             sock.setblocking(False)
             handed = Handed(self, sock, message.connection, resumed=message.resumed)
+            if self._leaving:
+                handed.park(handed.unsent)
+                self._release(handed)
+                return
             self.connections[handed.id] = handed
             nursery.start_soon(self._run, handler, handed)
 
@@ -215,9 +252,11 @@ class GatewayLink:
             return
         self._welcomed = True
         for connection in self.connections.values():
-            if not connection.given_away:
-                deposit = handoff.encode(handoff.Deposit(connection=connection.about()))
+            if not connection.given_away and connection.sock.fileno() >= 0:
+                deposit, *rest = map(handoff.encode, connection.deposit())
                 packets.send_nowait(deposit, connection.sock.fileno())
+                for packet in rest:
+                    packets.send_nowait(packet)
         if self._leaving:
             self.tell(handoff.Leaving())
 
@@ -236,13 +275,12 @@ class GatewayLink:
                 self._emptied.set()
 
     def _release(self, handed: Handed) -> None:
-        if handed.sock.fileno() < 0:
-            return
         if not handed.given_away:
             try:
                 handed.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 log.debug("connection %d was closed by its peer", handed.id)
             self.tell(handoff.Closed(id=handed.id))
-        trio.lowlevel.notify_closing(handed.sock)
-        handed.sock.close()
+        if handed.sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(handed.sock)
+            handed.sock.close()

@@ -239,6 +239,8 @@ class _Session:
         return arrived
 
     def _is_ours(self, head: bytes) -> bool:
+        if self._handed.claims is not None:
+            return False  # they are one request's: a proxy may send another client's next, and the gateway looks again
         try:
             target = route(parse_head(head))
         except BadRequest:

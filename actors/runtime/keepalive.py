@@ -1,16 +1,23 @@
-"""Finds connections whose other end has silently gone: asks an idle peer with a ping, ends one that does not answer."""
+"""Looks after open connections: finds those whose other end has silently gone, and ends those whose time is over.
+
+An idle peer is asked with a ping and ended when it does not answer. A connection ends, with a word, when its token has
+expired or when it has lasted as long as any may.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import TYPE_CHECKING
 
 import trio
 
-from actors.wire.websocket import PING
+from actors.wire.tokens import expires_at
+from actors.wire.websocket import CLOSE_EXPIRED, CLOSE_LIFETIME, PING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from actors.runtime.peer import Peer
 
@@ -19,21 +26,51 @@ log = logging.getLogger(__name__)
 LOOK_INTERVAL_S = 1.0
 
 
-async def keep_alive(peers: Collection[Peer], *, interval_s: float, timeout_s: float) -> None:
-    """Ping peers that were not heard of for `interval_s`; end those that stay silent `timeout_s` more. For ever."""
+async def keep_alive(
+    peers: Collection[Peer],
+    *,
+    interval_s: float,
+    timeout_s: float,
+    lifetime_s: float = math.inf,
+    wall: Callable[[], float] = time.time,
+) -> None:
+    """Ping peers that were not heard of for `interval_s`; end those that stay silent `timeout_s` more, those whose
+    token has expired by the clock `wall`, and those older than `lifetime_s`. For ever."""
     asked: dict[int, float] = {}
-    while True:
-        await trio.sleep(LOOK_INTERVAL_S)
-        now = trio.current_time()
-        present = list(peers)
-        asked = {peer.handed.id: asked[peer.handed.id] for peer in present if peer.handed.id in asked}
-        for peer in present:
-            when = asked.get(peer.handed.id)
-            if now - peer.last_heard < interval_s:
-                asked.pop(peer.handed.id, None)
-            elif when is None:
-                asked[peer.handed.id] = now
-                peer.outbox.write_control(PING)
-            elif now - when > timeout_s:
-                log.info("connection %d from %s does not answer; ending it", peer.handed.id, peer.handed.peer)
-                peer.end_of_input()
+    ending: dict[int, None] = {}
+    async with trio.open_nursery() as nursery:
+        while True:
+            await trio.sleep(LOOK_INTERVAL_S)
+            now, today = trio.current_time(), wall()
+            present = {peer.handed.id: peer for peer in peers}
+            asked = {number: when for number, when in asked.items() if number in present}
+            ending = {number: None for number in ending if number in present}
+            for number, peer in present.items():
+                _ask(peer, asked, now, interval_s, timeout_s)
+                over = _is_over(peer, today, now, lifetime_s) if number not in ending else None
+                if over is not None:
+                    ending[number] = None
+                    log.info("connection %d from %s: %s", number, peer.handed.peer, over[1])
+                    nursery.start_soon(peer.close, *over)
+
+
+def _ask(peer: Peer, asked: dict[int, float], now: float, interval_s: float, timeout_s: float) -> None:
+    number = peer.handed.id
+    when = asked.get(number)
+    if now - peer.last_heard < interval_s:
+        asked.pop(number, None)
+    elif when is None:
+        asked[number] = now
+        peer.outbox.write_control(PING)
+    elif now - when > timeout_s:
+        log.info("connection %d from %s does not answer; ending it", number, peer.handed.peer)
+        peer.end_of_input()
+
+
+def _is_over(peer: Peer, today: float, now: float, lifetime_s: float) -> tuple[int, str] | None:
+    """The close code and reason of a connection whose time is over."""
+    if today > expires_at(peer.handed.claims):
+        return CLOSE_EXPIRED, "the token has expired; come back with a new one"
+    if now - peer.opened_at > lifetime_s:
+        return CLOSE_LIFETIME, "this connection has lasted long enough; come back"
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from config.settings import LogSettings
 
 MAX_LINE_BYTES: Final = 4096  # PIPE_BUF: up to here a write to a pipe is not torn
+LIMITS: Final = (1000, 250, 50)  # characters of each field of a line that is too long otherwise
+EXTRAS_MAX: Final = 8
 STDERR: Final = 2
 # What logging itself puts on a record; whatever else is there came in by `extra=` and belongs on the line.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -37,14 +40,28 @@ def configure(settings: LogSettings, actor: str) -> None:
 class LineHandler(logging.Handler):
     """Writes each record in one system call, and goes on when nobody reads any more."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = 0  # lines that nobody would read
+        self._room = select.poll()
+        self._room.register(STDERR, select.POLLOUT)
+
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record).encode("utf-8", "replace")
-        if len(line) >= MAX_LINE_BYTES:
-            line = line[: MAX_LINE_BYTES - 4] + "…".encode()
         try:
-            os.write(STDERR, line + b"\n")
-        except OSError:  # a broken or full pipe: losing a line is better than losing a call
+            line = self.format(record).encode("utf-8", "replace")
+        except Exception:  # our fault, but what was about to be logged must not fail for it
+            self.handleError(record)
             return
+        if len(line) >= MAX_LINE_BYTES:
+            line = line[: MAX_LINE_BYTES - 4].decode("utf-8", "ignore").encode() + "…".encode()
+        try:
+            # The descriptor is not ours alone to make non-blocking. A reader that hangs must not make us hang.
+            if self._room.poll(0):
+                os.write(STDERR, line + b"\n")
+                return
+        except OSError:  # nobody reads any more: losing a line is better than losing a call
+            pass
+        self.lost += 1
 
 
 class JsonFormatter(logging.Formatter):
@@ -60,13 +77,20 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "actor": self._actor,
             "pid": record.process,
-            "message": record.getMessage(),
             "logger": record.name,
-            **_extra(record),
         }
+        said = {"message": record.getMessage(), **_extra(record)}
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)[-2500:]
-        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            said["exception"] = self.formatException(record.exc_info)[-2500:]
+        try:
+            line = orjson.dumps({**fields, **said}, default=str, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError:  # text that no encoding has
+            line = b""
+        for limit in LIMITS:
+            if 0 < len(line) < MAX_LINE_BYTES:
+                break
+            line = orjson.dumps({**fields, **_shortened(said, limit)})
+        return line.decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -87,6 +111,12 @@ class TextFormatter(logging.Formatter):
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+def _shortened(said: dict[str, object], limit: int) -> dict[str, str]:
+    """A whole line says less rather than being half a line: a program reads it."""
+    names = list(said)[:EXTRAS_MAX]
+    return {name[:100]: str(said[name])[-limit:].encode("utf-8", "replace").decode() for name in names}
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

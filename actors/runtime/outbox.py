@@ -33,12 +33,13 @@ class Outbox:
         behind: something waits to be written; nothing is written past it.
         sent: whole frames that the kernel has taken.
         dropped: lossy frames that grew too old.
+        on_behind: called when output begins to wait: `drain` must be called once there is room.
         on_broken: called once when the connection can't be written to any more, or fell too far behind.
         on_rest: called with what is left of a frame that was written in part, and with b"" when it is whole. Whoever
             comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_broken", "on_rest", "sent")  # fmt: skip
+    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_behind", "on_broken", "on_rest", "sent")  # fmt: skip
 
     def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
         self._send = sock.send
@@ -52,6 +53,7 @@ class Outbox:
         self.broken = False
         self.sent = 0
         self.dropped = 0
+        self.on_behind: Callable[[], None] = lambda: None
         self.on_broken: Callable[[], None] = lambda: None
         self.on_rest: Callable[[bytes], None] = lambda rest: None
 
@@ -63,8 +65,8 @@ class Outbox:
         try:
             sent = self._send(frame)
         except BlockingIOError:
-            self.behind = True
             self._queue_lossy(frame)
+            self._fall_behind()
             return
         except OSError:
             self.break_off()
@@ -73,6 +75,7 @@ class Outbox:
             self.sent += 1
         else:
             self._keep_rest(frame[sent:])
+            self._fall_behind()
 
     def write_control(self, frame: bytes) -> bool:
         """Write a frame that must not be lost. False when the connection is broken."""
@@ -82,6 +85,8 @@ class Outbox:
         if not self.behind:
             self.behind = True
             self.drain()
+            if self.behind and not self.broken:
+                self.on_behind()
         elif len(self._control) > self._control_max:
             self.break_off()
         return not self.broken
@@ -121,15 +126,24 @@ class Outbox:
         self._keep_rest(unsent)
         self.drain()
 
+    def detach(self) -> None:
+        """Write nothing more: the connection is a successor's, and so is what was `unsent`."""
+        self.broken = True
+        self.behind = True
+        self._control.clear()
+        self._lossy.clear()
+        self._lossy_bytes = 0
+        self._rest = b""
+
     def break_off(self) -> None:
         """Give up: nothing more is written, since half a frame may have been."""
         if not self.broken:
-            self.broken = True
-            self.behind = True
-            self._control.clear()
-            self._lossy.clear()
-            self._rest = b""
+            self.detach()
             self.on_broken()
+
+    def _fall_behind(self) -> None:
+        self.behind = True
+        self.on_behind()
 
     def _keep_rest(self, rest: bytes) -> None:
         self._rest = rest

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
+PAUSE_S = 0.002  # with many descriptors under way the kernel takes no more, though the socket is writable
 QUEUE_MAX = 100_000  # packets; each is at most a few KiB, and one for every connection is the usual worst
 
 
@@ -45,13 +46,19 @@ class PacketSocket:
         """Send, or queue. The descriptor is duplicated when it must wait, so the caller may close its own at once.
 
         Raises:
-            PacketSocketClosed: the other end has gone or its queue is full.
+            PacketSocketClosed: the other end has gone, its queue is full, or there is no descriptor left to queue with.
+            ValueError: the packet is longer than the other end takes.
         """
+        if len(packet) > self._max_packet_bytes:
+            raise ValueError(f"a packet of {len(packet)} bytes")
         if not self._queue and self._try(packet, fd):
             return
         if len(self._queue) >= QUEUE_MAX:
             raise PacketSocketClosed("queue full")
-        self._queue.append((packet, None if fd is None else os.dup(fd)))
+        try:
+            self._queue.append((packet, None if fd is None else os.dup(fd)))
+        except OSError as error:
+            raise PacketSocketClosed(str(error)) from error
         self._more.set()
         if self._emptied.is_set():
             self._emptied = trio.Event()
@@ -71,7 +78,7 @@ class PacketSocket:
         while self._queue:
             await self._emptied.wait()
 
-    async def packets(self) -> AsyncIterator[tuple[bytes, int | None]]:
+    async def packets(self) -> AsyncGenerator[tuple[bytes, int | None], None]:
         """Yield (packet, descriptor or None) until the other end has gone. The receiver owns the descriptor."""
         while True:
             await trio.lowlevel.wait_readable(self.sock)
@@ -96,6 +103,7 @@ class PacketSocket:
             packet, fd = self._queue[0]
             if not self._try(packet, fd):
                 await trio.lowlevel.wait_writable(self.sock)
+                await trio.sleep(PAUSE_S)
                 continue
             self._queue.popleft()
             if fd is not None:

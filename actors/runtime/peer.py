@@ -14,12 +14,26 @@ import contextlib
 import logging
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
-from actors.wire.websocket import BINARY, NOT_MASKED, TEXT, find_frames, unmask
+from actors.runtime.allowance import Allowance
+from actors.wire.tokens import answered_subprotocol
+from actors.wire.websocket import (
+    BINARY,
+    CLOSE,
+    CLOSE_FLOOD,
+    CLOSE_TOO_BIG,
+    NOT_MASKED,
+    TEXT,
+    close_frame,
+    find_frames,
+    unmask,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,15 +41,20 @@ if TYPE_CHECKING:
     from actors.runtime.gateway_link import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.pump import Pump
-    from actors.wire.websocket import Frame
 
 log = logging.getLogger(__name__)
 
 LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
 HANDSHAKE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
+UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU; enough, since what follows is sent as soon as there is room
 UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
 OPCODE_CONTROL = 0x08
+MESSAGES_PER_S, MESSAGES_BURST = 50.0, 1000.0  # of a peer with little to say
+FRAME_HEAD_MAX_BYTES = 14  # RFC 6455 §5.2
+COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
+FINAL = 0x80
+FAULTS = frozenset({1002, 1007})  # close codes for what breaks the protocol
 
 
 class Peer(trio.abc.Stream):
@@ -44,20 +63,20 @@ class Peer(trio.abc.Stream):
     Attributes:
         on_text, on_binary: called with each whole message of the fast way. A `UnicodeDecodeError` from `on_text` is the
             peer's fault and closes the connection as RFC 6455 says.
-        skim: while the connection is cold, gets the frames of a reading all at once and may do with them as it likes;
-            False when it wants them handled one by one after all.
+        skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
+            dealt with it; the rest is handled as ever.
     """
 
-    def __init__(self, handed: Handed, pump: Pump, outbox: Outbox) -> None:
+    def __init__(self, handed: Handed, pump: Pump, outbox: Outbox, allowance: Allowance, frame_max_bytes: int) -> None:
         self.handed = handed
         self.sock = handed.sock
         self.outbox = outbox
         self.write = outbox.write  # the hot path saves a call
         self.untaken = 0
-        self.last_heard = trio.current_time()
+        self.last_heard = self.opened_at = trio.current_time()
         self.on_text: Callable[[bytes], None] | None = None
         self.on_binary: Callable[[bytes], None] | None = None
-        self.skim: Callable[[memoryview, list[Frame]], bool] | None = None
+        self.skim: Callable[[memoryview, int, int], int] | None = None
         self.closed = trio.Event()
         self._pump = pump
         self._inbox = bytearray(handed.head)
@@ -66,24 +85,49 @@ class Peer(trio.abc.Stream):
         self._skip = 0  # bytes of a long frame still to be passed on
         self._raw = False  # frames can't be told any more: everything is passed on
         self._in_general = False  # a message is on the general way: later ones must not overtake it
+        self._on_their_way = 0  # how many have gone there whole and have not come out yet
+        self._fragmented = False  # the last one has not gone there whole
         self._swallow = handed.resumed
+        self._closing = False  # we have said goodbye and wait for the peer's
+        self._said_why = False  # our close frame is out
         self._websocket: WebSocketConnection | None = None
+        self._allowance = allowance
+        self._uncounted = 0  # frames that have not been spent of the allowance yet
+        self._frame_max_bytes = frame_max_bytes
+        self._deaf = False  # it has sent too much: what else comes is thrown away
+        self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
 
     # ---- the pump's side
 
     def handle(self, data: memoryview, size: int) -> int:
         """Handle complete frames; see `Pumped`."""
         at = self.untaken
+        if self._deaf:
+            return size
         if len(self._inbox) > UNREAD_MAX:
             return at
-        if self._raw or self._skip:
-            at = self._pass_on(data, at, size)
-            if self._raw or at == size:
+        while True:
+            if self._raw or self._skip:
+                at = self._pass_on(data, at, size)
+                if self._raw or at == size:
+                    return at
+            if self.skim is not None and not self._in_general:
+                at = self.skim(data, at, size)
+            at, need = self._whole_frames(data, at, size)
+            if not need:
                 return at
+            if need > self._frame_max_bytes:
+                self._too_much(CLOSE_TOO_BIG, "too long a message")
+                return size
+            self._raw, self._skip = need == NOT_MASKED, max(need, 0)
+            self._goes_general(data[at])
+
+    def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
+        """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
         frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
-        if self.skim is not None and not self._in_general and frames and self.skim(data, frames):
-            at = frames[-1][3]
-            frames = []
+        self._uncounted += len(frames)
+        if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+            return size, 0
         for first, start, payload, end in frames:
             if first == TEXT and self.on_text is not None and not self._in_general:
                 self._text(data, start, payload, end)
@@ -92,11 +136,20 @@ class Peer(trio.abc.Stream):
             else:
                 self._general(first, data[start:end])
             at = end
-        if need:
-            self._raw, self._skip = need == NOT_MASKED, max(need, 0)
-            self._in_general = True
-            at = self._pass_on(data, at, size)
-        return at
+        return at, need
+
+    def _within_allowance(self) -> bool:
+        count, self._uncounted = self._uncounted, 0
+        if self._allowance.spend(count, trio.current_time()):
+            return True
+        self._too_much(CLOSE_FLOOD, "too many messages")
+        return False
+
+    def _too_much(self, code: int, reason: str) -> None:
+        log.warning("connection %d from %s: %s; ending it", self.handed.id, self.handed.peer, reason)
+        self._deaf = True
+        self._inbox.clear()
+        self.on_too_much(code, reason)
 
     def end_of_input(self) -> None:
         """The peer has gone."""
@@ -104,9 +157,10 @@ class Peer(trio.abc.Stream):
         self._unread.set()
         self._pump.remove(self)
 
-    def writable(self) -> None:
-        """Send what is queued."""
+    def writable(self) -> bool:
+        """Send what is queued; see `Pumped`."""
         self.outbox.drain()
+        return self.outbox.behind
 
     def _text(self, data: memoryview, start: int, payload: int, end: int) -> None:
         try:
@@ -116,10 +170,15 @@ class Peer(trio.abc.Stream):
             self._general(TEXT, data[start:end])  # where it is closed with 1007
 
     def _general(self, first: int, frame: memoryview) -> None:
-        if not first & OPCODE_CONTROL:
-            self._in_general = True
+        self._goes_general(first)
         self._inbox += frame
         self._unread.set()
+
+    def _goes_general(self, first: int) -> None:
+        if not first & OPCODE_CONTROL:
+            self._fragmented = not first & FINAL
+            self._on_their_way += not self._fragmented
+            self._in_general = True
 
     def _pass_on(self, data: memoryview, at: int, size: int) -> int:
         end = size if self._raw else min(size, at + self._skip)
@@ -152,8 +211,11 @@ class Peer(trio.abc.Stream):
         if self._swallow:
             self._swallow = False
             return
+        self._said_why = self._said_why or data[0] == CLOSE
         if not self.outbox.write_control(bytes(data)):
             raise trio.BrokenResourceError
+        if not self.handed.answered:
+            self.handed.answer_sent()
 
     async def wait_send_all_might_not_block(self) -> None:
         """It never blocks."""
@@ -162,17 +224,30 @@ class Peer(trio.abc.Stream):
     async def aclose(self) -> None:
         """Stop reading and writing. The descriptor is the gateway link's to close."""
         self._pump.remove(self)
+        fault = None if self._websocket is None else self._websocket.closed
+        if fault is not None and fault.code in FAULTS and not self._said_why:
+            self._said_why = True  # trio-websocket leaves without a word (RFC 6455 §7.1.7 wants one)
+            self.outbox.write_control(close_frame(fault.code))
         self.closed.set()
         self._unread.set()
         await trio.lowlevel.checkpoint()
 
     # ---- the actor's side
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether either side has said goodbye."""
+        return self._closing or (self._websocket is not None and self._websocket.closed is not None)
+
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""
         self._pump.add(self)
+        if self.skim is not None:
+            self._pump.cool(self)
+        if self.outbox.behind:
+            self._pump.want_write(self)
 
-    def cool(self, skim: Callable[[memoryview, list[Frame]], bool]) -> None:
+    def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
         """Nobody waits for what this peer sends: read it now and then only."""
         self.skim = skim
         self._pump.cool(self)
@@ -190,9 +265,12 @@ class Peer(trio.abc.Stream):
             try:
                 message = await websocket.get_message()
             except ConnectionClosed:
+                if self._closing:
+                    await self.closed.wait()  # an end right behind our close frame could destroy it on its way
                 return
             yield message
-            self._in_general = False
+            self._on_their_way -= 1
+            self._in_general = self._fragmented or self._on_their_way > 0
 
     async def until_closed(self) -> None:
         """Give the messages of the general way to the same callbacks, until the connection has closed."""
@@ -206,6 +284,7 @@ class Peer(trio.abc.Stream):
     async def close(self, code: int, reason: str) -> None:
         """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
         self.on_text = self.on_binary = _ignore
+        self._closing = True
         if self._websocket is not None:
             with trio.move_on_after(CLOSE_TIMEOUT_S):
                 await self._websocket.aclose(code, reason)
@@ -215,9 +294,10 @@ class Peer(trio.abc.Stream):
         """Give the connection back for a successor, with what is still to be sent; end the handler here."""
         self._pump.remove(self)
         unsent = self.outbox.unsent()
-        if unsent is None or self._raw or self._skip:
-            log.warning("connection %d is too far behind to be moved", self.handed.id)
+        if unsent is None or self._raw or self._skip or self._fragmented:
+            log.warning("connection %d is in the middle of a message, or too far behind, to be moved", self.handed.id)
         else:
+            self.outbox.detach()
             self.handed.park(unsent)
         self.handed.scope.cancel()
 
@@ -232,7 +312,8 @@ class Peer(trio.abc.Stream):
 
                 shaking.start_soon(until_closed)
                 request = await wrap_server_stream(nursery, self, max_message_size=message_max_bytes)
-                self._websocket = await request.accept(subprotocol=subprotocol)
+                chosen = subprotocol or answered_subprotocol(request.proposed_subprotocols)
+                self._websocket = await request.accept(subprotocol=chosen)
                 shaking.cancel_scope.cancel()
         return self._websocket is not None and not self.closed.is_set()
 
@@ -250,8 +331,11 @@ async def accept(
     message_max_bytes: int,
     send_buffer_bytes: int | None = None,
     subprotocol: str | None = None,
+    allowance: Allowance | None = None,
 ) -> AsyncIterator[Peer | None]:
     """Open (or resume) the WebSocket on a handed connection; yields None when the handshake was refused.
+
+    A peer that sends more frames than its `allowance` is closed with 4506.
 
     The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
     closed by the gateway link.
@@ -259,19 +343,29 @@ async def accept(
     if send_buffer_bytes is not None:
         # What the kernel holds for a peer that does not read grows old there, where it can't be dropped.
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-    peer = Peer(handed, pump, outbox)
+        if handed.sock.family != socket.AF_UNIX:  # there, the gateway does TLS and has the other end
+            handed.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL_BYTES)
+    allowance = allowance or Allowance(MESSAGES_PER_S, MESSAGES_BURST)
+    peer = Peer(handed, pump, outbox, allowance, message_max_bytes + FRAME_HEAD_MAX_BYTES)
     outbox.on_broken, outbox.on_rest = peer.end_of_input, handed.set_rest
-    async with trio.open_nursery() as nursery:
-        try:
-            if await peer.opened(nursery, message_max_bytes, subprotocol):
-                if handed.unsent:
-                    outbox.restore(handed.unsent)
-                handed.on_drain, handed.on_end = peer.park, peer.close
-                yield peer
-            else:
-                yield None
-        finally:
-            pump.remove(peer)
-            with contextlib.suppress(trio.BrokenResourceError), trio.CancelScope(shield=True):
-                await peer.aclose()
-            nursery.cancel_scope.cancel()
+    outbox.on_behind = partial(pump.want_write, peer)
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                if await peer.opened(nursery, message_max_bytes, subprotocol):
+                    peer.on_too_much = lambda code, reason: nursery.start_soon(peer.close, code, reason)
+                    if handed.unsent:
+                        outbox.restore(handed.unsent)
+                    handed.on_drain, handed.on_end = peer.park, peer.close
+                    yield peer
+                else:
+                    yield None
+            finally:
+                pump.remove(peer)
+                with contextlib.suppress(trio.BrokenResourceError), trio.CancelScope(shield=True):
+                    await peer.aclose()
+                nursery.cancel_scope.cancel()
+    except* LocalProtocolError:
+        if not peer.is_closing:
+            raise
+        log.debug("connection %d: a ping after our goodbye, which trio-websocket would answer", handed.id)

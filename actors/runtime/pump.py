@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from actors.runtime.ticker import Ticker
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,8 +30,10 @@ log = logging.getLogger(__name__)
 BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
 EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
-INTEREST_COLD = select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-INTEREST = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
+PEEK, DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
+INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -46,8 +50,8 @@ class Pumped(Protocol):
     def end_of_input(self) -> None:
         """The peer has closed, or the connection broke."""
 
-    def writable(self) -> None:
-        """There is room for output again."""
+    def writable(self) -> bool:
+        """There is room for output again. False when nothing waits for room any more."""
 
 
 class Pump:
@@ -66,6 +70,7 @@ class Pump:
         self._linger_s = linger_s
         self._cold_read_s = cold_read_s
         self._cold: dict[int, Pumped] = {}
+        self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
         self._peers: dict[int, Pumped] = {}
@@ -87,27 +92,37 @@ class Pump:
         fd = peer.sock.fileno()
         if fd >= 0 and self._peers.pop(fd, None) is not None:
             self._cold.pop(fd, None)
+            self._writing.discard(fd)
             self._take(peer)
             self._epoll.unregister(fd)
 
+    def want_write(self, peer: Pumped) -> None:
+        """Have `writable` called when there is room for output. Only for one that fell behind: the others would be
+        woken by every acknowledgement of their peer."""
+        fd = peer.sock.fileno()
+        if self._peers.get(fd) is peer:
+            self._writing.add(fd)
+            self._arm(fd)
+
     def look_again(self, peer: Pumped) -> None:
         """Have a connection that could not be handled before looked at again."""
-        if self._peers.get(peer.sock.fileno()) is peer:
-            self._epoll.modify(peer.sock.fileno(), INTEREST)  # arms the edge anew
+        fd = peer.sock.fileno()
+        if self._peers.get(fd) is peer:
+            self._arm(fd)
 
     def cool(self, peer: Pumped) -> None:
         """Read this connection now and then only."""
         fd = peer.sock.fileno()
         if self._peers.get(fd) is peer:
             self._cold[fd] = peer
-            self._epoll.modify(fd, INTEREST_COLD)
+            self._arm(fd)
 
     def warm(self, peer: Pumped) -> None:
         """Read it at once again, beginning with what is there."""
         fd = peer.sock.fileno()
         if self._cold.pop(fd, None) is not None:
             self._take(peer)
-            self._epoll.modify(fd, INTEREST)
+            self._arm(fd)
 
     def pause(self) -> None:
         """Read no more; what was handled is taken from the sockets. Connections can still be removed and written to."""
@@ -118,12 +133,17 @@ class Pump:
     async def run(self) -> None:
         """Serve for ever. A connection that fails is ended; the others go on."""
         fd = self._epoll.fileno()
-        while not self._paused:
-            if not self._untaken and not self._again:
-                await trio.lowlevel.wait_readable(fd)
-            if not self._paused:
-                self.round()
-            await trio.sleep(self._linger_s)
+        ticker = Ticker(self._linger_s)
+        try:
+            while not self._paused:
+                if not self._untaken and not self._again:
+                    ticker.stop()
+                    await trio.lowlevel.wait_readable(fd)
+                if not self._paused:
+                    self.round()
+                await ticker.tick()
+        finally:
+            ticker.close()
 
     async def run_cold(self) -> None:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
@@ -135,7 +155,9 @@ class Pump:
             for fd, peer in list(self._cold.items()):
                 if fd % COLD_PARTS == part and self._cold.get(fd) is peer and not self._paused:
                     self._take(peer)
-                    self._read(peer, now, gone=False, untaken=[])
+                    self._read(peer, now, False, [])
+                    if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
+                        self._untaken.append(peer)
             self._end_of_round()
 
     def round(self) -> None:
@@ -148,32 +170,38 @@ class Pump:
         again, self._again = self._again, []
         for peer, gone in again:
             if self._peers.get(peer.sock.fileno()) is peer:
-                self._read(peer, now, gone=gone, untaken=self._untaken)
-        peers = self._peers
+                self._read(peer, now, gone, self._untaken)
+        served_by, read, untaken = self._peers.get, self._read, self._untaken
         for fd, event in self._epoll.poll(0, EVENTS_PER_ROUND):
-            served = peers.get(fd)
-            if served is not None:
-                if event & select.EPOLLOUT:
-                    served.writable()
-                if event & ~select.EPOLLOUT:
-                    self._read(served, now, gone=bool(event & GONE), untaken=self._untaken)
+            if (served := served_by(fd)) is None:
+                continue
+            if event == READABLE:  # nearly always
+                read(served, now, False, untaken)
+                continue
+            if event & WRITABLE and not served.writable():
+                self._writing.discard(fd)
+                self._arm(fd)
+            if event & ~WRITABLE:
+                read(served, now, event & GONE != 0, untaken)
         self._end_of_round()
 
-    def _read(self, peer: Pumped, now: float, *, gone: bool, untaken: list[Pumped]) -> None:
+    def _arm(self, fd: int) -> None:
+        """Tell epoll what is waited for; what is there already is told again."""
+        if fd in self._peers:
+            interest = INTEREST_COLD if fd in self._cold else INTEREST
+            self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)
+
+    def _read(self, peer: Pumped, now: float, gone: bool, untaken: list[Pumped]) -> None:
         try:
-            size = peer.sock.recv_into(self._buffer, BUFFER_BYTES, socket.MSG_PEEK)
+            size = peer.sock.recv_into(self._buffer, BUFFER_BYTES, PEEK)
             before = peer.untaken
             if size > before:
                 peer.last_heard = now
-                peer.untaken = handled = peer.handle(self._buffer, size)
-                if handled > before == 0:
-                    untaken.append(peer)
-                if handled > before and (gone or size == BUFFER_BYTES):
+                peer.untaken = peer.handle(self._buffer, size)
+            if peer.untaken:
+                untaken.append(peer)
+                if gone or size == BUFFER_BYTES:
                     self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
-                elif gone:
-                    peer.end_of_input()
-            elif gone and before:
-                self._again.append((peer, gone))
             elif gone or size == 0:
                 peer.end_of_input()
         except BlockingIOError:
@@ -189,10 +217,9 @@ class Pump:
         count, peer.untaken = peer.untaken, 0
         try:
             while count > 0:
-                # TCP discards without copying; the buffer is for sockets that can't
-                taken = peer.sock.recv_into(self._buffer, min(count, BUFFER_BYTES), socket.MSG_TRUNC)
-                if not taken:
-                    return
-                count -= taken
+                # TCP discards without copying; the buffer is for sockets that can't. Never more than it holds: what is
+                # untaken was seen in it.
+                taken = peer.sock.recv_into(self._buffer, count, DISCARD)
+                count = count - taken if taken else 0
         except OSError:
             return  # reset meanwhile; the next look says so

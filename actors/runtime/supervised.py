@@ -28,7 +28,7 @@ ANSWER_TIMEOUT_S = 2.0
 
 
 async def follow_supervisor(context: Context, is_ready: trio.Event) -> None:
-    """Return when no supervisor has been there for the grace time; at once when there never was one to follow."""
+    """Return when no supervisor has been there for the grace time; never, when there is none to follow."""
     lifeline = context.identity.lifeline
     if lifeline is None:
         await trio.sleep_forever()
@@ -37,15 +37,15 @@ async def follow_supervisor(context: Context, is_ready: trio.Event) -> None:
     os.close(lifeline)
     while True:
         log.warning("supervisor gone; going on, and looking for the next one")
+        adopted = None
         with trio.move_on_after(context.settings.supervisor.grace_s):
             adopted = await _find(context, is_ready)
-            log.info("adopted by a new supervisor")
-            # The grace time is for finding one, not for living under it.
-            with trio.CancelScope(shield=True):
-                await _end_of_shielded(adopted, context)
-            continue
-        log.warning("no supervisor for %.0f s: stopping", context.settings.supervisor.grace_s)
-        return
+        if adopted is None:
+            log.warning("no supervisor for %.0f s: stopping", context.settings.supervisor.grace_s)
+            return
+        log.info("adopted by a new supervisor")
+        with adopted:
+            await _end_of(adopted.fileno())
 
 
 async def _find(context: Context, is_ready: trio.Event) -> socket.socket:
@@ -69,20 +69,6 @@ async def _end_of(fd: int) -> None:
             return
 
 
-async def _end_of_shielded(sock: socket.socket, context: Context) -> None:
-    """Wait for the end of an adopted life line, or for this actor's own stop."""
-    async with trio.open_nursery() as nursery:
-
-        async def until_draining() -> None:
-            await context.draining.wait()
-            nursery.cancel_scope.cancel()
-
-        nursery.start_soon(until_draining)
-        await _end_of(sock.fileno())
-        nursery.cancel_scope.cancel()
-    sock.close()
-
-
 async def _call(context: Context, *, ready: bool) -> socket.socket | None:
     """Say hello to a supervisor, if there is one, with what its predecessor had passed on."""
     who = context.identity
@@ -92,14 +78,16 @@ async def _call(context: Context, *, ready: bool) -> socket.socket | None:
     about = {"name": who.name, "index": who.index, "pid": os.getpid(), "generation": who.generation}
     hello = json.dumps({"hello": {**about, "ready": ready, "fds": names}}).encode()
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [who.fds[name] for name in names]))]
+    adopted = False
     try:
         sock.connect(unix_path(context.settings.run_dir, "supervisor.sock"))
         sock.sendmsg([hello], rights if names else [])
         with trio.move_on_after(ANSWER_TIMEOUT_S):
             await trio.lowlevel.wait_readable(sock)
-            if json.loads(sock.recv(4096) or b"{}").get("ok"):
-                return sock
-    except (OSError, ValueError):
-        pass
-    sock.close()
-    return None
+            adopted = json.loads(sock.recv(4096) or b"{}").get("ok") is True
+    except (OSError, ValueError) as error:
+        log.debug("no supervisor yet: %s", error)
+    finally:
+        if not adopted:
+            sock.close()
+    return sock if adopted else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 EXTRA = {
+    401: "WWW-Authenticate: Bearer\r\n",
     426: "Upgrade: websocket\r\n",
     429: "Retry-After: 5\r\n",
     503: "Retry-After: 1\r\n",

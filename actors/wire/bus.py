@@ -36,7 +36,10 @@ ERROR: Final = 4  # payload: Telnyx's error frame, verbatim
 GONE: Final = 5  # the stream's connection has ended without a stop
 LIVE: Final = 6  # payload: the streams (8 bytes each) of all live calls of this publisher
 FLOOR: Final = 7  # payload: JSON, who may talk into the call now
+LEFT: Final = 9  # the stream goes on in another process; this one has sent all it had
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
+
+IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
 
 TRACKS: Final = ("inbound", "outbound")
 NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none
@@ -45,7 +48,7 @@ NO_TIMESTAMP: Final = 0xFFFFFFFFFFFFFFFF
 
 _BATCH = struct.Struct("<BBBxQQQ")
 _ENTRY = struct.Struct("<BBHIIIQQ16s")
-_TALK = struct.Struct("<BBHQ16s")
+_TALK = struct.Struct("<BBHIQ16s")
 pack_entry = _ENTRY.pack
 ENTRY_BYTES: Final = _ENTRY.size
 
@@ -156,7 +159,7 @@ TALK_PREEMPT: Final = 3  # an administrator takes the floor
 
 
 class Talk(NamedTuple):
-    """One message of talk. `talker` is the number of the talking connection."""
+    """One piece of talk. `talker` is the number of the talking connection."""
 
     kind: int
     fanout_index: int
@@ -166,14 +169,20 @@ class Talk(NamedTuple):
 
 
 def pack_talk(kind: int, fanout_index: int, talker: int, call: bytes, payload: bytes = b"") -> bytes:
-    """Make one talk message."""
-    return _TALK.pack(kind, fanout_index, 0, talker, call) + payload
+    """Make one piece of talk; a message is any number of them, one after the other."""
+    return _TALK.pack(kind, fanout_index, 0, len(payload), talker, call) + payload
 
 
-def unpack_talk(message: bytes) -> Talk:
-    """Read one. Raises BusFormatError when it is too short."""
-    try:
-        kind, fanout_index, _, talker, call = _TALK.unpack_from(message)
-    except struct.error as error:
-        raise BusFormatError("too short") from error
-    return Talk(kind, fanout_index, talker, call, message[_TALK.size :])
+def unpack_talk(message: bytes) -> Iterator[Talk]:
+    """Yield the pieces of a message. Raises BusFormatError when it is cut short."""
+    at, size = 0, len(message)
+    while at < size:
+        try:
+            kind, fanout_index, _, length, talker, call = _TALK.unpack_from(message, at)
+        except struct.error as error:
+            raise BusFormatError("cut short") from error
+        at += _TALK.size
+        if at + length > size:
+            raise BusFormatError("cut short")
+        yield Talk(kind, fanout_index, talker, call, message[at : at + length])
+        at += length

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-MAX_PACKET_BYTES = 128 * 1024  # a head, a note, unsent bytes and what is around them
+MAX_PACKET_BYTES = 160 * 1024  # a head, a note, unsent bytes and what is around them
+MAX_NOTE_BYTES = 32 * 1024
 MAX_UNSENT_BYTES = 48 * 1024  # of a parked connection's output; one that is further behind is closed instead
 
 
@@ -73,10 +74,24 @@ class Note(Packet, frozen=True):
 
 
 class Rest(Packet, frozen=True):
-    """Actor to gateway: a frame was written in part, and this is what a successor must write first; b"": no more."""
+    """Actor to gateway: a frame was written in part, and this is what a successor must write first; b"": no more.
+    None: it is too long to be kept, so nobody can go on with this connection until the frame is whole."""
 
     id: int
-    rest: bytes
+    rest: bytes | None
+
+
+class Answered(Packet, frozen=True):
+    """Actor to gateway: the peer has had its answer to the head; a successor must not give it another."""
+
+    id: int
+
+
+class Renewed(Packet, frozen=True):
+    """Actor to gateway: the peer has shown a newer token, and this is what it says."""
+
+    id: int
+    claims: dict[str, Any]
 
 
 class Claim(Packet, frozen=True):
@@ -108,7 +123,7 @@ class Park(Packet, frozen=True):
 
 class Deposit(Packet, frozen=True):
     """Actor to a new gateway, with the descriptor: I serve this; keep it too. From a gateway that stops: take this
-    over, it waits for its actor; `fresh`: the peer has had no answer yet."""
+    over, it waits for its actor. `fresh`: the peer has had no answer to the head yet."""
 
     connection: Connection
     fresh: bool = False
@@ -119,7 +134,7 @@ class Leaving(Packet, frozen=True):
 
 
 ToActor = Welcome | Offer | Supersede
-ToGateway = Hello | Note | Rest | Claim | Closed | HandBack | Park | Deposit | Leaving
+ToGateway = Hello | Note | Rest | Answered | Renewed | Claim | Closed | HandBack | Park | Deposit | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_actor = msgspec.msgpack.Decoder(ToActor).decode

@@ -50,6 +50,11 @@ class RequestHead:
         wanted = name.lower().encode()
         return next((value.decode("latin-1") for key, value in self.headers if key == wanted), None)
 
+    def every(self, name: str) -> list[str]:
+        """All values of a header, in order."""
+        wanted = name.lower().encode()
+        return [value.decode("latin-1") for key, value in self.headers if key == wanted]
+
     def first(self, *names: str) -> str | None:
         """The first non-empty value among query parameters of these names."""
         return next((value for name in names for value in self.query.get(name, ()) if value), None)
@@ -60,9 +65,7 @@ class RequestHead:
         return self.method == "GET" and self._has_token("upgrade", "websocket") and self._has_token("connection", "upgrade")
 
     def _has_token(self, name: str, token: str) -> bool:
-        wanted = name.encode()
-        values = (value.decode("latin-1") for key, value in self.headers if key == wanted)
-        return any(part.strip().lower() == token for value in values for part in value.split(","))
+        return any(part.strip().lower() == token for value in self.every(name) for part in value.split(","))
 
 
 @dataclass(frozen=True)

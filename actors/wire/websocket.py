@@ -14,10 +14,11 @@ try:
 except ImportError:  # no wheel with the C routine for this platform
     from websockets.utils import apply_mask
 
-__all__ = ["BINARY", "NOT_MASKED", "PING", "TEXT", "binary_frame", "find_frames", "text_frame", "unmask"]
+__all__ = ["BINARY", "CLOSE", "NOT_MASKED", "PING", "TEXT", "binary_frame", "close_frame", "find_frames", "text_frame", "unmask"]
 
 TEXT: Final = 0x81  # first byte of a whole text message: FIN, no reserved bit, opcode 1
 BINARY: Final = 0x82
+CLOSE: Final = 0x88
 PING: Final = b"\x89\x00"  # a server's ping without payload, ready to send
 NOT_MASKED: Final = -1
 
@@ -26,6 +27,9 @@ CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
+CLOSE_LIFETIME: Final = 4009  # it has been open as long as any may: come back
+CLOSE_EXPIRED: Final = 4502  # its token has expired: come back with a new one
+CLOSE_FLOOD: Final = 4506  # the client sent more messages than it may
 CLOSE_SLOW: Final = 4008  # the client did not keep up with its events: come back with `since`
 
 Frame = tuple[int, int, int, int]  # first byte, start of the frame, start of its payload, end
@@ -90,6 +94,11 @@ def text_frame(payload: bytes) -> bytes:
 def binary_frame(payload: bytes) -> bytes:
     """A server's binary message in one frame."""
     return _frame(BINARY, payload)
+
+
+def close_frame(code: int) -> bytes:
+    """A server's goodbye without a reason in words."""
+    return _frame(CLOSE, code.to_bytes(2, "big"))
 
 
 def _frame(first: int, payload: bytes) -> bytes:

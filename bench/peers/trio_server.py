@@ -10,6 +10,8 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketReque
 
 from bench.peers.relay import Relay, is_telnyx
 
+log = logging.getLogger(__name__)
+
 QUEUE_MESSAGES = 500
 
 Channel = trio.MemorySendChannel[bytes]
@@ -28,7 +30,7 @@ async def telnyx(connection: WebSocketConnection) -> None:
             try:
                 channels[listener].send_nowait(told[2])
             except trio.WouldBlock:
-                logging.warning("a listener is too slow")
+                log.warning("a listener is too slow")
 
 
 async def send_all(connection: WebSocketConnection, queue: trio.MemoryReceiveChannel[bytes]) -> None:

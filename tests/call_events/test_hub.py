@@ -1,138 +1,119 @@
-"""The hub: each event once, in order, to those it is for."""
+"""The hub: what is committed goes everywhere, and clients that stand still are given up."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import orjson
+import pytest
+import trio
 
-from actors.call_events.client import wanted_calls
-from actors.call_events.events import Event
-from actors.call_events.hub import Client, Hub
-from actors.call_events.memory_log import MemoryLog
-from actors.wire.request import parse_head
+from actors.call_events.call_state import CallState
+from actors.call_events.entry import Interest, entry_of
+from actors.call_events.hub import Hub
+from actors.call_events.journal import Commit
+from actors.call_events.recorder import Opened
+from config.settings import EventSettings
+from tests.call_events.samples import arrival
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
-class Outlet:
-    """A client's queue with room for so many."""
+    from trio.testing import MockClock
 
-    def __init__(self, room: int = 1000) -> None:
-        self.room = room
-        self.frames: list[bytes] = []
-
-    def offer(self, frame: bytes) -> bool:
-        if len(self.frames) >= self.room:
-            return False
-        self.frames.append(frame)
-        return True
-
-    def replay(self, frames: list[bytes]) -> None:
-        self.frames += frames
-
-    def said(self) -> list[dict[str, object]]:
-        """What the client reads; the frames here are short."""
-        return [orjson.loads(frame[2:] if frame[1] < 126 else frame[4:]) for frame in self.frames]
-
-    def ids(self) -> list[object]:
-        return [event.get("id") for event in self.said()]
+    from actors.call_events.entry import Entry
 
 
-def event(name: str, call: str | None = None) -> Event:
-    return Event(name, "call.answered", "2026-01-01T00:00:00Z", orjson.dumps({"call_control_id": call}), call)
+class FakeClient:
+    """Pulls all there is, unless it is told to stand still."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.cursor = hub.tail.last
+        self.written = 0
+        self.behind = False
+        self.epoch = hub.epoch
+        self.reason = ""
+        hub.join(self)
+
+    def pull(self) -> None:
+        if not self.behind:
+            self.cursor = self.hub.tail.last
+            self.written += 1
+
+    def begin_anew(self, epoch: str, offset: int) -> None:
+        self.epoch, self.cursor = epoch, offset
+
+    def give_up(self, reason: str) -> None:
+        self.reason = reason
 
 
-class World:
-    def __init__(self) -> None:
-        self.published: list[bytes] = []
-        self.log = MemoryLog(epoch="7", first_offset=10, max_events=3, max_bytes=10**6, max_ids=100)
-        self.hub = Hub(self.log, self.published.append)
-        self.slow: list[str] = []
-
-    def join(
-        self, calls: set[str] | None = None, *, room: int = 1000, since: int | None = None, welcome: bool = True
-    ) -> Outlet:
-        outlet = Outlet(room)
-        client = Client(outlet, None if calls is None else frozenset(calls), lambda: self.slow.append("slow"))
-        self.hub.join(client, welcome=welcome, since=since)
-        return outlet
+def entry(offset: int) -> Entry:
+    return entry_of(arrival(offset).event, offset, "7")
 
 
-async def test_the_welcome_is_the_contracts_and_events_follow_in_one_encoding() -> None:
-    world = World()
-    one, two = world.join(), world.join()
-    assert await world.hub.record(event("a"))
-    assert not await world.hub.record(event("a"))
-    assert await world.hub.record(event("b"))
-    assert one.said()[0] == {"type": "welcome", "message": "Connected to call events WebSocket"}
-    assert one.ids()[1:] == two.ids()[1:] == ["a", "b"]
-    assert all(mine is theirs for mine, theirs in zip(one.frames[1:], two.frames[1:], strict=True))
-    assert [frame[:1] for frame in world.published] == [b"e", b"e"]
-    assert orjson.loads(world.published[1][1:]) == one.said()[2]
-    assert world.hub.counters["events_repeated"] == 1
+def opened(epoch: str, last: int, *entries: Entry) -> Opened:
+    return Opened(epoch, last, 1, list(entries), {})
 
 
-async def test_a_client_that_names_calls_hears_of_no_other() -> None:
-    world = World()
-    every, named, none = world.join(), world.join({"v3:a", "v3:b"}), world.join(set())
-    for name, call in (("1", "v3:a"), ("2", "v3:c"), ("3", None), ("4", "v3:b")):
-        await world.hub.record(event(name, call))
-    assert every.ids()[1:] == ["1", "2", "3", "4"]
-    assert named.ids()[1:] == ["1", "4"]
-    assert none.ids()[1:] == []
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    published: list[bytes] = []
+    found = Hub(EventSettings(), published.append)
+    found.opened(opened("7", 10, entry(9), entry(10)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found.deliver)
+        nursery.start_soon(found.watch_progress)
+        yield found
+        nursery.cancel_scope.cancel()
 
 
-async def test_a_client_that_comes_back_gets_what_it_missed_then_what_comes() -> None:
-    world = World()
-    for name in ("a", "b", "c"):
-        await world.hub.record(event(name, "v3:a"))
-    outlet, other = world.join(since=10), world.join({"v3:other"}, since=10)
-    await world.hub.record(event("d", "v3:a"))
-    welcome = outlet.said()[0]
-    assert welcome["recovered"] is True
-    assert (welcome["offset"], welcome["epoch"]) == (12, "7")
-    assert outlet.ids()[1:] == ["b", "c", "d"]
-    assert other.ids()[1:] == []
-    assert world.join(since=9).said()[0]["recovered"] is False
-    assert world.join(since=99).said()[0]["recovered"] is False
+async def test_everybody_is_told_of_a_commit(hub: Hub, autojump_clock: MockClock) -> None:
+    clients = [FakeClient(hub) for _ in range(300)]
+    live, over = CallState("v3:a", phase=1), CallState("v3:a", phase=5)
+    hub.committed(Commit([entry(11)], {"v3:a": live}, [True]))
+    assert hub.calls == {"v3:a": live}
+    await trio.sleep(1)
+    assert {client.cursor for client in clients} == {11}
+    hub.committed(Commit([entry(12)], {"v3:a": over}, [True]))
+    assert not hub.calls
+    hub.leave(clients[0])
+    hub.leave(clients[0])
+    await trio.sleep(1)
+    assert [clients[0].cursor, clients[1].cursor] == [11, 12]
+    assert hub.gauges()["clients"] == 299
 
 
-async def test_a_resumed_client_gets_no_second_welcome() -> None:
-    world = World()
-    assert world.join(welcome=False).frames == []
+async def test_the_same_journal_opened_again_changes_nothing_but_what_is_new(hub: Hub) -> None:
+    client = FakeClient(hub)
+    hub.opened(opened("7", 11, entry(10), entry(11)))
+    assert (hub.tail.before, hub.tail.last, client.epoch) == (8, 11, "7")
 
 
-async def test_a_slow_client_is_told_once_gets_nothing_more_and_costs_the_others_nothing() -> None:
-    world = World()
-    slow, quick = world.join(room=3), world.join()
-    for number in range(10):
-        await world.hub.record(event(str(number)))
-    assert slow.ids()[1:] == ["0", "1"]
-    assert quick.ids()[1:] == [str(number) for number in range(10)]
-    assert world.slow == ["slow"]
+async def test_in_another_journal_those_go_on_who_had_all_of_the_old_one(hub: Hub) -> None:
+    quick, slow = FakeClient(hub), FakeClient(hub)
+    slow.cursor = 9
+    hub.opened(opened("8", 1000))
+    assert (quick.epoch, quick.cursor) == ("8", 1000)
+    assert (slow.epoch, slow.cursor) == ("7", 9)
 
 
-async def test_who_has_left_gets_nothing() -> None:
-    world = World()
-    outlet = Outlet()
-    client = Client(outlet, None, lambda: None)
-    world.hub.join(client, welcome=True, since=None)
-    world.hub.leave(client)
-    world.hub.leave(client)
-    await world.hub.record(event("a"))
-    assert outlet.ids() == [None]
-    assert world.hub.gauges()["clients"] == 0
+async def test_only_those_who_stand_still_are_given_up(hub: Hub, autojump_clock: MockClock) -> None:
+    quick, slow, stuck = (FakeClient(hub) for _ in range(3))
+    slow.behind = stuck.behind = True
+    for _ in range(15):
+        await trio.sleep(1)
+        slow.written += 1
+    assert [bool(client.reason) for client in (quick, slow, stuck)] == [False, False, True]
+    assert "since" in stuck.reason
 
 
-def test_the_calls_of_a_client_are_those_it_names_of_those_it_may_have() -> None:
-    def wanted(query: str, claims: dict[str, object] | None) -> set[str] | None:
-        head = parse_head(f"GET /call-events{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        calls = wanted_calls(head, claims)
-        return None if calls is None else set(calls)
-
-    two = "?call_control_id=v3%3Aa&callId=v3%3Ab"
-    assert wanted("", None) is None
-    assert wanted(two, None) == {"v3:a", "v3:b"}
-    assert wanted("", {"calls": "*"}) is None
-    assert wanted(two, {"calls": "*"}) == {"v3:a", "v3:b"}
-    assert wanted("", {"calls": ["v3:a"]}) == {"v3:a"}
-    assert wanted(two, {"calls": ["v3:a", "v3:c"]}) == {"v3:a"}
-    assert wanted("?call_id=v3%3Ac", {"calls": ["v3:a"]}) == set()
-    assert wanted("", {}) == set()
+def test_the_first_words() -> None:
+    hub = Hub(EventSettings(), lambda frame: None)
+    hub.opened(Opened("7", 10, 1, [], {"v3:a": CallState("v3:a", phase=1), "v3:b": CallState("v3:b", phase=1)}))
+    plain = hub.first_words(Interest(), resume=False, recovered=True, snapshot=False)
+    assert orjson.loads(plain[2:]) == {"type": "welcome", "message": "Connected to call events WebSocket"}
+    words = hub.first_words(Interest(frozenset({"v3:b"})), resume=True, recovered=True, snapshot=False)
+    assert b'"recovered":true' in words
+    assert b'"call_control_id":"v3:b"' in words
+    assert b"v3:a" not in words

@@ -13,7 +13,7 @@ import trio_websocket
 
 from simulator.codecs import G722, PCMA, PCMU
 from tests.e2e.audio import mixed, power, samples, snr_db
-from tests.e2e.calls import call, media, new_call_id, recording, until
+from tests.e2e.calls import call, media, new_call_id, recording, until_over
 from tests.e2e.clients import Client, client, listener
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def test_the_whole_recording(patchbay: System) -> None:
             await nursery.start(listen, format_)
         # Faster than real time, since a frame has nothing to do with the clock but when it is lost
         async with call(patchbay, call_id, tracks={"inbound": clip}, speed=4.0) as running:
-            await until(running, lambda: running.outcome is not None)
+            await until_over(running)
     assert [len(frames) for frames in heard] == [len(clip.frames)] * 10
     assert all(frames == list(clip.frames) for frames in heard)
 
@@ -72,7 +72,7 @@ async def test_the_order_of_a_call(patchbay: System) -> None:
     call_id, clip = new_call_id(), recording(frames=FRAMES)
     async with listener(patchbay, call_id) as browser:
         async with call(patchbay, call_id, tracks={"inbound": clip}) as running:
-            await until(running, lambda: running.outcome is not None)
+            await until_over(running)
         await browser.until_stop()
         welcome, start, *audio, stop = browser.messages
         assert welcome == WELCOME
@@ -122,10 +122,10 @@ async def test_a_listener_of_an_unknown_call(patchbay: System) -> None:
     call_id, clip = new_call_id(), recording(frames=FRAMES, start=20)
     async with listener(patchbay, call_id) as browser:
         async with call(patchbay, tracks={"inbound": recording(frames=5)}) as other:
-            await until(other, lambda: other.outcome is not None)
+            await until_over(other)
         assert browser.messages == [WELCOME]
         async with call(patchbay, call_id, tracks={"inbound": clip}) as running:
-            await until(running, lambda: running.outcome is not None)
+            await until_over(running)
         await browser.until_stop()
         assert browser.audio == list(clip.frames)
 
@@ -158,11 +158,11 @@ async def test_a_listener_of_several_calls(patchbay: System) -> None:
 
 async def _run(system: System, call_id: str, clip: Clip) -> None:
     async with call(system, call_id, tracks={"inbound": clip}) as running:
-        await until(running, lambda: running.outcome is not None)
+        await until_over(running)
 
 
 async def test_tracks(patchbay: System) -> None:
-    """Inbound by default, outbound, both as JSON each for itself, both as binary mixed to one."""
+    """Inbound by default, outbound, or both, as JSON each for itself."""
     call_id = new_call_id()
     inbound, outbound = recording(frames=2 * FRAMES, start=10), recording(frames=2 * FRAMES, start=500)
     async with (
@@ -170,18 +170,38 @@ async def test_tracks(patchbay: System) -> None:
         listener(patchbay, call_id, track="inbound") as far,
         listener(patchbay, call_id, track="outbound") as near,
         listener(patchbay, call_id, track="both", format="json") as both,
-        listener(patchbay, call_id, track="both") as mix,
         call(patchbay, call_id, tracks={"inbound": inbound, "outbound": outbound}) as running,
     ):
-        await until(running, lambda: running.outcome is not None)
-        for browser in (default, far, near, both, mix):
+        await until_over(running)
+        for browser in (default, far, near, both):
             await browser.until_stop()
         assert default.audio == far.audio == list(inbound.frames)
         assert near.audio == list(outbound.frames)
         assert _payloads(both, "inbound") == list(inbound.frames)
         assert _payloads(both, "outbound") == list(outbound.frames)
-        # One mixed frame for each two that came: as long as the call, not twice as long
-        assert [len(frame) for frame in mix.audio] == [160] * 2 * FRAMES
+
+
+async def test_both_tracks_mixed(patchbay: System) -> None:
+    """For a client that plays one chunk after the other: as long as the call, not twice as long, and the sum of both."""
+    call_id = new_call_id()
+    inbound, outbound = recording(frames=FRAMES, start=10), recording(frames=FRAMES, start=500)
+    pairs = zip(inbound.frames, outbound.frames, strict=True)
+    frames = [
+        media(chunk, payload, track=track)
+        for chunk, pair in enumerate(pairs, start=1)
+        for track, payload in zip(("inbound", "outbound"), pair, strict=True)
+    ]
+    start = {"call_control_id": call_id, "media_format": PCMU.media_format}
+    async with (
+        listener(patchbay, call_id, track="both") as mix,
+        client(patchbay, "/audio-stream?role=telnyx") as telnyx,
+    ):
+        await telnyx.send({"event": "start", "stream_id": "S-1", "start": start})
+        await telnyx.send_together(frames)
+        await telnyx.send({"event": "stop", "stop": {"call_control_id": call_id}})
+        await mix.until_stop()
+        assert FRAMES <= len(mix.audio) <= FRAMES + 4
+        assert {len(frame) for frame in mix.audio} == {160}
         assert max(_mix_snr_db(inbound, outbound, mix.audio, ahead) for ahead in range(4)) > 30
 
 
@@ -189,7 +209,7 @@ def _mix_snr_db(inbound: Clip, outbound: Clip, heard: list[bytes], ahead: int) -
     """How good the mix is, if the inbound track was so many frames ahead: it is heard before the other one begins."""
     far, near = inbound.frames[ahead:], outbound.frames[: len(outbound.frames) - ahead]
     wanted = mixed(PCMU.decode(b"".join(far)), PCMU.decode(b"".join(near)))
-    return snr_db(wanted, PCMU.decode(b"".join(heard[ahead:])))
+    return snr_db(wanted, PCMU.decode(b"".join(heard[ahead : len(inbound.frames)])))
 
 
 def _payloads(browser: Client, track: str) -> list[bytes]:
@@ -206,7 +226,7 @@ async def test_a_pcma_call(patchbay: System) -> None:
         listener(patchbay, call_id, format="json") as text,
         call(patchbay, call_id, codec=PCMA, tracks={"inbound": clip}) as running,
     ):
-        await until(running, lambda: running.outcome is not None)
+        await until_over(running)
         for browser in (binary, text):
             await browser.until_stop()
         assert text.json_audio == list(clip.frames)
@@ -222,7 +242,7 @@ async def test_a_wideband_call(patchbay: System) -> None:
         listener(patchbay, call_id) as browser,
         call(patchbay, call_id, codec=G722, tracks={"inbound": clip}) as running,
     ):
-        await until(running, lambda: running.outcome is not None)
+        await until_over(running)
         await browser.until_stop()
         heard = b"".join(browser.audio)
         assert max(map(len, browser.audio)) == 160

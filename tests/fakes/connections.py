@@ -35,6 +35,8 @@ class FakeHanded:
         self.id = 1
         self.note = b""
         self.unsent = b""
+        self.answered = resumed
+        self.claimed: bytes | None = None
         self.given_away = False
         self.parked: bytes | None = None
         self.scope = trio.CancelScope()
@@ -53,6 +55,12 @@ class FakeHanded:
     def park(self, unsent: bytes) -> None:
         self.given_away = True
         self.parked = unsent
+
+    def answer_sent(self) -> None:
+        self.answered = True
+
+    def claim(self, key: bytes) -> None:
+        self.claimed = key
 
     def set_note(self, note: bytes) -> None:
         self.note = note

@@ -110,6 +110,7 @@ class Receiver:
     url: str
     requests: list[Received] = field(default_factory=list)
     statuses: list[int | None] = field(default_factory=list)
+    location: str = ""  # where redirects lead
     asked: trio.Event = field(default_factory=trio.Event)  # there has been a request
 
     @property
@@ -138,6 +139,7 @@ class Receiver:
             if status is not None:
                 answer = b"some words"
                 sent = [("Content-Length", str(len(answer))), ("Connection", "close")]
+                sent += [("Location", self.location)] if self.location else []
                 data = connection.send(h11.Response(status_code=status, headers=sent)) or b""
                 data += connection.send(h11.Data(data=answer)) or b""
                 await stream.send_all(data + (connection.send(h11.EndOfMessage()) or b""))

@@ -56,11 +56,11 @@ async def test_it_is_started_and_becomes_ready(world: World, autojump_clock: obj
     world.launcher.next_ones = [{"ready": False}]
     async with running(world) as actor:
         assert state(actor) is State.STARTING
-        assert not actor.life.came_up.is_set()
+        assert not actor.life.had_its_chance.is_set()
         world.launcher.started[0].ready.set()
         await wait_all_tasks_blocked()
         assert state(actor) is State.READY
-        assert actor.life.came_up.is_set()
+        assert actor.life.had_its_chance.is_set()
         assert (actor.life.restarts, actor.life.crashes) == (0, 0)
 
 
@@ -251,7 +251,7 @@ async def test_a_roll_that_fails_leaves_the_old_one(world: World, autojump_clock
             await wait_all_tasks_blocked()
         assert not answers[0].ok
         assert "the old one goes on" in answers[0].text
-        assert ("not ready 5 s" if late else "exit status 1 (ImportError: no)") in answers[0].text
+        assert ("not ready 5.0 s" if late else "exit status 1 (ImportError: no)") in answers[0].text
         old, new = world.launcher.started
         assert (old.signals, old.exit) == ([], None)
         assert new.closed

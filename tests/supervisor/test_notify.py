@@ -58,9 +58,8 @@ async def test_what_a_process_says_of_itself() -> None:
     process.notified({"STATUS": "warming up"}, 1.0)
     assert (process.status, process.beat_at) == ("warming up", None)
     assert not process.ready.is_set()
-    process.notified({"READY": "1", "WATCHDOG": "1", "X_FRAMES_IN": "7", "X_LAG_MS": "?", "STOPPING": "1"}, 2.0)
+    process.notified({"READY": "1", "WATCHDOG": "1", "X_FRAMES_IN": "7", "X_LAG_MS": "?"}, 2.0)
     assert process.ready.is_set()
-    assert process.stopping
     assert process.beat_at == 2.0
     assert process.progress == {"frames_in": 7.0}
 

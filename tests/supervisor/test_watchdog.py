@@ -34,7 +34,7 @@ def test_late() -> None:
 
 
 @pytest.fixture
-async def actor(tmp_path: Path, autojump_clock: object) -> AsyncIterator[Actor]:
+async def actor(tmp_path: Path) -> AsyncIterator[Actor]:
     actor = Actor(SPEC, World(tmp_path).around)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(actor.run, trio.lowlevel.checkpoint)
@@ -50,7 +50,7 @@ def process(actor: Actor) -> FakeProcess:
     return found
 
 
-async def test_one_that_falls_silent_hangs(actor: Actor) -> None:
+async def test_one_that_falls_silent_hangs(actor: Actor, autojump_clock: object) -> None:
     first = process(actor)
     first.notified({"WATCHDOG": "1"}, trio.current_time())
     await trio.sleep(WATCHDOG_S - 0.1)
@@ -60,7 +60,7 @@ async def test_one_that_falls_silent_hangs(actor: Actor) -> None:
     assert actor.life.crashes == 1
 
 
-async def test_one_that_beats_does_not(actor: Actor) -> None:
+async def test_one_that_beats_does_not(actor: Actor, autojump_clock: object) -> None:
     first = process(actor)
     for _ in range(20):
         first.notified({"WATCHDOG": "1"}, trio.current_time())
@@ -68,7 +68,7 @@ async def test_one_that_beats_does_not(actor: Actor) -> None:
     assert process(actor) is first
 
 
-async def test_one_that_never_beat_is_not_watched(actor: Actor) -> None:
+async def test_one_that_never_beat_is_not_watched(actor: Actor, autojump_clock: object) -> None:
     first = process(actor)
     await trio.sleep(100)
     assert process(actor) is first

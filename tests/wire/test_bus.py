@@ -75,8 +75,21 @@ def test_subscriptions_are_told_apart(fanout: int, call: bytes) -> None:
     assert bus.parse_subscription(b"\x01" + bus.STATS_TOPIC) is None
 
 
-@given(st.integers(0, 255), st.integers(0, 2**64 - 1), calls, st.binary(max_size=200))
-def test_talk_comes_out_as_it_went_in(fanout: int, talker: int, call: bytes, payload: bytes) -> None:
-    """One message each."""
-    message = bus.pack_talk(bus.TALK, fanout, talker, call, payload)
-    assert bus.unpack_talk(message) == (bus.TALK, fanout, talker, call, payload)
+talks = st.builds(
+    bus.Talk,
+    kind=st.integers(1, 3),
+    fanout_index=st.integers(0, 255),
+    talker=st.integers(0, 2**64 - 1),
+    call=calls,
+    payload=st.binary(max_size=200),
+)
+
+
+@given(st.lists(talks, max_size=4))
+def test_talk_comes_out_as_it_went_in(sent: list[bus.Talk]) -> None:
+    """Any number of pieces to a message."""
+    message = b"".join(bus.pack_talk(*talk) for talk in sent)
+    assert list(bus.unpack_talk(message)) == sent
+    if message:
+        with pytest.raises(bus.BusFormatError):
+            list(bus.unpack_talk(message[:-1]))

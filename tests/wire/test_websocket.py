@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from actors.wire.websocket import (
     BINARY,
@@ -14,6 +14,7 @@ from actors.wire.websocket import (
     PING,
     TEXT,
     binary_frame,
+    close_frame,
     find_frames,
     text_frame,
     unmask,
@@ -86,3 +87,13 @@ def test_built_frames_are_read_by_wsproto(size: int) -> None:
     text = "".join(event.data for event in events if isinstance(event, TextMessage))
     assert (binary, text) == (b"a" * size, "b" * size)
     assert any(isinstance(event, Ping) for event in events)
+
+
+@pytest.mark.parametrize("code", [1002, 1007, 4008])
+def test_a_goodbye_is_read_by_wsproto(code: int) -> None:
+    """Its code, without words."""
+    client = Connection(ConnectionType.CLIENT)
+    client.receive_data(close_frame(code))
+    [event] = client.events()
+    assert isinstance(event, CloseConnection)
+    assert (event.code, event.reason) == (code, "")

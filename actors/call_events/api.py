@@ -1,0 +1,47 @@
+"""`GET /api/events`: events for programs, a page at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from actors.call_events.query import may_have_events, wish
+from actors.call_events.store import Unavailable
+from actors.runtime.http_message import JSON_TYPE, Request, Response
+
+if TYPE_CHECKING:
+    from actors.call_events.hub import Hub
+    from actors.call_events.recorder import Recorder
+
+PATH = "/events"
+ANSWER_MAX_BYTES = 4 * 1024 * 1024
+
+
+class EventsApi:
+    """The handler."""
+
+    def __init__(self, hub: Hub, recorder: Recorder) -> None:
+        self._hub = hub
+        self._recorder = recorder
+
+    async def __call__(self, request: Request) -> Response:
+        """`since`: what comes after; without it the latest `limit` events. `next` is the `since` of the next page."""
+        if not may_have_events(request.claims):
+            return Response.text("Forbidden: needs a token with the right `events`", 403)
+        asked = wish(request.query, request.claims)
+        try:
+            since = asked.since
+            if since is None:
+                since = await self._recorder.latest(asked.interest, asked.limit)
+            page = await self._recorder.page(asked.interest, since, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES)
+        except Unavailable as error:
+            return Response.text(f"Service Unavailable: the journal: {error}", 503, retry_after="1")
+        answer = {
+            "events": [orjson.Fragment(entry.text) for entry in page.entries],
+            "next": max(since, page.upto),
+            "epoch": self._hub.epoch,
+            "recovered": page.oldest - 1 <= since <= max(self._hub.tail.last, page.upto),
+            "more": len(page.entries) == asked.limit or page.upto < self._hub.tail.last,
+        }
+        return Response(200, orjson.dumps(answer), JSON_TYPE)

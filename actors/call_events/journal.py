@@ -1,0 +1,293 @@
+"""The journal: one SQLite file with every event as it was received, in the order in which it was taken.
+
+Blocks, so it is used in a thread, by one at a time. What SQLite says is wrong is left as `sqlite3.Error`: `store`
+decides what becomes of it. Several processes may have the file open (during a roll): the place of an event is found
+inside the transaction that writes it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors.call_events import schema
+from actors.call_events.call_state import CallState, merge, of_event
+from actors.call_events.entry import Entry, Interest, entry_of
+from actors.call_events.events import Arrival, Event, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+BUSY_TIMEOUT_MS = 1000  # for another process's commit
+CACHE_KIB = 8 * 1024
+PRUNE_STEP = 500  # events that go at once
+CALLS_KEPT_US = 86_400 * 1_000_000  # a call that is over is known so long: what comes late must not revive it
+_encode_state = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(CallState).decode
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit has led to.
+
+    Attributes:
+        entries: new since the offset that the caller knew, oldest first; another process's too.
+        states: of the calls that these are about.
+        taken: for each arrival, whether it is new.
+    """
+
+    entries: list[Entry]
+    states: dict[str, CallState]
+    taken: list[bool]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of the journal.
+
+    Attributes:
+        entries: those wanted, oldest first.
+        upto: everything wanted up to this offset is in `entries`.
+        oldest: the first offset that there is.
+    """
+
+    entries: list[Entry]
+    upto: int
+    oldest: int
+
+
+class Journal:
+    """An open file. `epoch` names it: an offset means nothing in another one. The maker closes it.
+
+    Raises:
+        sqlite3.Error: it can't be opened, or is none. NewerSchema: see there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        db = self._db
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # a commit outlives the machine, not only the process
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        schema.migrate(db)
+        if not self._meta():
+            self._name()
+        meta = self._meta()
+        self.epoch: str = meta["epoch"]
+        self._first_offset = int(meta["first_offset"])
+
+    def _meta(self) -> dict[str, str]:
+        return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+
+    def _name(self) -> None:
+        now = time.time_ns()
+        # Offsets begin at µs since 1970: higher than any of an earlier file, and numbers that JavaScript can hold.
+        first = {"epoch": str(now), "first_offset": str(now // 1000)}
+        with self._writing():
+            self._db.executemany("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", first.items())
+
+    @property
+    def last_offset(self) -> int:
+        """Of the newest event, or what comes before the first."""
+        found = self._db.execute("SELECT max(offset) FROM events").fetchone()[0]
+        return int(found) if found is not None else self._first_offset - 1
+
+    @property
+    def oldest_offset(self) -> int:
+        """Of the oldest event that is kept, or of the first that will be."""
+        found = self._db.execute("SELECT min(offset) FROM events").fetchone()[0]
+        return int(found) if found is not None else self._first_offset
+
+    def commit(self, arrivals: Sequence[Arrival], known: int) -> Commit:
+        """Take events, all or none; those whose id is known are not taken again. On return they are on the disk.
+
+        Args:
+            known: the offset up to which the caller has seen everything.
+        """
+        with self._writing():
+            offset = self.last_offset
+            entries = self._between(known, offset) if offset > known else []
+            states = self._states_of(entry.call_control_id for entry in entries)
+            taken = []
+            for arrival in arrivals:
+                taken.append(self._insert(arrival, offset + 1))
+                if taken[-1]:
+                    offset += 1
+                    entries.append(entry_of(arrival.event, offset, self.epoch))
+                    self._apply(arrival.event, states)
+            self._keep(states)
+        return Commit(entries, states, taken)
+
+    def newer(self, known: int) -> Commit:
+        """What another process has taken."""
+        entries = self._between(known, self.last_offset)
+        return Commit(entries, self._states_of(entry.call_control_id for entry in entries), [])
+
+    def newest(self, count: int) -> list[Entry]:
+        """The last events, oldest first."""
+        last = self.last_offset
+        return self._between(last - count, last)
+
+    def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
+        """What comes after an offset, at most so many and (but for the first) so much."""
+        where, values = _condition(interest)
+        db = self._db
+        db.execute("BEGIN")
+        try:
+            last, oldest = self.last_offset, self.oldest_offset
+            sql = (
+                f"SELECT offset, source, body, occurred_at FROM events WHERE offset > ?{where} ORDER BY offset LIMIT ?"
+            )
+            entries: list[Entry] = []
+            size = 0
+            for row in db.execute(sql, (after, *values, limit)):
+                entry = self._entry(*row)
+                if entries and size + len(entry.frame) > max_bytes:
+                    return Page(entries, entries[-1].offset, oldest)
+                entries.append(entry)
+                size += len(entry.frame)
+        finally:
+            db.execute("COMMIT")
+        return Page(entries, entries[-1].offset if len(entries) == limit else last, oldest)
+
+    def latest(self, interest: Interest, limit: int) -> int:
+        """The offset after which there are so many events of those wanted."""
+        where, values = _condition(interest)
+        sql = f"SELECT offset FROM events WHERE offset > ?{where} ORDER BY offset DESC LIMIT 1 OFFSET ?"
+        found = self._db.execute(sql, (-1, *values, limit)).fetchone()
+        return int(found[0]) if found else self.oldest_offset - 1
+
+    def live_calls(self) -> dict[str, CallState]:
+        """The calls that are live."""
+        rows = self._db.execute("SELECT call, state FROM calls WHERE is_live")
+        return {call: _decode_state(state) for call, state in rows}
+
+    def last_webhook_at(self) -> int | None:
+        """When Telnyx was heard of last, µs since 1970; looks at the newest events only."""
+        sql = "SELECT received_at FROM events WHERE source = 'telnyx' AND offset > ? ORDER BY offset DESC LIMIT 1"
+        found = self._db.execute(sql, (self.last_offset - 100_000,)).fetchone()
+        return int(found[0]) if found else None
+
+    def prune(self, *, before: int, max_bytes: int, never_after: int) -> int:
+        """Let a few of the oldest events go; returns how many went.
+
+        Args:
+            before: those received before this time (µs since 1970) go,
+            max_bytes: and as long as there is more than this in the file,
+            never_after: those received before this time.
+        """
+        if self.used_bytes > max_bytes:
+            before = max(before, never_after)
+        with self._writing():
+            limit = (before, self.last_offset, PRUNE_STEP)
+            sql = "SELECT offset, received_at FROM events WHERE offset < ? ORDER BY offset LIMIT ?"
+            rows = self._db.execute(sql, limit[1:]).fetchall()
+            doomed = next((at for at, (_, received_at) in enumerate(rows) if received_at >= before), len(rows))
+            if doomed:
+                self._db.execute("DELETE FROM events WHERE offset <= ?", (rows[doomed - 1][0],))
+            over = min(before, time.time_ns() // 1000 - CALLS_KEPT_US)
+            self._db.execute("DELETE FROM calls WHERE NOT is_live AND changed_at < ?", (over,))
+        return doomed
+
+    @property
+    def used_bytes(self) -> int:
+        """What the events take in the file, which never gets smaller itself."""
+        pages, free, size = (int(self._db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
+        return (pages - free) * size
+
+    def check(self) -> str | None:
+        """What is wrong with the file as a whole; None: nothing. Reads all of it."""
+        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return None if found == "ok" else str(found)
+
+    def copy_to(self, path: Path) -> None:
+        """Write all of it to a new file."""
+        target = sqlite3.connect(path)
+        try:
+            self._db.backup(target)
+        finally:
+            target.close()
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed."""
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, arrival: Arrival, offset: int) -> bool:
+        event = arrival.event
+        values = (offset, event.id, event.type, event.call_control_id, event.occurred_at, arrival.received_at)
+        sql = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+        return self._db.execute(sql, (*values, arrival.source, arrival.body)).rowcount == 1
+
+    def _apply(self, event: Event, states: dict[str, CallState]) -> None:
+        told = of_event(event)
+        if told is None:
+            return
+        call = told.call_control_id
+        if call not in states:
+            states |= self._states_of([call])
+        states[call] = merge(states[call], told) if call in states else told
+
+    def _keep(self, states: dict[str, CallState]) -> None:
+        now = time.time_ns() // 1000
+        rows = [(call, state.is_live, now, _encode_state(state)) for call, state in states.items()]
+        sql = "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT (call) DO UPDATE SET is_live = excluded.is_live, changed_at = excluded.changed_at, state = excluded.state"
+        self._db.executemany(sql, rows)
+
+    def _states_of(self, calls: Iterable[str | None]) -> dict[str, CallState]:
+        sql = "SELECT state FROM calls WHERE call = ?"
+        rows = ((call, self._db.execute(sql, (call,)).fetchone()) for call in set(calls) if call)
+        return {call: _decode_state(row[0]) for call, row in rows if row}
+
+    def _between(self, after: int, upto: int) -> list[Entry]:
+        sql = "SELECT offset, source, body, occurred_at FROM events WHERE offset > ? AND offset <= ? ORDER BY offset"
+        return [self._entry(*row) for row in self._db.execute(sql, (after, upto))]
+
+    def _entry(self, offset: int, source: str, body: bytes, occurred_at: str) -> Entry:
+        event = parse("telnyx" if source == "telnyx" else "inside", body, received_at=occurred_at)
+        return entry_of(event, offset, self.epoch)
+
+
+def _condition(interest: Interest) -> tuple[str, list[str]]:
+    """SQL for what is wanted, to be added to a WHERE, and the values for its parameters."""
+    parts: list[str] = []
+    values: list[str] = []
+    if interest.calls is not None:
+        parts.append(f"call IN ({_marks(interest.calls)})")
+        values += sorted(interest.calls)
+    if interest.types is not None:
+        alternatives = [f"type IN ({_marks(interest.types)})"]
+        values += sorted(interest.types)
+        for prefix in interest.prefixes:
+            alternatives.append(f"substr(type, 1, {len(prefix)}) = ?")
+            values.append(prefix)
+        parts.append(f"({' OR '.join(alternatives)})")
+    return "".join(f" AND {part}" for part in parts), values
+
+
+def _marks(values: frozenset[str]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,271 @@
+"""Between the event loop and the journal: many events in one commit, one thread, and nothing said before it is true.
+
+Everything that is committed, here or by another process during a roll, is passed on once and in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from actors.call_events.store import Store, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from actors.call_events.call_state import CallState
+    from actors.call_events.entry import Entry, Interest
+    from actors.call_events.events import Arrival
+    from actors.call_events.journal import Commit, Journal, Page
+    from config.settings import EventSettings
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+BATCH_MAX = 500  # events in one commit
+REOPEN_S = 1.0  # how often a journal that can't be opened is tried again
+OVERLAP_S = 10.0  # after our start another process may write for so long
+OVERLAP_LOOK_S = 0.05
+PRUNE_IDLE_S = 60.0
+PRUNE_BUSY_S = 0.2
+REMEMBERED_S = 600  # ids are known at least so long whatever the file's size: twice a signature's tolerance
+PAGE_EVENTS = 500
+PAGE_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A journal that is open, and what was in it."""
+
+    epoch: str
+    last: int
+    oldest: int
+    entries: list[Entry]
+    calls: dict[str, CallState]
+
+
+@dataclass(eq=False)
+class _Waiting:
+    arrival: Arrival
+    done: trio.Event = field(default_factory=trio.Event)
+    taken: bool | None = None  # None: the journal could not
+
+
+class Recorder:
+    """The one writer of this process, and its reader. `run` must be running.
+
+    Args:
+        on_opened: called with what is in the journal, before anything else, and again when another file took its place.
+        on_commit: called with what was committed, in order, at once after the commit.
+
+    Attributes:
+        oldest: offset of the oldest event that is kept, or of the first that will be.
+        ready: set once the journal has been opened.
+        failed: set while the journal can't be written. recovered: set while it can, after it could not.
+        counters: `commits`, `commits_failed`, `events_refused`, `events_pruned`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: EventSettings,
+        on_opened: Callable[[Opened], None],
+        on_commit: Callable[[Commit], None],
+    ) -> None:
+        self._settings = settings
+        self._writer = Store(directory)
+        self._reader = Store(directory)
+        self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(1)
+        self._on_opened, self._on_commit = on_opened, on_commit
+        self._waiting: deque[_Waiting] = deque()
+        self._work = trio.Event()
+        self._turn = trio.Lock()
+        self._file = self._known = self._pruned = 0
+        self._fault = ""
+        self.oldest = 0
+        self.ready = trio.Event()
+        self.failed = trio.Event()
+        self.recovered = trio.Event()
+        self.counters: Counter[str] = Counter()
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the last commit succeeded."""
+        return self.ready.is_set() and not self._fault
+
+    async def record(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Take events for good; for each, whether it is new. Cancelling leaves open whether they are taken.
+
+        Raises:
+            Unavailable: they are not taken, or not in time. The same events may be given again.
+        """
+        if len(self._waiting) + len(arrivals) > self._settings.waiting_max:
+            self.counters["events_refused"] += len(arrivals)
+            raise Unavailable("too many events wait for the journal")
+        waiting = [_Waiting(arrival) for arrival in arrivals]
+        self._waiting += waiting
+        self._work.set()
+        with trio.move_on_after(self._settings.commit_timeout_s):
+            for each in waiting:
+                await each.done.wait()
+        if any(each.taken is None for each in waiting):
+            self.counters["events_refused"] += len(arrivals)
+            raise Unavailable(self._fault or "the journal takes too long")
+        return [bool(each.taken) for each in waiting]
+
+    async def run(self) -> None:
+        """Write for ever."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._commit_all)
+                nursery.start_soon(self._look_for_others)
+                nursery.start_soon(self._prune)
+                nursery.start_soon(self._inspect)
+        finally:
+            with trio.CancelScope(shield=True):  # a thread may be at work still
+                await trio.to_thread.run_sync(self._writer.shut, limiter=self._writing)
+                await trio.to_thread.run_sync(self._reader.shut, limiter=self._reading)
+
+    async def page(
+        self, interest: Interest, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page:
+        """Read older events. Raises Unavailable."""
+        return await self._read(lambda journal: journal.page(interest, after, limit, max_bytes))
+
+    async def refresh(self) -> None:
+        """Pass on what another process has taken so far. Raises Unavailable."""
+        async with self._turn:
+            self._pass_on(await self._use(lambda journal, known: journal.newer(known)))
+
+    async def latest(self, interest: Interest, limit: int) -> int:
+        """The offset after which there are so many events. Raises Unavailable."""
+        return await self._read(lambda journal: journal.latest(interest, limit))
+
+    async def last_webhook_at(self) -> int | None:
+        """When Telnyx was heard of last, µs since 1970. Raises Unavailable."""
+        return await self._read(lambda journal: journal.last_webhook_at())
+
+    async def _read(self, work: Callable[[Journal], Answer]) -> Answer:
+        return await trio.to_thread.run_sync(self._reader.use, work, limiter=self._reading)
+
+    async def _use(self, work: Callable[[Journal, int], Answer]) -> Answer:
+        """Work with the journal and the offset that is known here. Only inside `_turn`. Raises Unavailable."""
+        file, known, kept = self._file, self._known, self._settings.kept
+
+        def in_thread(journal: Journal) -> tuple[Opened | None, Answer]:
+            opened = _describe(journal, kept) if self._writer.opened != file else None
+            return opened, work(journal, known if opened is None else opened.last)
+
+        opened, answer = await trio.to_thread.run_sync(self._writer.use, in_thread, limiter=self._writing)
+        if opened is not None:
+            self._file, self._known, self.oldest = self._writer.opened, opened.last, opened.oldest
+            logger.info("journal %s, last offset %d", opened.epoch, opened.last)
+            self._on_opened(opened)
+            self.ready.set()
+        return answer
+
+    async def _commit_all(self) -> None:
+        while True:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+            await self._commit(batch)
+            if not self._waiting:
+                self._work = trio.Event()
+                with trio.move_on_after(math.inf if self.ready.is_set() else REOPEN_S):
+                    await self._work.wait()
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        arrivals = [waiting.arrival for waiting in batch]
+        try:
+            async with self._turn:
+                self._pass_on(commit := await self._use(lambda journal, known: journal.commit(arrivals, known)))
+        except Unavailable as error:
+            self._failed(str(error))
+        else:
+            self.counters["commits"] += 1
+            self._succeeded()
+            for waiting, taken in zip(batch, commit.taken, strict=True):
+                waiting.taken = taken
+        for waiting in batch:
+            waiting.done.set()
+
+    def _pass_on(self, commit: Commit) -> None:
+        if commit.entries:
+            self._known = commit.entries[-1].offset
+            self._on_commit(commit)
+
+    def _failed(self, why: str) -> None:
+        self.counters["commits_failed"] += 1
+        if why != self._fault:
+            logger.error("the journal can't be written: %s; webhooks are answered 503", why)
+            self.failed.set()
+            self.recovered = trio.Event()
+        self._fault = why
+
+    def _succeeded(self) -> None:
+        if self._fault:
+            logger.warning("the journal can be written again")
+            self.recovered.set()
+            self.failed = trio.Event()
+        self._fault = ""
+
+    async def _look_for_others(self) -> None:
+        await self.ready.wait()
+        with trio.move_on_after(OVERLAP_S):
+            while True:
+                await trio.sleep(OVERLAP_LOOK_S)
+                with contextlib.suppress(Unavailable):
+                    await self.refresh()
+
+    async def _prune(self) -> None:
+        await self.ready.wait()
+        while True:
+            self._pruned = 0
+            await self._quietly(self._prune_step, self._note_pruned)
+            await trio.sleep(PRUNE_BUSY_S if self._pruned else PRUNE_IDLE_S)
+
+    def _prune_step(self, journal: Journal, known: int) -> tuple[int, int]:
+        del known
+        settings, now = self._settings, time.time_ns() // 1000
+        gone = journal.prune(
+            before=now - int(settings.keep_days * 86_400e6),
+            max_bytes=settings.journal_max_mb * 1024 * 1024,
+            never_after=now - REMEMBERED_S * 1_000_000,
+        )
+        return gone, journal.oldest_offset
+
+    def _note_pruned(self, outcome: tuple[int, int]) -> None:
+        self._pruned, self.oldest = outcome
+        self.counters["events_pruned"] += self._pruned
+
+    async def _inspect(self) -> None:
+        """Check a file that was too large to be checked before it was used."""
+        await self.ready.wait()
+        try:
+            fault = await self._read(lambda journal: journal.check())
+        except Unavailable as error:
+            logger.warning("the journal could not be checked: %s", error)
+            return
+        if fault is not None:
+            async with self._turn:
+                await trio.to_thread.run_sync(self._writer.condemn, fault, limiter=self._writing)
+
+    async def _quietly(self, work: Callable[[Journal, int], Answer], then: Callable[[Answer], None]) -> None:
+        """Work that can wait for better times."""
+        try:
+            async with self._turn:
+                then(await self._use(work))
+        except Unavailable as error:
+            logger.debug("journal: %s", error)
+
+
+def _describe(journal: Journal, kept: int) -> Opened:
+    entries = journal.newest(kept)
+    return Opened(journal.epoch, journal.last_offset, journal.oldest_offset, entries, journal.live_calls())

@@ -1,0 +1,75 @@
+"""The journal's tables and how an older file is brought to them. Its version is SQLite's `user_version`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+# The n-th script brings a file of version n to version n + 1. Never changed, only added to.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE events (
+        offset INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        type TEXT NOT NULL,
+        call TEXT,
+        occurred_at TEXT NOT NULL,
+        received_at INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE calls (
+        call TEXT PRIMARY KEY,
+        is_live INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE INDEX events_by_call ON events (call, offset) WHERE call IS NOT NULL;
+    CREATE INDEX calls_live ON calls (call) WHERE is_live;
+    CREATE INDEX calls_over ON calls (changed_at) WHERE NOT is_live;
+    """,
+)
+VERSION = len(MIGRATIONS)
+
+
+class NewerSchema(Exception):
+    """The file was written by a later Patchbay; this one would spoil it."""
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring a file, empty ones too, to this version; returns the version that it had. Each step is whole or not at all.
+
+    Raises:
+        NewerSchema: it is of a later one.
+        sqlite3.Error: likewise.
+    """
+    found = version(connection)
+    for step in range(version(connection), VERSION):
+        _step(connection, step)
+    return found
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The version of a file; 0: it is empty."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > VERSION:
+        raise NewerSchema(f"its version is {found}, and this Patchbay knows those up to {VERSION}")
+    return found
+
+
+def _step(connection: sqlite3.Connection, step: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if version(connection) == step:  # else another process was first
+            for statement in filter(str.strip, MIGRATIONS[step].split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {step + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise

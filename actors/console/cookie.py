@@ -1,0 +1,41 @@
+"""The page's cookie: whoever opens the page with `?token=` gets the rest of it, and its data, without. Pure.
+
+Only the console's plain requests are let in by it, never a WebSocket (see `actors.gateway.access`), and the console has
+no request that changes anything.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.http_message import Request, Response
+
+NAME: Final = "patchbay_token"
+
+
+def remembering(
+    respond: Callable[[Request], Response | None], wall: Callable[[], float] = time.time
+) -> Callable[[Request], Response | None]:
+    """Have a page's answer set the cookie when the page was asked for with a token (which the gateway has verified)."""
+
+    def respond_and_remember(request: Request) -> Response | None:
+        response = respond(request)
+        tokens = request.query.get("token")
+        if (
+            response is None
+            or request.claims is None
+            or not tokens
+            or not response.content_type.startswith("text/html")
+        ):
+            return response
+        left_s = max(0, int(request.claims.get("exp", 0) - wall()))
+        secure = "; Secure" if request.header("x-forwarded-proto") == "https" else ""
+        cookie = f"{NAME}={tokens[0]}; Path=/; Max-Age={left_s}; HttpOnly; SameSite=Strict{secure}"
+        return replace(response, headers={**response.headers, "set-cookie": cookie})
+
+    return respond_and_remember

@@ -1,0 +1,65 @@
+"""Which address a request comes from, behind proxies, and which addresses count as one. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+V6_PREFIX: Final = 64  # whoever has one IPv6 address has as many as there are behind this prefix
+
+
+def parse_address(text: str) -> Address | None:
+    """An address as it is written in X-Forwarded-For: with or without brackets or, for IPv4, a port; None: it is none."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks from settings, where they have been checked."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def is_in(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether an address is in one of the networks."""
+    return any(address in network for network in networks)
+
+
+def client_address(
+    direct: Address, forwarded: Iterable[str], *, proxies: int, proxy_networks: Sequence[Network]
+) -> Address:
+    """The address that a request comes from.
+
+    Args:
+        direct: of the connection's other end.
+        forwarded: values of X-Forwarded-For. Each proxy adds who it was called by at the end, so with `proxies` of
+            them in front, the last so many are true and the rest may be anybody's invention.
+        proxy_networks: where the last proxy is; the word of others counts for nothing.
+    """
+    if not proxies or not is_in(direct, proxy_networks):
+        return direct
+    hops = [hop for value in forwarded for hop in value.split(",") if hop.strip()][-proxies:]
+    return (parse_address(hops[0]) if hops else None) or direct
+
+
+def counted_as(address: Address) -> str | None:
+    """What limits by address count it as. None: not at all, since it is this machine, or a proxy on it that does not
+    say for whom it speaks."""
+    if address.is_loopback:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, V6_PREFIX), strict=False))
+    return str(address)

@@ -1,0 +1,147 @@
+"""TLS at the public port, for machines without a proxy: plain bytes for everybody behind it, through a socket pair.
+
+Knows nothing of what is spoken inside. A connection's keys live in this process only, so, unlike a plain one, it does
+not outlive the gateway; nginx in front is for those who need that.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from config.settings import TlsSettings
+
+log = logging.getLogger(__name__)
+
+# What TLS 1.2 may use: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+LOOK_INTERVAL_S: Final = 1.0  # how often, at most, the files are looked at
+PIECE_BYTES: Final = 16 * 1024
+SEND_BUFFER_BYTES: Final = 32 * 1024  # what the kernel holds for a peer that does not read grows old there
+CLOSE_TIMEOUT_S: Final = 1.0
+
+
+class Certificate:
+    """The certificate and its key, read again when their files have changed. Bad new files leave the old ones in use.
+
+    Raises:
+        OSError, ssl.SSLError: (when made) the files can't be used.
+    """
+
+    def __init__(self, certfile: str, keyfile: str) -> None:
+        self._certfile, self._keyfile = certfile, keyfile
+        self._looked_at = -LOOK_INTERVAL_S
+        self._seen = self._stamp()
+        self._context = make_context(certfile, keyfile)
+
+    @classmethod
+    def of(cls, settings: TlsSettings) -> Certificate | None:
+        """That of the settings; None: no TLS here."""
+        return cls(settings.certfile, settings.keyfile) if settings.certfile and settings.keyfile else None
+
+    def context(self, now: float) -> ssl.SSLContext:
+        """What new connections are made with; `now`: monotonic seconds."""
+        if now - self._looked_at >= LOOK_INTERVAL_S:
+            self._looked_at = now
+            if (stamp := self._stamp()) != self._seen:
+                self._seen = stamp
+                self.reload()
+        return self._context
+
+    def reload(self) -> None:
+        """Read the files again."""
+        try:
+            self._context = make_context(self._certfile, self._keyfile)
+            log.info("certificate read again: %s", self._certfile)
+        except (OSError, ssl.SSLError) as error:
+            log.error("the certificate in use stays; the new one can't be used: %s", error)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            return Path(self._certfile).stat().st_mtime_ns, Path(self._keyfile).stat().st_mtime_ns
+        except OSError:
+            return None
+
+
+def make_context(certfile: str, keyfile: str) -> ssl.SSLContext:
+    """A server's context with modern settings."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(certfile, keyfile, password=_no_password)
+    return context
+
+
+def _no_password() -> str:
+    """OpenSSL would ask whoever sits at the terminal."""
+    raise ssl.SSLError("the key is encrypted")
+
+
+async def shake_hands(
+    sock: socket.socket, context: ssl.SSLContext, timeout_s: float
+) -> trio.SSLStream[trio.SocketStream] | None:
+    """Open TLS on a connection; None (and the connection is closed) when the peer does not or can't. Cancelling closes
+    it too."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    stream = trio.SSLStream(
+        trio.SocketStream(trio.socket.from_stdlib_socket(sock)), context, server_side=True, https_compatible=True
+    )
+    try:
+        with trio.move_on_after(timeout_s):
+            await stream.do_handshake()
+            return stream
+    except trio.BrokenResourceError as error:
+        log.debug("no TLS: %s", error.__cause__)
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    await trio.aclose_forcefully(stream)
+    return None
+
+
+async def carry(stream: trio.SSLStream[trio.SocketStream], serve: Callable[[socket.socket], Awaitable[None]]) -> None:
+    """Give the plain side of a TLS connection to `serve`, which owns that socket, and carry bytes until either ends."""
+    inner, plain = socket.socketpair()
+    plain.setblocking(False)
+    inside = trio.SocketStream(trio.socket.from_stdlib_socket(inner))
+    async with stream, inside, trio.open_nursery() as nursery:
+        nursery.start_soon(serve, plain)
+        nursery.start_soon(_inwards, stream, inside)
+        await _outwards(inside, stream)
+        with trio.move_on_after(CLOSE_TIMEOUT_S):
+            await _say_goodbye(stream)
+        nursery.cancel_scope.cancel()
+
+
+async def _inwards(stream: trio.SSLStream[trio.SocketStream], inside: trio.SocketStream) -> None:
+    try:
+        while piece := await stream.receive_some(PIECE_BYTES):
+            await inside.send_all(piece)
+        await inside.send_eof()
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        await inside.aclose()
+
+
+async def _outwards(inside: trio.SocketStream, stream: trio.SSLStream[trio.SocketStream]) -> None:
+    try:
+        while piece := await inside.receive_some(PIECE_BYTES):
+            await stream.send_all(piece)
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        return
+
+
+async def _say_goodbye(stream: trio.SSLStream[trio.SocketStream]) -> None:
+    try:
+        await stream.aclose()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+        return

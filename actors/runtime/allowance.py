@@ -1,0 +1,30 @@
+"""How much one peer may send: so much in the long run, and so much at once. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+
+class Allowance:
+    """Spent by what a peer sends; comes back with time.
+
+    Args:
+        per_s: what comes back in a second.
+        burst: what there is at most.
+    """
+
+    __slots__ = ("_at", "_burst", "_left", "_per_s")
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left = burst
+        self._at: float | None = None
+
+    def spend(self, amount: float, now: float) -> bool:
+        """Spend so much; False, and nothing is spent, when there is not so much."""
+        if self._at is not None:
+            self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if amount > self._left:
+            return False
+        self._left -= amount
+        return True

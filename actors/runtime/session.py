@@ -1,0 +1,87 @@
+"""What the token of one open connection grants, from the claims that the gateway handed over with it, and its renewal.
+
+A client shows a newer token in band, before the old one expires: `{"event":"auth","token":"…"}`. It is answered
+`{"event":"auth","exp":…}`, or with an error, and then the old token counts on.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from actors.wire import browser
+from actors.wire.tokens import BadToken, Verifier, covers, granted_calls, may
+
+if TYPE_CHECKING:
+    from actors.runtime.gateway_link import Handed
+    from config.settings import AuthSettings
+
+log = logging.getLogger(__name__)
+
+NOT_RENEWED: Final = (200011, "token_not_accepted")
+
+
+class _Auth(msgspec.Struct, tag_field="event", tag="auth"):
+    token: str
+
+
+_decode = msgspec.json.Decoder(_Auth).decode
+
+
+class Session:
+    """The grants of one connection.
+
+    Args:
+        verifier: of this process; None when authentication is off, and then everything is granted.
+        right: what the connection is for; a newer token must grant it too.
+
+    Attributes:
+        calls: those that it is for; None: every call. A renewal does not change them.
+        may_talk, is_admin: what else it may, by its newest token.
+    """
+
+    def __init__(self, handed: Handed, verifier: Verifier | None, right: str) -> None:
+        self._handed = handed
+        self._verifier = verifier
+        self._right = right
+        self.calls = granted_calls(handed.claims)
+        self._take_rights()
+
+    def renew(self, message: bytes, now: float) -> bytes:
+        """Take a newer token; returns the text that answers it. `now`: seconds since 1970.
+
+        It must be for the same `sub`, grant what the connection is for, and cover the calls of the token before.
+        """
+        try:
+            token = _decode(message).token
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return self._refuse("an `auth` event needs a `token`")
+        held = self._handed.claims
+        if self._verifier is None or held is None:
+            return msgspec.json.encode({"event": "auth", "exp": None})
+        try:
+            claims = self._verifier.verify(token, now)
+        except BadToken as error:
+            return self._refuse(str(error))
+        if claims["sub"] != held["sub"]:
+            return self._refuse("the token is somebody else's")
+        if not may(claims, self._right) or not covers(claims, self.calls):
+            return self._refuse("the token grants less than this connection needs; open another one")
+        self._handed.renew({**claims, "calls": held["calls"]})
+        self._take_rights()
+        return msgspec.json.encode({"event": "auth", "exp": claims["exp"]})
+
+    def _take_rights(self) -> None:
+        self.may_talk = may(self._handed.claims, "talk")
+        self.is_admin = self._handed.claims is not None and may(self._handed.claims, "admin")
+
+    def _refuse(self, why: str) -> bytes:
+        log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer})
+        return browser.error_message(*NOT_RENEWED, why)
+
+
+def verifier_of(auth: AuthSettings) -> Verifier | None:
+    """The verifier of a process; None when authentication is off."""
+    return Verifier(auth) if auth.enabled else None

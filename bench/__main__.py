@@ -1,0 +1,14 @@
+"""`python -m bench`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from bench import cli
+from bench.chaos import cli as chaos
+
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped on the way out, as by Ctrl-C
+if sys.argv[1:2] == ["chaos"]:
+    sys.exit(chaos.main(sys.argv[2:]))
+sys.exit(cli.main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""What a request asks for, and what its token lets it have."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import pytest
+
+from actors.call_events.entry import Interest, entry_of
+from actors.call_events.query import Wish, may_have_events, wish
+from tests.call_events.samples import arrival
+
+
+def asked(text: str, claims: dict[str, object] | None = None) -> Wish:
+    return wish(parse_qs(text), claims)
+
+
+def test_the_calls_of_a_client_are_those_it_names_of_those_it_may_have() -> None:
+    def wanted(text: str, claims: dict[str, object] | None) -> set[str] | None:
+        calls = asked(text, claims).interest.calls
+        return None if calls is None else set(calls)
+
+    two = "call_control_id=v3%3Aa&callId=v3%3Ab"
+    assert wanted("", None) is None
+    assert wanted(two, None) == {"v3:a", "v3:b"}
+    assert wanted("", {"calls": "*"}) is None
+    assert wanted(two, {"calls": "*"}) == {"v3:a", "v3:b"}
+    assert wanted("", {"calls": ["v3:a"]}) == {"v3:a"}
+    assert wanted(two, {"calls": ["v3:a", "v3:c"]}) == {"v3:a"}
+    assert wanted("call_id=v3%3Ac", {"calls": ["v3:a"]}) == set()
+    assert wanted("", {}) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "since"), [("", None), ("since=7", 7), ("since=x", -1), ("since=-3", -1), ("since=" + "9" * 30, -1)]
+)
+def test_since(text: str, since: int | None) -> None:
+    assert asked(text).since == since
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("", 100), ("limit=7", 7), ("limit=0", 1), ("limit=99999", 1000), ("limit=x", 100)]
+)
+def test_limit(text: str, limit: int) -> None:
+    assert asked(text).limit == limit
+
+
+def test_types() -> None:
+    interest = asked("type=call.hangup,stream.*&type=x").interest
+    assert (interest.types, interest.prefixes) == (frozenset({"call.hangup", "x"}), ("stream.",))
+    kinds = ("call.hangup", "call.hangup.x", "stream.dtmf", "x", "stream")
+    wanted = [kind for kind in kinds if interest.wants(entry_of(arrival(1, kind=kind).event, 1, "e"))]
+    assert wanted == ["call.hangup", "stream.dtmf", "x"]
+    assert asked("type=").interest == Interest()
+    assert Interest().is_everything
+    assert not interest.is_everything
+
+
+@pytest.mark.parametrize(
+    ("claims", "may"),
+    [(None, True), ({}, False), ({"can": ["listen"]}, False), ({"can": ["events"]}, True), ({"can": ["admin"]}, True)],
+)
+def test_the_right_to_events(claims: dict[str, object] | None, may: bool) -> None:
+    assert may_have_events(claims) == may

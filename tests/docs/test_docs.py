@@ -1,0 +1,53 @@
+"""What the documentation says is what the code says, where that can be compared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from actors.wire import browser, request, websocket
+from tests.docs import settings_table
+
+ROOT = Path(__file__).parents[2]
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+SENDERS = ("fanout/talker.py", "runtime/session.py")
+ERROR_CODE = re.compile(r"\b2000\d\d\b")
+
+
+def test_every_setting_is_in_the_table() -> None:
+    """When not: python -m tests.docs.settings_table"""
+    page = settings_table.PAGE.read_text(encoding="utf-8")
+    assert settings_table.page_with(page, settings_table.table()) == page
+
+
+def test_every_error_code_is_in_the_protocol() -> None:
+    """With their titles, of those who send errors to browsers."""
+    source = "".join((ROOT / "actors" / name).read_text(encoding="utf-8") for name in SENDERS)
+    pairs = {
+        *re.findall(r'\((2000\d\d), "(\w+)"', source),
+        *((code, title) for title, code in re.findall(r'"(\w+)": (2000\d\d)', source)),
+    }
+    assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
+    assert set(re.findall(r"\| (2000\d\d) \| `(\w+)` \|", PROTOCOL)) == pairs
+
+
+def test_every_close_code_is_in_the_protocol() -> None:
+    """Those that `wire.websocket` names, and what trio-websocket closes with of itself."""
+    named = {value for name, value in vars(websocket).items() if name.startswith("CLOSE_")}
+    listed = {int(code) for code in re.findall(r"^\| (\d{4}) \|", PROTOCOL, re.MULTILINE)}
+    assert listed == named | {1002, 1007}
+
+
+def test_every_path_and_parameter_is_in_the_protocol() -> None:
+    """Of WebSockets, and of the query."""
+    for path in request.SOCKET_PATHS:
+        assert f"`{path}`" in PROTOCOL
+    for name in (*browser._CALL_PARAMETERS, *browser._TRACKS, *browser._FORMATS, "stream_id", "since"):
+        assert f"`{name}`" in PROTOCOL, name
+
+
+def test_links_lead_somewhere() -> None:
+    """Between pages of this repository."""
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

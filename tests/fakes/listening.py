@@ -1,0 +1,124 @@
+"""Fan-out without sockets: batches of the bus go in by hand, and each listener shows what it was written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from actors.fanout.calls import Calls
+from actors.fanout.listener import Listener
+from actors.wire import bus as wire
+from actors.wire.browser import ListenQuery
+from tests.fakes.connections import FakeHanded
+from tests.fakes.telnyx import start
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from actors.runtime.peer import Peer
+
+
+class FakeOutbox:
+    """Remembers what was written, and of which kind."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.control: list[bytes] = []
+
+    def write(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+    def write_control(self, frame: bytes) -> bool:
+        self.frames.append(frame)
+        self.control.append(frame)
+        return True
+
+
+class FakeBrowser:
+    """What a listener needs of its peer."""
+
+    def __init__(self, number: int) -> None:
+        self.outbox = FakeOutbox()
+        self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
+        self.handed.id = number
+
+
+def listener(number: int = 1, granted: frozenset[str] | None = None, **query: str | list[str]) -> Listener:
+    asked = {name: [value] if isinstance(value, str) else value for name, value in query.items()}
+    return Listener(cast("Peer", FakeBrowser(number)), ListenQuery.parse(asked), granted)
+
+
+def browser_of(someone: Listener) -> FakeBrowser:
+    return cast("FakeBrowser", someone.peer)
+
+
+def messages(data: bytes) -> Iterable[tuple[int, bytes]]:
+    """The server's frames in some bytes: first byte and payload."""
+    at = 0
+    while at < len(data):
+        size, head = data[at + 1], 2
+        if size == 126:
+            size, head = int.from_bytes(data[at + 2 : at + 4], "big"), 4
+        yield data[at], data[at + head : at + head + size]
+        at += head + size
+    assert at == len(data), "torn"
+
+
+def heard(someone: Listener) -> list[bytes]:
+    """What it was sent since last asked: the payloads, in order."""
+    outbox = browser_of(someone).outbox
+    got = [payload for _, payload in messages(b"".join(outbox.frames))]
+    outbox.frames.clear()
+    return got
+
+
+def entry(
+    kind: int,
+    call: str = "v3:call",
+    *,
+    stream: int = 7,
+    chunk: int = 0,
+    track: int = 0,
+    payload: bytes = b"",
+    flags: int = 0,
+) -> bytes:
+    head = wire.pack_entry(kind, track, flags, chunk, chunk, len(payload), chunk * 20, stream, wire.digest(call))
+    return head + payload
+
+
+def started(call: str = "v3:call", *, stream: int = 7, raw: bytes | None = None, flags: int = 0) -> bytes:
+    return entry(wire.START, call, stream=stream, payload=raw or start(call), flags=flags)
+
+
+def spoken(
+    chunk: int, call: str = "v3:call", *, stream: int = 7, track: int = 0, payload: bytes | None = None
+) -> bytes:
+    return entry(
+        wire.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload or bytes([chunk % 256]) * 160
+    )
+
+
+class FakeFanout:
+    """The registry of calls, fed with batches."""
+
+    def __init__(self) -> None:
+        self.topics: list[bytes] = []
+        self.talk_news: list[tuple[int, dict[str, str]]] = []
+        self.now = 100.0
+        self.calls = Calls(
+            0,
+            0.3,
+            self.topics.append,
+            self.topics.remove,
+            lambda talker, news: self.talk_news.append((talker, news)),
+        )
+        self._sequences: dict[int, int] = {}
+
+    def hears(self, *entries: bytes, ingest: int = 0, slot: str = "a", epoch: int = 1, lost: int = 0) -> None:
+        """A batch comes."""
+        sequence = self._sequences[epoch] = self._sequences.get(epoch, 0) + 1 + lost
+        self.calls.receive(wire.pack_batch(0, wire.Batch(ingest, slot, epoch, sequence, 0), entries), self.now)
+
+    def joins(self, someone: Listener) -> Listener:
+        self.calls.add(someone, self.now)
+        return someone

@@ -1,0 +1,124 @@
+"""Telnyx's side of a media stream as text frames, and a peer that carries them without a socket."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from actors.ingest.hub import Hub
+from actors.ingest.stream import Stream
+from actors.runtime.event_sender import EventSender
+from actors.runtime.identity import Identity
+from actors.wire import bus as wire
+from config import load
+from tests.fakes.bus import FakeSocket
+from tests.fakes.connections import FakeHanded
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from actors.runtime.bus import BusSocket
+    from actors.runtime.peer import Peer
+
+
+def start(call: str = "v3:call", stream_id: str = "stream", encoding: str = "PCMU", **more: Any) -> bytes:
+    media_format = {"encoding": encoding, "sample_rate": 8000, "channels": 1}
+    body = {
+        "call_control_id": call,
+        "call_session_id": "session",
+        "from": "+1",
+        "to": "+2",
+        "media_format": media_format,
+    }
+    return orjson.dumps({"event": "start", "sequence_number": "1", "stream_id": stream_id, "start": {**body, **more}})
+
+
+def media(chunk: int, payload: bytes = b"\x55" * 160, track: str = "inbound") -> bytes:
+    body = {
+        "track": track,
+        "chunk": str(chunk),
+        "timestamp": str(chunk * 20),
+        "payload": base64.b64encode(payload).decode(),
+    }
+    return orjson.dumps({"event": "media", "sequence_number": str(chunk), "media": body, "stream_id": "stream"})
+
+
+def stop(call: str = "v3:call") -> bytes:
+    return orjson.dumps({"event": "stop", "stream_id": "stream", "stop": {"call_control_id": call}})
+
+
+class FakePeer:
+    """What a stream needs of `actors.runtime.peer.Peer`."""
+
+    def __init__(self, number: int, now: Callable[[], float]) -> None:
+        self._now = now
+        self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
+        self.handed.id = number
+        self.written: list[bytes] = []
+        self.skim: Callable[[memoryview, int, int], int] | None = None
+        self.closed_with: list[tuple[int, str]] = []
+
+    @property
+    def last_heard(self) -> float:
+        return self._now()
+
+    def write(self, frame: bytes) -> None:
+        self.written.append(frame)
+
+    def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
+        self.skim = skim
+
+    def warm(self) -> None:
+        self.skim = None
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed_with.append((code, reason))
+
+
+class FakeIngest:
+    """A hub whose bus is in the test's hands. `entries(fanout)` is what that fan-out has got since last asked."""
+
+    def __init__(self, **environ: str) -> None:
+        self.publisher, self.dealer = FakeSocket(), FakeSocket()
+        settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ})
+        self.events = EventSender(self.dealer, limit=1000)
+        self.hub = Hub(settings, Identity("ingest"), cast("BusSocket", self.publisher), self.events)
+        self.now = 100.0
+        self.hub.now = lambda: self.now
+
+    def stream(self, number: int = 1, *messages: bytes) -> Stream:
+        made = Stream(self.hub, cast("Peer", FakePeer(number, lambda: self.hub.now())))
+        for message in messages:
+            made.on_text(message)
+        return made
+
+    def fanout(self, index: int = 0, *calls: str, everything: bool = False) -> None:
+        """A fan-out process subscribes, and wants these calls."""
+        self.hub.rounds.subscription(b"\x01" + wire.batch_topic(index), self.hub.now())
+        wanted = [wire.EVERY_CALL] if everything else [wire.digest(call) for call in calls]
+        for call in wanted:
+            self.hub.rounds.subscription(b"\x01" + wire.interest_topic(index, call), self.hub.now())
+
+    def uninterested(self, index: int, call: str) -> None:
+        self.hub.rounds.subscription(b"\x00" + wire.interest_topic(index, wire.digest(call)), self.hub.now())
+        self.hub.rounds.fade(float("inf"))
+
+    def entries(self, index: int = 0) -> list[wire.Entry]:
+        self.hub.rounds.flush()
+        mine = [message for message in self.publisher.sent if message.startswith(wire.batch_topic(index))]
+        self.publisher.sent = [message for message in self.publisher.sent if message not in mine]
+        return [entry for message in mine for entry in wire.unpack_entries(message, wire.unpack_batch(message)[1])]
+
+    def kinds(self, index: int = 0) -> list[int]:
+        return [entry.kind for entry in self.entries(index)]
+
+    def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """The events that were sent, by type."""
+        return [(event["type"], event["payload"]) for event in map(orjson.loads, self.dealer.sent)]
+
+
+def peer_of(stream: Stream) -> FakePeer:
+    return cast("FakePeer", stream.peer)

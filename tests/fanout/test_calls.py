@@ -1,0 +1,260 @@
+"""Who hears which call: nobody a frame of another's, nobody a frame twice, everybody the end."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from actors.fanout.calls import FORGET_AFTER_S
+from actors.wire import bus as wire
+from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
+from tests.fakes.telnyx import start, stop
+
+STOPPED = entry(wire.STOP, payload=stop())
+
+
+def frames(*chunks: int) -> list[bytes]:
+    return [bytes([chunk]) * 160 for chunk in chunks]
+
+
+@pytest.fixture
+def fanout() -> FakeFanout:
+    return FakeFanout()
+
+
+def test_from_start_to_stop(fanout: FakeFanout) -> None:
+    """Both verbatim, the audio between them."""
+    someone = fanout.joins(listener())
+    fanout.hears(started(), spoken(1), spoken(2))
+    fanout.hears(spoken(3), STOPPED)
+    assert heard(someone) == [start(), *frames(1, 2, 3), stop()]
+    assert fanout.calls.live == {}
+    assert someone.calls == set()
+
+
+def test_whoever_joins_late_hears_the_last_moments(fanout: FakeFanout) -> None:
+    """The start frame first, 300 ms of audio, then what comes."""
+    fanout.hears(started())
+    for chunk in range(1, 51):
+        fanout.hears(spoken(chunk))
+        fanout.now += 0.02
+    someone = fanout.joins(listener())
+    fanout.hears(spoken(51))
+    got = heard(someone)
+    assert got[0] == start()
+    assert got[1:] in ([*frames(*range(37, 52))], [*frames(*range(36, 52))])
+
+
+def test_nobody_hears_another_call(fanout: FakeFanout) -> None:
+    """By call, by stream, by what the token grants, or all."""
+    by_call = fanout.joins(listener(1, call_control_id="a"))
+    by_stream = fanout.joins(listener(2, stream_id="stream b"))
+    granted = fanout.joins(listener(3, frozenset({"c"})))
+    nothing = fanout.joins(listener(4, frozenset({"c"}), call_control_id="a"))
+    everything = fanout.joins(listener(5))
+    for number, call in enumerate("abc", 1):
+        fanout.hears(started(call, stream=number, raw=start(call, f"stream {call}")))
+        fanout.hears(spoken(number, call, stream=number))
+    assert heard(by_call)[1:] == frames(1)
+    assert heard(by_stream)[1:] == frames(2)
+    assert heard(granted)[1:] == frames(3)
+    assert heard(nothing) == []
+    assert heard(everything)[1::2] == frames(1, 2, 3)
+
+
+def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
+    """A restarted ingest reads again what its predecessor had read but not taken."""
+    someone = fanout.joins(listener())
+    fanout.hears(started(), spoken(1), spoken(2), spoken(3))
+    fanout.hears(started(), spoken(2), spoken(3), spoken(4), epoch=2, slot="b")
+    assert heard(someone) == [start(), *frames(1, 2, 3, 4)]
+    [call] = fanout.calls.live.values()
+    assert call.owner == (0, "b")
+    assert call.repeated == 2
+
+
+def test_a_new_stream_of_a_call(fanout: FakeFanout) -> None:
+    """Its start frame is told, its numbering is new, and the older one is heard no more."""
+    someone = fanout.joins(listener())
+    second = start(stream_id="second")
+    fanout.hears(started(), spoken(100), started(stream=8, raw=second), spoken(1, stream=8), spoken(101))
+    fanout.hears(started(), STOPPED, spoken(2, stream=8))
+    assert heard(someone) == [start(), *frames(100), second, *frames(1, 2)]
+    assert fanout.calls.counters["frames_of_unknown_streams"] == 1
+    [call] = fanout.calls.live.values()
+    assert call.talker is None
+
+
+def test_a_listener_of_a_stream_hears_it_when_it_comes(fanout: FakeFanout) -> None:
+    """Also when its call was live with another stream; whoever named that one hears no more."""
+    first = fanout.joins(listener(1, stream_id="first"))
+    second = fanout.joins(listener(2, stream_id="second"))
+    fanout.hears(started(raw=start(stream_id="first")), spoken(1))
+    fanout.hears(started(stream=8, raw=start(stream_id="second")), spoken(2, stream=8))
+    assert heard(first)[1:] == frames(1)
+    assert heard(second) == [start(stream_id="second"), *frames(2)]
+
+
+@pytest.mark.parametrize("end", [wire.STOP, wire.GONE])
+def test_the_end_brings_what_a_mix_had_held_back(fanout: FakeFanout, end: int) -> None:
+    """Before the stop frame; a listener of one track has everything already."""
+    mixed = fanout.joins(listener(1, track="both"))
+    single = fanout.joins(listener(2))
+    fanout.hears(started(), spoken(1, payload=b"\xff" * 160, track=1), spoken(1, payload=b"\x55" * 160))
+    before = [frame for frame in heard(mixed) if len(frame) == 160]
+    fanout.hears(entry(end, payload=stop() if end == wire.STOP else b""))
+    got = heard(mixed)
+    assert before == [b"\xff" * 160]
+    assert got == [b"\x55" * 160, *([stop()] if end == wire.STOP else [])]
+    assert heard(single) == [start(), *got]
+
+
+def test_a_new_stream_brings_what_a_mix_had_held_back(fanout: FakeFanout) -> None:
+    """Before its start frame."""
+    mixed = fanout.joins(listener(track="both"))
+    fanout.hears(started(), spoken(1, track=1, payload=b"\xff" * 160), spoken(1, payload=b"\x55" * 160))
+    heard(mixed)
+    second = start(stream_id="second")
+    fanout.hears(started(stream=8, raw=second))
+    assert heard(mixed) == [b"\x55" * 160, second]
+
+
+def test_a_mix_goes_on_from_the_last_moments(fanout: FakeFanout) -> None:
+    """Whoever joins first loses nothing between them and what comes."""
+    fanout.hears(started())
+    for chunk in range(1, 6):
+        fanout.hears(spoken(chunk, payload=b"\xff" * 160, track=1), spoken(chunk, payload=b"\x55" * 160))
+        fanout.now += 0.02
+    fanout.hears(spoken(6, payload=b"\x55" * 160))
+    mixed = fanout.joins(listener(track="both"))
+    fanout.hears(spoken(6, payload=b"\xff" * 160, track=1))
+    # The first one came alone; from then on the inbound track waits for the outbound one.
+    assert heard(mixed)[1:] == [b"\xff" * 160, *[b"\x55" * 160] * 5]
+
+
+def test_errors_are_told_verbatim(fanout: FakeFanout) -> None:
+    """The call goes on."""
+    someone = fanout.joins(listener())
+    fanout.hears(started(), entry(wire.ERROR, payload=b'{"event":"error"}'), spoken(1))
+    assert heard(someone) == [start(), b'{"event":"error"}', *frames(1)]
+
+
+def test_who_talks_and_who_may_not(fanout: FakeFanout) -> None:
+    """From the ingest."""
+    fanout.hears(started(), entry(wire.FLOOR, payload=orjson.dumps({"talker": 5})))
+    [call] = fanout.calls.live.values()
+    assert call.talker == 5
+    fanout.hears(entry(wire.REFUSED, payload=orjson.dumps({"talker": 6, "title": "floor_taken", "detail": "x"})))
+    assert fanout.talk_news == [(6, {"talker": 6, "title": "floor_taken", "detail": "x"})]
+
+
+def test_a_call_that_nobody_confirms_is_forgotten(fanout: FakeFanout) -> None:
+    """Its ingest has died and nobody took it over; one that is confirmed stays."""
+    fanout.hears(started("a", stream=1), started("b", stream=2))
+    fanout.now += FORGET_AFTER_S
+    fanout.hears(entry(wire.LIVE, payload=(2).to_bytes(8, "little")), ingest=3, slot="b", epoch=9)
+    fanout.now += 1
+    fanout.calls.forget_silent(fanout.now)
+    [call] = fanout.calls.live.values()
+    assert (call.call_control_id, call.owner) == ("b", (3, "b"))
+
+
+def test_lost_batches_are_counted(fanout: FakeFanout) -> None:
+    """By the numbers of each publisher."""
+    fanout.hears(started())
+    fanout.hears(spoken(1), lost=3)
+    fanout.hears(spoken(1), epoch=2)
+    assert fanout.calls.counters["batches_lost"] == 3
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"f\x00", b"f\x00\x63" + bytes(40)])
+def test_rubbish_on_the_bus_is_counted(fanout: FakeFanout, rubbish: bytes) -> None:
+    """Another version, say. Nothing ends for it."""
+    fanout.calls.receive(rubbish, 0)
+    fanout.calls.receive(wire.pack_batch(0, wire.Batch(0, "a", 1, 1, 0), [started()])[:-3], 0)
+    assert fanout.calls.counters["bad_batches"] == 2
+
+
+def test_a_start_frame_that_can_not_be_read_is_no_call(fanout: FakeFanout) -> None:
+    """From an ingest of another opinion."""
+    fanout.hears(entry(wire.START, payload=b"rubbish"), entry(wire.START, payload=stop()))
+    assert fanout.calls.live == {}
+
+
+def test_told_once_over_a_restart(fanout: FakeFanout) -> None:
+    """A successor knows what its listener has had: neither the start frame nor a frame comes twice."""
+    someone = fanout.joins(listener(1))
+    fanout.hears(started(), spoken(1), spoken(2))
+    someone.note_what_was_heard()
+    note = browser_of(someone).handed.note
+    successor = FakeFanout()
+    successor.hears(started(), spoken(1), spoken(2), spoken(3))
+    again = listener(1)
+    again.resume(note)
+    successor.joins(again)
+    successor.hears(spoken(4))
+    assert heard(again) == frames(3, 4)
+
+
+class Interest(RuleBasedStateMachine):
+    """Listeners and calls come and go in any order."""
+
+    calls = st.sampled_from(["a", "b", "c"])
+
+    @initialize()
+    def begin(self) -> None:
+        self.fanout = FakeFanout()
+        self.listeners: dict[int, tuple[object, frozenset[str]]] = {}
+        self.number = 0
+
+    @rule(wanted=st.frozensets(calls))
+    def join(self, wanted: frozenset[str]) -> None:
+        self.number += 1
+        someone = listener(self.number, call_control_id=sorted(wanted))
+        self.listeners[self.number] = someone, wanted
+        self.fanout.joins(someone)
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        if self.listeners:
+            number = data.draw(st.sampled_from(sorted(self.listeners)))
+            someone, _ = self.listeners.pop(number)
+            self.fanout.calls.remove(someone)  # type: ignore[arg-type]
+            self.fanout.calls.remove(someone)  # type: ignore[arg-type]
+
+    @rule(call=calls)
+    def start(self, call: str) -> None:
+        self.number += 1
+        self.fanout.hears(started(call, stream=self.number))
+
+    @rule(call=calls)
+    def end(self, call: str) -> None:
+        live = self.fanout.calls.of_id(call)
+        if live is not None:
+            self.fanout.hears(entry(wire.GONE, call, stream=live.number))
+
+    @invariant()
+    def the_bus_is_asked_for_what_is_wanted(self) -> None:
+        if not hasattr(self, "fanout"):
+            return
+        wanted = set()
+        for _, calls in self.listeners.values():
+            wanted |= {wire.digest(call) for call in calls} or {wire.EVERY_CALL}
+        assert sorted(self.fanout.topics) == sorted(wire.interest_topic(0, call) for call in wanted)
+
+    @invariant()
+    def each_hears_what_it_wants(self) -> None:
+        if not hasattr(self, "fanout"):
+            return
+        for call in self.fanout.calls.live.values():
+            expected = {
+                number for number, (_, calls) in self.listeners.items() if not calls or call.call_control_id in calls
+            }
+            assert {each.number for each in call.listeners} == expected
+
+
+TestInterest = Interest.TestCase
+TestInterest.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)

@@ -1,0 +1,59 @@
+"""Counting without decoding: whatever is no plain media frame is left, and what is kept is what came."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.ingest.skim import Skimmer
+from tests.fakes.telnyx import media, start, stop
+from tests.fakes.websockets import BINARY, PING, masked
+
+others = st.sampled_from(
+    [
+        masked(stop()),
+        masked(start()),
+        masked(b'{"event":"mark","mark":{"name":"' + b"x" * 200 + b'"}}'),
+        masked(b'{"event":"connected","version":"1.0.0"' + b" " * 200 + b"}"),
+        masked(b"", PING),
+        masked(media(1), BINARY),
+        masked(media(1), 0x01),
+        masked(b"short"),
+        masked(media(1) + b" " * 70_000),
+    ]
+)
+
+
+@given(st.integers(0, 12), others | st.just(b""), st.integers(0, 300), st.integers(0, 20))
+def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: int, begin: int) -> None:
+    """And stops at the first that is none, or is not whole."""
+    skimmer = Skimmer(3)
+    frames = [masked(media(chunk)) for chunk in range(count)]
+    data = b"?" * begin + b"".join(frames) + other + masked(media(99))[:cut]
+    inbound, outbound, end = skimmer.take(memoryview(data), begin, len(data))
+    assert (inbound, outbound, end) == (count, 0, begin + sum(map(len, frames)))
+    assert list(skimmer.kept()) == [media(chunk) for chunk in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("tracks", "expected"),
+    [(["inbound"], (20, 0)), (["outbound"], (0, 20)), (["inbound", "outbound"], (10, 10))],
+)
+def test_how_the_count_falls_on_the_tracks(tracks: list[str], expected: tuple[int, int]) -> None:
+    """Told from a few frames."""
+    skimmer, inbound, outbound = Skimmer(3), 0, 0
+    for reading in range(5):
+        data = b"".join(masked(media(reading * 4 + index, track=tracks[index % len(tracks)])) for index in range(4))
+        got = skimmer.take(memoryview(data), 0, len(data))
+        inbound, outbound = inbound + got[0], outbound + got[1]
+    assert (inbound, outbound) == expected
+
+
+def test_only_so_many_readings_are_kept() -> None:
+    """The last ones."""
+    skimmer = Skimmer(2)
+    for chunk in range(5):
+        data = masked(media(chunk))
+        skimmer.take(memoryview(data), 0, len(data))
+    assert list(skimmer.kept()) == [media(3), media(4)]

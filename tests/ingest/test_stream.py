@@ -1,0 +1,143 @@
+"""One stream's protocol: in order, each frame once, cold or warm, whatever Telnyx leaves out."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from actors.wire import bus as wire
+from tests.fakes.telnyx import FakeIngest, media, peer_of, start
+from tests.fakes.websockets import masked
+
+if TYPE_CHECKING:
+    from actors.ingest.stream import Stream
+
+
+def audio(ingest: FakeIngest) -> list[tuple[int, int]]:
+    """What a fan-out got: (track, chunk)."""
+    return [(entry.track, entry.chunk) for entry in ingest.entries() if entry.kind == wire.AUDIO]
+
+
+@pytest.fixture
+async def ingest() -> FakeIngest:
+    made = FakeIngest()
+    made.fanout(0, "v3:call")
+    return made
+
+
+async def test_put_in_order_and_doubles_dropped(ingest: FakeIngest) -> None:
+    """Each track by itself."""
+    stream = ingest.stream(7, start())
+    for chunk in (1, 3, 2, 2, 4):
+        stream.on_text(media(chunk))
+        stream.on_text(media(chunk, track="outbound"))
+    got = audio(ingest)
+    assert [chunk for track, chunk in got if track == 0] == [1, 2, 3, 4]
+    assert [chunk for track, chunk in got if track == 1] == [1, 2, 3, 4]
+    assert stream.frames == [5, 5]
+    assert stream.counters()["duplicates"] == 2
+    assert stream.counters()["reordered"] == 2
+
+
+async def test_what_goes_on_the_bus(ingest: FakeIngest) -> None:
+    """The payload as it is, with what Telnyx said of it."""
+    ingest.stream(7, start(), media(500, b"\x01\x02\x03", "outbound"))
+    [entry] = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    assert entry == wire.Entry(wire.AUDIO, 1, 0, 500, 500, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
+
+
+async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeIngest) -> None:
+    """Telnyx may leave them out."""
+    stream = ingest.stream(7, start())
+    for index in range(5):
+        payload = base64.b64encode(bytes([index])).decode()
+        stream.on_text(orjson.dumps({"event": "media", "media": {"payload": payload}}))
+    got = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    assert [entry.payload for entry in got] == [bytes([index]) for index in range(5)]
+    assert {entry.chunk for entry in got} == {wire.NO_NUMBER}
+
+
+async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(ingest: FakeIngest) -> None:
+    """Whoever joins hears them first, and then what comes, each once."""
+    ingest.uninterested(0, "v3:call")
+    stream = ingest.stream(7, start())
+    peer = peer_of(stream)
+    assert peer.skim is not None
+    for reading in range(10):
+        data = b"".join(masked(media(reading * 5 + index + 1)) for index in range(5))
+        assert peer.skim(memoryview(data), 0, len(data)) == len(data)
+    assert stream.frames == [50, 0]
+    assert audio(ingest) == []
+    ingest.fanout(0, "v3:call")
+    assert peer.skim is None
+    stream.on_text(media(51))
+    kept = [chunk for _, chunk in audio(ingest)]
+    assert kept == list(range(51 - 5 * ingest.hub.kept_readings, 52))
+    assert stream.frames == [51, 0]
+    assert stream.counters()["gaps"] == 0
+
+
+async def test_a_cold_stream_hears_what_is_no_media(ingest: FakeIngest) -> None:
+    """The skimmer leaves it, and all behind it, to the stream."""
+    ingest.uninterested(0, "v3:call")
+    stream = ingest.stream(7, start())
+    skim = peer_of(stream).skim
+    assert skim is not None
+    first = masked(media(1))
+    data = first + masked(b'{"event":"stop","stop":{}}') + masked(media(2))
+    assert skim(memoryview(data), 0, len(data)) == len(first)
+
+
+async def test_rubbish_kept_while_cold_harms_nobody(ingest: FakeIngest) -> None:
+    """It looks like media and is not even UTF-8: whoever joins must not find this process dead."""
+    ingest.uninterested(0, "v3:call")
+    stream = ingest.stream(7, start())
+    skim = peer_of(stream).skim
+    assert skim is not None
+    data = masked(b'{"event":"media",' + b"\xff" * 200) + masked(media(100))
+    assert skim(memoryview(data), 0, len(data)) == len(data)
+    ingest.fanout(0, "v3:call")
+    assert audio(ingest) == [(0, 100)]
+
+
+async def test_text_that_is_not_utf8_is_the_websockets_business(ingest: FakeIngest) -> None:
+    """The peer is closed with 1007 for it."""
+    stream = ingest.stream(7, start())
+    with pytest.raises(UnicodeDecodeError):
+        stream.on_text(b"\xff\xfe")
+
+
+async def test_errors_and_keys_are_told(ingest: FakeIngest) -> None:
+    """To listeners verbatim, to call events in fields."""
+    stream = ingest.stream(7, start())
+    ingest.entries()
+    error = b'{"event":"error","payload":{"code":100003,"title":"malformed_frame","detail":"no"}}'
+    stream.on_text(error)
+    stream.on_text(b'{"event":"dtmf","dtmf":{"digit":"5"},"occurred_at":"2026-01-01T00:00:00Z"}')
+    stream.on_text(b'{"event":"connected","version":"1.0.0"}')
+    stream.on_text(b'{"event":"tomorrow"}')
+    stream.on_binary(b"never sent")
+    assert [(entry.kind, entry.payload) for entry in ingest.entries()] == [(wire.ERROR, error)]
+    kinds = [kind for kind, _ in ingest.told()]
+    assert kinds == ["stream.started", "stream.error", "stream.dtmf"]
+    assert ingest.told()[2][1]["digit"] == "5"
+    assert stream.rubbish == 1
+
+
+async def test_audio_before_the_start_goes_nowhere(ingest: FakeIngest) -> None:
+    """Whose would it be?"""
+    ingest.stream(7, media(1))
+    assert audio(ingest) == []
+
+
+async def test_counters_outlive_the_windows(ingest: FakeIngest) -> None:
+    """A second start frame begins the numbering anew, not the counting."""
+    stream: Stream = ingest.stream(7, start(), media(1), media(1), media(2))
+    stream.on_text(start(more="different"))
+    for chunk in (1, 2, 2):
+        stream.on_text(media(chunk))
+    assert stream.counters()["duplicates"] == 2
+    assert [chunk for _, chunk in audio(ingest)] == [1, 2, 1, 2]

@@ -1,0 +1,385 @@
+"""One WebSocket: however its bytes are cut, the same messages; whoever comes after us, the same connection."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import trio
+import trio.lowlevel
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trio.testing import wait_all_tasks_blocked
+
+from actors.runtime import peer as peer_module
+from actors.runtime.outbox import Outbox
+from actors.runtime.peer import LONGEST_ALIGNED, UNREAD_MAX, Peer, accept
+from actors.runtime.pump import Pump
+from actors.wire.websocket import text_frame
+from tests.fakes.connections import FakeHanded, tcp_pair
+from tests.fakes.handoffs import until
+from tests.fakes.websockets import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    ServerFrames,
+    masked,
+    upgrade_head,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from actors.runtime.gateway_link import Handed
+
+MESSAGE_MAX = 200_000
+
+
+class Served:
+    """A client, and the peer that serves it."""
+
+    def __init__(self, head: bytes, **about: Any) -> None:
+        client, server = tcp_pair()
+        self.client = trio.SocketStream(trio.socket.from_stdlib_socket(client))
+        self.reads = ServerFrames(self.client)
+        self.handed = FakeHanded(server, head, kind="ws", **about)
+        self.pump = Pump(0)
+        self.outbox = Outbox(server, lossy_s=1)
+        self.peer: Peer | None = None
+        self.heard: list[bytes | str] = []
+        self.opened = trio.Event()
+        self.ended = trio.Event()
+
+    async def run(self) -> None:
+        """As an actor's handler."""
+        handed = cast("Handed", self.handed)
+        with self.handed.scope:
+            async with accept(handed, self.pump, self.outbox, message_max_bytes=MESSAGE_MAX) as peer:
+                if peer is not None:
+                    self.peer = peer
+                    peer.on_text = self._on_text
+                    peer.on_binary = self.heard.append
+                    peer.start()
+                    self.opened.set()
+                    await peer.until_closed()
+        self.ended.set()
+
+    def _on_text(self, message: bytes) -> None:
+        self.heard.append(message.decode())
+
+    async def until_heard(self, count: int) -> None:
+        await until(lambda: len(self.heard) >= count)
+
+
+@asynccontextmanager
+async def serving(head: bytes | None = None, **about: Any) -> AsyncIterator[Served]:
+    served = Served(upgrade_head() if head is None else head, **about)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.pump.run)
+            nursery.start_soon(served.run)
+            yield served
+            nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await served.client.aclose()
+    served.handed.sock.close()
+
+
+async def test_shakes_hands_and_says_so() -> None:
+    """The gateway is told once the answer is out, so that a successor gives no second one."""
+    async with serving() as served:
+        assert not served.handed.answered
+        assert (await served.reads.answer()).startswith(b"HTTP/1.1 101 ")
+        await served.opened.wait()
+        assert served.handed.answered
+
+
+messages = st.one_of(st.text(max_size=200), st.binary(max_size=200), st.just("é" * 40_000))
+
+
+def frames_of(message: str | bytes, cuts: list[int]) -> bytes:
+    """One message as a client may send it: whole, or in fragments, with a ping between them."""
+    data = message.encode() if isinstance(message, str) else message
+    first = TEXT if isinstance(message, str) else BINARY
+    if not cuts:
+        return masked(data, first)
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    pieces = [data[a:b] for a, b in pairwise(edges)]
+    opcodes = [first & 0x0F, *[0] * (len(pieces) - 1)]
+    opcodes[-1] |= 0x80
+    return masked(b"", PING).join(masked(piece, code) for piece, code in zip(pieces, opcodes, strict=True))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(messages, st.lists(st.integers(0, 500), max_size=2)), max_size=8),
+    st.lists(st.integers(1, 3000), max_size=30),
+)
+def test_any_split_gives_the_same_messages(sent: list[tuple[str | bytes, list[int]]], cuts: list[int]) -> None:
+    """Fast way, fragments, pings in between and very long messages: in order, each once."""
+
+    async def main() -> None:
+        async with serving() as served:
+            await served.opened.wait()
+            data = b"".join(frames_of(message, pieces) for message, pieces in sent)
+            at = 0
+            for cut in cuts:
+                await served.client.send_all(data[at : at + cut])
+                at += cut
+                await trio.lowlevel.checkpoint()
+            await served.client.send_all(data[at:])
+            await served.until_heard(len(sent))
+            assert served.heard == [message for message, _ in sent]
+
+    trio.run(main)
+
+
+async def test_nothing_overtakes_a_message_on_the_general_way() -> None:
+    """Several may be there at once; what came after the last of them waits for it."""
+    async with serving() as served:
+        await served.opened.wait()
+        sent = []
+        for round_ in range(20):
+            sent += [f"fragmented {round_}", f"long {round_} " + "x" * (LONGEST_ALIGNED + 1), f"plain {round_}"]
+            fragmented = masked(sent[-3].encode()[:5], 0x01) + masked(sent[-3].encode()[5:], CONTINUATION)
+            await served.client.send_all(fragmented + masked(sent[-2].encode()) + masked(sent[-1].encode()))
+            await trio.lowlevel.checkpoint()
+        await served.until_heard(len(sent))
+        assert served.heard == sent
+
+
+async def test_a_ping_is_answered() -> None:
+    """By the general way, in the middle of plain frames."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.client.send_all(masked(b"a") + masked(b"hello", PING) + masked(b"b"))
+        assert await served.reads.frame() == (PONG, b"hello")
+        await served.until_heard(2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (masked(b"\xff\xfe"), 1007),
+        (masked(b"\x03\xe8bye", CLOSE), 1000),
+        (masked(b"x" * (MESSAGE_MAX + 1)), 1009),
+        (text_frame(b"a client must mask"), 1002),
+        (masked(b"", 0xC1), 1002),
+        (masked(b"", CONTINUATION), 1002),
+    ],
+)
+async def test_how_a_connection_closes(sent: bytes, code: int) -> None:
+    """As RFC 6455 says; and the handler ends."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        await served.client.send_all(masked(b"before") + sent)
+        assert await served.reads.close_code() == code
+        if code == 1009:  # here the peer's answer is waited for
+            await served.client.send_all(masked(b"\x03\xf1", CLOSE))
+        await served.ended.wait()
+        assert served.heard[:1] == ["before"]
+
+
+async def test_we_close_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason goes out, what the peer still says is ignored, and a peer that does not answer is not waited for."""
+    monkeypatch.setattr(peer_module, "CLOSE_TIMEOUT_S", 60)
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        assert served.peer is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.peer.close, 1008, "no")
+            assert await served.reads.close_code() == 1008
+            await wait_all_tasks_blocked(0.01)
+            assert not served.ended.is_set()
+            await served.client.send_all(masked(b"too late") + masked(b"\x03\xf0", CLOSE))
+            await served.ended.wait()
+        assert served.heard == []
+
+
+async def test_a_goodbye_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a peer that does not answer."""
+    monkeypatch.setattr(peer_module, "CLOSE_TIMEOUT_S", 0.05)
+    async with serving() as served:
+        await served.opened.wait()
+        assert served.peer is not None
+        await served.peer.close(1008, "no")
+        await served.ended.wait()
+
+
+async def test_closing_one_that_is_broken_harms_nobody() -> None:
+    """It may have gone at the same moment."""
+    async with serving() as served:
+        await served.opened.wait()
+        assert served.peer is not None
+        served.outbox.break_off()
+        await served.peer.close(1008, "no")
+        await served.peer.close(1008, "no")
+        await served.ended.wait()
+
+
+async def test_a_peer_that_vanishes_ends_the_handler() -> None:
+    """What it said last is heard."""
+    async with serving() as served:
+        await served.opened.wait()
+        await served.client.send_all(masked(b"last words"))
+        await served.client.aclose()
+        await served.ended.wait()
+        assert served.heard == ["last words"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        upgrade_head().replace(b"Version: 13", b"Version: 8"),
+    ],
+)
+async def test_no_handshake_without_what_it_needs(head: bytes, autojump_clock: trio.testing.MockClock) -> None:
+    """The peer gets an answer at once, and the handler ends."""
+    async with serving(head) as served:
+        with trio.fail_after(1):
+            answer = await served.reads.answer()
+            assert answer.split()[1] in (b"400", b"426")
+            await served.ended.wait()
+        assert served.peer is None
+
+
+async def test_resuming_swallows_exactly_the_answer() -> None:
+    """A peer that has had its 101 gets nothing, and then what it is sent; what it said meanwhile is heard."""
+    async with serving(resumed=True) as served:
+        await served.opened.wait()
+        served.outbox.write_control(text_frame(b"first"))
+        assert await served.reads.text() == b"first"
+        await served.client.send_all(masked(b"hello", PING))
+        assert await served.reads.frame() == (PONG, b"hello")
+
+
+async def test_a_successor_reads_what_was_not_taken() -> None:
+    """And begins with the output that its predecessor left, torn frame first."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        await served.client.send_all(masked(b"one") + masked(b"two")[:4])
+        await served.until_heard(1)
+        await wait_all_tasks_blocked()
+        whole = text_frame(b"a frame in two parts")
+        served.handed.sock.send(whole[:5])
+        assert served.peer is not None
+        served.outbox.restore(whole[5:] + text_frame(b"next"))
+        served.outbox.write_control(text_frame(b"third"))
+
+        successor = Served(upgrade_head(), resumed=True)
+        await successor.client.aclose()
+        successor.handed.sock.close()
+        successor.handed.sock = served.handed.sock.dup()
+        successor.outbox = Outbox(successor.handed.sock, lossy_s=1)
+        served.peer.park()
+        await served.ended.wait()
+        assert served.handed.parked == b""  # the socket took it all
+        await served.client.send_all(masked(b"two")[4:] + masked(b"three"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(successor.pump.run)
+            nursery.start_soon(successor.run)
+            await successor.until_heard(2)
+            assert served.heard == ["one"]
+            assert successor.heard == ["two", "three"]
+            texts = [await served.reads.text() for _ in range(3)]
+            assert texts == [b"a frame in two parts", b"next", b"third"]
+            nursery.cancel_scope.cancel()
+        successor.handed.sock.close()
+
+
+async def test_parking_leaves_the_output_to_the_successor() -> None:
+    """What waits goes along; nothing is written here from then on, whoever still tries."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        served.handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        written = 0
+        while not served.outbox.behind:
+            served.outbox.write_control(text_frame(b"%05d" % written * 200))
+            written += 1
+        served.outbox.write_control(text_frame(b"last"))
+        assert served.peer is not None
+        served.peer.park()
+        served.outbox.write(text_frame(b"not ours"))
+        await served.ended.wait()
+        assert served.handed.parked is not None
+        assert served.handed.parked.endswith(text_frame(b"last"))
+        successor = trio.SocketStream(trio.socket.from_stdlib_socket(served.handed.sock.dup()))
+        texts = []
+        async with successor, trio.open_nursery() as nursery:
+            nursery.start_soon(successor.send_all, served.handed.parked)
+            while b"last" not in texts:
+                texts.append(await served.reads.text())
+        assert texts[:-1] == [b"%05d" % index * 200 for index in range(written)]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [masked(b"half a message", 0x01), masked(b"x" * (LONGEST_ALIGNED + 1))[:-1]],
+    ids=["fragment", "half of a long frame"],
+)
+async def test_not_moved_in_the_middle_of_a_message(sent: bytes) -> None:
+    """A successor could make nothing of the rest: it ends instead."""
+    async with serving() as served:
+        await served.opened.wait()
+        await served.client.send_all(sent)
+        await wait_all_tasks_blocked(0.01)
+        assert served.peer is not None
+        served.peer.park()
+        await served.ended.wait()
+        assert not served.handed.given_away
+
+
+async def test_a_flood_on_the_general_way_is_bounded() -> None:
+    """While nobody takes its messages the socket is left alone; afterwards all are there."""
+    held = trio.Event()
+    async with serving() as served:
+        await served.opened.wait()
+        assert served.peer is not None
+        peer, count = served.peer, 40
+
+        original = peer.receive_some
+
+        async def slow(max_bytes: int | None = None) -> bytes:
+            await held.wait()
+            return await original(max_bytes)
+
+        peer.receive_some = slow  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.client.send_all, masked(b"y" * 50_000) * count)
+            await wait_all_tasks_blocked(0.02)
+            assert len(peer._inbox) <= UNREAD_MAX + 65536 + LONGEST_ALIGNED
+            held.set()
+            await served.until_heard(count)
+        assert served.heard == ["y" * 50_000] * count
+
+
+async def test_a_slow_reader_is_written_to_when_it_reads_again() -> None:
+    """The pump wakes what waits."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        served.handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        written = 0
+        while not served.outbox.behind:
+            served.outbox.write_control(text_frame(b"%05d" % written * 200))
+            written += 1
+        for _ in range(20):
+            served.outbox.write_control(text_frame(b"%05d" % written * 200))
+            written += 1
+        assert served.peer is not None
+        served.peer.cool(lambda data, at, size: at)  # being read otherwise meanwhile changes nothing
+        served.peer.warm()
+        assert [await served.reads.text() for _ in range(written)] == [
+            b"%05d" % index * 200 for index in range(written)
+        ]

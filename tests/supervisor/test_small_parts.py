@@ -1,0 +1,128 @@
+"""Journal, crash reports, words and the run directory: what the larger tests do not look at closely."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from supervisor import words
+from supervisor.crashes import KEPT, CrashReports, last_line, utc
+from supervisor.journal import FOLLOWER_BACKLOG, Journal
+from supervisor.rundir import ActorNote, AlreadyRunningError, RunDir
+from supervisor.sockets import PortTakenError, listen_tcp
+from tests.supervisor.fakes import SPEC, FakeProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_follower_that_does_not_read_holds_up_nobody() -> None:
+    journal = Journal()
+    with journal.follow() as entries:
+        for number in range(FOLLOWER_BACKLOG + 5):
+            journal.record("fanout.0", str(number))
+        assert journal.missed_by_followers == 5
+        assert (await entries.receive()).why == "0"
+    journal.record("fanout.0", "nobody follows any more")
+    assert journal.missed_by_followers == 5
+
+
+def test_the_last_of_one_actor() -> None:
+    journal = Journal(wall=lambda: 1.5)
+    for number in range(30):
+        journal.record(f"fanout.{number % 2}", str(number))
+    assert [entry.why for entry in journal.last("fanout.1", 2)] == ["27", "29"]
+    assert len(journal.last(limit=0)) == 0
+    other = Journal()
+    other.restore(entry.as_json() for entry in journal.last(limit=3))
+    assert other.last() == journal.last(limit=3)
+
+
+async def test_crash_reports_are_bounded(tmp_path: Path) -> None:
+    reports = CrashReports(tmp_path)
+    for generation in range(KEPT + 3):
+        process = FakeProcess(SPEC, generation + 100, ready=True, obedient=True)
+        assert reports.write(process, "why", []) is not None
+    kept = sorted(path.name for path in (tmp_path / "crashes").iterdir())
+    assert len(kept) == KEPT
+    assert kept[-1].endswith(f"-fanout.0-{KEPT + 102}.txt")
+
+
+async def test_a_disk_that_takes_no_report(tmp_path: Path) -> None:
+    (tmp_path / "crashes").touch()
+    process = FakeProcess(SPEC, 1, ready=True, obedient=True)
+    assert CrashReports(tmp_path).write(process, "why", []) is None
+
+
+async def test_the_last_line() -> None:
+    process = FakeProcess(SPEC, 1, ready=True, obedient=True)
+    process.status = "warming up"
+    assert last_line(process) == "warming up"
+    process.words = b"first\nthe reason\n\nFatal Python error: Aborted\n\nStack:\n  File x\n"
+    assert last_line(process) == "the reason"
+
+
+def test_moments() -> None:
+    assert utc(0.25) == "1970-01-01T00:00:00.250Z"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.9, "0s"), (59, "59s"), (61, "1m01s"), (3723, "1h02m")])
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_hosts_in_urls() -> None:
+    assert words.url_host("0.0.0.0") == "localhost"
+    assert words.url_host("::1") == "[::1]"
+    assert words.url_host("127.0.0.1") == "127.0.0.1"
+
+
+def test_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    first = RunDir.take(path)
+    with pytest.raises(AlreadyRunningError, match=f"pid {os.getpid()}"):
+        RunDir.take(path)
+    first.leave()
+    assert not path.exists()
+    second = RunDir.take(path)
+    (path / "somebody's").touch()
+    second.leave()
+    assert [entry.name for entry in path.iterdir()] == ["somebody's"]
+
+
+def test_the_note(tmp_path: Path) -> None:
+    run_dir = RunDir.take(tmp_path)
+    assert run_dir.read_note() is None
+    actor = ActorNote("fanout", 1, 7, 8, 9)
+    run_dir.write_note({"fanout.1": 9}, [actor])
+    note = run_dir.read_note()
+    assert note is not None
+    assert note.actors == (actor,)
+    assert note.actors[0].instance == "fanout.1"
+    (tmp_path / "state.json").write_text("{")
+    assert run_dir.read_note() is None
+    run_dir.leave()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_addresses(host: str) -> None:
+    with listen_tcp(host, 0) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"port {port}"):
+            listen_tcp(host, port)
+
+
+def test_an_address_that_is_not_ours() -> None:
+    with pytest.raises(PortTakenError, match=r"can't listen on 203\.0\.113\.1"):
+        listen_tcp("203.0.113.1", 0)
+
+
+async def test_change() -> None:
+    journal = Journal()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.change)
+        await trio.testing.wait_all_tasks_blocked()
+        journal.record("fanout.0", "something")

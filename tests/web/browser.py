@@ -1,0 +1,184 @@
+"""A real Chromium with a page that has the library, and how to hear what its worklet puts out."""
+
+from __future__ import annotations
+
+import shutil
+import wave
+from base64 import b64decode
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from playwright.sync_api import Browser, Page
+
+    from tests.e2e.system import System
+
+    Samples: TypeAlias = NDArray[np.float64]
+
+
+AUDIBLE_RMS = 0.01
+LOST = 0.8
+COMPARED_RATE = 24_000  # three times what a telephone carries, so that the best lag is near enough
+SPEEDS = np.arange(-8, 9) / 1000
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+# The recorder hears the worklet's two outputs, one on each channel. It queues what the page is too busy to take.
+RECORD = """() => {
+  const context = patchbay.audioContext;
+  const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
+  const target = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+  call.node.connect(merger, 0, 0);
+  call.node.connect(merger, 1, 1);
+  merger.connect(target);
+  const [track] = target.stream.getAudioTracks();
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 10000 }).readable.getReader();
+  globalThis.heard = [[], []];
+  (async () => {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      heard.forEach((side, planeIndex) => {
+        const part = new Float32Array(value.numberOfFrames);
+        value.copyTo(part, { planeIndex, format: "f32-planar" });
+        side.push(part);
+      });
+      globalThis.heardRate = value.sampleRate;
+      value.close();
+    }
+  })();
+}"""
+RECORDED = """() => ({
+  rate: heardRate,
+  sides: heard.map((side) => {
+    const bytes = side.flatMap((part) => Array.from(new Uint8Array(part.buffer), (byte) => String.fromCharCode(byte)));
+    return btoa(bytes.join(""));
+  }),
+})"""
+
+
+@contextmanager
+def chromium(*flags: str, autoplay: bool = True) -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    more = ("--autoplay-policy=no-user-gesture-required",) if autoplay else ()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), headless=True, args=[*FLAGS, *more, *flags]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def library_page(
+    browser: Browser, system: System, options: str = "{}", *, microphone: bool = True, bypass_csp: bool = False
+) -> Iterator[Page]:
+    """The console's page, for its origin and its content security policy, with a `patchbay` of the test's own."""
+    with browser.new_context(permissions=["microphone"] if microphone else [], bypass_csp=bypass_csp) as context:
+        page = context.new_page()
+        page.goto(system.http_url("/"))
+        page.evaluate(
+            f"""async () => {{
+              const {{ Patchbay }} = await import("/patchbay.js");
+              globalThis.patchbay = new Patchbay({options});
+              globalThis.notices = [];
+              patchbay.on("notice", (given) => notices.push(given));
+            }}"""
+        )
+        yield page
+
+
+def recorded(page: Page) -> tuple[int, Samples, Samples]:
+    """The rate, and what each track's output gave so far."""
+    answer: dict[str, Any] = page.evaluate(RECORDED)
+    sides = [np.frombuffer(b64decode(side), np.float32).astype(np.float64) for side in answer["sides"]]
+    return int(answer["rate"]), sides[0], sides[1]
+
+
+def read_wav(path: Path) -> tuple[int, Samples]:
+    """The rate and the samples (-1..1) of a mono file of 16 bit."""
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        return file.getframerate(), samples.astype(np.float64) / 32768
+
+
+def correlations(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int) -> Samples:
+    """How alike what was heard is to what was sent: the correlation of each quarter of a second in which something is said.
+
+    Each is compared at the best place and speed (to 0.8 % faster or slower, in steps of 0.1 %): correcting a clock is not
+    heard, but would move a longer stretch, taken whole, out of step. What was sent is taken as a loop.
+    """
+    whole = _resample(sent, sent_rate, COMPARED_RATE)
+    whole = np.concatenate((whole, whole))
+    heard = _resample(heard, heard_rate, COMPARED_RATE)
+    length = COMPARED_RATE // 4
+    place: int | None = None
+    found = []
+    for at in range(0, len(heard) - length, length):
+        window = heard[at : at + length]
+        if np.sqrt(np.mean(window**2)) < AUDIBLE_RMS:
+            place = None if place is None else place + length
+            continue
+        best, place = _best_speed(window, whole, place, COMPARED_RATE)
+        found.append(best)
+        place += length
+    return np.array(found)
+
+
+def _best_speed(window: Samples, whole: Samples, place: int | None, rate: int) -> tuple[float, int]:
+    start, end = 0, len(whole)
+    if place is not None:
+        start = max(0, place % (len(whole) // 2) - rate // 2)
+        end = min(len(whole), start + len(window) + rate)
+    part = whole[start:end]
+    best, lag = _best_match(window, part)
+    if best < LOST and place is not None:
+        return _best_speed(window, whole, None, rate)  # a stall has moved it: look everywhere
+    near = part[max(0, lag - rate // 20) : lag + len(window) + rate // 20]
+    speeds = [_best_match(_faster(window, ratio), near)[0] for ratio in SPEEDS]
+    return max(best, *speeds), start + lag
+
+
+def _faster(window: Samples, ratio: float) -> Samples:
+    places = np.arange(0, len(window) - 1, 1 + ratio)
+    made: Samples = np.interp(places, np.arange(len(window)), window)
+    return made
+
+
+def _resample(samples: Samples, rate: int, wanted: int) -> Samples:
+    spectrum = np.fft.rfft(samples)
+    count = len(samples) * wanted // rate
+    kept = spectrum[: count // 2 + 1]
+    padded = np.pad(kept, (0, count // 2 + 1 - len(kept)))
+    made: Samples = np.fft.irfft(padded, count) * (count / len(samples))
+    return made
+
+
+def _best_match(window: Samples, whole: Samples) -> tuple[float, int]:
+    size = 1 << (len(whole) + len(window)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(window, size)), size)[
+        : len(whole) - len(window)
+    ]
+    sums = np.concatenate(([0.0], np.cumsum(whole**2)))
+    energy = sums[len(window) :][: len(product)] - sums[: len(product)]
+    score = product / np.sqrt(np.maximum(energy, 1e-3) * np.sum(window**2))
+    lag = int(np.argmax(score))
+    return float(score[lag]), lag
