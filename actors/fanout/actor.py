@@ -84,9 +84,7 @@ class Fanout:
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
         audit = Audit(events, self._listener)
-        self.calls = Calls(
-            self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit
-        )
+        self.calls = Calls(self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit)
         self._links = IngestLinks(context.bus)
         self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)
         self.peers: dict[Peer, None] = {}
@@ -178,7 +176,9 @@ class Fanout:
             self._links.flush()  # or what could not be sent would wait for somebody to speak
             counters = dict(self.calls.counters)
             counters["connections"] = len(self.peers)
-            counters["audio_dropped"] = self.calls.counters["audio_dropped"] + sum(peer.outbox.dropped for peer in self.peers)
+            counters["audio_dropped"] = self.calls.counters["audio_dropped"] + sum(
+                peer.outbox.dropped for peer in self.peers
+            )
             counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
             counters["talk_lost"] = self._links.lost
             report = {
@@ -235,5 +235,7 @@ def _hand_over(listener: Listener) -> None:
 
 async def _close_misdirected(opening: Opening, peer: Peer) -> None:
     await opening.misdirected.wait()
-    log.warning("a peer opens like Telnyx but was taken for a browser: %s", TELNYX_HINT, extra={"peer": peer.handed.peer})
+    log.warning(
+        "a peer opens like Telnyx but was taken for a browser: %s", TELNYX_HINT, extra={"peer": peer.handed.peer}
+    )
     await peer.close(CLOSE_POLICY, TELNYX_HINT)

@@ -35,7 +35,15 @@ class Call:
     """
 
     def __init__(
-        self, digest: bytes, start: Start, number: int, owner: tuple[int, str], epoch: int, *, now: float, replay_s: float
+        self,
+        digest: bytes,
+        start: Start,
+        number: int,
+        owner: tuple[int, str],
+        epoch: int,
+        *,
+        now: float,
+        replay_s: float,
     ) -> None:
         self.digest = digest
         self.start = start
@@ -136,7 +144,9 @@ class Call:
         return b"".join(group.encode(entry, now) for entry in recent if entry.chunk > heard[entry.track])
 
     def _index(self) -> None:
-        self._by_track = [[group for key, group in self._groups.items() if track in _tracks_of(key)] for track in (0, 1)]
+        self._by_track = [
+            [group for key, group in self._groups.items() if track in _tracks_of(key)] for track in (0, 1)
+        ]
 
 
 def _tracks_of(key: GroupKey) -> tuple[int, ...]:

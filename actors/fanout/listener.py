@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
 
 
-
 def topics_of(query: ListenQuery, granted: frozenset[str] | None) -> list[bytes]:
     """What has to come for a listener that asks for this, and may hear the calls `granted` (None: every call)."""
     if query.call_control_ids and not query.stream_ids:

@@ -294,4 +294,3 @@ def _format(stream: Stream) -> dict[str, Any]:
         return {}
     given = stream.start.media_format
     return {"encoding": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}
-

@@ -50,7 +50,11 @@ class Skimmer:
             payload = at + HEADER_BYTES
             end = payload + (data[at + 2] << 8 | data[at + 3])
             # The masking key is the four bytes before the payload: byte 10 is masked with its third, 11 with its last.
-            if end > size or data[payload + _M_AT] ^ data[payload - 2] != _M or data[payload + _E_AT] ^ data[payload - 1] != _E:
+            if (
+                end > size
+                or data[payload + _M_AT] ^ data[payload - 2] != _M
+                or data[payload + _E_AT] ^ data[payload - 1] != _E
+            ):
                 break
             total += 1
             at = end

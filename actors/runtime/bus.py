@@ -225,7 +225,12 @@ class Bus:
             raise
 
     def _connect(
-        self, sock: zmq.Socket[bytes], actor: str, indexes: range | tuple[int, ...], slots: tuple[str, ...], endpoint: str
+        self,
+        sock: zmq.Socket[bytes],
+        actor: str,
+        indexes: range | tuple[int, ...],
+        slots: tuple[str, ...],
+        endpoint: str,
     ) -> BusSocket:
         for index in indexes:
             for slot in slots:

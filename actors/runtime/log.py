@@ -29,7 +29,9 @@ _COLOURS: Final = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b
 
 def configure(settings: LogSettings, actor: str) -> None:
     """Send the log of this process to standard error."""
-    as_text = settings.format == "text" or (settings.format == "auto" and sys.stderr is not None and sys.stderr.isatty())
+    as_text = settings.format == "text" or (
+        settings.format == "auto" and sys.stderr is not None and sys.stderr.isatty()
+    )
     handler = LineHandler()
     handler.setFormatter(TextFormatter(actor) if as_text else JsonFormatter(actor))
     root = logging.getLogger()

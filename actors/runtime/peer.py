@@ -113,7 +113,10 @@ class Peer(trio.abc.Stream):
                     return at
             if self.skim is not None and not self._in_general:
                 at = self.skim(data, at, size)
+            before = at
             at, need = self._whole_frames(data, at, size)
+            if not need and self.skim is not None and before < at < size:
+                continue
             if not need:
                 return at
             if need > self._frame_max_bytes:
@@ -136,6 +139,9 @@ class Peer(trio.abc.Stream):
             else:
                 self._general(first, data[start:end])
             at = end
+            if self.skim is not None and not self._in_general:
+                self._uncounted -= sum(later[1] >= at for later in frames)
+                return at, 0  # what follows is to be skimmed, too: a listener that joins wants it
         return at, need
 
     def _within_allowance(self) -> bool:

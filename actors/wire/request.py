@@ -62,7 +62,11 @@ class RequestHead:
     @property
     def is_upgrade(self) -> bool:
         """Whether a WebSocket is asked for. nginx sends `Connection: upgrade` with everything, so both headers count."""
-        return self.method == "GET" and self._has_token("upgrade", "websocket") and self._has_token("connection", "upgrade")
+        return (
+            self.method == "GET"
+            and self._has_token("upgrade", "websocket")
+            and self._has_token("connection", "upgrade")
+        )
 
     def _has_token(self, name: str, token: str) -> bool:
         return any(part.strip().lower() == token for value in self.every(name) for part in value.split(","))

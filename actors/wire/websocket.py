@@ -14,7 +14,18 @@ try:
 except ImportError:  # no wheel with the C routine for this platform
     from websockets.utils import apply_mask
 
-__all__ = ["BINARY", "CLOSE", "NOT_MASKED", "PING", "TEXT", "binary_frame", "close_frame", "find_frames", "text_frame", "unmask"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "NOT_MASKED",
+    "PING",
+    "TEXT",
+    "binary_frame",
+    "close_frame",
+    "find_frames",
+    "text_frame",
+    "unmask",
+]
 
 TEXT: Final = 0x81  # first byte of a whole text message: FIN, no reserved bit, opcode 1
 BINARY: Final = 0x82

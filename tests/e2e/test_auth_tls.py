@@ -109,7 +109,7 @@ async def test_a_call_over_tls(secure: tuple[System, Path]) -> None:
             trio_websocket.open_websocket_url(f"{url}?role=telnyx", context) as telnyx,
             trio.open_nursery() as nursery,
         ):
-            listener = Client(listening)
+            listener = Client(listening, listening._stream)
             nursery.start_soon(listener.read)
             await listener.until(lambda: listener.of("connected"))
             await telnyx.send_message(str(START).replace("'", '"'))

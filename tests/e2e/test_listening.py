@@ -130,6 +130,23 @@ async def test_a_listener_of_an_unknown_call(patchbay: System) -> None:
         assert browser.audio == list(clip.frames)
 
 
+async def test_the_first_listener_of_a_call(patchbay: System) -> None:
+    """Has the last moments too, even what came in one piece with the start frame while nobody listened."""
+    call_id, clip = new_call_id(), recording(frames=5, start=20)
+    start = {
+        "event": "start",
+        "stream_id": "S-1",
+        "start": {"call_control_id": call_id, "media_format": PCMU.media_format},
+    }
+    async with client(patchbay, "/audio-stream?role=telnyx") as telnyx:
+        frames = [media(chunk, payload) for chunk, payload in enumerate(clip.frames, start=1)]
+        await telnyx.send_together([orjson.dumps(start).decode(), *frames])
+        await patchbay.until_live(call_id)
+        async with listener(patchbay, call_id) as browser:
+            await browser.until(lambda: len(browser.audio) == len(frames))
+            assert browser.audio == list(clip.frames)
+
+
 @pytest.mark.parametrize("name", ["call_control_id", "call_id", "callId", "stream_id"])
 async def test_the_ways_to_name_a_call(patchbay: System, name: str) -> None:
     """Each of the parameter's names, and the stream's id instead."""

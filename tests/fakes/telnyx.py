@@ -97,13 +97,13 @@ class FakeIngest:
 
     def fanout(self, index: int = 0, *calls: str, everything: bool = False) -> None:
         """A fan-out process subscribes, and wants these calls."""
-        self.hub.rounds.subscription(b"\x01" + wire.batch_topic(index), self.hub.now())
+        self.hub.rounds.subscription(b"\x01" + wire.batch_topic(index))
         wanted = [wire.EVERY_CALL] if everything else [wire.digest(call) for call in calls]
         for call in wanted:
-            self.hub.rounds.subscription(b"\x01" + wire.interest_topic(index, call), self.hub.now())
+            self.hub.rounds.subscription(b"\x01" + wire.interest_topic(index, call))
 
     def uninterested(self, index: int, call: str) -> None:
-        self.hub.rounds.subscription(b"\x00" + wire.interest_topic(index, wire.digest(call)), self.hub.now())
+        self.hub.rounds.subscription(b"\x00" + wire.interest_topic(index, wire.digest(call)))
         self.hub.rounds.fade(float("inf"))
 
     def entries(self, index: int = 0) -> list[wire.Entry]:

@@ -71,7 +71,7 @@ async def test_a_fanout_that_comes_is_told_all_calls() -> None:
     for _ in range(2):
         ingest.fanout(3)
         assert ingest.kinds(3) == [wire.START, wire.START, wire.LIVE]
-    ingest.hub.rounds.subscription(b"\x00" + wire.batch_topic(3), ingest.now)
+    ingest.hub.rounds.subscription(b"\x00" + wire.batch_topic(3))
     ingest.stream(9, start("c"))
     assert ingest.kinds(3) == []
 

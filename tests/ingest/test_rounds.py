@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+import trio
+
 from actors.ingest.rounds import FADE_S, Rounds
 from actors.runtime.identity import Identity
 from actors.wire import bus as wire
@@ -22,7 +24,6 @@ class Told:
         self.publisher = FakeSocket()
         self.fanouts: list[int] = []
         self.changes: list[bytes] = []
-        self.now = 100.0
         identity = Identity("ingest", 2, 2, epoch=77)
         self.rounds = Rounds(
             cast("BusSocket", self.publisher), identity, on_fanout=self.fanouts.append, on_interest=self.changes.append
@@ -30,10 +31,10 @@ class Told:
 
     def hear(self, wanted: bool, index: int, call: bytes | None = None) -> None:
         topic = wire.batch_topic(index) if call is None else wire.interest_topic(index, call)
-        self.rounds.subscription(bytes([wanted]) + topic, self.now)
+        self.rounds.subscription(bytes([wanted]) + topic)
 
 
-def test_who_wants_what() -> None:
+async def test_who_wants_what() -> None:
     """By call, or every call; interest without the fan-out itself goes nowhere."""
     told = Told()
     told.hear(True, 0, CALL)
@@ -56,13 +57,13 @@ def test_who_wants_what() -> None:
     assert told.changes.count(wire.EVERY_CALL) == 4
 
 
-def test_interest_outlives_a_restart() -> None:
+async def test_interest_outlives_a_restart() -> None:
     """A fan-out that has gone and comes again in a moment has missed nothing; one that does not is forgotten."""
     told = Told()
     told.hear(True, 0)
     told.hear(True, 0, CALL)
     told.hear(False, 0, CALL)
-    told.rounds.fade(told.now + FADE_S / 2)
+    told.rounds.fade(trio.current_time() + FADE_S / 2)
     assert len(told.rounds.sinks_of(CALL)) == 1
     told.hear(True, 0, CALL)
     told.rounds.fade(float("inf"))
@@ -97,6 +98,6 @@ def test_one_message_a_round() -> None:
 def test_other_topics_are_not_ours() -> None:
     """The console subscribes to statistics."""
     told = Told()
-    told.rounds.subscription(b"\x01" + wire.STATS_TOPIC, told.now)
-    told.rounds.subscription(b"", told.now)
+    told.rounds.subscription(b"\x01" + wire.STATS_TOPIC)
+    told.rounds.subscription(b"")
     assert (told.fanouts, told.changes) == ([], [])

@@ -24,17 +24,20 @@ entries = st.builds(
 
 
 def packed(entry: bus.Entry) -> bytes:
-    return bus.pack_entry(
-        entry.kind,
-        entry.track,
-        entry.flags,
-        entry.chunk,
-        entry.sequence_number,
-        len(entry.payload),
-        entry.timestamp,
-        entry.stream,
-        entry.call,
-    ) + entry.payload
+    return (
+        bus.pack_entry(
+            entry.kind,
+            entry.track,
+            entry.flags,
+            entry.chunk,
+            entry.sequence_number,
+            len(entry.payload),
+            entry.timestamp,
+            entry.stream,
+            entry.call,
+        )
+        + entry.payload
+    )
 
 
 @given(st.lists(entries, max_size=5), st.sampled_from("ab"), st.integers(0, 255))
