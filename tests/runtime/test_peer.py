@@ -174,8 +174,9 @@ async def test_a_ping_is_answered() -> None:
         (masked(b"", CONTINUATION), 1002),
     ],
 )
-async def test_how_a_connection_closes(sent: bytes, code: int) -> None:
+async def test_how_a_connection_closes(sent: bytes, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As RFC 6455 says; and the handler ends."""
+    monkeypatch.setattr(peer_module, "CLOSE_TIMEOUT_S", 0.05)
     async with serving() as served:
         await served.reads.answer()
         await served.opened.wait()
