@@ -13,7 +13,7 @@ from actors.call_events.outlet import EventOutbox
 from actors.call_events.place import NO_COUNT, LostPlace, Place, bytes_written, decode_place, walk
 from actors.call_events.query import may_have_events, wish
 from actors.call_events.store import Unavailable
-from actors.runtime.peer import Peer, accept
+from actors.runtime.accepting import accept
 from actors.runtime.session import Session
 from actors.wire.answers import answer
 from actors.wire.request import parse_head
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from actors.call_events.query import Wish
     from actors.call_events.recorder import Recorder
     from actors.runtime.gateway_link import Handed
+    from actors.runtime.peer import Peer
     from actors.runtime.pump import Pump
     from actors.wire.tokens import Verifier
 

@@ -14,12 +14,12 @@ from actors.fanout.calls import Calls
 from actors.fanout.links import IngestLinks
 from actors.fanout.listener import Listener, topics_of
 from actors.fanout.talker import Talker
+from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
-from actors.runtime.peer import Peer, accept
 from actors.runtime.pump import Pump
 from actors.runtime.session import Session, verifier_of
 from actors.wire import browser
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.runtime.gateway_link import Handed
+    from actors.runtime.peer import Peer
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import trio
 
 from actors.ingest.hub import Hub
 from actors.ingest.stream import Stream
+from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
-from actors.runtime.peer import accept
 from actors.runtime.pump import Pump
 
 if TYPE_CHECKING:

@@ -113,7 +113,8 @@ class Hub:
     def leave(self, stream: Stream) -> None:
         """This stream is about to go on in another process, and all that it had here has been sent."""
         if self._streams.get(stream.call) is stream:
-            stream.peer.handed.set_note(stream.note(in_order=True))
+            stream.leaving = True
+            stream.peer.handed.set_note(stream.note())
             self.news(stream, wire.LEFT, b"")
 
     def parked(self, stream: Stream) -> None:

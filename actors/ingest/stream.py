@@ -55,6 +55,7 @@ class Stream:
         self.started_at = 0.0
         self.talker: int | None = None  # who has the floor
         self.in_order = False  # a predecessor handed this stream over
+        self.leaving = False  # we hand it over, and say LEFT, rather than die
         self.ending = False  # it is being closed
         self.frames = [0, 0]
         self.rubbish = 0  # unreadable messages
@@ -217,9 +218,9 @@ class Stream:
             self.started_at = started_at
             self._made_sense = True
 
-    def note(self, *, in_order: bool = False) -> bytes:
-        """What a successor needs. `in_order`: we hand over, and say LEFT, rather than die."""
-        return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker, in_order))
+    def note(self) -> bytes:
+        """What a successor needs."""
+        return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker, self.leaving))
 
     def expire(self, now: float) -> bool:
         """Let go of frames that have been held for a missing one for long enough. False when none are held."""

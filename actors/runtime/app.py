@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import trio
@@ -47,11 +48,17 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
     except (ConfigError, ValueError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return EX_CONFIG
+    last_words = identity.fds.get("crashlog")
     logs.configure(settings.log, identity.instance)
-    faulthandler.enable(file=identity.fds.get("crashlog", sys.stderr))
+    faulthandler.enable(file=sys.stderr if last_words is None else last_words)
     gc.freeze()  # what is loaded by now lives for ever: never look at it again
     gc.set_threshold(*GC_THRESHOLD)
-    trio.run(_live, settings, identity, run)
+    try:
+        trio.run(_live, settings, identity, run)
+    except BaseException:
+        if last_words is not None:  # the supervisor quotes its last line as the reason
+            os.write(last_words, traceback.format_exc().encode())
+        raise
     return 0
 
 
@@ -62,7 +69,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
         context = Context(settings, identity, bus, link, Notifier.from_environment())
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(context.notifier.beat, context.progress.fields)
+                nursery.start_soon(context.notifier.beat, context.progress.fields, context.is_ready)
                 nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
                 nursery.start_soon(_stop_without_supervisor, context)
                 await run(context)

@@ -44,10 +44,14 @@ class Notifier:
         except OSError as error:
             log.debug("supervisor not told: %s", error)
 
-    async def beat(self, progress: Callable[[], dict[str, int]]) -> None:
-        """Send a heartbeat every second from the event loop, with how late the loop was and what it has done."""
+    async def beat(self, progress: Callable[[], dict[str, int]], is_ready: trio.Event) -> None:
+        """Send a heartbeat every second from the event loop, with how late the loop was and what it has done.
+
+        Readiness is said again with each: a datagram is lost when its reader is busy, and a supervisor may be new.
+        """
         while True:
             before = trio.current_time()
             await trio.sleep(BEAT_INTERVAL_S)
             lag_s = trio.current_time() - before - BEAT_INTERVAL_S
-            self.send(WATCHDOG=1, X_LAG_MS=round(lag_s * 1000, 1), **progress())
+            ready = {"READY": 1} if is_ready.is_set() else {}
+            self.send(**ready, WATCHDOG=1, X_LAG_MS=round(lag_s * 1000, 1), **progress())

@@ -59,8 +59,10 @@ async def test_beats(supervisor: socket.socket, notifier: Notifier, autojump_clo
     def progress() -> dict[str, int]:
         return {"X_FRAMES_IN": done}
 
+    ready = trio.Event()
+    ready.set()
     with trio.move_on_after(3.5):
-        await notifier.beat(progress)
+        await notifier.beat(progress, ready)
     beats = []
     while True:
         try:
@@ -68,5 +70,6 @@ async def test_beats(supervisor: socket.socket, notifier: Notifier, autojump_clo
         except BlockingIOError:
             break
     assert len(beats) == 3
+    assert all(beat[b"READY"] == b"1" for beat in beats)
     assert all(beat[b"WATCHDOG"] == b"1" and beat[b"X_FRAMES_IN"] == b"0" for beat in beats)
     assert all(float(beat[b"X_LAG_MS"]) < 1 for beat in beats)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime import peer as peer_module
+from actors.runtime.accepting import accept
 from actors.runtime.outbox import Outbox
-from actors.runtime.peer import LONGEST_ALIGNED, UNREAD_MAX, Peer, accept
+from actors.runtime.peer import LONGEST_ALIGNED, UNREAD_MAX, Peer
 from actors.runtime.pump import Pump
 from actors.wire.websocket import text_frame
 from tests.fakes.connections import FakeHanded, tcp_pair
