@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.web.needs import missing_for_browser, missing_for_node
+
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile("patchbay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patchbay")
+
+
+def pytest_report_header() -> list[str]:
+    """One line for each kind of test that this machine can't run."""
+    return [line for line in (missing_for_node(), missing_for_browser()) if line]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
-STATS_INTERVAL_S = 0.5
+STATS_INTERVAL_S = 1.0
 LIVE_INTERVAL_S = 2.0
 NOTE_MAX_BYTES = 12 * 1024  # of a start frame; Telnyx's are under 1 KiB, custom parameters may add
 

@@ -6,6 +6,7 @@ now and then to know how the count falls on the tracks. What is not plainly a me
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 # that begins otherwise is understood as well, it only costs its decoding.
 _M_AT, _E_AT = 10, 11
 _M, _E = ord("m"), ord("e")
-LONG_FORM: Final = 126  # the second byte, less the mask bit, of every frame of 126 to 65,535 bytes
+WHOLE_MASKED_TEXT: Final = TEXT << 8 | 0xFE  # of 126 to 65,535 bytes: what every media frame is
 HEADER_BYTES: Final = 8
+_begin = struct.Struct(">HH").unpack_from
 LOOK_EVERY: Final = 5  # readings
 
 
@@ -43,24 +45,25 @@ class Skimmer:
         Returns:
             How many are inbound, how many outbound, and where the first frame begins that is no plain media frame.
         """
-        begin, total = at, 0
-        while size - at > HEADER_BYTES + _E_AT:
-            if data[at] != TEXT or data[at + 1] & 0x7F != LONG_FORM:
-                break
-            payload = at + HEADER_BYTES
-            end = payload + (data[at + 2] << 8 | data[at + 3])
+        # It is kept anyway; and a look into bytes costs half of one into the pump's buffer.
+        reading = bytes(data[at:size])
+        end, last, total = 0, len(reading) - HEADER_BYTES - _E_AT, 0
+        while end < last:
+            begins, length = _begin(reading, end)
+            payload = end + HEADER_BYTES
             # The masking key is the four bytes before the payload: byte 10 is masked with its third, 11 with its last.
             if (
-                end > size
-                or data[payload + _M_AT] ^ data[payload - 2] != _M
-                or data[payload + _E_AT] ^ data[payload - 1] != _E
+                begins != WHOLE_MASKED_TEXT
+                or payload + length > len(reading)
+                or reading[payload + _M_AT] ^ reading[payload - 2] != _M
+                or reading[payload + _E_AT] ^ reading[payload - 1] != _E
             ):
                 break
             total += 1
-            at = end
+            end = payload + length
         if total:
-            self._keep(bytes(data[begin:at]))
-        return *self._split(total), at
+            self._keep(reading[:end])
+        return *self._split(total), at + end
 
     def kept(self) -> Iterator[bytes]:
         """The messages of the last moments, oldest first."""

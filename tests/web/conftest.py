@@ -1,7 +1,10 @@
-"""Leaves the browser tests out where what they need is not installed: pip install playwright numpy; apt install chromium."""
+"""Leaves out what this machine can't run; `tests/conftest.py` says so in one line each."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from tests.web.needs import missing_for_browser, missing_for_node
 
-collect_ignore = [] if find_spec("playwright") and find_spec("numpy") else ["test_browser.py"]
+collect_ignore = [
+    *(["test_browser.py"] if missing_for_browser() else []),
+    *(["test_node.py"] if missing_for_node() else []),
+]
