@@ -85,7 +85,7 @@ class CallEvents:
             nursery.start_soon(context.gateway.serve, self._serve)
             context.ready()
             await context.draining.wait()
-            await drain(context.gateway, self._pump)
+            await drain(context.gateway)
             nursery.cancel_scope.cancel()
 
     def _routes(self) -> Routes:

@@ -71,7 +71,7 @@ async def run(context: Context) -> None:
         nursery.start_soon(context.gateway.serve, fanout.serve)
         context.ready()
         await context.draining.wait()
-        await drain(context.gateway, fanout.pump)
+        await drain(context.gateway)
         with trio.move_on_after(EVENTS_TIMEOUT_S):
             await events.flush()
         nursery.cancel_scope.cancel()

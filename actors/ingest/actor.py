@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
+CONNECT_S = 0.05  # for the way by which we pass talk on
 LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
 COUNT_INTERVAL_S = 0.5
 FANOUTS_TIMEOUT_S = 1.0
@@ -56,7 +57,8 @@ async def run(context: Context) -> None:
         context.ready()
         await context.draining.wait()
         ingest.pass_talk_on()
-        await drain(context.gateway, ingest.pump, before=ingest.finish)
+        await trio.sleep(CONNECT_S)
+        await drain(context.gateway)
         await trio.sleep(LAST_TALK_S)
         nursery.cancel_scope.cancel()
 
@@ -83,6 +85,7 @@ class Ingest:
                 return
             stream = Stream(self.hub, peer)
             peer.on_text, peer.on_binary = stream.on_text, stream.on_binary
+            handed.on_drain = partial(self.hand_over, stream)
             self._streams[handed.id] = stream
             self.peers[peer] = None
             try:
@@ -111,13 +114,14 @@ class Ingest:
             for message in await talk.receive_many():
                 self.hub.talk(message)
 
-    def finish(self) -> None:
-        """Before connections are parked: send all that is here."""
-        for stream in self._streams.values():
-            stream.expire(float("inf"))
-            self.hub.talkback.flush(stream)
-            self.hub.leave(stream)
+    def hand_over(self, stream: Stream) -> None:
+        """Give a stream to the next process: all that was read is sent first, and nothing more is read."""
+        self.pump.remove(stream.peer)
+        stream.expire(float("inf"))
+        self.hub.talkback.flush(stream)
+        self.hub.leave(stream)
         self.hub.rounds.flush()
+        stream.peer.park()
 
     def pass_talk_on(self) -> None:
         """From now on, talk for streams that are not here any more goes to the process that takes them over."""

@@ -10,34 +10,32 @@ import trio
 from actors.wire.websocket import CLOSE_GOING_AWAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from actors.runtime.gateway_link import GatewayLink
-    from actors.runtime.pump import Pump
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 0.02  # for the bus to carry what was published last, before a successor publishes more
+FEW = 8
+PART_INTERVAL_S = 0.01
+PARTS_MAX = 100  # so that it takes a second at most
 PARK_TIMEOUT_S = 1.5
 
 
-async def drain(link: GatewayLink, pump: Pump | None = None, *, before: Callable[[], None] = lambda: None) -> None:
+async def drain(link: GatewayLink) -> None:
     """Give every connection up, in good order.
 
-    Reading stops first and what was read is sent (`before`); then connections are parked at the gateway, whose next
-    process of this actor goes on with them. Returns when that is done, or after a bounded time.
+    Connections are parked at the gateway, whose next process of this actor goes on with them: a few at a time, so that
+    each of them waits only until its successor has taken up those few, while the others are served here. Returns when
+    all have gone, or after a bounded time.
     """
     connections = list(link.connections.values())
     if link.present:
         await link.leave()
-        if pump is not None:
-            pump.pause()
-        before()
-        await trio.sleep(SETTLE_S)
-        for connection in connections:
-            connection.on_drain()
+        few = max(FEW, len(connections) // PARTS_MAX)
+        for at in range(0, len(connections), few):
+            for connection in connections[at : at + few]:
+                connection.on_drain()
+            await trio.sleep(PART_INTERVAL_S)
     else:
-        before()
         async with trio.open_nursery() as nursery:
             for connection in connections:
                 nursery.start_soon(connection.end, CLOSE_GOING_AWAY, "server stopping")

@@ -77,7 +77,6 @@ class Pump:
         self._untaken: list[Pumped] = []
         self._again: list[tuple[Pumped, bool]] = []
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._paused = False
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 
@@ -124,23 +123,16 @@ class Pump:
             self._take(peer)
             self._arm(fd)
 
-    def pause(self) -> None:
-        """Read no more; what was handled is taken from the sockets. Connections can still be removed and written to."""
-        self._paused = True
-        for peer in self._peers.values():
-            self._take(peer)
-
     async def run(self) -> None:
         """Serve for ever. A connection that fails is ended; the others go on."""
         fd = self._epoll.fileno()
         ticker = Ticker(self._linger_s)
         try:
-            while not self._paused:
+            while True:
                 if not self._untaken and not self._again:
                     ticker.stop()
                     await trio.lowlevel.wait_readable(fd)
-                if not self._paused:
-                    self.round()
+                self.round()
                 await ticker.tick()
         finally:
             ticker.close()
@@ -148,12 +140,12 @@ class Pump:
     async def run_cold(self) -> None:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
         part = 0
-        while not self._paused:
+        while True:
             await trio.sleep(self._cold_read_s / COLD_PARTS)
             part = (part + 1) % COLD_PARTS
             now = trio.current_time()
             for fd, peer in list(self._cold.items()):
-                if fd % COLD_PARTS == part and self._cold.get(fd) is peer and not self._paused:
+                if fd % COLD_PARTS == part and self._cold.get(fd) is peer:
                     self._take(peer)
                     self._read(peer, now, False, [])
                     if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled

@@ -123,21 +123,6 @@ async def test_removing_takes_what_was_handled_and_nothing_else(lines: Lines) ->
     assert lines.left() == b"two\n"
 
 
-async def test_pausing_takes_and_stops(lines: Lines) -> None:
-    """What was handled is taken; nothing more is read, and `run` ends."""
-    pump = Pump(0)
-    pump.add(lines)
-    async with trio.open_nursery() as nursery:
-        await lines.say(b"one\n")
-        pump.round()
-        pump.pause()
-        assert lines.left() == b""
-        lines.client.sendall(b"two\n")
-        nursery.start_soon(pump.run)
-    assert lines.heard == [b"one"]
-    assert lines.left() == b"two\n"
-
-
 async def test_more_than_a_buffer_is_read_without_a_new_edge(lines: Lines) -> None:
     """The rest is looked at in the next rounds although nothing new arrives."""
     lines.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

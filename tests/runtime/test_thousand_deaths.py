@@ -46,7 +46,7 @@ def held() -> tuple[int, int, int]:
     up to a thousand old deadlines by design."""
     gc.collect()
     ours = ("actors.", "trio_websocket.", "wsproto.")
-    return tasks(), descriptors(), sum(type(thing).__module__.startswith(ours) for thing in gc.get_objects())
+    return tasks(), descriptors(), sum(str(type(thing).__module__).startswith(ours) for thing in gc.get_objects())
 
 
 class Process:
