@@ -121,10 +121,10 @@ async def until(true: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def town(run_dir: Path) -> AsyncIterator[Town]:
+async def town(run_dir: Path, timeout_s: float = 30.0) -> AsyncIterator[Town]:
     made = None
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(timeout_s):
             async with trio.open_nursery() as nursery:
                 made = Town(run_dir, nursery)
                 yield made

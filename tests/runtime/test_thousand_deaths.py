@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CYCLES = 1000
 WARM_UP = 100  # caches fill
+TIMEOUT_S = 240.0  # a few seconds, on a machine that does nothing else
 
 
 def tasks() -> int:
@@ -74,7 +75,7 @@ def say(client: socket.socket, text: str) -> None:
 async def test_a_thousand_deaths(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each process takes one message and dies; the peer sees no end, and no message is lost or read twice."""
     caplog.set_level(logging.ERROR)  # pytest keeps every record
-    async with town(tmp_path) as place:
+    async with town(tmp_path, TIMEOUT_S) as place:
         exchange = place.exchange()
         client: socket.socket | None = None
         before = (0, 0, 0)
