@@ -187,10 +187,6 @@ class Calls:
         for topic in listener.topics():
             self._want_no_more(topic)
 
-    def of_id(self, call_control_id: str) -> Call | None:
-        """A live call by its id."""
-        return self.live.get(wire.digest(call_control_id))
-
     def listener_counts(self) -> dict[str, int]:
         """How many listen to each live call."""
         return {call.call_control_id: len(call.listeners) for call in self.live.values()}

@@ -33,7 +33,8 @@ async def drain(link: GatewayLink) -> None:
         few = max(FEW, len(connections) // PARTS_MAX)
         for at in range(0, len(connections), few):
             for connection in connections[at : at + few]:
-                connection.on_drain()
+                if connection.id in link.connections:  # it may have ended while the others were moved
+                    connection.on_drain()
             await trio.sleep(PART_INTERVAL_S)
     else:
         async with trio.open_nursery() as nursery:

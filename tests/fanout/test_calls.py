@@ -232,7 +232,7 @@ class Interest(RuleBasedStateMachine):
 
     @rule(call=calls)
     def end(self, call: str) -> None:
-        live = self.fanout.calls.of_id(call)
+        live = self.fanout.calls.live.get(wire.digest(call))
         if live is not None:
             self.fanout.hears(entry(wire.GONE, call, stream=live.number))
 

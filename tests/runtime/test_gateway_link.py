@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from actors.runtime.drain import drain
+from actors.runtime.drain import FEW, drain
 from actors.wire import handoff
 from tests.fakes.handoffs import town, until
 from tests.fakes.websockets import upgrade_head
@@ -236,6 +236,30 @@ async def test_a_drain_moves_everything(tmp_path: Path) -> None:
         assert len({handed.id for handed in successor.seen}) == 40
         assert sum(handed.resumed for handed in successor.seen) == 10
         assert not any(closed(client) for client in clients)
+        for client in clients:
+            client.close()
+
+
+async def test_a_connection_that_ends_during_a_drain_is_left_alone(tmp_path: Path) -> None:
+    """Connections are moved a few at a time; one whose peer leaves before its turn is nobody's any more."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler = Handler()
+        link, _ = await place.actor(handler)
+        clients = [exchange.connect() for _ in range(FEW + 1)]
+        await until(lambda: len(handler.seen) == FEW + 1)
+        first, last = (link.connections[number] for number in (min(link.connections), max(link.connections)))
+        moved: list[int] = []
+
+        def end_the_last() -> None:
+            moved.append(first.id)
+            last.scope.cancel()
+            first.scope.cancel()
+
+        first.on_drain = end_the_last
+        last.on_drain = lambda: moved.append(last.id)
+        await drain(link)
+        assert moved == [first.id]
         for client in clients:
             client.close()
 
