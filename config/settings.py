@@ -95,7 +95,7 @@ class IngestSettings(Section, frozen=True):
     messages_per_s: Positive = 1_000.0  # of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 4.0  # frames of so long leave in one round, under load
-    cold_read_ms: Positive = 200.0  # how often a call that nobody listens to is read
+    cold_read_ms: Positive = 400.0  # how often a call that nobody listens to is read
 
 
 class FanoutSettings(Section, frozen=True):

@@ -218,9 +218,10 @@ class Recorder:
 
     async def _look_for_others(self) -> None:
         await self.ready.wait()
+        began = trio.current_time()
         with trio.move_on_after(OVERLAP_S):
-            while True:
-                await trio.sleep(OVERLAP_LOOK_S)
+            while True:  # less and less often, as it becomes less likely
+                await trio.sleep(max(OVERLAP_LOOK_S, (trio.current_time() - began) / 10))
                 with contextlib.suppress(Unavailable):
                     await self.refresh()
 

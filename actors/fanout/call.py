@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actors.wire.telnyx import Start
 
 RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
-FRAME_S: Final = 0.020
+SHORTEST_FRAME_S: Final = 0.010
 MOMENTS_MAX: Final = 500
 
 
@@ -58,7 +58,9 @@ class Call:
         self._groups: dict[GroupKey, Group] = {}
         self._by_track: list[list[Group]] = [[], []]
         self.last_chunk = [-1, -1]
-        self._moments: deque[tuple[float, Entry]] = deque(maxlen=MOMENTS_MAX)
+        # No more than can be wanted: what is kept in vain has left the processor's caches when it is let go.
+        moments = min(MOMENTS_MAX, round(len(TRACKS) * replay_s / SHORTEST_FRAME_S))
+        self._moments: deque[tuple[float, Entry]] = deque(maxlen=moments)
 
     @property
     def call_control_id(self) -> str:

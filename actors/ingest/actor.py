@@ -70,7 +70,12 @@ class Ingest:
         self._context = context
         self.hub = hub
         options = context.settings.ingest
-        self.pump = Pump(options.linger_ms / 1000, hub.rounds.flush, cold_read_s=options.cold_read_ms / 1000)
+        self.pump = Pump(
+            options.linger_ms / 1000,
+            hub.rounds.flush,
+            cold_read_s=options.cold_read_ms / 1000,
+            take_late=True,  # fan-outs know a chunk that they have had
+        )
         self.peers: dict[Peer, None] = {}
         self._streams: dict[int, Stream] = {}
         self._frames_of_ended = 0
@@ -130,10 +135,11 @@ class Ingest:
         self.hub.pass_on_talk = self._context.bus.pusher("ingest", identity.index, other, "talk").send_nowait
 
     async def count(self) -> None:
-        """Keep the count that goes out with heartbeats. For ever."""
+        """Keep the count that goes out with heartbeats, and the sockets of silent streams empty. For ever."""
         while True:
             live = sum(sum(stream.frames) for stream in self._streams.values())
             self._context.progress.frames_in = self._frames_of_ended + live
+            self.pump.take_handled()
             await trio.sleep(COUNT_INTERVAL_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
 STATS_INTERVAL_S = 1.0
 LIVE_INTERVAL_S = 2.0
+FRAME_MS = 20
 NOTE_MAX_BYTES = 12 * 1024  # of a start frame; Telnyx's are under 1 KiB, custom parameters may add
 
 
@@ -57,7 +58,7 @@ class Hub:
         self._stats_due = False
         self.endings = Endings()
         self.counters: Counter[str] = Counter()
-        self.kept_readings = max(1, round(settings.fanout.replay_ms / settings.ingest.cold_read_ms))
+        self.replay_frames = round(settings.fanout.replay_ms / FRAME_MS)
 
     # ---- what streams tell
 
@@ -172,7 +173,9 @@ class Hub:
                 self._talk(talk)
         except wire.BusFormatError as error:
             log.error("unreadable talk: %s", error)
-        self.needs_flush()
+        self.rounds.flush()
+        if self.talkback.is_waiting or self._early:
+            self._work.set()
 
     def _talk(self, talk: wire.Talk) -> None:
         stream = self._streams.get(talk.call)
@@ -265,9 +268,11 @@ class Hub:
 
     def _route(self, call: bytes) -> None:
         if call == wire.EVERY_CALL:
-            for stream in self._streams.values():
+            for stream in list(self._streams.values()):
+                stream.look()
                 stream.route(self.rounds.sinks_of(stream.call))
         elif (wanted := self._streams.get(call)) is not None:
+            wanted.look()
             wanted.route(self.rounds.sinks_of(call))
 
     def _tell_everything(self, fanout_index: int) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
-from actors.wire.websocket import TEXT, find_frames, unmask
+from actors.wire.websocket import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, unmask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,22 +21,25 @@ if TYPE_CHECKING:
 # `{"event":"media"`: no other event of Telnyx has "me" there, nor has any other beginning of its frames. A media frame
 # that begins otherwise is understood as well, it only costs its decoding.
 _M_AT, _E_AT = 10, 11
-_M, _E = ord("m"), ord("e")
-WHOLE_MASKED_TEXT: Final = TEXT << 8 | 0xFE  # of 126 to 65,535 bytes: what every media frame is
-HEADER_BYTES: Final = 8
+_ME: Final = b"me"
+_M, _E = _ME
+_MEDIUM_TEXT: Final = MEDIUM_TEXT.to_bytes(2)
 _begin = struct.Struct(">HH").unpack_from
-LOOK_EVERY: Final = 5  # readings
+LOOK_EVERY: Final = 10  # readings
+ALIKE_FROM_BYTES: Final = 1000
 
 
 class Skimmer:
     """One cold stream.
 
     Args:
-        readings: how many readings of the socket are kept for a listener that joins.
+        wanted: how many messages of each track, the last ones, are kept for a listener that joins.
     """
 
-    def __init__(self, readings: int) -> None:
-        self._readings: deque[bytes] = deque(maxlen=readings)
+    def __init__(self, wanted: int) -> None:
+        self._wanted_of_track = wanted
+        self._readings: deque[tuple[int, bytes]] = deque()  # with the number of its messages
+        self._kept = 0
         self._count = 0
         self._tracks: set[str] = set()
 
@@ -47,13 +51,14 @@ class Skimmer:
         """
         # It is kept anyway; and a look into bytes costs half of one into the pump's buffer.
         reading = bytes(data[at:size])
-        end, last, total = 0, len(reading) - HEADER_BYTES - _E_AT, 0
+        total, end = _alike(reading)
+        last = len(reading) - MEDIUM_HEADER_BYTES - _E_AT
         while end < last:
             begins, length = _begin(reading, end)
-            payload = end + HEADER_BYTES
+            payload = end + MEDIUM_HEADER_BYTES
             # The masking key is the four bytes before the payload: byte 10 is masked with its third, 11 with its last.
             if (
-                begins != WHOLE_MASKED_TEXT
+                begins != MEDIUM_TEXT
                 or payload + length > len(reading)
                 or reading[payload + _M_AT] ^ reading[payload - 2] != _M
                 or reading[payload + _E_AT] ^ reading[payload - 1] != _E
@@ -62,19 +67,26 @@ class Skimmer:
             total += 1
             end = payload + length
         if total:
-            self._keep(reading[:end])
+            self._keep(total, reading[:end])
         return *self._split(total), at + end
 
     def kept(self) -> Iterator[bytes]:
         """The messages of the last moments, oldest first."""
-        for reading in self._readings:
-            yield from _messages(reading)
+        every = chain.from_iterable(_messages(reading) for _, reading in self._readings)
+        return islice(every, max(self._kept - self._wanted, 0), None)
 
-    def _keep(self, reading: bytes) -> None:
-        self._readings.append(reading)
+    @property
+    def _wanted(self) -> int:
+        return self._wanted_of_track * max(len(self._tracks), 1)
+
+    def _keep(self, messages: int, reading: bytes) -> None:
         if self._count % LOOK_EVERY == 0:
-            self._tracks = {track for message in list(_messages(reading))[-2:] if (track := _track(message))}
+            self._tracks = {track for message in islice(_messages(reading), 2) if (track := _track(message))}
         self._count += 1
+        self._readings.append((messages, reading))
+        self._kept += messages
+        while self._readings and self._kept - self._readings[0][0] >= self._wanted:
+            self._kept -= self._readings.popleft()[0]
 
     def _split(self, total: int) -> tuple[int, int]:
         if len(self._tracks) == 2:
@@ -82,9 +94,46 @@ class Skimmer:
         return (0, total) if self._tracks == {"outbound"} else (total, 0)
 
 
+def _alike(reading: bytes) -> tuple[int, int]:
+    """How many media frames at the beginning are as long as the two first ones, in turn, and where they end.
+
+    As two tracks send them. All at once: a slice with a step gives one byte of every pair of frames.
+    """
+    if len(reading) < ALIKE_FROM_BYTES:
+        return 0, 0
+    first = MEDIUM_HEADER_BYTES + _begin(reading, 0)[1]
+    if first + MEDIUM_HEADER_BYTES > len(reading):
+        return 0, 0
+    step = first + MEDIUM_HEADER_BYTES + _begin(reading, first)[1]
+    pairs = len(reading) // step
+    if pairs < 2 or not all(_is_media(reading, begin, pairs * step, step, pairs) for begin in (0, first)):
+        return 0, 0
+    return 2 * pairs, pairs * step
+
+
+def _is_media(reading: bytes, begin: int, end: int, step: int, count: int) -> bool:
+    """Whether a media frame begins at each step, each as long as the first one."""
+    header = reading[begin : begin + 4]
+    if header[:2] != _MEDIUM_TEXT:
+        return False
+    for at in range(4):
+        if reading[begin + at : end : step] != header[at : at + 1] * count:
+            return False
+    key, payload = begin + MEDIUM_HEADER_BYTES - 2, begin + MEDIUM_HEADER_BYTES + _M_AT
+    for at in range(2):
+        keys, masked = reading[key + at : end : step], reading[payload + at : end : step]
+        if int.from_bytes(keys) ^ int.from_bytes(masked) != int.from_bytes(_ME[at : at + 1] * count):
+            return False
+    return True
+
+
 def _messages(reading: bytes) -> Iterator[bytes]:
-    frames, _ = find_frames(reading, 0, len(reading), len(reading))
-    return (unmask(reading, payload, end) for _, _, payload, end in frames)
+    """The messages of whole frames."""
+    at = 0
+    while at < len(reading):
+        payload = at + MEDIUM_HEADER_BYTES
+        at = payload + _begin(reading, at)[1]
+        yield unmask(reading, payload, at)
 
 
 def _track(message: bytes) -> str | None:

@@ -121,6 +121,7 @@ class Stream:
             sink.append(payload)
 
     def _other(self, frame: telnyx.Frame) -> None:
+        self.peer.take_soon = True  # audio that is heard twice is known by its chunk; this would happen twice
         match frame:
             case telnyx.Start():
                 self._begin(frame)
@@ -172,6 +173,11 @@ class Stream:
 
     # ---- from the hub
 
+    def look(self) -> None:
+        """Before a change of listeners: what has come by now was not meant for those who join."""
+        if self._cold is not None:
+            self.peer.look()
+
     def route(self, sinks: tuple[Sink, ...]) -> None:
         """Send audio there from now on; without anywhere to send it, it is only counted."""
         self.sinks = sinks
@@ -179,7 +185,7 @@ class Stream:
             self._warm(self._cold)
         elif not sinks and self._cold is None and self.start is not None:
             self._finish_windows()
-            self._cold = Skimmer(self._hub.kept_readings)
+            self._cold = Skimmer(self._hub.replay_frames)
             self.peer.cool(self._skim)
 
     def leave_calls(self) -> None:

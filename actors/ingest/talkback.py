@@ -74,6 +74,11 @@ class Talkback:
             self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
         self._tell_holder(stream, conversation, now)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether talk waits for its time."""
+        return bool(self._paced)
+
     def due(self, now: float) -> bool:
         """Send what is due by now. False when nothing waits anywhere."""
         for stream in list(self._paced):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 import zmq
-from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, wait_readable
+from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, notify_closing, wait_readable
 
 from config.paths import unix_path
 
@@ -29,6 +29,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 AUDIO_QUEUE = 200  # messages, each a round of frames: a consumer that is further behind gets the newest it can
 COMMAND_QUEUE = 10_000
 LINGER_MS = 200
+NOBLOCK, EVENTS, POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)  # as enums they cost more than the calls
 
 
 class BusSocket:
@@ -37,7 +38,8 @@ class BusSocket:
     def __init__(self, sock: zmq.Socket[bytes]) -> None:
         self._sock = sock
         self._fd = int(sock.getsockopt(zmq.FD))
-        self._parked: trio.CancelScope | None = None
+        self._is_waiting = False
+        self._is_drained = False  # nothing was there, and nobody has called libzmq since: the next edge is not lost
         self.dropped = 0  # frames that a full queue refused
 
     async def receive_many(self, limit: int = 64) -> list[bytes]:
@@ -47,30 +49,36 @@ class BusSocket:
             trio.BusyResourceError: another task is receiving.
             trio.ClosedResourceError: closed meanwhile.
         """
-        await checkpoint_if_cancelled()
-        if self._sock.closed:
-            raise trio.ClosedResourceError
-        while True:
+        if self._is_drained:
+            await self._wait()
+        else:
+            await checkpoint_if_cancelled()
+            if self._sock.closed:
+                raise trio.ClosedResourceError
             if batch := self.receive_nowait(limit):
                 await cancel_shielded_checkpoint()  # yield, but keep what was taken
                 return batch
             await self._wait()
+        while not (batch := self.receive_nowait(limit)):
+            await self._wait()
+        return batch
 
     def receive_nowait(self, limit: int = 64) -> list[bytes]:
         """Return what is there, 0..limit frames."""
         batch: list[bytes] = []
         recv = self._sock.recv
+        self._is_drained = False
         try:
             while len(batch) < limit:
-                batch.append(recv(zmq.NOBLOCK))
+                batch.append(recv(NOBLOCK))
         except zmq.Again:
-            pass
+            self._is_drained = True
         return batch
 
     def send_nowait(self, frame: bytes) -> bool:
         """Queue a frame. False, and counted, when the queue to the peer is full or there is no peer."""
         try:
-            self._sock.send(frame, zmq.NOBLOCK)
+            self._sock.send(frame, NOBLOCK)
         except zmq.Again:
             self.dropped += 1
             return False
@@ -91,21 +99,28 @@ class BusSocket:
     def close(self) -> None:
         """Close at once; what is queued may be lost."""
         if not self._sock.closed:
-            trio.lowlevel.notify_closing(self._fd)
+            self._is_drained = False
+            notify_closing(self._fd)
             self._sock.close(linger=LINGER_MS)
 
     async def _wait(self) -> None:
-        if self._parked is not None:
+        """Wait for the next edge, or until `_rearm` says that it has been swallowed."""
+        if self._is_waiting:
             raise trio.BusyResourceError("another task is already receiving")
+        self._is_waiting = True
         try:
-            with trio.CancelScope() as self._parked:
-                await wait_readable(self._fd)
+            await wait_readable(self._fd)
+        except trio.ClosedResourceError:
+            if self._sock.closed:
+                raise
         finally:
-            self._parked = None
+            self._is_waiting = False
 
     def _rearm(self) -> None:
-        if self._parked is not None and int(self._sock.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._parked.cancel()
+        """After a call into libzmq: the edge may be gone that the receiver waits for, or was about to."""
+        self._is_drained = False
+        if self._is_waiting and int(self._sock.getsockopt(EVENTS)) & POLLIN:
+            notify_closing(self._fd)  # wakes who waits, at no cost to those who wait in vain; nothing is closed
 
 
 class RouterSocket(BusSocket):

@@ -11,6 +11,7 @@ its 101 swallowed.
 from __future__ import annotations
 
 import logging
+import struct
 from typing import TYPE_CHECKING
 
 import trio
@@ -22,6 +23,8 @@ from actors.wire.websocket import (
     CLOSE,
     CLOSE_FLOOD,
     CLOSE_TOO_BIG,
+    MEDIUM_HEADER_BYTES,
+    MEDIUM_TEXT,
     NOT_MASKED,
     TEXT,
     close_frame,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from actors.runtime.pump import Pump
 
 log = logging.getLogger(__name__)
+
+_begin = struct.Struct(">HH").unpack_from
 
 LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -65,6 +70,7 @@ class Peer(trio.abc.Stream):
         self.outbox = outbox
         self.write = outbox.write  # the hot path saves a call
         self.untaken = 0
+        self.take_soon = False
         self.last_heard = self.opened_at = trio.current_time()
         self.on_text: Callable[[bytes], None] | None = None
         self.on_binary: Callable[[bytes], None] | None = None
@@ -86,14 +92,34 @@ class Peer(trio.abc.Stream):
         self._allowance = allowance
         self._uncounted = 0  # frames that have not been spent of the allowance yet
         self._frame_max_bytes = frame_max_bytes
+        self._plain = False  # nothing out of the ordinary is under way: texts are handled as they come
         self._deaf = False  # it has sent too much: what else comes is thrown away
         self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
 
     # ---- the pump's side
 
-    def handle(self, data: memoryview, size: int) -> int:
+    def handle(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames; see `Pumped`."""
-        at = self.untaken
+        if self._plain:
+            at = self._plain_text(data, at, size)
+        return at if at == size else self._handle_any(data, at, size)
+
+    def _plain_text(self, data: memoryview, at: int, size: int) -> int:
+        """Text frames of 126 to 65,535 bytes at the front: nearly all that ever comes. Returns how far they go."""
+        while size - at > MEDIUM_HEADER_BYTES and self._plain:
+            begins, length = _begin(data, at)
+            payload = at + MEDIUM_HEADER_BYTES
+            end = payload + length
+            if begins != MEDIUM_TEXT or end > size or length > LONGEST_ALIGNED:
+                break
+            self._uncounted += 1
+            if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+                return size
+            self._text(data, at, payload, end)
+            at = end
+        return at
+
+    def _handle_any(self, data: memoryview, at: int, size: int) -> int:
         if self._deaf:
             return size
         if len(self._inbox) > UNREAD_MAX:
@@ -109,6 +135,7 @@ class Peer(trio.abc.Stream):
             at, need = self._whole_frames(data, at, size)
             if not need and self.skim is not None and before < at < size:
                 continue
+            self._plain = not need and self.skim is None and not (self._in_general or self._deaf)
             if not need:
                 return at
             if need > self._frame_max_bytes:
@@ -145,7 +172,7 @@ class Peer(trio.abc.Stream):
 
     def _too_much(self, code: int, reason: str) -> None:
         log.warning("connection %d from %s: %s; ending it", self.handed.id, self.handed.peer, reason)
-        self._deaf = True
+        self._deaf, self._plain = True, False
         self._inbox.clear()
         self.on_too_much(code, reason)
 
@@ -174,6 +201,7 @@ class Peer(trio.abc.Stream):
 
     def _goes_general(self, first: int) -> None:
         if not first & OPCODE_CONTROL:
+            self._plain = False
             self._fragmented = not first & FINAL
             self._on_their_way += not self._fragmented
             self._in_general = True
@@ -247,8 +275,12 @@ class Peer(trio.abc.Stream):
 
     def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
         """Nobody waits for what this peer sends: read it now and then only."""
-        self.skim = skim
+        self.skim, self._plain = skim, False
         self._pump.cool(self)
+
+    def look(self) -> None:
+        """Read it now, if it is cold. Not to be called from a callback of its own."""
+        self._pump.look(self)
 
     def warm(self) -> None:
         """Somebody does again."""

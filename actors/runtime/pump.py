@@ -3,9 +3,13 @@
 Why not a task for each socket: trio would re-arm, wake and schedule for every frame. A private epoll keeps its
 registrations, and its own descriptor is the one thing that trio waits for; a round then serves whatever is there.
 
-A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames, and takes them only at the start of
-the next round, when what they led to has left this process. So a crash in between loses nothing: the next process
-finds the bytes still in the socket. Untaken bytes stay readable, which is why the epoll is edge-triggered.
+A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames, and takes them at the start of the
+next round at the earliest, when what they led to has left this process. So a crash in between loses nothing: the next
+process finds the bytes still in the socket. Untaken bytes stay readable, which is why the epoll is edge-triggered.
+
+Taking costs as much as looking, since TCP then tells the peer of the room it has got. Where whoever hears of a frame
+twice can tell (`take_late`), the kernel is asked to remember how far we have looked (SO_PEEK_OFF; for TCP since Linux
+6.9), and many frames are taken at once.
 
 A connection whose input nobody waits for can be made *cold*: it leaves the epoll and is read a few times a second,
 many frames at a time, which is where most of a frame's price goes: waking up.
@@ -28,8 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
+LATE_BYTES = 8192  # about twenty frames
+SO_PEEK_OFF = 42  # <asm-generic/socket.h>; the socket module does not name it
 EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
+MANY = 3  # connections served in a round: so many more will have something when the next one is due
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 PEEK, DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
@@ -42,10 +49,11 @@ class Pumped(Protocol):
 
     sock: socket.socket
     untaken: int  # bytes at the front of the socket that have been handled
+    take_soon: bool  # something was handled that must not be handled twice
     last_heard: float  # when something arrived, in trio's clock
 
-    def handle(self, data: memoryview, size: int) -> int:
-        """Handle the complete frames in data[untaken:size]; return how far that got."""
+    def handle(self, data: memoryview, at: int, size: int) -> int:
+        """Handle the complete frames in data[at:size]; return how far that got."""
 
     def end_of_input(self) -> None:
         """The peer has closed, or the connection broke."""
@@ -62,21 +70,31 @@ class Pump:
         linger_s: rounds begin at least this far apart, so that under load a round serves many frames. The price is
             that much latency at most; a frame after a quiet moment is served at once.
         end_of_round: called after each round, to send what the round has gathered.
+        take_late: frames may be handled again after a crash (those of the last quarter of a second), and do no harm.
     """
 
     def __init__(
-        self, linger_s: float, end_of_round: Callable[[], None] = lambda: None, *, cold_read_s: float = 0.1
+        self,
+        linger_s: float,
+        end_of_round: Callable[[], None] = lambda: None,
+        *,
+        cold_read_s: float = 0.1,
+        take_late: bool = False,
     ) -> None:
         self._linger_s = linger_s
         self._cold_read_s = cold_read_s
+        self._late = take_late
         self._cold: dict[int, Pumped] = {}
+        self._some_cold = trio.Event()
         self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
         self._peers: dict[int, Pumped] = {}
-        self._untaken: list[Pumped] = []
+        self._untaken: list[Pumped] = []  # to be taken soon
+        self._ripe: list[Pumped] = []  # to be taken with the next round, whenever that is
         self._again: list[tuple[Pumped, bool]] = []
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._served = 0  # connections, in the last round
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 
@@ -84,6 +102,8 @@ class Pump:
         """Begin to serve a connection. What its socket already holds is seen in the next round."""
         fd = peer.sock.fileno()
         self._peers[fd] = peer
+        if self._late:
+            self._late = _remember_looks(peer.sock, 0)
         self._epoll.register(fd, INTEREST)
 
     def remove(self, peer: Pumped) -> None:
@@ -93,6 +113,8 @@ class Pump:
             self._cold.pop(fd, None)
             self._writing.discard(fd)
             self._take(peer)
+            if self._late:
+                _remember_looks(peer.sock, -1)
             self._epoll.unregister(fd)
 
     def want_write(self, peer: Pumped) -> None:
@@ -114,7 +136,14 @@ class Pump:
         fd = peer.sock.fileno()
         if self._peers.get(fd) is peer:
             self._cold[fd] = peer
+            self._some_cold.set()
             self._arm(fd)
+
+    def look(self, peer: Pumped) -> None:
+        """Read a cold connection now. Not to be called while it is being handled."""
+        if self._cold.get(peer.sock.fileno()) is peer:
+            self._take(peer)
+            self._read(peer, trio.current_time(), False)
 
     def warm(self, peer: Pumped) -> None:
         """Read it at once again, beginning with what is there."""
@@ -124,16 +153,23 @@ class Pump:
             self._arm(fd)
 
     async def run(self) -> None:
-        """Serve for ever. A connection that fails is ended; the others go on."""
+        """Serve for ever. A connection that fails is ended; the others go on.
+
+        Few frames: each wakes us, once. Many: rounds go by the clock.
+        """
         fd = self._epoll.fileno()
         ticker = Ticker(self._linger_s)
+        next_at = 0.0
         try:
             while True:
-                if not self._untaken and not self._again:
-                    ticker.stop()
-                    await trio.lowlevel.wait_readable(fd)
-                self.round()
-                await ticker.tick()
+                await trio.lowlevel.wait_readable(fd)
+                early_s = next_at - trio.current_time()
+                by_the_clock = early_s > 0 or self.round()
+                while by_the_clock:
+                    await ticker.tick(early_s if early_s > 0 else self._linger_s)
+                    by_the_clock = self.round() or self._served >= MANY
+                ticker.stop()
+                next_at = trio.current_time() + self._linger_s
         finally:
             ticker.close()
 
@@ -141,41 +177,52 @@ class Pump:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
         part = 0
         while True:
+            await self._some_cold.wait()
             await trio.sleep(self._cold_read_s / COLD_PARTS)
             part = (part + 1) % COLD_PARTS
             now = trio.current_time()
             for fd, peer in list(self._cold.items()):
                 if fd % COLD_PARTS == part and self._cold.get(fd) is peer:
                     self._take(peer)
-                    self._read(peer, now, False, [])
+                    self._read(peer, now, False)
                     if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
                         self._untaken.append(peer)
             self._end_of_round()
+            if not self._cold:
+                self._some_cold = trio.Event()
 
-    def round(self) -> None:
-        """Serve what is there now."""
+    def round(self) -> bool:
+        """Serve what is there now. Whether there is something to be done soon, whatever comes."""
         self.rounds += 1
         now = trio.current_time()
-        untaken, self._untaken = self._untaken, []
-        for peer in untaken:
+        handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
+        for peer in handled:
             self._take(peer)
         again, self._again = self._again, []
         for peer, gone in again:
             if self._peers.get(peer.sock.fileno()) is peer:
-                self._read(peer, now, gone, self._untaken)
-        served_by, read, untaken = self._peers.get, self._read, self._untaken
-        for fd, event in self._epoll.poll(0, EVENTS_PER_ROUND):
+                self._read(peer, now, gone)
+        served_by, read = self._peers.get, self._read
+        events = self._epoll.poll(0, EVENTS_PER_ROUND)
+        self._served = len(events)
+        for fd, event in events:
             if (served := served_by(fd)) is None:
                 continue
             if event == READABLE:  # nearly always
-                read(served, now, False, untaken)
+                read(served, now, False)
                 continue
             if event & WRITABLE and not served.writable():
                 self._writing.discard(fd)
                 self._arm(fd)
             if event & ~WRITABLE:
-                read(served, now, event & GONE != 0, untaken)
+                read(served, now, event & GONE != 0)
         self._end_of_round()
+        return bool(self._untaken or self._again)
+
+    def take_handled(self) -> None:
+        """Take all that has been handled and sent on. With `take_late`, to be called now and then."""
+        for peer in self._peers.values():
+            self._take(peer)
 
     def _arm(self, fd: int) -> None:
         """Tell epoll what is waited for; what is there already is told again."""
@@ -183,19 +230,24 @@ class Pump:
             interest = INTEREST_COLD if fd in self._cold else INTEREST
             self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)
 
-    def _read(self, peer: Pumped, now: float, gone: bool, untaken: list[Pumped]) -> None:
+    def _read(self, peer: Pumped, now: float, gone: bool) -> None:
+        late = self._late
         try:
             size = peer.sock.recv_into(self._buffer, BUFFER_BYTES, PEEK)
-            before = peer.untaken
-            if size > before:
+            begin = end = 0 if late else peer.untaken
+            if size > begin:
                 peer.last_heard = now
-                peer.untaken = peer.handle(self._buffer, size)
-            if peer.untaken:
-                untaken.append(peer)
-                if gone or size == BUFFER_BYTES:
-                    self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
-            elif gone or size == 0:
-                peer.end_of_input()
+                end = peer.handle(self._buffer, begin, size)
+                peer.untaken += end - begin
+            if gone or not 0 < size < BUFFER_BYTES:
+                self._look_at_the_end(peer, gone, size, end > begin)
+            elif late and end < size:
+                _remember_looks(peer.sock, peer.untaken)  # the rest is to be seen again, with what follows it
+            if not late or peer.take_soon:
+                peer.take_soon = False
+                self._untaken.append(peer)
+            elif peer.untaken >= LATE_BYTES:
+                self._ripe.append(peer)
         except BlockingIOError:
             return
         except OSError:
@@ -204,6 +256,16 @@ class Pump:
             self.failed += 1
             log.exception("connection ended by a fault of ours")
             peer.end_of_input()
+
+    def _look_at_the_end(self, peer: Pumped, gone: bool, size: int, progress: bool) -> None:
+        """The peer has gone, or has sent more than we look at, at once."""
+        if self._late:
+            _remember_looks(peer.sock, peer.untaken)
+        more = progress or (not self._late and peer.untaken > 0)
+        if size == 0 or (gone and not more):
+            peer.end_of_input()
+        elif more:
+            self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
 
     def _take(self, peer: Pumped) -> None:
         count, peer.untaken = peer.untaken, 0
@@ -215,3 +277,12 @@ class Pump:
                 count = count - taken if taken else 0
         except OSError:
             return  # reset meanwhile; the next look says so
+
+
+def _remember_looks(sock: socket.socket, seen: int) -> bool:
+    """Have the next look begin behind so many bytes; -1: every look at the front. Whether this kernel can."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, seen)
+    except OSError:
+        return False
+    return True

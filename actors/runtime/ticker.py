@@ -30,16 +30,19 @@ class Ticker:
         self._fd = int(_libc.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
-        seconds, nanoseconds = divmod(max(1, round(interval_s * NS_PER_S)), NS_PER_S)
-        self._on = _TIMERSPEC.pack(seconds, nanoseconds, seconds, nanoseconds)
+        self._interval = _timespec(interval_s)
         self._off = _TIMERSPEC.pack(0, 0, 0, 0)
         self._running = False
 
-    async def tick(self) -> None:
-        """Wait for the next tick; several that passed meanwhile are one. Starts the ticker when it is stopped."""
+    async def tick(self, first_s: float) -> None:
+        """Wait for the next tick; several that passed meanwhile are one.
+
+        Args:
+            first_s: when the ticker is stopped, it is started, and ticks for the first time after so long.
+        """
         if not self._running:
             self._running = True
-            self._set(self._on)
+            self._set(_TIMERSPEC.pack(*self._interval, *_timespec(first_s)))
         while True:
             await trio.lowlevel.wait_readable(self._fd)
             try:
@@ -63,3 +66,8 @@ class Ticker:
 
     def _set(self, timerspec: bytes) -> None:
         _libc.timerfd_settime(self._fd, 0, timerspec, None)
+
+
+def _timespec(seconds: float) -> tuple[int, int]:
+    """Whole seconds and nanoseconds, at least one: none at all would stop the timer."""
+    return divmod(max(1, round(seconds * NS_PER_S)), NS_PER_S)

@@ -46,6 +46,7 @@ NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none
 NUMBER_MASK: Final = 0x7FFFFFFF
 NO_TIMESTAMP: Final = 0xFFFFFFFFFFFFFFFF
 
+_LENGTH: Final = 5  # where an entry's length is among its fields
 _BATCH = struct.Struct("<BBBxQQQ")
 _ENTRY = struct.Struct("<BBHIIIQQ16s")
 _TALK = struct.Struct("<BBHIQ16s")
@@ -119,13 +120,14 @@ def unpack_batch(message: bytes) -> tuple[Batch, int]:
 
 
 class Entry(NamedTuple):
-    """One frame or piece of news."""
+    """One frame or piece of news: the fields as they are packed, then the payload."""
 
     kind: int
     track: int
     flags: int
     chunk: int
     sequence_number: int
+    length: int
     timestamp: int
     stream: int
     call: bytes
@@ -138,18 +140,18 @@ def unpack_entries(message: bytes, at: int) -> Iterator[Entry]:
     Raises:
         BusFormatError: cut short.
     """
-    size = len(message)
-    unpack = _ENTRY.unpack_from
+    size, make, unpack = len(message), tuple.__new__, _ENTRY.unpack_from
     while at < size:
         try:
-            kind, track, flags, chunk, number, length, timestamp, stream, call = unpack(message, at)
+            fields = unpack(message, at)
         except struct.error as error:
             raise BusFormatError("cut short") from error
         at += ENTRY_BYTES
-        if at + length > size:
+        end = at + fields[_LENGTH]
+        if end > size:
             raise BusFormatError("cut short")
-        yield Entry(kind, track, flags, chunk, number, timestamp, stream, call, message[at : at + length])
-        at += length
+        yield make(Entry, (*fields, message[at:end]))  # as Entry does, at half its price
+        at = end
 
 
 # Talk: fan-out to the ingest process that carries the call.

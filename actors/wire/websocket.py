@@ -17,6 +17,8 @@ except ImportError:  # no wheel with the C routine for this platform
 __all__ = [
     "BINARY",
     "CLOSE",
+    "MEDIUM_HEADER_BYTES",
+    "MEDIUM_TEXT",
     "NOT_MASKED",
     "PING",
     "TEXT",
@@ -29,6 +31,8 @@ __all__ = [
 
 TEXT: Final = 0x81  # first byte of a whole text message: FIN, no reserved bit, opcode 1
 BINARY: Final = 0x82
+MEDIUM_TEXT: Final = TEXT << 8 | 0xFE  # first two bytes of a client's whole text message of 126 to 65,535 bytes
+MEDIUM_HEADER_BYTES: Final = 8  # of such a message, its masking key included
 CLOSE: Final = 0x88
 PING: Final = b"\x89\x00"  # a server's ping without payload, ready to send
 NOT_MASKED: Final = -1

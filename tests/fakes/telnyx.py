@@ -59,6 +59,7 @@ class FakePeer:
         self.handed.id = number
         self.written: list[bytes] = []
         self.skim: Callable[[memoryview, int, int], int] | None = None
+        self.take_soon = False
         self.closed_with: list[tuple[int, str]] = []
 
     @property
@@ -70,6 +71,9 @@ class FakePeer:
 
     def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
         self.skim = skim
+
+    def look(self) -> None:
+        """There is nothing more to be read."""
 
     def warm(self) -> None:
         self.skim = None

@@ -9,7 +9,7 @@ OLD, NEW, NEWER = 1, 2, 3
 
 
 def frame(chunk: int) -> bus.Entry:
-    return bus.Entry(bus.AUDIO, 0, 0, chunk, chunk, chunk, 1, bytes(16), b"")
+    return bus.Entry(bus.AUDIO, 0, 0, chunk, chunk, 0, chunk, 1, bytes(16), b"")
 
 
 def test_frames_of_the_next_wait_until_the_last_has_left() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.ingest.skim import Skimmer
+from actors.wire.websocket import MEDIUM_HEADER_BYTES
 from tests.fakes.telnyx import media, start, stop
 from tests.fakes.websockets import BINARY, PING, masked
 
@@ -28,7 +29,7 @@ others = st.sampled_from(
 @given(st.integers(0, 12), others | st.just(b""), st.integers(0, 300), st.integers(0, 20))
 def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: int, begin: int) -> None:
     """And stops at the first that is none, or is not whole."""
-    skimmer = Skimmer(3)
+    skimmer = Skimmer(20)
     frames = [masked(media(chunk)) for chunk in range(count)]
     data = b"?" * begin + b"".join(frames) + other + masked(media(99))[:cut]
     inbound, outbound, end = skimmer.take(memoryview(data), begin, len(data))
@@ -42,7 +43,7 @@ def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: 
 )
 def test_how_the_count_falls_on_the_tracks(tracks: list[str], expected: tuple[int, int]) -> None:
     """Told from a few frames."""
-    skimmer, inbound, outbound = Skimmer(3), 0, 0
+    skimmer, inbound, outbound = Skimmer(20), 0, 0
     for reading in range(5):
         data = b"".join(masked(media(reading * 4 + index, track=tracks[index % len(tracks)])) for index in range(4))
         got = skimmer.take(memoryview(data), 0, len(data))
@@ -50,10 +51,29 @@ def test_how_the_count_falls_on_the_tracks(tracks: list[str], expected: tuple[in
     assert (inbound, outbound) == expected
 
 
-def test_only_so_many_readings_are_kept() -> None:
-    """The last ones."""
-    skimmer = Skimmer(2)
-    for chunk in range(5):
-        data = masked(media(chunk))
+@given(st.integers(0, 40), st.integers(1, 2), st.integers(0, 45), st.sampled_from([*range(12)]), st.integers(1, 255))
+def test_one_wrong_byte_in_many_alike_is_seen(count: int, tracks: int, wrong: int, at: int, flip: int) -> None:
+    """Many frames are looked at together, and yet each is."""
+    frames = [masked(media(1000 + chunk, track=("inbound", "outbound")[chunk % tracks])) for chunk in range(count)]
+    spoilt = wrong < count
+    if spoilt:
+        at = at if at < 2 else MEDIUM_HEADER_BYTES + 10 + at % 2
+        frame = bytearray(frames[wrong])
+        frame[at] ^= flip
+        frames[wrong] = bytes(frame)
+    data = b"".join(frames)
+    inbound, outbound, end = Skimmer(1).take(memoryview(data), 0, len(data))
+    good = frames[:wrong] if spoilt else frames
+    assert (inbound + outbound, end) == (len(good), sum(map(len, good)))
+
+
+@pytest.mark.parametrize("tracks", [("inbound",), ("inbound", "outbound")])
+def test_only_so_many_messages_of_a_track_are_kept(tracks: tuple[str, ...]) -> None:
+    """The last ones, wherever readings begin."""
+    skimmer, said = Skimmer(4), []
+    for reading in range(5):
+        messages = [media(reading * 3 + index, track=track) for index in range(3) for track in tracks]
+        data = b"".join(map(masked, messages))
         skimmer.take(memoryview(data), 0, len(data))
-    assert list(skimmer.kept()) == [media(3), media(4)]
+        said += messages
+    assert list(skimmer.kept()) == said[-4 * len(tracks) :]

@@ -46,7 +46,7 @@ async def test_what_goes_on_the_bus(ingest: FakeIngest) -> None:
     """The payload as it is, with what Telnyx said of it."""
     ingest.stream(7, start(), media(500, b"\x01\x02\x03", "outbound"))
     [entry] = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
-    assert entry == wire.Entry(wire.AUDIO, 1, 0, 500, 500, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
+    assert entry == wire.Entry(wire.AUDIO, 1, 0, 500, 500, 3, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
 
 
 async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeIngest) -> None:
@@ -75,7 +75,7 @@ async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(in
     assert peer.skim is None
     stream.on_text(media(51))
     kept = [chunk for _, chunk in audio(ingest)]
-    assert kept == list(range(51 - 5 * ingest.hub.kept_readings, 52))
+    assert kept == list(range(51 - ingest.hub.replay_frames, 52))
     assert stream.frames == [51, 0]
     assert stream.counters()["gaps"] == 0
 

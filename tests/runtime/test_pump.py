@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ import trio
 import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
-from actors.runtime.pump import BUFFER_BYTES, Pump
+from actors.runtime.pump import BUFFER_BYTES, LATE_BYTES, SO_PEEK_OFF, Pump
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handoffs import until
 
@@ -27,6 +28,7 @@ class Lines:
     def __init__(self) -> None:
         self.client, self.sock = tcp_pair()
         self.untaken = 0
+        self.take_soon = False
         self.last_heard = -1.0
         self.heard: list[bytes] = []
         self.ended = 0
@@ -35,11 +37,11 @@ class Lines:
         self.on_room: Callable[[], None] = lambda: None
         self.on_line: Callable[[bytes], None] = lambda line: None
 
-    def handle(self, data: memoryview, size: int) -> int:
+    def handle(self, data: memoryview, at: int, size: int) -> int:
         end = bytes(data[:size]).rfind(b"\n") + 1
-        if end <= self.untaken:
-            return self.untaken
-        for line in bytes(data[self.untaken : end]).split(b"\n")[:-1]:
+        if end <= at:
+            return at
+        for line in bytes(data[at:end]).split(b"\n")[:-1]:
             self.heard.append(line)
             self.on_line(line)
         return end
@@ -58,11 +60,15 @@ class Lines:
         await trio.lowlevel.wait_readable(self.sock)
 
     def left(self) -> bytes:
-        """What is in the socket still."""
+        """What is in the socket still, wherever the next look begins."""
+        seen = self.sock.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF)
         try:
+            self.sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, -1)
             return self.sock.recv(1 << 20, socket.MSG_PEEK)
         except BlockingIOError:
             return b""
+        finally:
+            self.sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, seen)
 
     def close(self) -> None:
         self.client.close()
@@ -74,6 +80,12 @@ def lines() -> Iterator[Lines]:
     made = Lines()
     yield made
     made.close()
+
+
+@pytest.fixture(params=[False, True], ids=["soon", "late"])
+def make(request: pytest.FixtureRequest) -> Callable[..., Pump]:
+    """Pumps that take what they have handled with the next round, and such that take it when there is much."""
+    return partial(Pump, take_late=request.param)
 
 
 def ready(pump: Pump) -> bool:
@@ -97,23 +109,23 @@ async def test_takes_only_at_the_next_round(lines: Lines) -> None:
     assert in_socket_at_the_end == [b"one\ntwo\nthr", b"thr"]
 
 
-async def test_a_crash_in_between_leaves_the_messages(lines: Lines) -> None:
+async def test_a_crash_in_between_leaves_the_messages(lines: Lines, make: Callable[..., Pump]) -> None:
     """The next pump, of another process, hears what the first one had handled but not taken."""
-    first = Pump(0)
+    first = make(0)
     first.add(lines)
     await lines.say(b"one\n")
     first.round()
     del first
     lines.untaken = 0
-    second = Pump(0)
+    second = make(0)
     second.add(lines)
     second.round()
     assert lines.heard == [b"one", b"one"]
 
 
-async def test_removing_takes_what_was_handled_and_nothing_else(lines: Lines) -> None:
+async def test_removing_takes_what_was_handled_and_nothing_else(lines: Lines, make: Callable[..., Pump]) -> None:
     """A planned end: a successor begins with the first message that was not handled."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     await lines.say(b"one\n")
     pump.round()
@@ -123,11 +135,11 @@ async def test_removing_takes_what_was_handled_and_nothing_else(lines: Lines) ->
     assert lines.left() == b"two\n"
 
 
-async def test_more_than_a_buffer_is_read_without_a_new_edge(lines: Lines) -> None:
+async def test_more_than_a_buffer_is_read_without_a_new_edge(lines: Lines, make: Callable[..., Pump]) -> None:
     """The rest is looked at in the next rounds although nothing new arrives."""
     lines.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     count = BUFFER_BYTES * 4 // len(LINE)
-    pump = Pump(0)
+    pump = make(0)
     await lines.say(LINE * count)
     pump.add(lines)
     with trio.fail_after(20):
@@ -135,14 +147,15 @@ async def test_more_than_a_buffer_is_read_without_a_new_edge(lines: Lines) -> No
             nursery.start_soon(pump.run)
             while len(lines.heard) < count:
                 await trio.lowlevel.checkpoint()
+            pump.take_handled()
             while lines.left():
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
 
 
-async def test_messages_before_the_end_are_heard(lines: Lines) -> None:
+async def test_messages_before_the_end_are_heard(lines: Lines, make: Callable[..., Pump]) -> None:
     """A peer that says something and closes is heard first, and ends once."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     lines.client.sendall(b"one\ntw")
     lines.client.close()
@@ -154,9 +167,9 @@ async def test_messages_before_the_end_are_heard(lines: Lines) -> None:
     assert lines.ended == 1
 
 
-async def test_a_reset_ends(lines: Lines) -> None:
+async def test_a_reset_ends(lines: Lines, make: Callable[..., Pump]) -> None:
     """No exception, an end."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     lines.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     lines.client.close()
@@ -165,10 +178,12 @@ async def test_a_reset_ends(lines: Lines) -> None:
     assert lines.ended == 1
 
 
-async def test_a_fault_of_ours_ends_one_connection(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_of_ours_ends_one_connection(
+    lines: Lines, caplog: pytest.LogCaptureFixture, make: Callable[..., Pump]
+) -> None:
     """The others go on."""
     other = Lines()
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     pump.add(other)
 
@@ -185,9 +200,9 @@ async def test_a_fault_of_ours_ends_one_connection(lines: Lines, caplog: pytest.
     other.close()
 
 
-async def test_room_is_told_to_those_who_wait_for_it(lines: Lines) -> None:
+async def test_room_is_told_to_those_who_wait_for_it(lines: Lines, make: Callable[..., Pump]) -> None:
     """Not before there is some, and no more once nothing waits; being read otherwise in between changes nothing."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     pump.round()
     with pytest.raises(BlockingIOError):
@@ -212,9 +227,9 @@ async def test_room_is_told_to_those_who_wait_for_it(lines: Lines) -> None:
     assert lines.room == 2
 
 
-async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines) -> None:
+async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines, make: Callable[..., Pump]) -> None:
     """As one does that breaks while it writes."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     lines.on_room = lambda: pump.remove(lines)
     pump.want_write(lines)
@@ -222,12 +237,12 @@ async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines) -> N
     assert (lines.room, lines.ended) == (1, 0)
 
 
-async def test_looks_again_when_asked(lines: Lines) -> None:
+async def test_looks_again_when_asked(lines: Lines, make: Callable[..., Pump]) -> None:
     """A connection that could take nothing is not forgotten though nothing new arrives."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     lines.untaken, stuck = 0, lines.handle
-    lines.handle = lambda data, size: 0  # type: ignore[method-assign]
+    lines.handle = lambda data, at, size: at  # type: ignore[method-assign]
     await lines.say(b"one\n")
     pump.round()
     lines.handle = stuck  # type: ignore[method-assign]
@@ -263,9 +278,9 @@ async def test_cold_ones_are_read_now_and_then(lines: Lines, autojump_clock: tri
         nursery.cancel_scope.cancel()
 
 
-async def test_a_warm_one_is_read_at_once_and_hears_nothing_twice(lines: Lines) -> None:
+async def test_a_warm_one_is_read_at_once_and_hears_nothing_twice(lines: Lines, make: Callable[..., Pump]) -> None:
     """What was handled while it was cold is taken first."""
-    pump = Pump(0)
+    pump = make(0)
     pump.add(lines)
     pump.round()
     pump.cool(lines)
@@ -279,9 +294,9 @@ async def test_a_warm_one_is_read_at_once_and_hears_nothing_twice(lines: Lines) 
     assert lines.heard == [b"two"]
 
 
-async def test_warmed_by_what_it_said_itself(lines: Lines) -> None:
+async def test_warmed_by_what_it_said_itself(lines: Lines, make: Callable[..., Pump]) -> None:
     """A cold connection whose message makes it warm goes on: nothing is stuck, nothing heard twice."""
-    pump = Pump(0.001, cold_read_s=0.01)
+    pump = make(0.001, cold_read_s=0.01)
     pump.add(lines)
     pump.round()
     pump.cool(lines)
@@ -295,14 +310,16 @@ async def test_warmed_by_what_it_said_itself(lines: Lines) -> None:
             await client.send_all(b"first\n")
             for _ in range(count):
                 await client.send_all(LINE)
-            await until(lambda: len(lines.heard) == count + 1 and not lines.left())
+            await until(lambda: len(lines.heard) == count + 1)
+            pump.take_handled()
+            await until(lambda: not lines.left())
             nursery.cancel_scope.cancel()
     assert len(lines.heard) == count + 1
 
 
-async def test_a_cold_one_that_has_gone_ends_soon_without_spinning(lines: Lines) -> None:
+async def test_a_cold_one_that_has_gone_ends_soon_without_spinning(lines: Lines, make: Callable[..., Pump]) -> None:
     """Also while it holds what was handled but not taken."""
-    pump = Pump(0.001, cold_read_s=60)
+    pump = make(0.001, cold_read_s=60)
     pump.add(lines)
     pump.round()
     pump.cool(lines)
@@ -351,3 +368,88 @@ async def test_a_message_cut_by_the_buffer_is_not_forgotten(lines: Lines) -> Non
     assert len(lines.heard) == count
     pump.round()
     assert len(lines.heard) == count + 1
+
+
+async def test_takes_much_at_once_when_frames_may_come_twice(lines: Lines) -> None:
+    """Nothing is heard twice for that, and a part of a message is seen again with its rest."""
+    pump = Pump(0, take_late=True)
+    pump.add(lines)
+    await lines.say(b"one\ntw")
+    pump.round()
+    await lines.say(b"o\n")
+    pump.round()
+    pump.round()
+    assert lines.heard == [b"one", b"two"]
+    assert lines.left() == b"one\ntwo\n"
+    await lines.say(LINE * (LATE_BYTES // len(LINE) + 1))
+    pump.round()
+    assert lines.left() != b""
+    pump.round()
+    assert lines.left() == b""
+
+
+async def test_takes_soon_what_must_not_come_twice(lines: Lines) -> None:
+    """Whoever handles it says so; and what lies for long is taken when that is asked for."""
+    pump = Pump(0, take_late=True)
+    pump.add(lines)
+
+    def handle(line: bytes) -> None:
+        lines.take_soon = line == b"once"
+
+    lines.on_line = handle
+    await lines.say(b"one\n")
+    assert not pump.round()
+    await lines.say(b"once\n")
+    assert pump.round()
+    pump.round()
+    assert lines.left() == b""
+    await lines.say(b"two\n")
+    pump.round()
+    assert lines.left() == b"two\n"
+    pump.take_handled()
+    assert lines.left() == b""
+
+
+async def test_who_comes_after_looks_from_the_front(lines: Lines) -> None:
+    """The kernel has forgotten how far the first one had looked."""
+    pump = Pump(0, take_late=True)
+    pump.add(lines)
+    await lines.say(b"one\ntw")
+    pump.round()
+    pump.remove(lines)
+    assert lines.sock.recv(10, socket.MSG_PEEK) == b"tw"
+    assert lines.sock.recv(10, socket.MSG_PEEK) == b"tw"
+
+
+async def test_few_frames_wake_it_once_each(lines: Lines) -> None:
+    """Nothing is to be taken, so there is nothing to come back for."""
+    pump = Pump(0.001, take_late=True)
+    pump.add(lines)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump.run)
+        await wait_all_tasks_blocked(0.01)
+        for _ in range(3):
+            before = pump.rounds
+            lines.heard.clear()
+            lines.client.sendall(b"one\n")
+            await until(lambda: bool(lines.heard))
+            await wait_all_tasks_blocked(0.01)
+            assert pump.rounds == before + 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_cold_one_can_be_read_at_once(lines: Lines, make: Callable[..., Pump]) -> None:
+    """A warm one is not: what it has is seen in the next round anyway."""
+    pump = make(0)
+    pump.add(lines)
+    pump.round()
+    await lines.say(b"one\n")
+    pump.look(lines)
+    assert lines.heard == []
+    pump.cool(lines)
+    pump.look(lines)
+    pump.look(lines)
+    assert lines.heard == [b"one"]
+    pump.warm(lines)
+    pump.round()
+    assert lines.heard == [b"one"]

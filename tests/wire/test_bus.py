@@ -16,11 +16,12 @@ entries = st.builds(
     flags=st.just(0),
     chunk=st.integers(0, 2**32 - 1),
     sequence_number=st.integers(0, 2**32 - 1),
+    length=st.just(0),
     timestamp=st.integers(0, 2**64 - 1),
     stream=st.integers(0, 2**64 - 1),
     call=calls,
     payload=st.binary(max_size=400),
-)
+).map(lambda entry: entry._replace(length=len(entry.payload)))
 
 
 def packed(entry: bus.Entry) -> bytes:
@@ -64,7 +65,7 @@ def test_rubbish_is_refused_in_one_way(message: bytes) -> None:
 def test_a_cut_batch_is_refused() -> None:
     """An entry must be whole."""
     header = bus.Batch(0, "a", 1, 1, 1)
-    entry = bus.Entry(bus.AUDIO, 0, 0, 1, 1, 1, 1, bytes(16), b"payload")
+    entry = bus.Entry(bus.AUDIO, 0, 0, 1, 1, 7, 1, 1, bytes(16), b"payload")
     message = bus.pack_batch(0, header, [packed(entry)])
     with pytest.raises(bus.BusFormatError):
         list(bus.unpack_entries(message[:-1], bus.unpack_batch(message)[1]))
