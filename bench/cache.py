@@ -33,8 +33,20 @@ def loadgen() -> Path:
     Raises:
         Unavailable: no C compiler, or it does not like the source.
     """
-    source = HERE / "loadgen.c"
-    binary = directory() / f"loadgen-{_digest(source.read_bytes())}"
+    return _compiled(HERE / "loadgen.c")
+
+
+def floor_server() -> Path:
+    """The compiled bare relay.
+
+    Raises:
+        Unavailable: no C compiler, or it does not like the source.
+    """
+    return _compiled(HERE / "peers" / "floor.c")
+
+
+def _compiled(source: Path) -> Path:
+    binary = directory() / f"{source.stem}-{_digest(source.read_bytes())}"
     if not binary.exists():
         compiler = _tool("gcc", "cc")
         part = binary.with_suffix(f".{os.getpid()}")

@@ -186,5 +186,6 @@ PEERS = {
         Peer("picows", "picows on uvloop", _python_peer("picows_server"), {}),
         Peer("websockets", "`websockets` on asyncio, broadcast()", _python_peer("websockets_server"), {}),
         Peer("trio-websocket", "trio-websocket, a task for each connection", _python_peer("trio_server"), {}),
+        Peer("floor", "C, a recv and a send and nothing else", lambda port: [str(cache.floor_server()), str(port)], {}),
     )
 }

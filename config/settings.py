@@ -94,7 +94,7 @@ class IngestSettings(Section, frozen=True):
     rubbish_limit: Count = 100  # this many unreadable messages in a row close the connection
     messages_per_s: Positive = 1_000.0  # of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
-    linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 4.0  # frames of so long leave in one round, under load
+    linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # frames of so long leave in one round, under load
     cold_read_ms: Positive = 400.0  # how often a call that nobody listens to is read
 
 
@@ -103,7 +103,7 @@ class FanoutSettings(Section, frozen=True):
 
     processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = msgspec.field(default_factory=default_processes)
     message_max_bytes: Count = 64 * 1024  # a longer WebSocket message closes the connection with 1009
-    linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 4.0  # talk of so long leaves in one round, under load
+    linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # talk of so long leaves in one round, under load
     queue_ms: Positive = 400.0  # audio kept for a listener that does not read; then the oldest goes
     replay_ms: Annotated[float, msgspec.Meta(ge=0, le=5000)] = 300.0  # audio a late listener gets at once
     send_buffer_bytes: Count = 32 * 1024  # the kernel's share of a listener's queue

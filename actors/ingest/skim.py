@@ -26,6 +26,7 @@ _M, _E = _ME
 _MEDIUM_TEXT: Final = MEDIUM_TEXT.to_bytes(2)
 _begin = struct.Struct(">HH").unpack_from
 LOOK_EVERY: Final = 10  # readings
+YOUNG_S: Final = 0.5
 ALIKE_FROM_BYTES: Final = 1000
 
 
@@ -34,16 +35,19 @@ class Skimmer:
 
     Args:
         wanted: how many messages of each track, the last ones, are kept for a listener that joins.
+        now: when it became cold. Everything of the first moments is kept: that a listener is waiting for this call may
+            become known a little later than that the call is there.
     """
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, now: float) -> None:
         self._wanted_of_track = wanted
+        self._young_until = now + YOUNG_S
         self._readings: deque[tuple[int, bytes]] = deque()  # with the number of its messages
         self._kept = 0
         self._count = 0
         self._tracks: set[str] = set()
 
-    def take(self, data: memoryview, at: int, size: int) -> tuple[int, int, int]:
+    def take(self, data: memoryview, at: int, size: int, now: float) -> tuple[int, int, int]:
         """Take the media frames at the beginning of a reading.
 
         Returns:
@@ -67,25 +71,25 @@ class Skimmer:
             total += 1
             end = payload + length
         if total:
-            self._keep(total, reading[:end])
+            self._keep(total, reading[:end], now)
         return *self._split(total), at + end
 
-    def kept(self) -> Iterator[bytes]:
+    def kept(self, now: float) -> Iterator[bytes]:
         """The messages of the last moments, oldest first."""
         every = chain.from_iterable(_messages(reading) for _, reading in self._readings)
-        return islice(every, max(self._kept - self._wanted, 0), None)
+        return every if now < self._young_until else islice(every, max(self._kept - self._wanted, 0), None)
 
     @property
     def _wanted(self) -> int:
         return self._wanted_of_track * max(len(self._tracks), 1)
 
-    def _keep(self, messages: int, reading: bytes) -> None:
+    def _keep(self, messages: int, reading: bytes, now: float) -> None:
         if self._count % LOOK_EVERY == 0:
             self._tracks = {track for message in islice(_messages(reading), 2) if (track := _track(message))}
         self._count += 1
         self._readings.append((messages, reading))
         self._kept += messages
-        while self._readings and self._kept - self._readings[0][0] >= self._wanted:
+        while now >= self._young_until and self._readings and self._kept - self._readings[0][0] >= self._wanted:
             self._kept -= self._readings.popleft()[0]
 
     def _split(self, total: int) -> tuple[int, int]:

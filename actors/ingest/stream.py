@@ -185,7 +185,7 @@ class Stream:
             self._warm(self._cold)
         elif not sinks and self._cold is None and self.start is not None:
             self._finish_windows()
-            self._cold = Skimmer(self._hub.replay_frames)
+            self._cold = Skimmer(self._hub.replay_frames, self._hub.now())
             self.peer.cool(self._skim)
 
     def leave_calls(self) -> None:
@@ -198,7 +198,7 @@ class Stream:
     def _skim(self, data: memoryview, at: int, size: int) -> int:
         if self._cold is None:
             return at
-        inbound, outbound, end = self._cold.take(data, at, size)
+        inbound, outbound, end = self._cold.take(data, at, size, self.peer.last_heard)
         self.frames[0] += inbound
         self.frames[1] += outbound
         return end
@@ -208,7 +208,7 @@ class Stream:
         self._cold = None
         self._reorder = self._renewed_windows()
         counted = list(self.frames)
-        for message in cold.kept():
+        for message in cold.kept(self._hub.now()):
             with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
                 self.on_text(message)
         self.frames[:] = counted

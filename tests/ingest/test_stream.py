@@ -66,6 +66,7 @@ async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(in
     stream = ingest.stream(7, start())
     peer = peer_of(stream)
     assert peer.skim is not None
+    ingest.now += 1
     for reading in range(10):
         data = b"".join(masked(media(reading * 5 + index + 1)) for index in range(5))
         assert peer.skim(memoryview(data), 0, len(data)) == len(data)
