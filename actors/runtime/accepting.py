@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What is left of a big segment counts in the kernel with all the room that the segment took (`truesize`, over 128 KiB), and
+# we leave the beginning of a frame there until its rest has come. With the usual first size of a receive buffer that alone
+# would close the window, and the rest would never come. Several such segments fit into this; the kernel doubles it.
+RECEIVE_BUFFER_BYTES = 256 * 1024
 UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU; enough, since what follows is sent as soon as there is room
 MESSAGES_PER_S, MESSAGES_BURST = 50.0, 1000.0  # of a peer with little to say
 FRAME_HEAD_MAX_BYTES = 14  # RFC 6455 §5.2
@@ -47,6 +51,7 @@ async def accept(
     The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
     closed by the gateway link.
     """
+    handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if send_buffer_bytes is not None:
         # What the kernel holds for a peer that does not read grows old there, where it can't be dropped.
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socket
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
@@ -153,6 +154,18 @@ async def test_nothing_overtakes_a_message_on_the_general_way() -> None:
             await trio.lowlevel.checkpoint()
         await served.until_heard(len(sent))
         assert served.heard == sent
+
+
+@pytest.mark.slow
+async def test_the_rest_of_a_frame_always_comes() -> None:
+    """The kernel counts a segment whole until its last byte is taken, and we leave half frames there: all in a row they
+    must not close the window."""
+    async with serving() as served:
+        await served.opened.wait()
+        piece = b"x" * 1024
+        served.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)  # so that segments are big
+        await served.client.send_all(masked(piece, BINARY) * 500)
+        await served.until_heard(500)
 
 
 async def test_a_ping_is_answered() -> None:
