@@ -27,6 +27,7 @@ from actors.wire.websocket import (
     MEDIUM_TEXT,
     NOT_MASKED,
     TEXT,
+    cannot_be_text,
     close_frame,
     find_frames,
     unmask,
@@ -48,6 +49,7 @@ LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in
 HANDSHAKE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
+OPCODE = 0x0F
 OPCODE_CONTROL = 0x08
 COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
 FINAL = 0x80
@@ -93,7 +95,7 @@ class Peer(trio.abc.Stream):
         self._uncounted = 0  # frames that have not been spent of the allowance yet
         self._frame_max_bytes = frame_max_bytes
         self._plain = False  # nothing out of the ordinary is under way: texts are handled as they come
-        self._deaf = False  # it has sent too much: what else comes is thrown away
+        self._deaf = False  # it has sent too much, or its goodbye: what else comes is thrown away
         self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
 
     # ---- the pump's side
@@ -137,6 +139,9 @@ class Peer(trio.abc.Stream):
                 continue
             self._plain = not need and self.skim is None and not (self._in_general or self._deaf)
             if not need:
+                if at < size and cannot_be_text(data, at, size):
+                    self._raw = True  # trio-websocket finds the same, and says so at once (1007)
+                    continue
                 return at
             if need > self._frame_max_bytes:
                 self._too_much(CLOSE_TOO_BIG, "too long a message")
@@ -157,6 +162,9 @@ class Peer(trio.abc.Stream):
                 self.on_binary(unmask(data, payload, end))
             else:
                 self._general(first, data[start:end])
+                if first & OPCODE == CLOSE & OPCODE:
+                    self._deaf = True  # what follows a goodbye counts for nothing
+                    return size, 0
             at = end
             if self.skim is not None and not self._in_general:
                 self._uncounted -= sum(later[1] >= at for later in frames)

@@ -7,6 +7,7 @@ here: those frames are found and passed on whole to the general implementation.
 from __future__ import annotations
 
 import struct
+from codecs import utf_8_decode
 from typing import Final
 
 try:
@@ -23,6 +24,7 @@ __all__ = [
     "PING",
     "TEXT",
     "binary_frame",
+    "cannot_be_text",
     "close_frame",
     "find_frames",
     "text_frame",
@@ -93,6 +95,18 @@ def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longes
         frames.append((data[at], at, payload, end))
         at = end
     return frames, 0
+
+
+def cannot_be_text(data: bytes | bytearray | memoryview, at: int, size: int) -> bool:
+    """Whether the incomplete frame that begins at `at` is one of text that is not UTF-8 already, whatever follows."""
+    if data[at] != TEXT or size - at < 6:
+        return False
+    payload = at + {126: 8, 127: 14}.get(data[at + 1] & 0x7F, 6)
+    try:
+        utf_8_decode(unmask(data, payload, size), "strict", False)
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def unmask(data: bytes | bytearray | memoryview, payload: int, end: int) -> bytes:
