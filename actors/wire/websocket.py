@@ -27,6 +27,7 @@ __all__ = [
     "cannot_be_text",
     "close_frame",
     "find_frames",
+    "pong_frame",
     "text_frame",
     "unmask",
 ]
@@ -36,6 +37,7 @@ BINARY: Final = 0x82
 MEDIUM_TEXT: Final = TEXT << 8 | 0xFE  # first two bytes of a client's whole text message of 126 to 65,535 bytes
 MEDIUM_HEADER_BYTES: Final = 8  # of such a message, its masking key included
 CLOSE: Final = 0x88
+PONG: Final = 0x8A
 PING: Final = b"\x89\x00"  # a server's ping without payload, ready to send
 NOT_MASKED: Final = -1
 
@@ -123,6 +125,11 @@ def text_frame(payload: bytes) -> bytes:
 def binary_frame(payload: bytes) -> bytes:
     """A server's binary message in one frame."""
     return _frame(BINARY, payload)
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping."""
+    return _frame(PONG, payload)
 
 
 def close_frame(code: int) -> bytes:
