@@ -273,9 +273,9 @@ class Pump:
         count, peer.untaken = peer.untaken, 0
         try:
             while count > 0:
-                # TCP discards without copying; the buffer is for sockets that can't. Never more than it holds: what is
-                # untaken was seen in it.
-                taken = peer.sock.recv_into(self._buffer, count, DISCARD)
+                # TCP discards without copying; the buffer is for sockets that can't. What was seen in several looks may
+                # be more than it holds.
+                taken = peer.sock.recv_into(self._buffer, min(count, BUFFER_BYTES), DISCARD)
                 count = count - taken if taken else 0
         except OSError:
             return  # reset meanwhile; the next look says so
