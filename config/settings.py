@@ -96,6 +96,8 @@ class IngestSettings(Section, frozen=True):
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # frames of so long leave in one round, under load
     cold_read_ms: Positive = 400.0  # how often a call that nobody listens to is read
+    ping_interval_s: Positive = 30.0  # a stream that sends nothing is asked this often whether it is there
+    ping_timeout_s: Positive = 60.0  # and ended when it has not answered by then
 
 
 class FanoutSettings(Section, frozen=True):
@@ -139,6 +141,9 @@ class EventSettings(Section, frozen=True):
     stall_s: Positive = 10.0  # a client that reads nothing for so long while events wait is closed with 4008
     lost_after_s: Positive = 15_000.0  # a call without a sign of life for so long is lost; Telnyx ends calls at 14 400
     unacknowledged_max: Count = 10_000  # events a sender keeps until they are acknowledged
+    message_max_bytes: Count = 64 * 1024  # a longer WebSocket message of a client closes its connection with 1009
+    messages_per_s: Positive = 50.0  # of one client, in the long run; more closes it with 4506
+    messages_burst: Count = 1_000  # and at once
 
 
 class ConsoleSettings(Section, frozen=True):

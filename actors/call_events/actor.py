@@ -48,7 +48,7 @@ class CallEvents:
         self._publisher = context.bus.publisher("pub")
         self._hub = Hub(settings.events, self._publisher.send_nowait)
         self._recorder = Recorder(Path(settings.data_dir), settings.events, self._hub.opened, self._hub.committed)
-        self._clients = Clients(self._hub, self._recorder, self._pump, verifier_of(settings.auth))
+        self._clients = Clients(self._hub, self._recorder, self._pump, settings.events, verifier_of(settings.auth))
         self._webhook = webhook.Webhook(self._recorder.record, webhook.verifier_of(settings))
         self._lost = LostCalls(self._hub.calls, self._recorder.record, settings.events.lost_after_s)
         self._backfill = _backfill(settings.telnyx, self._recorder)

@@ -14,6 +14,7 @@ from actors.call_events.place import NO_COUNT, LostPlace, Place, bytes_written, 
 from actors.call_events.query import may_have_events, wish
 from actors.call_events.store import Unavailable
 from actors.runtime.accepting import accept
+from actors.runtime.allowance import Allowance
 from actors.runtime.session import Session
 from actors.wire.answers import answer
 from actors.wire.request import parse_head
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from actors.runtime.peer import Peer
     from actors.runtime.pump import Pump
     from actors.wire.tokens import Verifier
+    from config.settings import EventSettings
 
 log = logging.getLogger(__name__)
 
-MESSAGE_MAX_BYTES = 64 * 1024  # clients have nothing to say here
 GRACE_S = 10.0  # a client that is given up has so long to read what is on its way, and why
 RETRY_S = 0.5  # when older events can't be read
 GONE_REASON = "events that you have not had are not kept any more; come back with since=<offset of the last one>"
@@ -59,16 +60,20 @@ class Clients:
     """Serves connections.
 
     Args:
+        settings: how much clients may say, who have nothing to say here.
         verifier: of tokens that clients renew; None: authentication is off.
 
     Attributes:
         peers: those that are open, to be asked whether they are there.
     """
 
-    def __init__(self, hub: Hub, recorder: Recorder, pump: Pump, verifier: Verifier | None = None) -> None:
+    def __init__(
+        self, hub: Hub, recorder: Recorder, pump: Pump, settings: EventSettings, verifier: Verifier | None = None
+    ) -> None:
         self._hub = hub
         self._recorder = recorder
         self._pump = pump
+        self._settings = settings
         self._verifier = verifier
         self.peers: set[Peer] = set()
 
@@ -89,10 +94,14 @@ class Clients:
         except LostPlace as lost:
             log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
             return
-        async with accept(handed, self._pump, client, message_max_bytes=MESSAGE_MAX_BYTES) as peer:
+        limit, allowance = self._settings.message_max_bytes, self._allowance()
+        async with accept(handed, self._pump, client, message_max_bytes=limit, allowance=allowance) as peer:
             if peer is not None:
                 self._start(client, asked, found)
                 await self._converse(peer, client, asked.interest)
+
+    def _allowance(self) -> Allowance:
+        return Allowance(self._settings.messages_per_s, self._settings.messages_burst)
 
     def _start(self, client: EventClient, asked: Wish, found: tuple[Place, int, bytes] | None) -> None:
         if found is not None:
@@ -190,7 +199,8 @@ async def _close_when_given_up(peer: Peer, client: EventClient, scope: trio.Canc
 
 
 def _heard(client: EventClient, session: Session, message: bytes) -> None:
-    """Clients have nothing to say here, but for a newer token."""
+    """Clients have nothing to say here, but for a newer token. A `UnicodeDecodeError` is the peer's business."""
+    message.decode()
     if b'"auth"' in message:
         client.write_control(text_frame(session.renew(message, time.time())))
 

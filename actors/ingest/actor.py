@@ -31,8 +31,6 @@ CONNECT_S = 0.05  # for the way by which we pass talk on
 LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
 COUNT_INTERVAL_S = 0.5
 FANOUTS_TIMEOUT_S = 1.0
-PING_INTERVAL_S = 30.0  # of a stream that sends nothing; Telnyx documents no timeouts of its own
-PING_TIMEOUT_S = 60.0
 
 
 async def run(context: Context) -> None:
@@ -49,7 +47,9 @@ async def run(context: Context) -> None:
         nursery.start_soon(ingest.pump.run_cold)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
-        nursery.start_soon(partial(keep_alive, ingest.peers, interval_s=PING_INTERVAL_S, timeout_s=PING_TIMEOUT_S))
+        options = settings.ingest
+        alive = partial(keep_alive, interval_s=options.ping_interval_s, timeout_s=options.ping_timeout_s)
+        nursery.start_soon(alive, ingest.peers)
         # A stream that nobody seems to want is only skimmed; a predecessor's listeners are about to say that they do.
         with trio.move_on_after(FANOUTS_TIMEOUT_S):
             await ingest.hub.rounds.until_present(settings.fanout.processes)

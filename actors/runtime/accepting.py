@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING
 import trio
 from wsproto.utilities import LocalProtocolError
 
-from actors.runtime.allowance import Allowance
 from actors.runtime.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from actors.runtime.allowance import Allowance
     from actors.runtime.gateway_link import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.pump import Pump
 
 log = logging.getLogger(__name__)
 
+# What is left of a big segment counts in the kernel with all the room that the segment took (`truesize`, over 128 KiB), and
+# we leave the beginning of a frame there until its rest has come. With the usual first size of a receive buffer that alone
+# would close the window, and the rest would never come. Several such segments fit into this; the kernel doubles it.
+RECEIVE_BUFFER_BYTES = 256 * 1024
 UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU; enough, since what follows is sent as soon as there is room
-MESSAGES_PER_S, MESSAGES_BURST = 50.0, 1000.0  # of a peer with little to say
 FRAME_HEAD_MAX_BYTES = 14  # RFC 6455 §5.2
 
 
@@ -36,9 +39,9 @@ async def accept(
     outbox: Outbox,
     *,
     message_max_bytes: int,
+    allowance: Allowance,
     send_buffer_bytes: int | None = None,
     subprotocol: str | None = None,
-    allowance: Allowance | None = None,
 ) -> AsyncIterator[Peer | None]:
     """Open (or resume) the WebSocket on a handed connection; yields None when the handshake was refused.
 
@@ -47,12 +50,12 @@ async def accept(
     The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
     closed by the gateway link.
     """
+    handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if send_buffer_bytes is not None:
         # What the kernel holds for a peer that does not read grows old there, where it can't be dropped.
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         if handed.sock.family != socket.AF_UNIX:  # there, the gateway does TLS and has the other end
             handed.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL_BYTES)
-    allowance = allowance or Allowance(MESSAGES_PER_S, MESSAGES_BURST)
     peer = Peer(handed, pump, outbox, allowance, message_max_bytes + FRAME_HEAD_MAX_BYTES)
     outbox.on_broken, outbox.on_rest = peer.end_of_input, handed.set_rest
     outbox.on_behind = partial(pump.want_write, peer)

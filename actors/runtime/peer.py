@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
+from actors.runtime.pump import discard
 from actors.wire.tokens import answered_subprotocol
 from actors.wire.websocket import (
     BINARY,
@@ -27,8 +28,10 @@ from actors.wire.websocket import (
     MEDIUM_TEXT,
     NOT_MASKED,
     TEXT,
+    cannot_be_text,
     close_frame,
     find_frames,
+    pong_frame,
     unmask,
 )
 
@@ -47,7 +50,12 @@ _begin = struct.Struct(">HH").unpack_from
 LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
 HANDSHAKE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
+DEAF_TIMEOUT_S = 0.5  # for our words to get to one that we do not listen to any more
+PIECE_BYTES = 2048  # for trio-websocket at a time: at worst 340 frames, of which each costs it some 20 us
 UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
+OPCODE = 0x0F
+CLIENT_PING = 0x89
+LONG = 126  # bytes; no control frame's payload is so long
 OPCODE_CONTROL = 0x08
 COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
 FINAL = 0x80
@@ -93,7 +101,7 @@ class Peer(trio.abc.Stream):
         self._uncounted = 0  # frames that have not been spent of the allowance yet
         self._frame_max_bytes = frame_max_bytes
         self._plain = False  # nothing out of the ordinary is under way: texts are handled as they come
-        self._deaf = False  # it has sent too much: what else comes is thrown away
+        self._deaf = False  # it has sent too much, or its goodbye: what else comes is thrown away
         self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
 
     # ---- the pump's side
@@ -137,6 +145,9 @@ class Peer(trio.abc.Stream):
                 continue
             self._plain = not need and self.skim is None and not (self._in_general or self._deaf)
             if not need:
+                if at < size and cannot_be_text(data, at, size):
+                    self._raw = True  # trio-websocket finds the same, and says so at once (1007)
+                    continue
                 return at
             if need > self._frame_max_bytes:
                 self._too_much(CLOSE_TOO_BIG, "too long a message")
@@ -155,8 +166,13 @@ class Peer(trio.abc.Stream):
                 self._text(data, start, payload, end)
             elif first == BINARY and self.on_binary is not None and not self._in_general:
                 self.on_binary(unmask(data, payload, end))
+            elif first == CLIENT_PING and end - payload < LONG and not self._closing:
+                self.outbox.write_control(pong_frame(unmask(data, payload, end)))
             else:
                 self._general(first, data[start:end])
+                if first & OPCODE == CLOSE & OPCODE:
+                    self._deaf = True  # what follows a goodbye counts for nothing
+                    return size, 0
             at = end
             if self.skim is not None and not self._in_general:
                 self._uncounted -= sum(later[1] >= at for later in frames)
@@ -174,6 +190,7 @@ class Peer(trio.abc.Stream):
         log.warning("connection %d from %s: %s; ending it", self.handed.id, self.handed.peer, reason)
         self._deaf, self._plain = True, False
         self._inbox.clear()
+        self._pump.remove(self)
         self.on_too_much(code, reason)
 
     def end_of_input(self) -> None:
@@ -216,18 +233,23 @@ class Peer(trio.abc.Stream):
     # ---- trio-websocket's side
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The request head first, then the frames of the general way; b"" when the peer has gone."""
+        """The request head first, then the frames of the general way; b"" when the peer has gone.
+
+        All connections of a process take turns here, with a small piece each, so that many of them, or one that sends
+        nothing but fragments of nothing, do not keep audio waiting.
+        """
         while not self._inbox:
             if self._ended or self.closed.is_set():
                 await trio.lowlevel.checkpoint()
                 return b""
             self._unread = trio.Event()
             await self._unread.wait()
-        await trio.lowlevel.checkpoint()
+        async with self._pump.general_way:  # in the next moment it is another's turn; the pump has one in between
+            await trio.lowlevel.checkpoint()
         was_full = len(self._inbox) > UNREAD_MAX
-        piece = bytes(self._inbox)
-        self._inbox.clear()
-        if was_full:
+        piece = bytes(self._inbox[:PIECE_BYTES])
+        del self._inbox[:PIECE_BYTES]
+        if was_full and len(self._inbox) <= UNREAD_MAX:
             self._pump.look_again(self)
         return piece
 
@@ -316,8 +338,10 @@ class Peer(trio.abc.Stream):
         self.on_text = self.on_binary = _ignore
         self._closing = True
         if self._websocket is not None:
-            with trio.move_on_after(CLOSE_TIMEOUT_S):
+            with trio.move_on_after(DEAF_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
                 await self._websocket.aclose(code, reason)
+        if self._deaf:
+            discard(self.sock)  # an end with bytes unread is a reset, which could destroy our words on their way
         await self.aclose()
 
     def park(self) -> None:

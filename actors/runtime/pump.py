@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
 LATE_BYTES = 8192  # about twenty frames
 SO_PEEK_OFF = 42  # <asm-generic/socket.h>; the socket module does not name it
+DISCARDED_MAX_BYTES = 1024 * 1024
 EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
 MANY = 3  # connections served in a round: so many more will have something when the next one is due
@@ -95,6 +96,7 @@ class Pump:
         self._again: list[tuple[Pumped, bool]] = []
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
+        self.general_way = trio.Lock()  # whose turn it is to be served by the general implementation
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 
@@ -271,9 +273,9 @@ class Pump:
         count, peer.untaken = peer.untaken, 0
         try:
             while count > 0:
-                # TCP discards without copying; the buffer is for sockets that can't. Never more than it holds: what is
-                # untaken was seen in it.
-                taken = peer.sock.recv_into(self._buffer, count, DISCARD)
+                # TCP discards without copying; the buffer is for sockets that can't. What was seen in several looks may
+                # be more than it holds.
+                taken = peer.sock.recv_into(self._buffer, min(count, BUFFER_BYTES), DISCARD)
                 count = count - taken if taken else 0
         except OSError:
             return  # reset meanwhile; the next look says so
@@ -286,3 +288,13 @@ def _remember_looks(sock: socket.socket, seen: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def discard(sock: socket.socket) -> None:
+    """Take what is there, and what comes in the meantime within reason, unseen."""
+    try:
+        for _ in range(DISCARDED_MAX_BYTES // BUFFER_BYTES):
+            if not sock.recv(BUFFER_BYTES, DISCARD):
+                return
+    except OSError:
+        return  # nothing is left, or it is reset

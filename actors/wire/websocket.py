@@ -7,6 +7,7 @@ here: those frames are found and passed on whole to the general implementation.
 from __future__ import annotations
 
 import struct
+from codecs import utf_8_decode
 from typing import Final
 
 try:
@@ -23,8 +24,10 @@ __all__ = [
     "PING",
     "TEXT",
     "binary_frame",
+    "cannot_be_text",
     "close_frame",
     "find_frames",
+    "pong_frame",
     "text_frame",
     "unmask",
 ]
@@ -34,6 +37,7 @@ BINARY: Final = 0x82
 MEDIUM_TEXT: Final = TEXT << 8 | 0xFE  # first two bytes of a client's whole text message of 126 to 65,535 bytes
 MEDIUM_HEADER_BYTES: Final = 8  # of such a message, its masking key included
 CLOSE: Final = 0x88
+PONG: Final = 0x8A
 PING: Final = b"\x89\x00"  # a server's ping without payload, ready to send
 NOT_MASKED: Final = -1
 
@@ -95,6 +99,18 @@ def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longes
     return frames, 0
 
 
+def cannot_be_text(data: bytes | bytearray | memoryview, at: int, size: int) -> bool:
+    """Whether the incomplete frame that begins at `at` is one of text that is not UTF-8 already, whatever follows."""
+    if data[at] != TEXT or size - at < 6:
+        return False
+    payload = at + {126: 8, 127: 14}.get(data[at + 1] & 0x7F, 6)
+    try:
+        utf_8_decode(unmask(data, payload, size), "strict", False)
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def unmask(data: bytes | bytearray | memoryview, payload: int, end: int) -> bytes:
     """The payload of a frame that `find_frames` found."""
     # The routine takes any buffer; its signature names only some.
@@ -109,6 +125,11 @@ def text_frame(payload: bytes) -> bytes:
 def binary_frame(payload: bytes) -> bytes:
     """A server's binary message in one frame."""
     return _frame(BINARY, payload)
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping."""
+    return _frame(PONG, payload)
 
 
 def close_frame(code: int) -> bytes:

@@ -62,7 +62,7 @@ class Process:
         self.hub = Hub(events, lambda frame: None)
         self.recorder = Recorder(directory, events, self.hub.opened, self.hub.committed)
         self.pump = Pump(0.001)
-        self.clients = Clients(self.hub, self.recorder, self.pump)
+        self.clients = Clients(self.hub, self.recorder, self.pump, events)
 
     async def record(self, *arrivals: Arrival) -> None:
         await self.recorder.record(arrivals)

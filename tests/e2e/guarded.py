@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import trio
 
+from bench.hostile.wire import UPGRADE
 from tests.e2e.http_client import status_of
 from tests.e2e.system import running_system
 
@@ -23,10 +24,6 @@ SECRET = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY"
 OTHER_SECRET = "nB8v0kq5Zr7Jt2Xw9Lc4Hd6Fg1Ks3Mp0"
 STREAM_TOKEN = "Zq7-stream-token-W4xk"
 MY_CALL, OTHER_CALL = "v3:mine/+=", "v3:not-mine"
-UPGRADE = (
-    "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-)
 RIGHTS = ("listen", "talk", "events", "admin")
 
 

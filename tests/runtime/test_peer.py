@@ -16,6 +16,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime import peer as peer_module
 from actors.runtime.accepting import accept
+from actors.runtime.allowance import Allowance
 from actors.runtime.outbox import Outbox
 from actors.runtime.peer import LONGEST_ALIGNED, UNREAD_MAX, Peer
 from actors.runtime.pump import Pump
@@ -61,7 +62,10 @@ class Served:
         """As an actor's handler."""
         handed = cast("Handed", self.handed)
         with self.handed.scope:
-            async with accept(handed, self.pump, self.outbox, message_max_bytes=MESSAGE_MAX) as peer:
+            allowance = Allowance(50.0, 1000.0)
+            async with accept(
+                handed, self.pump, self.outbox, message_max_bytes=MESSAGE_MAX, allowance=allowance
+            ) as peer:
                 if peer is not None:
                     self.peer = peer
                     peer.on_text = self._on_text
@@ -153,6 +157,38 @@ async def test_nothing_overtakes_a_message_on_the_general_way() -> None:
             await trio.lowlevel.checkpoint()
         await served.until_heard(len(sent))
         assert served.heard == sent
+
+
+@pytest.mark.slow
+async def test_the_rest_of_a_frame_always_comes() -> None:
+    """The kernel counts a segment whole until its last byte is taken, and we leave half frames there: all in a row they
+    must not close the window."""
+    async with serving() as served:
+        await served.opened.wait()
+        piece = b"x" * 1024
+        served.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)  # so that segments are big
+        await served.client.send_all(masked(piece, BINARY) * 500)
+        await served.until_heard(500)
+
+
+async def test_what_follows_a_goodbye_counts_for_nothing() -> None:
+    """RFC 6455 §5.5.1."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        await served.client.send_all(masked(b"before") + masked(b"\x03\xe8", CLOSE) + masked(b"after"))
+        assert await served.reads.close_code() == 1000
+        await served.ended.wait()
+        assert served.heard == ["before"]
+
+
+async def test_text_that_can_not_be_any_is_refused_before_its_end() -> None:
+    """A frame that is still to be completed need not be waited for."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        await served.client.send_all(masked("é".encode() + b"\xff" + b"x" * 500)[:100])
+        assert await served.reads.close_code() == 1007
 
 
 async def test_a_ping_is_answered() -> None:

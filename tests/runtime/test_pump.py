@@ -453,3 +453,15 @@ async def test_a_cold_one_can_be_read_at_once(lines: Lines, make: Callable[..., 
     pump.warm(lines)
     pump.round()
     assert lines.heard == [b"one"]
+
+
+async def test_takes_what_was_seen_in_several_looks(lines: Lines, make: Callable[..., Pump]) -> None:
+    """It may be more than a look shows at once."""
+    pump = make()
+    count = BUFFER_BYTES // len(LINE) + 20
+    lines.client.sendall(LINE * (count + 1))
+    await until(lambda: len(lines.sock.recv(2 * BUFFER_BYTES, socket.MSG_PEEK)) == len(LINE) * (count + 1))
+    pump.add(lines)
+    lines.untaken = len(LINE) * count
+    pump.remove(lines)
+    assert lines.sock.recv(BUFFER_BYTES) == LINE

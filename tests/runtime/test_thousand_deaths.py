@@ -13,6 +13,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
 from actors.runtime.accepting import accept
+from actors.runtime.allowance import Allowance
 from actors.runtime.outbox import Outbox
 from actors.runtime.pump import Pump
 from tests.fakes.handoffs import town, until
@@ -59,7 +60,8 @@ class Process:
         self.served: Handed | None = None
 
     async def serve(self, handed: Handed) -> None:
-        async with accept(handed, self.pump, Outbox(handed.sock, lossy_s=1.0), message_max_bytes=1000) as peer:
+        outbox, allowance = Outbox(handed.sock, lossy_s=1.0), Allowance(50.0, 1000.0)
+        async with accept(handed, self.pump, outbox, message_max_bytes=1000, allowance=allowance) as peer:
             assert peer is not None
             peer.on_text = self.heard.append
             self.served = handed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import utf_8_decode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +16,13 @@ from actors.wire.websocket import (
     PING,
     TEXT,
     binary_frame,
+    cannot_be_text,
     close_frame,
     find_frames,
     text_frame,
     unmask,
 )
+from tests.fakes.websockets import masked
 
 LONGEST = 70_000
 texts = st.text(max_size=200) | st.integers(0, 67_000).map(lambda size: "x" * size)
@@ -97,3 +101,23 @@ def test_a_goodbye_is_read_by_wsproto(code: int) -> None:
     [event] = client.events()
     assert isinstance(event, CloseConnection)
     assert (event.code, event.reason) == (code, "")
+
+
+@given(st.binary(max_size=12) | st.text(max_size=200).map(str.encode), st.binary(max_size=4), st.integers(0, 500))
+def test_text_that_can_not_be_any_is_known_before_its_end(text: bytes, more: bytes, cut: int) -> None:
+    """Exactly then, when no ending would make it UTF-8."""
+    payload = text + more
+    frame = masked(payload + b"x" * 200)
+    begun = len(frame) - 200 - len(payload) + min(cut, len(payload))
+    try:
+        utf_8_decode(payload[:cut], "strict", False)
+        hopeless = False
+    except UnicodeDecodeError:
+        hopeless = True
+    assert cannot_be_text(b"??" + frame[:begun], 2, 2 + begun) == hopeless
+
+
+@given(st.binary(min_size=1, max_size=14))
+def test_any_beginning_of_a_frame_may_be_asked_about(data: bytes) -> None:
+    """However little of its head is there."""
+    assert cannot_be_text(data, 0, len(data)) in (True, False)

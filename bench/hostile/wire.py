@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tests.e2e.guarded import UPGRADE
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+UPGRADE = (
+    "Host: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
 TEXT, BINARY, CONTINUATION, CLOSE, PING = 1, 2, 0, 8, 9
 KEY = b"\x5a\x01\xfe\x33"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets
@@ -69,12 +71,16 @@ class Raw:
             self._received += piece
         self._received = self._received.partition(end)[2]
 
-    async def close_code(self) -> int | None:
-        """Read to the end; the code of the close frame, None when there was none."""
+    async def to_the_end(self) -> bytes:
+        """Read until the other side closes; returns what came, with what is here already."""
         with suppress(trio.BrokenResourceError):
             while piece := await self.stream.receive_some():
                 self._received += piece
-        return _close_code(self._received)
+        return self._received
+
+    async def close_code(self) -> int | None:
+        """Read to the end; the code of the close frame, None when there was none."""
+        return _close_code(await self.to_the_end())
 
     def reset(self) -> None:
         """Go without a word."""
@@ -99,12 +105,12 @@ def _close_code(data: bytes) -> int | None:
 
 
 @asynccontextmanager
-async def raw(port: int, path: str | None = None) -> AsyncIterator[Raw]:
+async def raw(port: int, path: str | None = None, headers: str = "") -> AsyncIterator[Raw]:
     """A TCP connection; with a path, an opened WebSocket."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = Raw(stream)
         if path is not None:
-            await stream.send_all(f"GET {path} HTTP/1.1\r\n{UPGRADE}\r\n".encode())
+            await stream.send_all(f"GET {path} HTTP/1.1\r\n{UPGRADE}{headers}\r\n".encode())
             await peer.until(b"\r\n\r\n")
         yield peer

@@ -1,0 +1,113 @@
+"""The command line: `python -m bench hostile`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from bench import cache, machine
+from bench.hostile import run
+from bench.hostile.kinds import KINDS
+from bench.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.hostile.run import Report, Trial
+
+BROKEN = 1
+NOT_POSSIBLE = 2
+P99_MAX = 2.0  # times that of a calm time
+MEMORY_MAX_MIB = 8.0  # what allocators keep
+DESCRIPTORS_MAX = 4
+SEEN_SHOWN = 3
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out a command line; return the exit status: 0 all promises kept, 1 one broken, 2 could not be done."""
+    options = parser().parse_args(arguments)
+    try:
+        cache.loadgen()
+    except cache.Unavailable as reason:
+        print(f"bench: no load generator: {reason}", file=sys.stderr)
+        return NOT_POSSIBLE
+    names = options.kinds or list(KINDS)
+    report = run.run(names, options.calls, options.connections, options.per_s, urgent=options.urgent)
+    shown = table(report, options)
+    if options.json:
+        print(json.dumps({"machine": machine.description(), "table": shown.json()}))
+    else:
+        print("\n".join(machine.description()), shown.markdown() if options.markdown else shown.text(), sep="\n\n")
+    return BROKEN if any(broken(trial, report.calm_ms) for trial in report.trials) else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what is understood."""
+    top = argparse.ArgumentParser(
+        prog="python -m bench hostile",
+        description="Hostile connections of every kind beside running calls. Exit status: 0 all promises kept, 1 one was "
+        "broken, 2 could not be done.",
+    )
+    top.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all without any")
+    top.add_argument("--calls", type=int, default=50, metavar="N", help="each with 2 tracks and 2 listeners (50)")
+    top.add_argument("--connections", type=int, default=1000, metavar="N", help="of each kind (1000)")
+    top.add_argument("--per-s", type=float, default=100.0, metavar="N", help="that come in a second (100)")
+    top.add_argument("--urgent", action="store_true", help="all but the hostile goes before other work (needs root)")
+    top.add_argument("--markdown", action="store_true", help="print Markdown")
+    top.add_argument("--json", action="store_true", help="print JSON")
+    return top
+
+
+def table(report: Report, options: argparse.Namespace) -> Table:
+    """A row for each kind."""
+    result = Table(
+        f"hostile: {options.connections} connections of each kind, {options.per_s:g} a second, beside {options.calls} calls",
+        (
+            "kind",
+            "what they are answered",
+            "frames lost",
+            "p99 ms",
+            "x calm",
+            "MiB more",
+            "descriptors more",
+            "promise",
+        ),
+    )
+    for trial in report.trials:
+        result.rows.append(_row(trial, report.calm_ms))
+        result.notes += [f"{trial.kind}: {text}" for text in broken(trial, report.calm_ms)]
+    result.notes.append(f"p99 of the calls in a calm time: {report.calm_ms:.2f} ms.")
+    return result
+
+
+def broken(trial: Trial, calm_ms: float) -> list[str]:
+    """The promises that were not kept."""
+    found = []
+    if trial.lost:
+        found.append(f"{trial.lost} frames or connections of the calls lost")
+    if trial.restarts:
+        found.append(f"{trial.restarts} processes have died")
+    if trial.window.latency_ms.p99 > P99_MAX * calm_ms:
+        found.append(f"p99 {trial.window.latency_ms.p99:.1f} ms")
+    if trial.memory_mib > MEMORY_MAX_MIB:
+        found.append(f"{trial.memory_mib:.0f} MiB more than before")
+    if trial.descriptors > DESCRIPTORS_MAX:
+        found.append(f"{trial.descriptors} descriptors more than before")
+    return found
+
+
+def _row(trial: Trial, calm_ms: float) -> tuple[str, ...]:
+    p99 = trial.window.latency_ms.p99
+    seen = ", ".join(f"{count} {what}" for what, count in trial.seen.most_common(SEEN_SHOWN))
+    return (
+        trial.kind,
+        seen,
+        str(trial.lost),
+        f"{p99:.2f}",
+        f"{p99 / calm_ms:.2f}",
+        f"{trial.memory_mib:+.1f}",
+        f"{trial.descriptors:+}",
+        "BROKEN" if broken(trial, calm_ms) else "kept",
+    )

@@ -1,0 +1,1 @@
+"""The Autobahn cases against Patchbay's WebSockets, through the real gateway: `python -m tests.conformance`."""
