@@ -108,7 +108,7 @@ class Stream:
         header = wire.pack_entry(
             wire.AUDIO,
             track,
-            0,
+            self._reorder[track].step,
             _number(media.chunk),
             _number(media.sequence_number),
             len(payload),
