@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from actors.fanout.encoder import Encoder, IngestClock
 from actors.fanout.transcode import Transcoder
 from actors.wire import v1
-from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, TRACKS
+from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,14 +69,15 @@ class V1Encoder(Encoder):
         track, payload = entry.track, entry.payload
         if self._transcoders is not None:
             payload = self._transcoders[track].to_ulaw(payload)
-        sequence = self._numbering[track].sequence(entry.chunk, entry.flags)
+        sequence = self._numbering[track].sequence(entry.chunk, entry.flags & STEP_MASK)
         if not payload:
             return b""
         if len(payload) > self._max_bytes:
             return self._cut(entry, payload, sequence)
+        flags = v1.REPLAYED if entry.flags & SAID_BEFORE else self._flags
         self._times[track][sequence % REMEMBERED] = (sequence & v1.MASK_32, self._clock.time_us)
         timestamp = sequence * FRAME_MS if entry.timestamp == NO_TIMESTAMP else entry.timestamp
-        return v1.audio_frame(track, self._code, self._flags, self._stream, sequence, timestamp, payload)
+        return v1.audio_frame(track, self._code, flags, self._stream, sequence, timestamp, payload)
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
         """Those of the last moments, flagged so."""

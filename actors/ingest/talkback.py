@@ -71,6 +71,8 @@ class Talkback:
                 return
             if talk.kind not in CLAIMS:
                 self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
+            elif conversation.told_holder == talk.talker:  # no news for others
+                self._answer_claim(stream, conversation, talk.fanout_index)
         self._tell_holder(stream, conversation, now)
 
     def _has_floor(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
@@ -181,6 +183,10 @@ class Talkback:
                 conversation.refused_at.clear()
             conversation.refused_at[talk.talker] = now
             self.refuse(talk, "floor_taken", "Somebody else is talking into this call.")
+
+    def _answer_claim(self, stream: Stream, conversation: Conversation, fanout_index: int) -> None:
+        if (sink := self._rounds.sink(fanout_index)) is not None:
+            sink.append(self._floor_entry(stream, conversation))
 
     def _tell_holder(self, stream: Stream, conversation: Conversation, now: float) -> None:
         holder = conversation.floor.holder(now)

@@ -41,7 +41,9 @@ REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 
 IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
 KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
-# The flags of AUDIO are the step between the chunks of this track: 1, or 2 where both tracks share a numbering.
+# The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
+STEP_MASK: Final = 0xFF
+SAID_BEFORE: Final = 0x100  # flag of AUDIO: kept from before anybody listened
 
 TRACKS: Final = ("inbound", "outbound")
 EndReason = Literal["stop", "gone", "superseded"]  # why a stream is over
