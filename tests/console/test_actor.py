@@ -144,7 +144,7 @@ async def test_calls_come_from_the_bus(tmp_path: Path) -> None:
         process.bus.sockets["fanout.pub"].arrive(b"s" + orjson.dumps(heard))
         await wait_all_tasks_blocked()
         for path in ("/api/calls", "/calls", "/api/api/calls"):
-            assert orjson.loads((await ask(process, path))[2]) == {"calls": [{**call, "listeners": 2}]}
+            assert orjson.loads((await ask(process, path))[2]) == {"calls": [{**call, "listeners": 2, "playout": []}]}
         code, head, body = await ask(process, "/metrics")
         assert code == 200
         assert "content-type: text/plain; version=0.0.4" in head
