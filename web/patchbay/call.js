@@ -192,6 +192,7 @@ export class Call extends Emitter {
 
   /** @param {any} message */
   #streamEnded(message) {
+    if (message.reason === "superseded") return; // the next one begins at once
     this.#change({ state: "ended", floor: null });
     this.emit("ended", { reason: message.reason });
   }
