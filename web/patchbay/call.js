@@ -106,6 +106,12 @@ export class Call extends Emitter {
     this.emit("change");
   }
 
+  /** For the client: nobody wants anything of it any more. */
+  close() {
+    this.stop();
+    if (this.#peaks) this.watchPeaks(false);
+  }
+
   /** Have the server send how loud it is ("peaks" events), which needs no audio. @param {boolean} wanted */
   watchPeaks(wanted) {
     this.#peaks = wanted;
