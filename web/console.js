@@ -9,7 +9,6 @@ import { Decks } from "./console/decks.js";
 import { byId, mark, write } from "./console/dom.js";
 import { Language, preferred } from "./console/i18n.js";
 import { listenToKeys, showShortcuts } from "./console/keys.js";
-import { earDelay } from "./console/meter.js";
 import { say, tell, trouble } from "./console/notices.js";
 import { columnsOf, PeakWatch } from "./console/peak-watch.js";
 import { load, save } from "./console/preferences.js";
@@ -24,7 +23,7 @@ import { Patchbay } from "./patchbay.js";
 const POLL_MS = 1000;
 const SLOW_POLLS = 5; // the actors, while nobody looks at them
 const FAILURES_SHOWN = 2; // a console that is restarted misses one answer
-const BEAT_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 200;
+const BEAT_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 300;
 const COUNT_SAID_MS = 15_000;
 
 takeTokenOfAddress();
@@ -43,7 +42,7 @@ const may = (/** @type {string} */ right) => session.may(right);
 const peaksOf = (/** @type {string} */ id) => watch.peaksOf(id);
 
 const decks = new Decks({
-  patchbay, language, store, waveforms, palette, peaksOf, may, preferences, savePreferences, say, failed, earDelay,
+  patchbay, language, store, waveforms, palette, peaksOf, may, preferences, savePreferences, say, failed,
   hasPeaks: (id) => watch.hasPeaks(id),
   follow: (options) => (session.audible && may("events") ? patchbay.events(options) : null),
   mayHear: () => session.mayHear(),

@@ -55,14 +55,14 @@ export class CallLog {
     this.#away = status !== 200;
     for (const event of value?.events ?? []) this.#take(event);
     this.#showNote();
-    const since = Number.isFinite(value?.next) ? { since: value.next } : {};
-    this.#live = follow({ calls: [call], ...since });
+    const since = Number.isFinite(value?.next) ? value.next : 0; // 0: what was before comes this way, then
+    this.#live = follow({ calls: [call], since });
     this.#live?.on("event", (event) => this.#take(event));
   }
 
   /** @param {any} event */
   #take(event) {
-    if (typeof event?.type !== "string" || this.#known.has(event.id)) return;
+    if (typeof event?.type !== "string" || !event.id || this.#known.has(event.id)) return;
     this.#known.add(event.id);
     const at = this.#events.findIndex((other) => eventTime(other) <= eventTime(event));
     const place = at < 0 ? this.#events.length : at;

@@ -4,11 +4,13 @@ import { CallLog } from "./call-log.js";
 import { icon, ICONS, make, mark, write } from "./dom.js";
 import { figures } from "./figures.js";
 import { duration, phone, shortId } from "./format.js";
+import { hearers } from "./meter.js";
 import { levelOf } from "./peaks.js";
 import { Sides } from "./sides.js";
 import { TalkButton } from "./talk-button.js";
 import { Waveform } from "./waveform.js";
 
+const OTHERS_MAX = 8; // who else listens, by name
 const FIGURES = /** @type {const} */ (["ear", "delay", "buffer", "lost", "concealed"]);
 
 /**
@@ -22,7 +24,6 @@ const FIGURES = /** @type {const} */ (["ear", "delay", "buffer", "lost", "concea
  * @property {(id: string) => boolean} hasPeaks whether the server sends them
  * @property {(right: string) => boolean} may
  * @property {(options: {calls: string[], since?: number}) => import("../patchbay.js").CallEvents | null} follow
- * @property {(call: any) => number | null} earDelay ms, as the server measures it
  */
 
 export class Deck {
@@ -35,6 +36,7 @@ export class Deck {
   #more = make("button", { type: "button", className: "icon more", attributes: { "aria-expanded": "true" } }, icon(ICONS.more));
   #floor = make("p", { className: "floor", attributes: { role: "status" } });
   #facts = make("dl", { className: "figures" });
+  #others = make("p", { className: "others", hidden: true });
   #legend = make("p", { className: "legend" });
   #eventsTitle = make("h4", {});
   #waveform;
@@ -92,8 +94,7 @@ export class Deck {
     write(this.#time, info ? duration(store.lasted(info, now)) : "");
     this.#showParties();
     this.#showFloor(info?.talker ?? null);
-    const ear = info ? this.#context.earDelay(info.told) : null;
-    this.#figure("ear", ear === null ? null : language.t("ms", { value: Math.round(ear) }));
+    this.#showHearers(hearers(info?.told));
     this.talk.show();
   }
 
@@ -151,7 +152,7 @@ export class Deck {
     const log = make("div", { className: "log-box" }, this.#eventsTitle, this.#log.element);
     const properties = { className: "deck", tabIndex: -1, data: { key: this.id } };
     const talk = make("div", { className: "talk-box" }, this.talk.element, this.#floor);
-    return make("section", properties, head, wave, this.sides.element, talk, this.#facts, log);
+    return make("section", properties, head, wave, this.sides.element, talk, this.#facts, this.#others, log);
   }
 
   /** @param {boolean} known whether the server lists it */
@@ -178,15 +179,25 @@ export class Deck {
     mark(this.#floor, "data-floor", mine ? "you" : key === "floor-free" ? "free" : "other");
   }
 
+  /** Who else hears it, and how late; how late it is here. @param {import("./meter.js").Hearer[]} all */
+  #showHearers(all) {
+    const { language } = this.#context;
+    const mine = this.call.connectionName;
+    const own = all.find(({ connection }) => mine && connection === mine);
+    this.#figure("ear", own ? language.milliseconds(own.ear) : null);
+    const others = all.filter((one) => one !== own).slice(0, OTHERS_MAX);
+    const list = others.map(({ sub, ear }) => `${sub || language.t("somebody")} ${language.milliseconds(ear)}`).join(", ");
+    write(this.#others, list && language.t("heard-by", { list }));
+    this.#others.hidden = !list;
+  }
+
   /** @param {import("../patchbay/player.js").TrackReport[]} report */
   #reported(report) {
     if (!this.#context.hasPeaks(this.id)) this.#heard(report);
     const { language, patchbay } = this.#context;
     const found = figures(report, patchbay.audioContext.outputLatency);
-    const ms = (/** @type {number | undefined} */ value) =>
-      value === undefined ? "–" : language.t("ms", { value: Math.round(value) });
-    this.#figure("delay", ms(found?.delay));
-    this.#figure("buffer", ms(found?.buffer));
+    this.#figure("delay", language.milliseconds(found?.delay));
+    this.#figure("buffer", language.milliseconds(found?.buffer));
     this.#figure("lost", found ? language.number(found.lost) : "–");
     const seconds = found ? Math.round(found.concealed * 100) / 100 : 0;
     this.#figure("concealed", found ? language.t("seconds", { value: seconds }) : "–");

@@ -14,7 +14,8 @@ import { Deck } from "./deck.js";
  * }} Context
  */
 
-const narrow = matchMedia("(max-width: 67.99rem)"); // as in deck.css
+const narrow = matchMedia("(max-width: 67.99rem)"); // as in deck.css: a deck is a sheet over the list
+const roomy = matchMedia("(min-width: 86rem)"); // there, two are side by side
 
 export class Decks {
   #context;
@@ -117,7 +118,7 @@ export class Decks {
       layout: (layout) => this.#setLayout(id, layout),
       talk: () => this.#talk(id),
     });
-    for (const other of this.#decks.values()) other.unfold(false); // there is not room for all of everything
+    if (!roomy.matches) for (const other of this.#decks.values()) other.unfold(false);
     this.#decks.set(id, deck);
     deck.unfold(!narrow.matches);
     this.#list.prepend(deck.element);

@@ -68,6 +68,13 @@ export class Language {
     return typeof value === "number" && Number.isFinite(value) ? this.#numbers.format(value) : "–";
   }
 
+  /** A length of time, in milliseconds or, where those are many, in seconds. @param {number | null | undefined} ms */
+  milliseconds(ms) {
+    if (ms === null || ms === undefined) return "–";
+    if (ms < 1000) return this.t("ms", { value: Math.round(ms) });
+    return this.t("seconds", { value: Math.round(ms / 100) / 10 });
+  }
+
   /** A time of day. @param {number} ms since 1970 */
   time(ms) {
     return Number.isFinite(ms) ? this.#times.format(ms) : "";

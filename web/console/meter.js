@@ -1,12 +1,18 @@
-/** What the server's meter says of a call: the delay from Telnyx to a listener's ear. Pure. */
+/** What the server's meter says of those who hear a call: the delay from Telnyx to each listener's ear. Pure. */
 
 /**
- * The longest delay of a call's listeners that report theirs, in ms; null where nobody does.
- * @param {any} told one entry of /api/calls
- * @returns {number | null}
+ * @typedef {object} Hearer
+ * @property {string} connection
+ * @property {string} sub of the token; "" when there is none
+ * @property {number | null} ear ms; null while nothing is played
  */
-export function earDelay(told) {
-  const delays = Array.isArray(told?.hearing) ? told.hearing.map((/** @type {any} */ one) => one?.ear_ms) : [];
-  const known = delays.filter((/** @type {unknown} */ delay) => typeof delay === "number" && Number.isFinite(delay));
-  return known.length ? Math.max(...known) : null;
+
+/** @param {any} told one entry of /api/calls @returns {Hearer[]} those that report how they hear */
+export function hearers(told) {
+  const list = Array.isArray(told?.playout) ? told.playout : [];
+  return list.map((/** @type {any} */ one) => ({
+    connection: String(one?.connection ?? ""),
+    sub: typeof one?.sub === "string" ? one.sub : "",
+    ear: typeof one?.ear_ms === "number" ? one.ear_ms : null,
+  }));
 }

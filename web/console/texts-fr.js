@@ -74,6 +74,7 @@ export const fr = {
   "lost-hint": "Trames qui ne sont pas venues",
   concealed: "Comblé",
   "concealed-hint": "Le son inventé à la place des trames manquantes",
+  "heard-by": "Entendu aussi par {list}",
   events: "Événements",
   "events-none": "Il ne s’est encore rien passé.",
   "events-away": "Les événements ne sont pas disponibles pour le moment.",

@@ -78,6 +78,7 @@ const en = {
   "lost-hint": "Frames that did not come",
   concealed: "Concealed",
   "concealed-hint": "Sound that was made up for frames that were missing",
+  "heard-by": "Also heard by {list}",
   events: "Events",
   "events-none": "Nothing has happened yet.",
   "events-away": "Events can’t be had at the moment.",

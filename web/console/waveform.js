@@ -53,7 +53,7 @@ export class Waveform {
     this.canvas = canvas;
     this.peaks = peaks;
     this.#palette = palette;
-    this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    this.#context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   }
 
   /** How large it is on the page, in CSS pixels. @param {number} width @param {number} height */

@@ -69,6 +69,11 @@ export class Call extends Emitter {
     return this.#player?.report ?? [];
   }
 
+  /** What the server calls the connection that it is heard through, in lists of listeners; "" when that is not known. */
+  get connectionName() {
+    return this.listening ? this.#context.connection().name : "";
+  }
+
   /** The worklet node, with an output for each track; null while it is not listened to. */
   get node() {
     return this.#player?.node ?? null;

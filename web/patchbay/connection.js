@@ -62,6 +62,8 @@ export class Connection {
 
   /** Frames of talk that were left out since the network was too slow. */
   talkDropped = 0;
+  /** What the server calls it, in lists of listeners; "" while that is not known. */
+  name = "";
 
   /**
    * @param {Access} access
@@ -251,7 +253,8 @@ export class Connection {
   }
 
   /** @param {any} message */
-  #welcome({ epoch }) {
+  #welcome({ epoch, connection }) {
+    this.name = String(connection ?? "");
     if (this.#epoch && epoch !== this.#epoch) this.#handlers.renumbered();
     this.#epoch = String(epoch);
   }
