@@ -22,8 +22,8 @@ export function figures(report, outputLatency) {
   const most = (/** @type {"delay" | "buffer"} */ name) => Math.max(...playing.map((track) => track[name]));
   const sum = (/** @type {"lost" | "concealed"} */ name) => report.reduce((all, track) => all + track[name], 0);
   return {
-    delay: Math.max(0, (most("delay") + (outputLatency || 0)) * 1000),
-    buffer: Math.max(0, most("buffer") * 1000),
+    delay: Math.max(0, Math.round((most("delay") + (outputLatency || 0)) * 1000)),
+    buffer: Math.max(0, Math.round(most("buffer") * 1000)),
     lost: sum("lost"),
     concealed: sum("concealed"),
   };
