@@ -1,5 +1,5 @@
 # Makes or refreshes .venv. Sourced by ./run and ./test from the project's root; POSIX sh.
-# setup [dev]: with "dev", also what the tests need. uv is used when it is there, never required.
+# setup [dev[,browser]]: with "dev", also what the tests need; with "browser", those in one as well. uv is used when it is there, never required.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -39,9 +39,15 @@ is_usable() { .venv/bin/python -c '' && { command -v uv >/dev/null || .venv/bin/
 
 stamp_name() { echo ".venv/installed-$(cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)"; }
 
-# is_set_up . | .[dev]: whether .venv has that already, as pyproject.toml and constraints.txt are now.
+# is_set_up . | .[dev] | .[dev,browser]: whether .venv has that already, as pyproject.toml and constraints.txt are now.
+# Each has all of those before it.
 is_set_up() {
-    [ -f "$(stamp_name)" ] && grep -qxF -e "$1" -e '.[dev]' "$(stamp_name)" && .venv/bin/python -c '' 2>/dev/null
+    case $1 in
+        .) enough='\.(\[.*\])?' ;;
+        '.[dev]') enough='\.\[dev.*\]' ;;
+        *) enough='\.\[dev,browser\]' ;;
+    esac
+    [ -f "$(stamp_name)" ] && grep -qxE "$enough" "$(stamp_name)" && .venv/bin/python -c '' 2>/dev/null
 }
 
 setup() {

@@ -1,139 +1,257 @@
 /**
- * The console page: asks for calls and actors each second and shows them.
- *
- * What calls say of themselves comes from strangers, so it only ever becomes text (textContent), never markup.
+ * The console page: asks for calls and actors, shows them, and has the library play what is clicked. This module only
+ * joins the others; each of them says what it owns.
  */
 
-import { actorDetails, codec, count, duration, text } from "./format.js";
+import { ActorsView } from "./console/actors-view.js";
+import { CallsList } from "./console/calls-list.js";
+import { Decks } from "./console/decks.js";
+import { byId, mark, write } from "./console/dom.js";
+import { Language, preferred } from "./console/i18n.js";
+import { listenToKeys, showShortcuts } from "./console/keys.js";
+import { say, tell, trouble } from "./console/notices.js";
+import { columnsOf, PeakWatch } from "./console/peak-watch.js";
+import { load, save } from "./console/preferences.js";
+import { server } from "./console/server.js";
+import { Session } from "./console/session.js";
+import { Store } from "./console/store.js";
+import { applyTheme, nextTheme, onSystemTheme } from "./console/theme.js";
+import { takeTokenOfAddress, token } from "./console/token.js";
+import { Palette, Waveforms } from "./console/waveform.js";
+import { Patchbay } from "./patchbay.js";
 
-// A token in the address has done its work: the cookie has it now, and it must not be seen, kept or passed on.
-if (new URLSearchParams(location.search).has("token")) history.replaceState(null, "", location.pathname);
+const POLL_MS = 1000;
+const SLOW_POLLS = 5; // the actors, while nobody looks at them
+const FAILURES_SHOWN = 2; // a console that is restarted misses one answer
+const BEAT_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 300;
+const COUNT_SAID_MS = 15_000;
 
-const INTERVAL_MS = 1000;
-const TIMEOUT_MS = 3000;
-const byId = (id) => document.getElementById(id);
+takeTokenOfAddress();
 
-/** JSON of a path, or null when there is no answer of that kind. Addresses are relative, so a proxy's prefix is kept. */
-async function ask(path) {
-  try {
-    const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return response.ok ? await response.json() : null;
-  } catch {
-    return null;
-  }
+const preferences = load();
+const savePreferences = () => save(preferences);
+const language = new Language(preferred(preferences.language ? [preferences.language] : navigator.languages));
+const store = new Store();
+const patchbay = new Patchbay({ token });
+const watch = new PeakWatch(patchbay);
+const waveforms = new Waveforms();
+applyTheme(preferences.theme, language);
+const palette = new Palette();
+const session = new Session(language);
+const may = (/** @type {string} */ right) => session.may(right);
+const peaksOf = (/** @type {string} */ id) => watch.peaksOf(id);
+
+const decks = new Decks({
+  patchbay, language, store, waveforms, palette, peaksOf, may, preferences, savePreferences, say, failed,
+  hasPeaks: (id) => watch.hasPeaks(id),
+  follow: (options) => (session.audible && may("events") ? patchbay.events(options) : null),
+  mayHear: () => session.mayHear(),
+  changed: () => list.refresh(),
+});
+const list = new CallsList({
+  language, store, waveforms, palette, peaksOf,
+  isHeard: (id) => decks.has(id),
+  toggle: (id, add) => decks.toggle(id, add),
+});
+const actors = new ActorsView(language, may, tell);
+
+/** Something went wrong, in words where it has any. @param {any} error */
+function failed(error) {
+  const notice = error?.notice ?? { code: "", words: String(error?.message ?? error) };
+  tell(language.notice(notice), "bad");
 }
 
-/** "ready", "not ready: …", or null when nobody answers. */
-async function askReadiness() {
-  try {
-    const response = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return { ok: response.ok, words: (await response.text()).trim() };
-  } catch {
-    return null;
-  }
-}
+// ---- what the server says
 
-/** Keep one child for each key, in order, and have `fill` write into it. Reused children keep selection and scroll. */
-function keyed(parent, items, keyOf, create, fill) {
-  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  items.forEach((item, index) => {
-    const key = keyOf(item);
-    const child = known.get(key) ?? create();
-    known.delete(key);
-    child.dataset.key = key;
-    fill(child, item);
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
-  });
-  for (const child of known.values()) child.remove();
-}
-
-function write(element, value) {
-  if (element.textContent !== value) element.textContent = value;
-}
-
-const CALL_CLASSES = ["", "", "number", "", "number", "number", "number", "number", "id"];
-
-function callRow() {
-  const row = document.createElement("tr");
-  for (const name of CALL_CLASSES) {
-    const cell = document.createElement("td");
-    cell.className = name;
-    row.append(cell);
-  }
-  return row;
-}
-
-function fillCall(row, call) {
-  const id = text(call.call_control_id);
-  const values = [
-    text(call.from) || "unknown",
-    text(call.to) || "unknown",
-    duration((Date.now() - Date.parse(call.started_at)) / 1000),
-    codec(call.codec, call.sample_rate),
-    count(call.listeners),
-    count(call.frames?.inbound),
-    count(call.frames?.outbound),
-    count(call.gaps),
-    id,
-  ];
-  values.forEach((value, index) => write(row.cells[index], value));
-  row.cells[7].classList.toggle("warn", call.gaps > 0);
-  row.cells[8].title = id;
-}
-
-function showCalls(answer) {
-  if (answer === null) return; // what was last known is better than a list that looks empty
-  const calls = answer.calls ?? [];
-  write(byId("calls-count"), String(calls.length));
-  byId("calls-empty").hidden = calls.length > 0;
-  byId("calls-table").hidden = calls.length === 0;
-  keyed(byId("calls"), calls, (call) => text(call.call_control_id || call.stream_id), callRow, fillCall);
-}
-
-function actorCard() {
-  const card = document.createElement("li");
-  card.className = "card";
-  card.append(document.createElement("h3"), document.createElement("p"), document.createElement("p"));
-  return card;
-}
-
-function fillActor(card, actor) {
-  const [name, state, details] = card.children;
-  card.dataset.state = text(actor.state);
-  write(name, actor.index ? `${text(actor.name)} ${actor.index}` : text(actor.name));
-  write(state, text(actor.state).toLowerCase());
-  write(details, actorDetails(actor));
-}
-
-function showActors(answer) {
-  const actors = answer?.actors ?? [];
-  byId("actors-empty").hidden = actors.length > 0;
-  byId("actors").hidden = actors.length === 0;
-  keyed(byId("actors"), actors, (actor) => `${actor.name}.${actor.index}.${actor.generation}`, actorCard, fillActor);
-}
-
-function showReadiness(readiness) {
-  const pill = byId("health");
-  pill.dataset.state = readiness === null ? "away" : readiness.ok ? "ready" : "not-ready";
-  write(pill, readiness === null ? "no answer" : readiness.words);
-}
+let polls = 0;
+let failures = 0;
+let lastSaid = { count: -1, at: 0 };
 
 async function refresh() {
-  const [calls, actors, readiness] = await Promise.all([ask("api/calls"), ask("api/actors"), askReadiness()]);
-  showCalls(calls);
-  showActors(actors);
-  showReadiness(readiness);
+  const wantsActors = view === "system" || polls++ % SLOW_POLLS === 0;
+  const asked = Date.now();
+  const [calls, found] = await Promise.all([server.calls(), wantsActors ? server.actors() : null]);
+  if (found) actors.take(found);
+  if (calls.status === 200) takeCalls(calls, asked);
+  await takeStatus(calls.status);
+}
+
+/** @param {import("./console/server.js").Answer} answer @param {number} asked */
+function takeCalls({ value, date }, asked) {
+  store.compareClocks(date, asked);
+  const { came, went } = store.take(value?.calls);
+  for (const { id } of came) watch.watch(id);
+  for (const { id } of went) if (!decks.has(id)) watch.drop(id);
+  list.show(Date.now());
+  const count = store.calls.size;
+  document.title = count ? `(${count}) Patchbay` : "Patchbay";
+  if (count !== lastSaid.count && performance.now() - lastSaid.at > COUNT_SAID_MS) {
+    if (lastSaid.count >= 0) say(language.count("said-calls", count));
+    lastSaid = { count, at: performance.now() };
+  }
+}
+
+/** @param {number} status */
+async function takeStatus(status) {
+  const wasAway = failures >= FAILURES_SHOWN;
+  failures = status === 200 ? 0 : failures + 1;
+  if (status === 200 && wasAway) tell(language.t("connection-back"), "good");
+  if (status === 200 && (!session.known || wasAway)) await openSession();
+  if (status === 401 && (await session.ask("token-needed"))) await openSession();
+  showTrouble(status);
+}
+
+async function openSession() {
+  await session.open();
+  if (session.audible) watch.allow();
+  actors.show();
+}
+
+/** @param {number} status of the last answer */
+function showTrouble(status) {
+  if (status === 401) trouble(language.t("token-needed"));
+  else if (status === 403) trouble(language.t("forbidden", { right: "admin" }));
+  else if (failures >= FAILURES_SHOWN) trouble(language.t("lost-connection"));
+  else if (decks.any && patchbay.state === "waiting") trouble(language.t("audio-connection"));
+  else trouble("");
 }
 
 async function keepFresh() {
   for (;;) {
     if (!document.hidden) await refresh();
-    await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
+// ---- what the library says
+
+patchbay.on("notice", (notice) => {
+  if (notice.code === "token_refused" || notice.code === "token_expired") void session.ask("token-needed");
+  else if (decks.any) tell(language.notice(notice), "bad");
+});
+patchbay.on("state", () => showTrouble(failures ? 0 : 200));
+
+// ---- what people do
+
+/** @type {"calls" | "system"} */
+let view = "calls";
+
+/** @param {"calls" | "system"} wanted */
+function show(wanted) {
+  view = wanted;
+  for (const name of ["calls", "system"]) {
+    byId(`${name}-view`).hidden = name !== wanted;
+    mark(byId(`show-${name}`), "aria-current", name === wanted ? "page" : null);
+  }
+  if (location.hash.slice(1) !== wanted) history.replaceState(null, "", wanted === "calls" ? "." : `#${wanted}`);
+  void refresh();
+}
+
+function search() {
+  show("calls");
+  byId("search").focus();
+}
+
+function escape() {
+  const field = /** @type {HTMLInputElement} */ (byId("search"));
+  if (document.activeElement === field || field.value) {
+    field.value = "";
+    find();
+    list.focus(list.current);
+  } else decks.stopAll();
+}
+
+function find() {
+  store.query = /** @type {HTMLInputElement} */ (byId("search")).value;
+  list.show(Date.now());
+}
+
+function showWall() {
+  document.body.classList.toggle("wall", preferences.wall);
+  mark(byId("density"), "aria-pressed", String(preferences.wall));
+}
+
+function toggleWall() {
+  preferences.wall = !preferences.wall;
+  savePreferences();
+  showWall();
+}
+
+function changeTheme() {
+  preferences.theme = nextTheme(preferences.theme);
+  savePreferences();
+  applyTheme(preferences.theme, language);
+  recolour();
+}
+
+function recolour() {
+  palette.refresh();
+  waveforms.repaint();
+}
+
+function changeLanguage() {
+  language.use(language.code === "en" ? "fr" : "en");
+  preferences.language = language.code;
+  savePreferences();
+  relabel();
+}
+
+/** Write everything that depends on the language. */
+function relabel() {
+  document.documentElement.lang = language.code;
+  language.apply(document);
+  const other = language.code === "en" ? "fr" : "en";
+  const button = byId("language");
+  write(button, other.toUpperCase());
+  button.lang = other;
+  mark(button, "aria-label", `${other.toUpperCase()} – ${language.t("switch-language")}`);
+  applyTheme(preferences.theme, language);
+  session.show();
+  list.show(Date.now());
+  decks.relabel();
+  actors.relabel();
+}
+
+listenToKeys({
+  move: (step) => list.move(step),
+  add: () => decks.toggle(list.current, true),
+  press: () => decks.press(),
+  release: () => decks.release(),
+  mute: (track) => decks.toggleMute(track),
+  view: show,
+  wall: toggleWall,
+  help: () => showShortcuts(language),
+  search,
+  escape,
+});
+byId("search").addEventListener("input", find);
+byId("show-calls").addEventListener("click", () => show("calls"));
+byId("show-system").addEventListener("click", () => show("system"));
+byId("density").addEventListener("click", toggleWall);
+byId("theme").addEventListener("click", changeTheme);
+byId("language").addEventListener("click", changeLanguage);
+byId("help").addEventListener("click", () => showShortcuts(language));
+byId("sign-out").addEventListener("click", () => void session.end());
+onSystemTheme(recolour);
+addEventListener("blur", () => decks.releaseAll()); // a key that is let go elsewhere is not seen here
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) refresh();
+  if (document.hidden) decks.releaseAll();
+  else void refresh();
 });
 
-keepFresh();
+// ---- time goes on
+
+setInterval(() => {
+  if (document.hidden) return;
+  list.tick(Date.now());
+  decks.tick(Date.now());
+}, 1000);
+setInterval(() => {
+  watch.beat(columnsOf(BEAT_MS));
+  if (!document.hidden) requestAnimationFrame(() => waveforms.update());
+}, BEAT_MS);
+
+showWall();
+relabel();
+show(location.hash === "#system" ? "system" : "calls");
+void keepFresh();

@@ -42,7 +42,7 @@ async def run(context: Context) -> None:
     )
     counters: Counter[str] = Counter()
     api = Api(book, SupervisorControl(settings.run_dir), StaticFiles(WEB_DIRECTORY), counters)
-    server = HttpServer(api.routes, actor=context.identity.name, limits=limits, counters=counters)
+    server = HttpServer(api, actor=context.identity.name, limits=limits, counters=counters)
     async with trio.open_nursery() as nursery:
         for actor in SPEAKERS:
             nursery.start_soon(listen, context.bus.subscriber(actor, "pub", STATS_TOPIC), book)

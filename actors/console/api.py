@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from actors.console import metrics, prometheus, statuses
-from actors.console.cookie import remembering
+from actors.console import actions, metrics, prometheus, rights, statuses
+from actors.console.cookie import FORGET, remembering
+from actors.console.forgery import objection
+from actors.console.memory import own_bytes
 from actors.runtime.http_message import Request, Response
 from actors.runtime.http_routes import Handler, Routes
 
@@ -18,27 +20,36 @@ if TYPE_CHECKING:
     from actors.console.stats import StatsBook
 
 
-class StatusSource(Protocol):
+class Supervisor(actions.Commander, Protocol):
     """Where the supervisor's status comes from; see `control.SupervisorControl`."""
 
     async def status(self) -> statuses.Status | None: ...
 
 
 class Api:
-    """All handlers. `routes` is what the HTTP server is given."""
+    """All handlers; itself what the HTTP server is given."""
 
-    def __init__(self, book: StatsBook, supervisor: StatusSource, files: StaticFiles, counters: Counter[str]) -> None:
+    def __init__(self, book: StatsBook, supervisor: Supervisor, files: StaticFiles, counters: Counter[str]) -> None:
         self._book = book
         self._supervisor = supervisor
         self._counters = counters
-        self.routes = Routes(fallback=remembering(files.respond))
-        self.routes.add("GET", "/healthz", self.healthz)
-        self.routes.add("GET", "/readyz", self.readyz)
-        self.routes.add("GET", "/metrics", _for_admins(self.metrics))
+        self._actions = actions.Actions(supervisor)
+        self._routes = Routes(fallback=remembering(files.respond))
+        self._routes.add("GET", "/healthz", self.healthz)
+        self._routes.add("GET", "/readyz", self.readyz)
+        self._routes.add("GET", "/metrics", _for_admins(self.metrics))
         # The wire drops one leading /api, so /api/calls comes as /calls; from a page under /api it comes whole.
         for prefix in ("", "/api"):
-            self.routes.add("GET", f"{prefix}/calls", _for_admins(self.calls))
-            self.routes.add("GET", f"{prefix}/actors", _for_admins(self.actors))
+            self._routes.add("GET", f"{prefix}/calls", _for_admins(self.calls))
+            self._routes.add("GET", f"{prefix}/actors", _for_admins(self.actors))
+            self._routes.add("GET", f"{prefix}/session", self.session)
+            self._routes.add("DELETE", f"{prefix}/session", self.forget)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        if (asked := actions.PATH.fullmatch(request.path)) is not None:
+            return await self._actions.respond(request, asked["name"], asked["action"])
+        return await self._routes(request)
 
     async def healthz(self, request: Request) -> Response:
         """200 while this process serves, whatever the others do."""
@@ -59,12 +70,23 @@ class Api:
         return Response.json({"calls": self._book.calls(trio.current_time())})
 
     async def actors(self, request: Request) -> Response:
-        """The supervisor and its actors, as `status --json` tells them."""
+        """The supervisor and its actors, as `status --json` tells them, and the memory of each (`memory_bytes`)."""
         del request
         status = await self._supervisor.status()
         if status is None:
             return Response.text("the supervisor does not answer", 503, retry_after="1")
-        return Response.json({"supervisor": status.get("supervisor"), "actors": statuses.actors(status)})
+        found = [{**actor, "memory_bytes": own_bytes(actor.get("pid"))} for actor in statuses.actors(status)]
+        return Response.json({"supervisor": status.get("supervisor"), "actors": found})
+
+    async def session(self, request: Request) -> Response:
+        """Whose page this is: what its token allows, and until when."""
+        return Response.json(rights.session(request.claims))
+
+    async def forget(self, request: Request) -> Response:
+        """Have the browser forget the page's token."""
+        if (refusal := objection(request)) is not None:
+            return Response.text(f"Forbidden: {refusal}", 403)
+        return Response(204, headers={"set-cookie": FORGET})
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
@@ -77,10 +99,8 @@ def _for_admins(handler: Handler) -> Handler:
     """With authentication on, who calls whom is only for those whose token says `admin`."""
 
     async def guarded(request: Request) -> Response:
-        if request.claims is not None:
-            rights = request.claims.get("can")
-            if not isinstance(rights, list) or "admin" not in rights:
-                return Response.text("Forbidden: needs a token with the right `admin`", 403)
+        if not rights.may_administer(request.claims):
+            return Response.text("Forbidden: needs a token with the right `admin`", 403)
         return await handler(request)
 
     return guarded

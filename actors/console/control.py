@@ -1,9 +1,9 @@
-"""Asks the supervisor for its status over its control socket: one line of JSON each way."""
+"""Asks the supervisor for its status, or to do something, over its control socket: one line of JSON each way."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
@@ -38,14 +38,29 @@ class SupervisorControl:
                 self._asked_at = trio.current_time()
             return self._status
 
+    async def command(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
+        """Have something done, and return what the supervisor says of it.
+
+        None: no supervisor answers. Empty: it was told, and has not finished within `timeout_s`; it goes on all the
+        same. Cancelling takes nothing back.
+        """
+        try:
+            with trio.fail_after(TIMEOUT_S):
+                stream = await trio.open_unix_socket(unix_path(self._run_dir, CONTROL_NAME))
+            async with stream:
+                with trio.fail_after(TIMEOUT_S):
+                    await stream.send_all(orjson.dumps(request) + b"\n")
+                with trio.move_on_after(timeout_s):
+                    return _read(await _line(stream))
+                return {}
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
+            logger.debug("no supervisor: %s", error)
+        return None
+
     async def _ask(self) -> Status | None:
         with trio.move_on_after(TIMEOUT_S):
-            try:
-                async with await trio.open_unix_socket(unix_path(self._run_dir, CONTROL_NAME)) as stream:
-                    await stream.send_all(b'{"command":"status"}\n')
-                    return _read(await _line(stream))
-            except (OSError, trio.BrokenResourceError) as error:
-                logger.debug("no supervisor: %s", error)
+            answer = await self.command({"command": "status"}, TIMEOUT_S)
+            return answer if answer and "actors" in answer else None
         return None
 
 
@@ -59,10 +74,10 @@ async def _line(stream: trio.SocketStream) -> bytes:
     return bytes(line)
 
 
-def _read(line: bytes) -> Status | None:
+def _read(line: bytes) -> dict[str, Any] | None:
     try:
         answer = orjson.loads(line)
     except orjson.JSONDecodeError:
         logger.warning("the supervisor's answer is not JSON")
         return None
-    return answer if isinstance(answer, dict) and "actors" in answer else None
+    return answer if isinstance(answer, dict) else None

@@ -1,7 +1,7 @@
 """The page's cookie: whoever opens the page with `?token=` gets the rest of it, and its data, without. Pure.
 
-Only the console's plain requests are let in by it, never a WebSocket (see `actors.gateway.access`), and the console has
-no request that changes anything.
+Only the console's plain requests are let in by it, never a WebSocket (see `actors.gateway.access`); what changes
+something takes more than a cookie (see `forgery`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actors.runtime.http_message import Request, Response
 
 NAME: Final = "patchbay_token"
+FORGET: Final = f"{NAME}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
 
 
 def remembering(

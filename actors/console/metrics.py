@@ -12,13 +12,20 @@ if TYPE_CHECKING:
     from actors.console.stats import StatsBook
 
 PREFIX = "patchbay"
+HELP = {"fanout_ear_delay_seconds": "From Telnyx's frame to the listener's ear, as listeners report it once a second."}
 
 
 def families(book: StatsBook, status: statuses.Status | None, own: Counter[str], now: float) -> list[Family]:
     """All metrics. `own` are the console's counters, which are not on the bus."""
     counters = {**book.numbers("counters", now), "console.0": own}
     gauges = book.numbers("gauges", now)
-    return [*_calls(book, now), *_actors(status), *_numbers("counter", counters), *_numbers("gauge", gauges)]
+    return [
+        *_calls(book, now),
+        *_actors(status),
+        *_numbers("counter", counters),
+        *_numbers("gauge", gauges),
+        *_histograms(book, now),
+    ]
 
 
 def _calls(book: StatsBook, now: float) -> list[Family]:
@@ -52,6 +59,16 @@ def _actors(status: statuses.Status | None) -> list[Family]:
         ready.add(is_up, process=name)
         restarts.add(count, process=name)
     return [supervisor, ready, restarts]
+
+
+def _histograms(book: StatsBook, now: float) -> list[Family]:
+    found = []
+    for name, processes in sorted(book.histograms(now).items()):
+        family = Family(metric_name(PREFIX, name), "histogram", HELP.get(name, "Histogram."))
+        for process, histogram in sorted(processes.items()):
+            family.add_histogram(histogram, process=process)
+        found.append(family)
+    return found
 
 
 def _numbers(kind: Literal["counter", "gauge"], processes: dict[str, Counter[str]]) -> list[Family]:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from actors.console.histogram import Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -19,13 +22,22 @@ class Family:
     """One metric with all its samples."""
 
     name: str
-    kind: Literal["counter", "gauge"]
+    kind: Literal["counter", "gauge", "histogram"]
     help: str
-    samples: list[tuple[dict[str, str], float]] = field(default_factory=list)
+    samples: list[tuple[str, dict[str, str], float]] = field(default_factory=list)
 
-    def add(self, value: float, **labels: str) -> None:
-        """Add a sample; no two of one family may have the same labels."""
-        self.samples.append((labels, value))
+    def add(self, value: float, suffix: str = "", **labels: str) -> None:
+        """Add a sample; no two of one family and suffix may have the same labels."""
+        self.samples.append((suffix, labels, value))
+
+    def add_histogram(self, histogram: Histogram, **labels: str) -> None:
+        """Add all samples of one: `_bucket` counts everything up to its bound."""
+        sofar = 0
+        for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+            sofar += count
+            self.add(sofar, "_bucket", **labels, le=str(bound))
+        self.add(histogram.total, "_sum", **labels)
+        self.add(sofar, "_count", **labels)
 
 
 def metric_name(*parts: str) -> str:
@@ -42,7 +54,7 @@ def render(families: list[Family]) -> bytes:
             continue
         lines.append(f"# HELP {family.name} {_escape(family.help)}")
         lines.append(f"# TYPE {family.name} {family.kind}")
-        lines += [f"{family.name}{_labels(labels)} {value}" for labels, value in family.samples]
+        lines += [f"{family.name}{suffix}{_labels(labels)} {value}" for suffix, labels, value in family.samples]
     return "".join(f"{line}\n" for line in lines).encode()
 
 

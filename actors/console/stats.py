@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from actors.console.histogram import Histogram, read_histogram
+
 SILENT_S = 5.0  # a source not heard of for so long is gone
 REPLACED_S = 1.2  # likewise when a newer process speaks under its name; stats come every 0.5 s
 MAX_SOURCES = 512
@@ -46,18 +48,25 @@ class StatsBook:
         self._sources[name, epoch] = _Source(name, epoch, now, said)
 
     def calls(self, now: float) -> list[dict[str, Any]]:
-        """Live calls, oldest first, each as its ingest told it and with how many `listeners` hear it."""
+        """Live calls, oldest first, each as its ingest told it, with how many `listeners` hear it, and in `playout` how
+        those hear it that report that."""
         sources = self._live(now)
         listeners: Counter[str] = Counter()
+        playout: dict[str, list[dict[str, Any]]] = {}
         unbound = self.unbound_listeners(now)
         found: dict[str, dict[str, Any]] = {}
         for source in sources:
             listeners.update(_numbers(source.said.get("listeners")))
+            for heard, reports in _dict(source.said.get("playout")).items():
+                playout.setdefault(heard, []).extend(_list(reports))
             for call in _list(source.said.get("calls")):
                 key = call.get("call_control_id") or call.get("stream_id")
                 if isinstance(key, str):
                     found[key] = call  # sources are sorted: the newest process has the last word
-        calls = [{**call, "listeners": listeners[key] + unbound} for key, call in found.items()]
+        calls = [
+            {**call, "listeners": listeners[key] + unbound, "playout": playout.get(key, [])}
+            for key, call in found.items()
+        ]
         return sorted(calls, key=lambda call: (str(call.get("started_at")), str(call.get("call_control_id"))))
 
     def numbers(self, kind: Literal["counters", "gauges"], now: float) -> dict[str, Counter[str]]:
@@ -65,6 +74,17 @@ class StatsBook:
         found: dict[str, Counter[str]] = {}
         for source in self._live(now):
             found.setdefault(source.name, Counter()).update(_numbers(source.said.get(kind)))
+        return found
+
+    def histograms(self, now: float) -> dict[str, dict[str, Histogram]]:
+        """By the histogram's name, then by source; those of two processes under one name are added."""
+        found: dict[str, dict[str, Histogram]] = {}
+        for source in self._live(now):
+            for name, said in _dict(source.said.get("histograms")).items():
+                histogram = read_histogram(said)
+                if histogram is not None:
+                    of_name = found.setdefault(f"{source.name.partition('.')[0]}_{name}", {})
+                    of_name[source.name] = histogram + of_name.get(source.name)
         return found
 
     def listeners(self, now: float) -> int:
@@ -87,6 +107,10 @@ class StatsBook:
             limit_s = SILENT_S if source.epoch == newest[source.name] else REPLACED_S
             if now - source.heard_at > limit_s:
                 del self._sources[key]
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: object) -> list[dict[str, Any]]:

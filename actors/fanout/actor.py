@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from actors.fanout.calls import Calls
 from actors.fanout.links import IngestLinks
 from actors.fanout.listener import Listener, topics_of
 from actors.fanout.talker import Talker
+from actors.fanout.v1_clients import V1Clients
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.drain import drain
@@ -22,13 +24,17 @@ from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
 from actors.runtime.pump import Pump
 from actors.runtime.session import Session, verifier_of
-from actors.wire import browser
+from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
 from actors.wire.request import parse_head
 from actors.wire.websocket import CLOSE_POLICY, text_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.fanout.hearer import Person
+    from actors.fanout.v1_connection import V1Connection
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.runtime.gateway_link import Handed
@@ -66,6 +72,7 @@ async def run(context: Context) -> None:
             lifetime_s=options.lifetime_s,
         )
         nursery.start_soon(alive, fanout.peers)
+        nursery.start_soon(fanout.v1_clients.run)
         with trio.move_on_after(CALLS_TIMEOUT_S):
             await fanout.calls_known.wait()
         nursery.start_soon(context.gateway.serve, fanout.serve)
@@ -84,23 +91,36 @@ class Fanout:
         self._context = context
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
-        audit = Audit(events, self._listener)
+        audit = Audit(events, self._person)
         self.calls = Calls(self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit)
         self._links = IngestLinks(context.bus)
         self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)
         self.peers: dict[Peer, None] = {}
-        self._talkers: dict[int, Talker] = {}
+        self._talkers: dict[int, Talker | V1Connection] = {}
         self._frames_of_ended = 0
         self._verifier = verifier_of(context.settings.auth)
         self.calls_known = trio.Event()
+        self.v1_clients = V1Clients(
+            context.settings,
+            self.calls,
+            self._links,
+            self.pump,
+            self._index,
+            verifier=self._verifier,
+            present=self._present,
+        )
 
     async def serve(self, handed: Handed) -> None:
         """Serve one browser's connection until it ends or is parked."""
         options = self._context.settings.fanout
         try:
-            query = browser.ListenQuery.parse(parse_head(handed.head).query)
+            head = parse_head(handed.head)
+            query = browser.ListenQuery.parse(head.query)
         except browser.BadQuery as error:
             handed.sock.send(answer(400, f"Bad Request: {error}"))
+            return
+        if v1.SUBPROTOCOL in head.subprotocols:
+            await self.v1_clients.serve(handed, query, names_track="track" in head.query)
             return
         session = Session(handed, self._verifier, "listen")
         if not handed.resumed and self._is_full(query, session):
@@ -131,28 +151,36 @@ class Fanout:
         talker = Talker(listener, self.calls, self._links, self._index, session=session, allowance=pace)
         opening = Opening(talker)
         peer.on_text, peer.on_binary = opening.on_text, talker.on_binary
+        with self._present(peer, talker):
+            try:
+                if handed.resumed:
+                    listener.resume(handed.note)
+                    opening.passed = True
+                else:
+                    peer.outbox.write_control(text_frame(self._welcome(listener)))
+                self.calls.add(listener, trio.current_time())
+                handed.on_drain = partial(_hand_over, listener)
+                peer.start()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_close_misdirected, opening, peer)
+                    await peer.until_closed()
+                    nursery.cancel_scope.cancel()
+            finally:
+                self.calls.remove(listener)
+                if not handed.given_away:
+                    talker.stop()
+
+    @contextmanager
+    def _present(self, peer: Peer, talker: Talker | V1Connection) -> Iterator[None]:
+        """An open connection, whatever it speaks."""
         self.peers[peer] = None
-        self._talkers[handed.id] = talker
+        self._talkers[peer.handed.id] = talker
         try:
-            if handed.resumed:
-                listener.resume(handed.note)
-                opening.passed = True
-            else:
-                peer.outbox.write_control(text_frame(self._welcome(listener)))
-            self.calls.add(listener, trio.current_time())
-            handed.on_drain = partial(_hand_over, listener)
-            peer.start()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_close_misdirected, opening, peer)
-                await peer.until_closed()
-                nursery.cancel_scope.cancel()
+            yield
         finally:
-            self.calls.remove(listener)
-            if not handed.given_away:
-                talker.stop()
             self.calls.counters["audio_dropped"] += peer.outbox.dropped
             self._frames_of_ended += peer.outbox.sent
-            del self._talkers[handed.id]
+            del self._talkers[peer.handed.id]
             del self.peers[peer]
 
     async def receive_batches(self, batches: BusSocket) -> None:
@@ -182,12 +210,15 @@ class Fanout:
             )
             counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
             counters["talk_lost"] = self._links.lost
+            counters.update(self.v1_clients.counters())
             report = {
                 "from": identity.instance,
                 "epoch": identity.epoch,
                 "listeners": self.calls.listener_counts(),
                 "unbound_listeners": self.calls.unbound,
                 "counters": counters,
+                "histograms": self.v1_clients.histograms(),
+                "playout": self.v1_clients.playouts(),
             }
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
             written = sum(peer.outbox.sent for peer in self.peers)
@@ -201,9 +232,9 @@ class Fanout:
         given = calls[0].start.media_format
         return browser.connected_message(given.encoding, given.sample_rate, given.channels)
 
-    def _listener(self, number: int) -> Listener | None:
+    def _person(self, number: int) -> Person | None:
         talker = self._talkers.get(number)
-        return None if talker is None else talker.listener
+        return None if talker is None else talker.person
 
     def _on_talk_news(self, number: int, news: dict[str, str]) -> None:
         talker = self._talkers.get(number)

@@ -7,20 +7,22 @@ predecessor had read but not taken), and writes the rest to the listeners.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from actors.fanout.groups import Group, GroupKey, make_group
+from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
 from actors.fanout.succession import Succession
-from actors.wire.bus import NO_NUMBER, TRACKS
+from actors.wire.bus import NO_NUMBER
 
 if TYPE_CHECKING:
-    from actors.fanout.listener import Listener
+    from actors.fanout.groups import Encoder
+    from actors.fanout.hearer import Hearer, Person
     from actors.wire.bus import Entry
     from actors.wire.telnyx import Start
 
 RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
 SHORTEST_FRAME_S: Final = 0.010
 MOMENTS_MAX: Final = 500
+_TRACKS_OF: Final = {"inbound": (0,), "outbound": (1,), "both": (0, 1), "none": ()}
 
 
 class Call:
@@ -28,6 +30,7 @@ class Call:
 
     Attributes:
         number: of the connection that carries the stream; a newer stream has a higher one.
+        talker, talker_sub: the connection that has the floor, and whose it is where that is known.
         succession: which process's frames are delivered, while the stream moves from one to another.
         owner: (index, slot) of the ingest process that carries it: where talk goes.
         confirmed_at: when its ingest last said that it is live.
@@ -44,6 +47,7 @@ class Call:
         *,
         now: float,
         replay_s: float,
+        clock: IngestClock | None = None,
     ) -> None:
         self.digest = digest
         self.start = start
@@ -52,14 +56,16 @@ class Call:
         self.succession = Succession(epoch)
         self.confirmed_at = now
         self.talker: int | None = None
+        self.talker_sub: str | None = None
         self.frames = 0
         self.repeated = 0  # frames that had been delivered before
         self._replay_s = replay_s
+        self._clock = clock or IngestClock()
         self._groups: dict[GroupKey, Group] = {}
         self._by_track: list[list[Group]] = [[], []]
         self.last_chunk = [-1, -1]
-        # No more than can be wanted: what is kept in vain has left the processor's caches when it is let go.
-        moments = min(MOMENTS_MAX, round(len(TRACKS) * replay_s / SHORTEST_FRAME_S))
+        # No more of either track than can be wanted: what is kept in vain has left the processor's caches when it is let go.
+        moments = min(MOMENTS_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
         self._moments: deque[tuple[float, Entry]] = deque(maxlen=moments)
 
     @property
@@ -67,9 +73,26 @@ class Call:
         return self.start.call_control_id
 
     @property
-    def listeners(self) -> list[Listener]:
+    def listeners(self) -> list[Hearer]:
         """Everybody who hears this call."""
         return [member for group in self._groups.values() for member in group.members]
+
+    @property
+    def people(self) -> list[Person]:
+        """Who they are; the peaks' meter is nobody."""
+        return [member.person for member in self.listeners if member.person is not None]
+
+    def encoder(self, key: GroupKey) -> Encoder | None:
+        """What makes this form of its audio, while somebody hears that."""
+        group = self._groups.get(key)
+        return None if group is None else group.encoder
+
+    def take_floor(self, news: dict[str, Any]) -> None:
+        """Somebody may talk now: `{"talker", "sub"?}`."""
+        is_new = news["talker"] != self.talker
+        self.talker = news["talker"]
+        if is_new or "sub" in news:
+            self.talker_sub = news.get("sub")
 
     def audio(self, entry: Entry, now: float) -> None:
         """Deliver one frame."""
@@ -88,19 +111,19 @@ class Call:
                 for write in group.writers:
                     write(frame)
 
-    def join(self, listener: Listener, now: float) -> None:
+    def join(self, listener: Hearer, now: float) -> None:
         """Let a listener hear this call: its last moments at once, then what comes."""
         key = listener.key
-        fresh = make_group(key, self.start.media_format, self.start.stream_id)
+        fresh = self._make_group(key)
         if (replay := self._replay(fresh, key, listener.heard_before(self.number), now)) != b"":
-            listener.write(replay)
+            listener.write_replay(replay)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = fresh  # its codec and its mix go on from the last moments
             self._index()
         group.add(listener)
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: Hearer) -> None:
         """Let it hear no more."""
         group = self._groups.get(listener.key)
         if group is not None and group.discard(listener):
@@ -118,13 +141,16 @@ class Call:
         if number == self.number and start.raw == self.start.raw:
             return False
         self.end()
+        if number != self.number:
+            for listener in self.listeners:
+                listener.ends(self, "superseded", b"")
         self.start, self.number = start, number
         self.succession = Succession(epoch)
-        self.talker = None
+        self.talker = self.talker_sub = None
         self.last_chunk = [-1, -1]
         self._moments.clear()
         members = {key: list(group.members) for key, group in self._groups.items()}
-        self._groups = {key: make_group(key, start.media_format, start.stream_id) for key in members}
+        self._groups = {key: self._make_group(key) for key in members}
         for key, listeners in members.items():
             for listener in listeners:
                 self._groups[key].add(listener)
@@ -143,7 +169,10 @@ class Call:
         # One that was handed over has heard all up to a certain frame, however long the move took.
         oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
         recent = (entry for when, entry in self._moments if when >= oldest and entry.track in wanted)
-        return b"".join(group.encode(entry, now) for entry in recent if entry.chunk > heard[entry.track])
+        return group.encoder.replay((entry for entry in recent if entry.chunk > heard[entry.track]), now)
+
+    def _make_group(self, key: GroupKey) -> Group:
+        return make_group(key, self.start.media_format, self.start.stream_id, self.number, self._clock)
 
     def _index(self) -> None:
         self._by_track = [
@@ -152,4 +181,4 @@ class Call:
 
 
 def _tracks_of(key: GroupKey) -> tuple[int, ...]:
-    return (0, 1) if key[1] == "both" else (TRACKS.index(key[1]),)
+    return _TRACKS_OF[key[1]]

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from actors.fanout.call import Call
+from actors.fanout.groups import IngestClock
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
-from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from actors.fanout.audit import Audit
-    from actors.fanout.listener import Listener
+    from actors.fanout.hearer import Hearer
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,11 @@ class Calls:
         self._audit = audit
         self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
-        self._listeners: dict[Listener, None] = {}
+        self._listeners: dict[Hearer, None] = {}
         self._interest: Counter[bytes] = Counter()
         self._sequences: dict[int, int] = {}
         self._moving: set[Call] = set()  # from one ingest process to the next
+        self._clock = IngestClock()
         self.counters: Counter[str] = Counter()
 
     # ---- from the bus
@@ -70,6 +71,7 @@ class Calls:
             batch, at = wire.unpack_batch(message)
             self._count_gap(batch)
             live, epoch = self.live, batch.epoch
+            self._clock.time_us = batch.time_us
             for entry in wire.unpack_entries(message, at):
                 if entry.kind != wire.AUDIO:
                     self._news(entry, batch, now)
@@ -88,7 +90,7 @@ class Calls:
         for call in list(self.live.values()):
             if now - call.confirmed_at > FORGET_AFTER_S:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})
-                self._remove(call)
+                self._remove(call, "gone")
 
     def _still_moving(self, call: Call, now: float) -> bool:
         call.catch_up(call.succession.overdue(now), now)
@@ -107,14 +109,13 @@ class Calls:
             if entry.kind == wire.LEFT:
                 call.catch_up(call.succession.left(batch.epoch), now)
             if entry.kind == wire.FLOOR:
-                call.talker = orjson.loads(entry.payload)["talker"]
-                self._tell_floor(call)
+                self._floor(call, entry)
+            if entry.kind == wire.ERROR:
+                for listener in call.listeners:
+                    listener.errs(call, entry.payload)
             if entry.kind in (wire.STOP, wire.GONE):
                 call.end()
-            if entry.kind in (wire.STOP, wire.ERROR):
-                self._tell(call.listeners, entry.payload)
-            if entry.kind in (wire.STOP, wire.GONE):
-                self._remove(call)
+                self._remove(call, "stop" if entry.kind == wire.STOP else "gone", entry.payload)
 
     def _started(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         try:
@@ -126,7 +127,9 @@ class Calls:
         owner = (batch.ingest, batch.slot)
         call = self.live.get(entry.call)
         if call is None:
-            call = Call(entry.call, start, entry.stream, owner, batch.epoch, now=now, replay_s=self._replay_s)
+            call = Call(
+                entry.call, start, entry.stream, owner, batch.epoch, now=now, replay_s=self._replay_s, clock=self._clock
+            )
             self.live[entry.call] = call
             for listener in self._listeners:
                 if listener.wants(call):
@@ -137,7 +140,8 @@ class Calls:
             call.confirmed_at = now
             if call.renew(start, entry.stream, owner, batch.epoch):
                 self._choose_anew(call, now)
-                self._announce(call.listeners, call)
+                for listener in call.listeners:
+                    listener.begins(call)
             else:
                 in_order = bool(entry.flags & wire.IN_ORDER)
                 call.catch_up(call.succession.announced(batch.epoch, now, in_order=in_order), now)
@@ -168,7 +172,7 @@ class Calls:
 
     # ---- listeners
 
-    def add(self, listener: Listener, now: float) -> None:
+    def add(self, listener: Hearer, now: float) -> None:
         """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
         self._listeners[listener] = None
         for topic in listener.topics():
@@ -177,7 +181,7 @@ class Calls:
             if listener.wants(call):
                 self._join(listener, call, now)
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: Hearer) -> None:
         """A listener has gone."""
         if listener not in self._listeners:
             return
@@ -189,7 +193,7 @@ class Calls:
 
     def listener_counts(self) -> dict[str, int]:
         """How many listen to each live call."""
-        return {call.call_control_id: len(call.listeners) for call in self.live.values()}
+        return {call.call_control_id: len(call.people) for call in self.live.values()}
 
     def interest(self, topic: bytes) -> int:
         """How many listeners want this to come."""
@@ -200,45 +204,38 @@ class Calls:
         """How many listeners hear every call."""
         return sum(not listener.names_calls for listener in self._listeners)
 
-    def _join(self, listener: Listener, call: Call, now: float) -> None:
+    def _join(self, listener: Hearer, call: Call, now: float) -> None:
         listener.calls.add(call)
-        if self._audit is not None:
-            self._audit.joined(listener, call)
-        self._announce([listener], call)
+        if self._audit is not None and listener.person is not None:
+            self._audit.joined(listener.person, call)
+        listener.begins(call)
         call.join(listener, now)
 
-    def _leave(self, listener: Listener, call: Call) -> None:
+    def _leave(self, listener: Hearer, call: Call) -> None:
         call.leave(listener)
         self._forget(listener, call)
 
-    def _forget(self, listener: Listener, call: Call) -> None:
+    def _forget(self, listener: Hearer, call: Call) -> None:
         listener.calls.discard(call)
+        if self._audit is not None and listener.person is not None:
+            self._audit.left(listener.person, call)
+
+    def _floor(self, call: Call, entry: wire.Entry) -> None:
+        call.take_floor(orjson.loads(entry.payload))
         if self._audit is not None:
-            self._audit.left(listener, call)
+            self._audit.floor(call, call.talker, known=bool(entry.flags & wire.KNOWN))
+        for listener in call.listeners:
+            listener.floor_changed(call)
 
-    def _tell_floor(self, call: Call) -> None:
-        if self._audit is not None:
-            self._audit.floor(call, call.talker)
-
-    def _announce(self, listeners: Iterable[Listener], call: Call) -> None:
-        """The start frame, verbatim, to those who have not had it."""
-        frame = text_frame(call.start.raw)
-        for listener in listeners:
-            if listener.first_time(call.number):
-                listener.write_control(frame)
-
-    def _tell(self, listeners: Iterable[Listener], message: bytes) -> None:
-        frame = text_frame(message)
-        for listener in listeners:
-            listener.write_control(frame)
-
-    def _remove(self, call: Call) -> None:
+    def _remove(self, call: Call, reason: wire.EndReason, frame: bytes = b"") -> None:
         del self.live[call.digest]
         self._moving.discard(call)
         for listener in call.listeners:
+            listener.ends(call, reason, frame)
             self._forget(listener, call)
         call.talker = None
-        self._tell_floor(call)
+        if self._audit is not None:
+            self._audit.floor(call, None)
 
     def _want(self, call: bytes) -> None:
         self._interest[call] += 1

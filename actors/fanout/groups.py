@@ -6,10 +6,13 @@ A group knows the call's format and who is in it; where frames come from, and wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
+from actors.fanout.encoder import Encoder, IngestClock
 from actors.fanout.mixer import Mixer
+from actors.fanout.peaks import PeakEncoder
 from actors.fanout.transcode import Transcoder
+from actors.fanout.v1_frames import V1Encoder
 from actors.wire import browser
 from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, TRACKS
 from actors.wire.websocket import binary_frame, text_frame
@@ -17,24 +20,16 @@ from actors.wire.websocket import binary_frame, text_frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.fanout.listener import Listener
-    from actors.wire.browser import FormatChoice, TrackChoice
+    from actors.fanout.hearer import Hearer
     from actors.wire.bus import Entry
     from actors.wire.media_format import MediaFormat
 
 FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
 FRAME_HEADER: Final = binary_frame(bytes(FRAME_BYTES))[:-FRAME_BYTES]
-GroupKey = tuple["FormatChoice", "TrackChoice"]
+# Form and tracks. "peaks" is how loud it is, which is fetched and not written; "none" is no audio at all.
+GroupKey = tuple[Literal["binary", "json", "v1", "peaks"], Literal["inbound", "outbound", "both", "none"]]
 
-
-class Encoder(Protocol):
-    """Makes WebSocket frames of one piece of audio."""
-
-    def encode(self, entry: Entry, now: float) -> bytes:
-        """Whole frames, ready to be written; empty when there is nothing to send yet."""
-
-    def flush(self) -> bytes:
-        """The stream is over: what was held back."""
+__all__ = ["Encoder", "Group", "GroupKey", "IngestClock", "make_group"]
 
 
 class Group:
@@ -45,17 +40,18 @@ class Group:
     """
 
     def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
         self.encode = encoder.encode
         self._flush = encoder.flush
-        self.members: dict[Listener, None] = {}
+        self.members: dict[Hearer, None] = {}
         self.writers: tuple[Callable[[bytes], None], ...] = ()
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: Hearer) -> None:
         """Let a listener hear this."""
         self.members[listener] = None
         self._refresh()
 
-    def discard(self, listener: Listener) -> bool:
+    def discard(self, listener: Hearer) -> bool:
         """Let it not. True when nobody is left."""
         self.members.pop(listener, None)
         self._refresh()
@@ -71,7 +67,7 @@ class Group:
         self.writers = tuple(member.write for member in self.members)
 
 
-class BinaryEncoder:
+class BinaryEncoder(Encoder):
     """One track as raw µ-law bytes."""
 
     def __init__(self, media_format: MediaFormat) -> None:
@@ -80,22 +76,16 @@ class BinaryEncoder:
     def encode(self, entry: Entry, now: float) -> bytes:
         return _binary_frames(self._to_ulaw(entry.payload))
 
-    def flush(self) -> bytes:
-        return b""
 
-
-class UlawEncoder:
+class UlawEncoder(Encoder):
     """One track of a PCMU call as it is: the usual case, and the cheapest."""
 
     def encode(self, entry: Entry, now: float) -> bytes:
         payload = entry.payload
         return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload)
 
-    def flush(self) -> bytes:
-        return b""
 
-
-class MixEncoder:
+class MixEncoder(Encoder):
     """Both tracks in one, as raw µ-law bytes, for clients that play whatever comes one after the other."""
 
     def __init__(self, media_format: MediaFormat) -> None:
@@ -110,7 +100,7 @@ class MixEncoder:
         return b"".join(map(_binary_frames, self._mixer.flush()))
 
 
-class JsonEncoder:
+class JsonEncoder(Encoder):
     """Text, in the call's own codec, with what Telnyx said of each piece."""
 
     def __init__(self, media_format: MediaFormat, stream_id: str | None) -> None:
@@ -130,13 +120,21 @@ class JsonEncoder:
             )
         )
 
-    def flush(self) -> bytes:
-        return b""
 
+def make_group(
+    key: GroupKey, media_format: MediaFormat, stream_id: str | None, number: int = 0, clock: IngestClock | None = None
+) -> Group:
+    """The group of listeners that asked for this form and these tracks.
 
-def make_group(key: GroupKey, media_format: MediaFormat, stream_id: str | None) -> Group:
-    """The group of listeners that asked for this format and track."""
+    Args:
+        number: of the connection that carries the stream.
+        clock: when ingest had what is being encoded.
+    """
     wanted, track = key
+    if wanted == "v1":
+        return Group(V1Encoder(media_format, number, clock or IngestClock()))
+    if wanted == "peaks":
+        return Group(PeakEncoder(media_format))
     if wanted == "json":
         return Group(JsonEncoder(media_format, stream_id))
     if track == "both":

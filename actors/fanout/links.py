@@ -6,13 +6,12 @@ process; after that the talker is told.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import trio
 
 if TYPE_CHECKING:
     from actors.fanout.call import Call
-    from actors.fanout.talker import Talker
     from actors.runtime.bus import Bus, BusSocket
 
 KEEP_S: Final = 1.0
@@ -21,11 +20,18 @@ KEEP_MAX: Final = 10_000  # pieces of talk, of all talkers together
 Owner = tuple[int, str]  # index and slot of an ingest process
 
 
+class Speaker(Protocol):
+    """Who has said something."""
+
+    def not_reached(self) -> None:
+        """It could not be sent in time."""
+
+
 class Piece(NamedTuple):
     """Something said, on its way. Where to is looked up when it is sent."""
 
     call: Call
-    talker: Talker
+    talker: Speaker
     packed: bytes
     said_at: float
 
@@ -39,7 +45,7 @@ class IngestLinks:
         self._pieces: list[Piece] = []
         self.lost = 0  # pieces that reached nobody
 
-    def say(self, call: Call, talker: Talker, packed: bytes) -> None:
+    def say(self, call: Call, talker: Speaker, packed: bytes) -> None:
         """Send a piece of talk with the others of this round."""
         self._pieces.append(Piece(call, talker, packed, trio.current_time()))
 

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.wire import bus as wire
+from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.fanout.call import Call
     from actors.fanout.groups import GroupKey
+    from actors.runtime.gateway_link import Handed
     from actors.runtime.peer import Peer
     from actors.wire.browser import ListenQuery
 
@@ -62,7 +66,8 @@ class Listener:
     def __init__(self, peer: Peer, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
         self.peer = peer
         self.query = query
-        self.write = peer.outbox.write
+        self.write: Callable[[bytes], None] = peer.outbox.write
+        self.write_replay: Callable[[bytes], None] = peer.outbox.write
         self.write_control = peer.outbox.write_control
         self.key: GroupKey = (query.format, query.track)
         self.calls: set[Call] = set()
@@ -76,6 +81,19 @@ class Listener:
     def number(self) -> int:
         """The connection's, by which a talker is known too."""
         return self.peer.handed.id
+
+    @property
+    def handed(self) -> Handed:
+        return self.peer.handed
+
+    @property
+    def track(self) -> str:
+        return self.query.track
+
+    @property
+    def person(self) -> Listener:
+        """Each is somebody."""
+        return self
 
     @property
     def names_calls(self) -> bool:
@@ -96,6 +114,23 @@ class Listener:
         Which call has a stream is known from its start frame only, so whoever names a stream has all of them come.
         """
         return topics_of(self.query, self._granted)
+
+    def begins(self, call: Call) -> None:
+        """The start frame, verbatim, if it has not had it."""
+        if self.first_time(call.number):
+            self.write_control(text_frame(call.start.raw))
+
+    def ends(self, call: Call, reason: wire.EndReason, frame: bytes) -> None:
+        """The stop frame, verbatim."""
+        if frame:
+            self.write_control(text_frame(frame))
+
+    def errs(self, call: Call, frame: bytes) -> None:
+        """The error frame, verbatim."""
+        self.write_control(text_frame(frame))
+
+    def floor_changed(self, call: Call) -> None:
+        """The first protocol has no word for it."""
 
     def first_time(self, stream: int) -> bool:
         """Whether this stream's start frame has not been sent to it yet; it counts as sent from now on."""

@@ -22,6 +22,7 @@ from actors.wire.websocket import text_frame
 if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.calls import Calls
+    from actors.fanout.hearer import Person
     from actors.fanout.links import IngestLinks
     from actors.fanout.listener import Listener
     from actors.runtime.allowance import Allowance
@@ -40,6 +41,11 @@ UNREACHABLE: Final = (200004, "call_unreachable")
 NOT_ALLOWED: Final = (200007, "not_allowed", "The token does not grant `talk`.")
 TOO_FAST: Final = (200010, "talk_too_fast", "Talk comes faster than it can be spoken; some of it is lost.")
 REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006}
+
+
+def refusal_code(title: str) -> int:
+    """Of what an ingest says of talk that it does not take."""
+    return REFUSALS.get(title, UNREACHABLE[0])
 
 
 class Talker:
@@ -71,6 +77,11 @@ class Talker:
         self._rest = b""  # of a Float32 sample that was cut in two
         self._complained: dict[int, float] = {}
         self.frames = 0
+
+    @property
+    def person(self) -> Person:
+        """Who talks."""
+        return self.listener
 
     def on_text(self, message: bytes) -> None:
         """A text message: base64 of an RTP packet or of bare audio, or something else that is no talk."""
@@ -111,7 +122,7 @@ class Talker:
 
     def refused(self, title: str, detail: str) -> None:
         """The ingest does not take this talk."""
-        self._complain(REFUSALS.get(title, UNREACHABLE[0]), title, detail)
+        self._complain(refusal_code(title), title, detail)
 
     def not_reached(self) -> None:
         """What was said could not be sent to the call's ingest in time."""

@@ -11,8 +11,19 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from actors.gateway.addresses import is_in, networks_of
+from actors.wire import v1
 from actors.wire.request import BadRequest, call_ids
-from actors.wire.tokens import BadToken, Verifier, covers, granted_calls, may, token_of_subprotocols
+from actors.wire.tokens import (
+    REFUSED,
+    BadToken,
+    Expired,
+    Verifier,
+    covers,
+    granted_calls,
+    may,
+    token_of_subprotocols,
+)
+from actors.wire.websocket import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 
 if TYPE_CHECKING:
     from actors.gateway.addresses import Address
@@ -31,6 +42,10 @@ Right = Literal["stream", "listen", "events", "admin"]
 
 class Refused(BadRequest):
     """401: no token, or a bad one. 403: a good one, but not for this; or not from there."""
+
+
+class RefusedExpired(Refused):
+    """401: a good one, but for its age."""
 
 
 class Access:
@@ -68,7 +83,12 @@ class Access:
             return None
         if right == "stream":
             return self._stream(self._verifier, head, now)
-        return _frontend(self._verifier, head, right, now)
+        try:
+            return _frontend(self._verifier, head, right, now)
+        except Refused as refusal:
+            if right == "listen" and v1.SUBPROTOCOL in head.subprotocols:
+                return _told_later(refusal)
+            raise
 
     def _check_origin(self, head: RequestHead) -> None:
         origin = head.header("origin")
@@ -115,8 +135,7 @@ def find_token(head: RequestHead) -> str | None:
     scheme, _, credentials = (head.header("authorization") or "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         return credentials.strip()
-    offered = [part.strip() for value in head.every("sec-websocket-protocol") for part in value.split(",")]
-    return token_of_subprotocols(offered) or (None if head.is_upgrade else _cookie(head))
+    return token_of_subprotocols(head.subprotocols) or (None if head.is_upgrade else _cookie(head))
 
 
 def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -> dict[str, Any]:
@@ -125,6 +144,8 @@ def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -
         raise Refused(401, "Unauthorized: no token, neither in ?token=, nor as a Bearer, nor as a subprotocol")
     try:
         claims = verifier.verify(token, now)
+    except Expired as error:
+        raise RefusedExpired(401, f"Unauthorized: {error}") from None
     except BadToken as error:
         raise Refused(401, f"Unauthorized: {error}") from None
     if not may(claims, right):
@@ -132,6 +153,15 @@ def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -
     if right != "admin":
         _check_calls(claims, head)
     return claims
+
+
+def _told_later(refusal: Refused) -> dict[str, Any]:
+    """Claims that grant nothing, for a client of `patchbay.v1`: a browser could not read an answer to its upgrade, so it
+    is told by a close code."""
+    code = CLOSE_BAD_TOKEN if refusal.status == 401 else CLOSE_NOT_ALLOWED
+    if isinstance(refusal, RefusedExpired):
+        code = CLOSE_EXPIRED
+    return {"sub": "", "calls": [], "can": [], REFUSED: [code, str(refusal).partition(": ")[2]]}
 
 
 def _check_calls(claims: dict[str, Any], head: RequestHead) -> None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from actors.gateway import sign_in
 from actors.gateway.tls import carry, shake_hands
 from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, read_head
-from actors.wire.answers import answer
+from actors.wire.answers import answer, html_answer
 from actors.wire.request import BadRequest, RequestHead, Route, parse_head, route
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class Door:
 
     async def _receive(self, sock: socket.socket, peer: str) -> None:
         """The outermost boundary of a connection at the door."""
+        parsed: RequestHead | None = None
         try:
             head = await read_head(
                 sock, max_bytes=self._settings.head_max_bytes, timeout_s=self._settings.head_timeout_s
@@ -144,7 +146,7 @@ class Door:
             parsed = parse_head(head)
             self._admit(sock, peer, head, parsed, route(parsed))
         except BadRequest as refusal:
-            await self.turn_away(sock, refusal.status, str(refusal))
+            await self.turn_away(sock, refusal.status, str(refusal), sign_in.page(parsed, refusal.status))
         except HeadTooLarge:
             limit = self._settings.head_max_bytes
             await self.turn_away(sock, 431, f"Request Header Fields Too Large: at most {limit} bytes")
@@ -167,12 +169,12 @@ class Door:
         finally:
             self._leave(sock)
 
-    async def turn_away(self, sock: socket.socket, status: int, text: str) -> None:
-        """Answer and close. What the peer is still sending is read for a moment, or the reset that follows unread
+    async def turn_away(self, sock: socket.socket, status: int, text: str, page: bytes | None = None) -> None:
+        """Answer, with a line of text or a page, and close. What the peer is still sending is read for a moment, or the reset that follows unread
         bytes would destroy the answer on its way."""
         self.counters.turned_away += 1
         try:
-            sock.send(answer(status, text))
+            sock.send(answer(status, text) if page is None else html_answer(status, page, sign_in.HEADERS))
             sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(LINGER_S):
                 await _discard(sock, LINGER_BYTES)

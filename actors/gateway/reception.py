@@ -15,6 +15,7 @@ from actors.gateway.access import Access
 from actors.gateway.addresses import client_address, counted_as, networks_of, parse_address
 from actors.gateway.buckets import Buckets
 from actors.wire.request import BadRequest
+from actors.wire.tokens import REFUSED
 
 if TYPE_CHECKING:
     from actors.gateway.addresses import Address
@@ -78,6 +79,8 @@ class Reception:
         except BadRequest as refusal:
             self.counters[f"refused_{refusal.status}"] += 1
             raise
+        if claims is not None and REFUSED in claims:
+            self.counters["refused_after_upgrade"] += 1
         told = end if client == direct else f"{client}{VIA}{end}"
         return Admission(told, claims, self._names(target.actor, key, claims))
 

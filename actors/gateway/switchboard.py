@@ -5,7 +5,6 @@ Owns the gateway's copies of all descriptors. Knows nothing of what is spoken on
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import socket
@@ -57,8 +56,7 @@ class Switchboard:
         self.counters: Counter[str] = Counter()
         self.table: Table[socket.socket] = Table()
         self._packets: dict[int, PacketSocket] = {}  # by id() of the link
-        # Later connections have higher numbers, also after a restart: the newest stream of a call is told by it.
-        self._ids = itertools.count(time.time_ns())
+        self._last_id = 0
 
     def admit(self, sock: socket.socket, head: bytes, parsed: RequestHead, target: Route, admission: Admission) -> None:
         """Take a connection in and offer it to an actor, now or when there is one.
@@ -71,7 +69,7 @@ class Switchboard:
             raise BadRequest(503, "Service Unavailable: not ready: console")
         calls = call_ids(parsed)
         held = Held(
-            id=next(self._ids),
+            id=self._next_id(),
             sock=sock,
             kind=target.kind,
             actor=target.actor,
@@ -126,6 +124,12 @@ class Switchboard:
         except OSError:
             log.debug("connection %d had ended already", held.id)
         held.sock.close()
+
+    def _next_id(self) -> int:
+        """The present moment. Later connections have higher numbers, also after a restart: the newest stream of a call is
+        told by it, by clients too."""
+        self._last_id = max(self._last_id + 1, time.time_ns())
+        return self._last_id
 
     def _check_room(self, counted: dict[str, int]) -> None:
         """Refuse what is one too many: 503 when it is ours to be sorry, 429 when it is the client's doing."""

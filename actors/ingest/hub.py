@@ -282,6 +282,8 @@ class Hub:
         for stream in self._streams.values():
             if stream.start is not None:
                 sink.append(_entry(stream, wire.START, stream.start.raw))
+                if (floor := self.talkback.floor_entry(stream, wire.KNOWN)) is not None:
+                    sink.append(floor)
         sink.append(self._live())
         self.needs_flush()
 

@@ -28,7 +28,7 @@ class Reorder(Generic[Item]):
     The step between chunk numbers is learnt: 1 as a rule, 2 when both tracks share one numbering and take turns. Until
     it is learnt (3 frames) or when it changes in mid-call (a full window), frames may be held for the window, once.
 
-    The caller gives the time (seconds, never going back) and calls `expire` when `deadline` has come. A call that
+    `step` is 1 as long as nothing else is known. The caller gives the time (seconds, never going back) and calls `expire` when `deadline` has come. A call that
     starts within a window of chunk 1 waits for its first frames; one that is met in the middle starts where it is.
     """
 
@@ -41,7 +41,6 @@ class Reorder(Generic[Item]):
         "_missed",
         "_neighbours",
         "_next",
-        "_step",
         "_undelivered",
         "deadline",
         "duplicates",
@@ -49,6 +48,7 @@ class Reorder(Generic[Item]):
         "late",
         "reordered",
         "restarts",
+        "step",
         "window_frames",
         "window_s",
     )
@@ -63,7 +63,7 @@ class Reorder(Generic[Item]):
         self.reordered = 0  # came out of turn and were put right
         self.restarts = 0
         self._next = _NONE_YET  # the chunk whose turn it is; the one before it, by a step, went last
-        self._step = 1
+        self.step = 1
         self._anchor = 0  # where the present unbroken run of steps began
         self._undelivered = True
         self._held: dict[int, tuple[float, Item]] = {}
@@ -75,7 +75,7 @@ class Reorder(Generic[Item]):
     def push(self, chunk: int, item: Item, now: float) -> list[Item]:
         """A frame has come; the frames whose turn it is now, in order."""
         if chunk == self._next and not self._held:
-            self._next = chunk + self._step
+            self._next = chunk + self.step
             self._undelivered = False
             return [item]
         return self._push_out_of_turn(chunk, item, now)
@@ -109,7 +109,7 @@ class Reorder(Generic[Item]):
         ready: list[Item] = []
         if chunk in self._held:
             self.duplicates += 1
-        elif chunk == self._next or self._next - self._step < chunk < self._next:
+        elif chunk == self._next or self._next - self.step < chunk < self._next:
             self._take_turn(chunk, item, ready)
         elif chunk < self._next:
             self._behind(chunk, item, ready)
@@ -120,7 +120,7 @@ class Reorder(Generic[Item]):
 
     def _begin(self, chunk: int, item: Item) -> list[Item]:
         """Numbering starts here."""
-        self._next = chunk + self._step
+        self._next = chunk + self.step
         self._anchor = chunk
         self._undelivered = False
         self._missed.clear()
@@ -137,18 +137,18 @@ class Reorder(Generic[Item]):
         if chunk == self._next:
             self._neighbours = 0
         else:
-            self._off_step(chunk, chunk - (self._next - self._step))
+            self._off_step(chunk, chunk - (self._next - self.step))
         self.reordered += bool(self._held)
         self._undelivered = False
         ready.append(item)
-        self._next = chunk + self._step
+        self._next = chunk + self.step
         self._release(ready)
 
     def _off_step(self, chunk: int, distance: int) -> None:
         self._neighbours = self._neighbours + 1 if distance == 1 else 0
         self._anchor = chunk
         if self._neighbours > 1:
-            self._step = 1
+            self.step = 1
 
     def _behind(self, chunk: int, item: Item, ready: list[Item]) -> None:
         """The frame's turn is over: it came late, or twice, or the numbering has started again."""
@@ -173,13 +173,13 @@ class Reorder(Generic[Item]):
         if distance > RESTART_CHUNKS:
             self._restart(chunk, item, ready)
             return
-        if distance % self._step and not self._held:  # a frame lost would leave the others in step
-            self._off_step(chunk, self._step + distance)
+        if distance % self.step and not self._held:  # a frame lost would leave the others in step
+            self._off_step(chunk, self.step + distance)
             ready.append(item)
-            self._next = chunk + self._step
+            self._next = chunk + self.step
             return
         self._held[chunk] = (now, item)
-        unsure = self._next - self._anchor <= self._step
+        unsure = self._next - self._anchor <= self.step
         if len(self._held) > self.window_frames or (unsure and self._even_step()):
             self._give_up(ready)
 
@@ -187,7 +187,7 @@ class Reorder(Generic[Item]):
         """The step that explains every frame held without a loss; 0 when there is none."""
         if len(self._held) < min(STEP_EVIDENCE, self.window_frames + 1):
             return 0
-        chunks = [self._next - self._step, *sorted(self._held)]
+        chunks = [self._next - self.step, *sorted(self._held)]
         step = chunks[1] - chunks[0]
         even = all(b - a == step for a, b in itertools.pairwise(chunks))
         return step if even and step <= STEP_MAX else 0
@@ -197,9 +197,9 @@ class Reorder(Generic[Item]):
         first = min(self._held)
         step = self._even_step()
         if step:
-            self._step = step
+            self.step = step
         else:
-            missed = range(self._next, first, self._step)
+            missed = range(self._next, first, self.step)
             self._missed.extend(missed)
             self.gaps += 0 if self._undelivered else len(missed)
         self._anchor = self._next = first
@@ -209,7 +209,7 @@ class Reorder(Generic[Item]):
     def _release(self, ready: list[Item]) -> None:
         while self._held and (first := min(self._held)) <= self._next:
             ready.append(self._held.pop(first)[1])
-            self._next = first + self._step
+            self._next = first + self.step
 
     def _set_deadline(self) -> None:
         oldest = min((came for came, _ in self._held.values()), default=None)

@@ -63,6 +63,7 @@ class Stream:
         self._made_sense = False
         self._reorder = self._new_windows()
         self._cold: Skimmer | None = None
+        self._said_before = 0  # flag of what is being emitted
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
 
@@ -108,7 +109,7 @@ class Stream:
         header = wire.pack_entry(
             wire.AUDIO,
             track,
-            0,
+            self._reorder[track].step | self._said_before,
             _number(media.chunk),
             _number(media.sequence_number),
             len(payload),
@@ -208,9 +209,11 @@ class Stream:
         self._cold = None
         self._reorder = self._renewed_windows()
         counted = list(self.frames)
+        self._said_before = wire.SAID_BEFORE
         for message in cold.kept(self._hub.now()):
             with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
                 self.on_text(message)
+        self._said_before = 0
         self.frames[:] = counted
         self.peer.warm()
 

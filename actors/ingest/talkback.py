@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 REFUSAL_INTERVAL_S: Final = 1.0  # a talker hears no more often than this that its talk is not taken
 REFUSALS_REMEMBERED: Final = 1000
+SUB_MAX_BYTES: Final = 200
+CLAIMS: Final = (wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT)
+PREEMPTING: Final = (wire.TALK_PREEMPT, wire.TALK_CLAIM_PREEMPT)
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Conversation:
     pacer: TalkPacer
     floor: Floor
     told_holder: int | None = None
+    claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
     frames: int = 0
     refused_at: dict[int, float] = field(default_factory=dict)
 
@@ -63,21 +67,32 @@ class Talkback:
                 self._send(stream, conversation, conversation.pacer.finish(now))
             conversation.floor.release(talk.talker)
         else:
-            silent = is_silent(talk.payload, conversation.codec)
-            before = conversation.floor.holder(now)
-            if not conversation.floor.offer(talk.talker, silent, now, admin=talk.kind == wire.TALK_PREEMPT):
-                self._refuse_floor(conversation, talk, now)
+            if not self._has_floor(stream, conversation, talk, now):
                 return
-            if before not in (None, talk.talker):
-                conversation.pacer.clear()
-                stream.peer.write(text_frame(telnyx.clear_message()))
-            self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
+            if talk.kind not in CLAIMS:
+                self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
+            elif conversation.told_holder == talk.talker:  # no news for others
+                self._answer_claim(stream, conversation, talk.fanout_index)
         self._tell_holder(stream, conversation, now)
 
     @property
     def is_waiting(self) -> bool:
         """Whether talk waits for its time."""
         return bool(self._paced)
+
+    def _has_floor(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
+        claims = talk.kind in CLAIMS
+        silent = not claims and is_silent(talk.payload, conversation.codec)
+        before = conversation.floor.holder(now)
+        if not conversation.floor.offer(talk.talker, silent, now, admin=talk.kind in PREEMPTING):
+            self._refuse_floor(conversation, talk, now)
+            return False
+        if claims:
+            conversation.claimants = {talk.talker: talk.payload[:SUB_MAX_BYTES].decode(errors="replace")}
+        if before not in (None, talk.talker):
+            conversation.pacer.clear()
+            stream.peer.write(text_frame(telnyx.clear_message()))
+        return True
 
     def due(self, now: float) -> bool:
         """Send what is due by now. False when nothing waits anywhere."""
@@ -116,6 +131,21 @@ class Talkback:
         conversation = self._conversations.get(stream)
         return None if conversation is None else conversation.told_holder
 
+    def floor_entry(self, stream: Stream, flags: int) -> bytes | None:
+        """Who has the floor of this stream, for the bus; None when nobody has."""
+        conversation = self._conversations.get(stream)
+        if conversation is None or conversation.told_holder is None:
+            return None
+        return self._floor_entry(stream, conversation, flags)
+
+    def _floor_entry(self, stream: Stream, conversation: Conversation, flags: int = 0) -> bytes:
+        holder = conversation.told_holder
+        news: dict[str, Any] = {"talker": holder}
+        if holder in conversation.claimants:
+            news["sub"] = conversation.claimants[holder]
+        payload = orjson.dumps(news)
+        return wire.pack_entry(wire.FLOOR, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+
     def refuse(self, talk: wire.Talk, title: str, detail: str) -> None:
         """Tell a talker why its talk reaches no call."""
         self.refused += 1
@@ -153,11 +183,15 @@ class Talkback:
 
     def _refuse_floor(self, conversation: Conversation, talk: wire.Talk, now: float) -> None:
         last = conversation.refused_at.get(talk.talker, float("-inf"))
-        if now - last >= REFUSAL_INTERVAL_S:
+        if talk.kind in CLAIMS or now - last >= REFUSAL_INTERVAL_S:
             if len(conversation.refused_at) >= REFUSALS_REMEMBERED:
                 conversation.refused_at.clear()
             conversation.refused_at[talk.talker] = now
             self.refuse(talk, "floor_taken", "Somebody else is talking into this call.")
+
+    def _answer_claim(self, stream: Stream, conversation: Conversation, fanout_index: int) -> None:
+        if (sink := self._rounds.sink(fanout_index)) is not None:
+            sink.append(self._floor_entry(stream, conversation))
 
     def _tell_holder(self, stream: Stream, conversation: Conversation, now: float) -> None:
         holder = conversation.floor.holder(now)
@@ -166,8 +200,7 @@ class Talkback:
         conversation.told_holder = holder
         stream.talker = holder
         stream.peer.handed.set_note(stream.note())
-        payload = orjson.dumps({"talker": holder})
-        entry = wire.pack_entry(wire.FLOOR, 0, 0, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+        entry = self._floor_entry(stream, conversation)
         for sink in self._rounds.everywhere():
             sink.append(entry)
         log.info("floor %s", "released" if holder is None else f"taken by {holder}", extra=stream.about)

@@ -58,20 +58,28 @@ class Session:
             token = _decode(message).token
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._refuse("an `auth` event needs a `token`")
-        held = self._handed.claims
-        if self._verifier is None or held is None:
-            return msgspec.json.encode({"event": "auth", "exp": None})
         try:
-            claims = self._verifier.verify(token, now)
+            return msgspec.json.encode({"event": "auth", "exp": self.take(token, now)})
         except BadToken as error:
             return self._refuse(str(error))
+
+    def take(self, token: str, now: float) -> float | None:
+        """Take a newer token, as `renew` does; returns when it expires, None with authentication off.
+
+        Raises:
+            BadToken: it is not taken.
+        """
+        held = self._handed.claims
+        if self._verifier is None or held is None:
+            return None
+        claims = self._verifier.verify(token, now)
         if claims["sub"] != held["sub"]:
-            return self._refuse("the token is somebody else's")
+            raise BadToken("the token is somebody else's")
         if not may(claims, self._right) or not covers(claims, self.calls):
-            return self._refuse("the token grants less than this connection needs; open another one")
+            raise BadToken("the token grants less than this connection needs; open another one")
         self._handed.renew({**claims, "calls": held["calls"]})
         self._take_rights()
-        return msgspec.json.encode({"event": "auth", "exp": claims["exp"]})
+        return float(claims["exp"])
 
     def _take_rights(self) -> None:
         self.may_talk = may(self._handed.claims, "talk")

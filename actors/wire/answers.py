@@ -1,4 +1,4 @@
-"""HTTP answers to connections that will not be served: one line of text, then the end. Pure."""
+"""HTTP answers to connections that will not be served: one line of text (a person may get a page), then the end. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,20 @@ EXTRA = {
 
 def answer(status: int, text: str) -> bytes:
     """A whole HTTP/1.1 response that closes the connection."""
-    body = f"{text}\n".encode()
+    return _answer(status, "text/plain", f"{text}\n".encode())
+
+
+def html_answer(status: int, page: bytes, headers: str) -> bytes:
+    """The same with a page; `headers` are whole lines."""
+    return _answer(status, "text/html", page, headers)
+
+
+def _answer(status: int, content_type: str, body: bytes, headers: str = "") -> bytes:
     connection = "Upgrade, close" if status == 426 else "close"
     return (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Type: {content_type}; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n"
-        f"{EXTRA.get(status, '')}"
+        f"{EXTRA.get(status, '')}{headers}"
         f"Connection: {connection}\r\n\r\n"
     ).encode() + body

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,8 +40,13 @@ LEFT: Final = 9  # the stream goes on in another process; this one has sent all 
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 
 IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
+KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
+# The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
+STEP_MASK: Final = 0xFF
+SAID_BEFORE: Final = 0x100  # flag of AUDIO: kept from before anybody listened
 
 TRACKS: Final = ("inbound", "outbound")
+EndReason = Literal["stop", "gone", "superseded"]  # why a stream is over
 NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none
 NUMBER_MASK: Final = 0x7FFFFFFF
 NO_TIMESTAMP: Final = 0xFFFFFFFFFFFFFFFF
@@ -158,6 +163,8 @@ def unpack_entries(message: bytes, at: int) -> Iterator[Entry]:
 TALK: Final = 1  # payload: G.711 or whatever the call's codec is, to be sent as it is
 TALK_STOP: Final = 2  # the talker has stopped or gone
 TALK_PREEMPT: Final = 3  # an administrator takes the floor
+TALK_CLAIM: Final = 4  # payload: who claims the floor (a token's `sub`); no audio yet
+TALK_CLAIM_PREEMPT: Final = 5  # the same for an administrator
 
 
 class Talk(NamedTuple):

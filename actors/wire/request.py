@@ -60,6 +60,11 @@ class RequestHead:
         return next((value for name in names for value in self.query.get(name, ()) if value), None)
 
     @property
+    def subprotocols(self) -> list[str]:
+        """What a WebSocket client offers, in its order."""
+        return [part.strip() for value in self.every("sec-websocket-protocol") for part in value.split(",")]
+
+    @property
     def is_upgrade(self) -> bool:
         """Whether a WebSocket is asked for. nginx sends `Connection: upgrade` with everything, so both headers count."""
         return (

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RIGHTS: Final = frozenset({"listen", "talk", "events", "admin", "stream"})
 EVERY_CALL: Final = "*"
 SUBPROTOCOL: Final = "patchbay"
+REFUSED: Final = "refused"  # in place of claims: `[close code, reason]`, for a client that is told after the upgrade
 SUBPROTOCOL_PREFIX: Final = "patchbay.token."
 TOKEN_MAX_CHARS: Final = 8192
 TIME_MAX_S: Final = 2**53
@@ -36,6 +37,10 @@ _OPTIONS: Final[Options] = {
 
 class BadToken(Exception):
     """A token that says nothing to us. The text tells its owner why, and holds no part of it."""
+
+
+class Expired(BadToken):
+    """It was good once."""
 
 
 class Verifier:
@@ -129,7 +134,7 @@ def _checked(claims: dict[str, Any], now: float, leeway_s: float) -> dict[str, A
     if not _is_time(expires) or not _is_time(begins):
         raise BadToken("exp of the token is not a time")
     if now > expires + leeway_s:
-        raise BadToken("the token has expired")
+        raise Expired("the token has expired")
     if now < begins - leeway_s:
         raise BadToken("the token is not valid yet")
     subject, calls, can = claims["sub"], claims.get("calls", []), claims.get("can", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,15 +54,26 @@ async def supervisor(run_dir: Path, answer: bytes) -> AsyncIterator[list[bytes]]
         nursery.cancel_scope.cancel()
 
 
-async def ask(process: FakeProcess, path: str, method: str = "GET", **about: Any) -> tuple[int, str, bytes]:
+async def ask(
+    process: FakeProcess,
+    path: str,
+    method: str = "GET",
+    *,
+    headers: str = "",
+    body: str = "",
+    host: str = "x",
+    **about: Any,
+) -> tuple[int, str, bytes]:
     """Status, head and body of an answer."""
     stream = process.gateway.connect(**about)
-    await stream.send_all(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{length}{headers}\r\n"
+    await stream.send_all(f"{head}{body}".encode())
     answer = b""
     while data := await stream.receive_some():
         answer += data
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), head.decode().lower(), body
+    top, _, content = answer.partition(b"\r\n\r\n")
+    return int(top.split()[1]), top.decode().lower(), content
 
 
 async def test_health_says_ok_whatever_the_others_do(tmp_path: Path) -> None:
@@ -124,6 +136,42 @@ async def test_actors_are_as_the_status_says(tmp_path: Path) -> None:
         assert [actor["name"] for actor in found["actors"]] == list(NAMES)
 
 
+async def test_actors_with_the_memory_of_their_processes(tmp_path: Path) -> None:
+    told = status()
+    told["actors"][0]["pid"] = os.getpid()
+    told["actors"][1]["pid"] = 2**22 + 1  # there is none
+    async with supervisor(tmp_path, orjson.dumps(told) + b"\n"), serving(tmp_path) as process:
+        found = orjson.loads((await ask(process, "/api/actors"))[2])["actors"]
+        assert found[0]["memory_bytes"] > 1_000_000
+        assert found[1]["memory_bytes"] is None
+        assert found[2]["memory_bytes"] is None
+
+
+async def test_an_actor_is_rolled(tmp_path: Path) -> None:
+    mine = "X-Patchbay-Request: console\r\nContent-Type: application/json\r\n"
+    async with supervisor(tmp_path, b'{"ok":true,"reports":[]}\n') as asked, serving(tmp_path) as process:
+        for path in ("/api/actors/fanout/roll", "/actors/fanout.0/restart"):
+            code, _, body = await ask(process, path, "POST", headers=mine, body="{}", host="localhost")
+            assert (code, orjson.loads(body)) == (200, {"done": True, "reports": []})
+        assert (await ask(process, "/api/actors/fanout/roll"))[0] == 405
+        assert [orjson.loads(line) for line in asked] == [
+            {"command": "roll", "name": "fanout"},
+            {"command": "restart", "name": "fanout.0"},
+        ]
+
+
+async def test_a_session_is_told_and_forgotten(tmp_path: Path) -> None:
+    async with serving(tmp_path) as process:
+        claims = {"sub": "ann", "exp": 5, "calls": "*", "can": ["admin"]}
+        code, _, body = await ask(process, "/api/session", claims=claims)
+        assert (code, orjson.loads(body)["sub"]) == (200, "ann")
+        assert (await ask(process, "/api/session", "DELETE", claims=claims))[0] == 403
+        mine = "X-Patchbay-Request: console\r\n"
+        code, head, _ = await ask(process, "/api/session", "DELETE", headers=mine, claims=claims)
+        assert code == 204
+        assert "set-cookie: patchbay_token=; path=/; max-age=0" in head
+
+
 async def test_calls_come_from_the_bus(tmp_path: Path) -> None:
     call = {
         "call_control_id": "v3:<script>alert(1)</script>",
@@ -144,7 +192,7 @@ async def test_calls_come_from_the_bus(tmp_path: Path) -> None:
         process.bus.sockets["fanout.pub"].arrive(b"s" + orjson.dumps(heard))
         await wait_all_tasks_blocked()
         for path in ("/api/calls", "/calls", "/api/api/calls"):
-            assert orjson.loads((await ask(process, path))[2]) == {"calls": [{**call, "listeners": 2}]}
+            assert orjson.loads((await ask(process, path))[2]) == {"calls": [{**call, "listeners": 2, "playout": []}]}
         code, head, body = await ask(process, "/metrics")
         assert code == 200
         assert "content-type: text/plain; version=0.0.4" in head

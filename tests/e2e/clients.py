@@ -118,6 +118,7 @@ async def client(
     path: str = "/audio-stream",
     *,
     headers: dict[str, str] | None = None,
+    subprotocols: Iterable[str] = (),
     reads: bool = True,
     receive_buffer_bytes: int = ROOMY_BYTES,
 ) -> AsyncIterator[Client]:
@@ -129,7 +130,12 @@ async def client(
         async with stream, trio.open_nursery() as nursery:
             with trio.fail_after(TIMEOUT_S):
                 websocket = await trio_websocket.wrap_client_stream(
-                    nursery, stream, f"127.0.0.1:{system.port}", path, extra_headers=pairs
+                    nursery,
+                    stream,
+                    f"127.0.0.1:{system.port}",
+                    path,
+                    extra_headers=pairs,
+                    subprotocols=list(subprotocols),
                 )
             connected = Client(websocket, stream)
             if reads:

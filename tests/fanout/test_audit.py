@@ -22,7 +22,7 @@ class Events:
 
 def listener(number: int, *, told: bool = False, given_away: bool = False) -> Any:
     handed = SimpleNamespace(claims={"sub": "ann"}, peer="192.0.2.1", given_away=given_away)
-    found = SimpleNamespace(number=number, query=SimpleNamespace(track="inbound"), peer=SimpleNamespace(handed=handed))
+    found = SimpleNamespace(number=number, track="inbound", handed=handed)
     found.was_told = lambda stream: told
     return found
 

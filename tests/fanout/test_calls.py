@@ -253,7 +253,7 @@ class Interest(RuleBasedStateMachine):
             expected = {
                 number for number, (_, calls) in self.listeners.items() if not calls or call.call_control_id in calls
             }
-            assert {each.number for each in call.listeners} == expected
+            assert {each.number for each in call.people} == expected
 
 
 TestInterest = Interest.TestCase

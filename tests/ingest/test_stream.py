@@ -46,7 +46,7 @@ async def test_what_goes_on_the_bus(ingest: FakeIngest) -> None:
     """The payload as it is, with what Telnyx said of it."""
     ingest.stream(7, start(), media(500, b"\x01\x02\x03", "outbound"))
     [entry] = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
-    assert entry == wire.Entry(wire.AUDIO, 1, 0, 500, 500, 3, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
+    assert entry == wire.Entry(wire.AUDIO, 1, 1, 500, 500, 3, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
 
 
 async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeIngest) -> None:

@@ -1,10 +1,7 @@
-"""Leaves out what this machine can't run; `tests/conftest.py` says so in one line each."""
+"""Leaves out what this machine can't run; `tests/conftest.py` says so in a line."""
 
 from __future__ import annotations
 
-from tests.web.needs import missing_for_browser, missing_for_node
+from tests.web.needs import missing_for_node
 
-collect_ignore = [
-    *(["test_browser.py"] if missing_for_browser() else []),
-    *(["test_node.py"] if missing_for_node() else []),
-]
+collect_ignore = ["test_node.py"] if missing_for_node() else []

@@ -139,6 +139,24 @@ test("v1: talk waits for the floor, is bounded by what the network takes, and en
   connection.close();
 });
 
+test("v1: the round trip goes with what is reported; an error that answers somebody is told to nobody else", async () => {
+  const { connection, told, socket } = await connected();
+  socket.say({ type: "subscribed", call: 1, call_control_id: ID, state: "live" });
+  connection.report(ID, { output_ms: 5 });
+  assert.deepEqual(socket.messages.at(-1), { type: "playout", call: 1, output_ms: 5 });
+  assert.equal(socket.pings.length, 1);
+  for (const ago of [300, 40, 90]) socket.say({ type: "pong", sent: performance.now() - ago, time: 0 });
+  connection.report(ID, { output_ms: 5 });
+  assert.ok(Math.abs(socket.messages.at(-1).rtt_ms - 40) < 10);
+  const refused = connection.startTalk(ID);
+  const before = told.seen.messages.length;
+  socket.say({ type: "error", id: socket.messages.at(-1).id, call: 1, code: 200005, title: "floor_taken", detail: "…" });
+  await assert.rejects(refused, { code: "floor_taken" });
+  socket.say({ type: "error", call: 1, code: 200010, title: "talk_too_fast", detail: "…" });
+  assert.deepEqual(told.seen.messages.slice(before).map(([, { code }]) => code), [200010]);
+  connection.close();
+});
+
 test("v1: another epoch is told; the token is renewed when asked for", async () => {
   let token = "old";
   const { connection, told, socket } = await connected({ token: async () => token });

@@ -24,8 +24,16 @@ export class FakeSocket {
     this.closed = { code, reason };
   }
 
-  /** What was sent as JSON. */
+  /** What was sent as JSON, pings left out. */
   get messages() {
+    return this.#json().filter(({ type }) => type !== "ping");
+  }
+
+  get pings() {
+    return this.#json().filter(({ type }) => type === "ping");
+  }
+
+  #json() {
     return this.sent.filter((data) => typeof data === "string").map((data) => JSON.parse(data));
   }
 

@@ -25,7 +25,11 @@ def missing_for_node() -> str | None:
 
 @cache
 def missing_for_browser() -> str | None:
-    """Why the tests in Chromium can't run, were they asked for; None when they can."""
-    if find_spec("playwright") and find_spec("numpy") and shutil.which("chromium"):
-        return None
-    return "tests/web: ./test -m browser needs apt install chromium and .venv/bin/pip install playwright numpy"
+    """Why the tests in Chromium can't run; None when they can."""
+    if shutil.which("chromium") is None:
+        return "no Chromium; the tests in it, test_browser*.py, are left out (apt install chromium)"
+    if not find_spec("playwright") or not find_spec("numpy"):
+        return (
+            "no Playwright or numpy; tests in Chromium, test_browser*.py, are left out (pip install -e .[dev,browser])"
+        )
+    return None

@@ -122,6 +122,14 @@ test("a newer stream takes over without a click; the older one's stragglers are 
   assert.equal(second.playout.statistics().late, 1);
 });
 
+test("stream numbers wrap round", () => {
+  const first = run({ seconds: 1, payload: tone(400), stream: 0xfffffff0 });
+  const { played } = first.playout.statistics();
+  const second = run({ seconds: 1, payload: tone(400), playout: first.playout, stream: 5 });
+  assert.ok(second.playout.statistics().played > played + 30);
+  assert.equal(second.playout.statistics().late, 0);
+});
+
 test("a pause of the sender, its numbering unbroken, is waited out", () => {
   const way = (index, sentAt) => (sentAt > 5 ? 3.03 : 0.03);
   const { statistics } = run({ seconds: 20, way });

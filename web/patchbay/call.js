@@ -69,6 +69,11 @@ export class Call extends Emitter {
     return this.#player?.report ?? [];
   }
 
+  /** What the server calls the connection that it is heard through, in lists of listeners; "" when that is not known. */
+  get connectionName() {
+    return this.listening ? this.#context.connection().name : "";
+  }
+
   /** The worklet node, with an output for each track; null while it is not listened to. */
   get node() {
     return this.#player?.node ?? null;
@@ -104,6 +109,12 @@ export class Call extends Emitter {
     this.#player = null;
     this.#subscribe();
     this.emit("change");
+  }
+
+  /** For the client: nobody wants anything of it any more. */
+  close() {
+    this.stop();
+    if (this.#peaks) this.watchPeaks(false);
   }
 
   /** Have the server send how loud it is ("peaks" events), which needs no audio. @param {boolean} wanted */
@@ -192,6 +203,7 @@ export class Call extends Emitter {
 
   /** @param {any} message */
   #streamEnded(message) {
+    if (message.reason === "superseded") return; // the next one begins at once
     this.#change({ state: "ended", floor: null });
     this.emit("ended", { reason: message.reason });
   }

@@ -93,12 +93,13 @@ export class Patchbay extends Emitter {
     return call;
   }
 
-  /**
-   * Hear a call; see `Call.listen`.
-   * @param {string} id call_control_id
-   * @param {import("./call.js").ListenOptions} [options]
-   * @returns {Promise<Call>}
-   */
+  /** Have nothing more to do with a call; for pages that see many come and go. @param {string} id call_control_id */
+  forget(id) {
+    this.#calls.get(id)?.close();
+    this.#calls.delete(id);
+  }
+
+  /** Hear a call; see `Call.listen`. @param {string} id call_control_id @param {import("./call.js").ListenOptions} [options] */
   async listen(id, options) {
     const call = this.call(id);
     await call.listen(options);

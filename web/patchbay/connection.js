@@ -10,6 +10,7 @@ import { ReconnectingSocket } from "./reconnect.js";
 const PING_S = 5;
 const SILENCE_S = 12;
 const ANSWER_TIMEOUT_S = 10;
+const ROUND_TRIPS = 6; // remembered; the quickest of them is what the network takes
 const TALK_QUEUE_MAX_BYTES = 5 * 180; // five frames: what comes later than that is better not said
 
 /**
@@ -56,9 +57,13 @@ export class Connection {
   #epoch = "";
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #pinging;
+  /** @type {number[]} */
+  #roundTrips = [];
 
   /** Frames of talk that were left out since the network was too slow. */
   talkDropped = 0;
+  /** What the server calls it, in lists of listeners; "" while that is not known. */
+  name = "";
 
   /**
    * @param {Access} access
@@ -93,8 +98,7 @@ export class Connection {
   unsubscribe(callId) {
     this.#wanted.delete(callId);
     const call = this.#numberById.get(callId);
-    if (call !== undefined) this.#send({ type: "unsubscribe", call });
-    this.#forget(callId);
+    if (call !== undefined) this.#send({ type: "unsubscribe", call }); // its number is kept: somebody may be talking
   }
 
   /**
@@ -130,7 +134,8 @@ export class Connection {
   /** @param {string} callId @param {object} report what the listener hears; see the protocol's `playout` */
   report(callId, report) {
     const call = this.#numberById.get(callId);
-    if (call !== undefined) this.#send({ type: "playout", call, ...report });
+    const known = this.#roundTrips.length ? { rtt_ms: Math.round(Math.min(...this.#roundTrips)) } : {};
+    if (call !== undefined) this.#send({ type: "playout", call, ...known, ...report });
   }
 
   /** End it for good. */
@@ -148,7 +153,9 @@ export class Connection {
   #opened() {
     clearInterval(this.#pinging);
     this.#pinging = setInterval(() => this.#ping(), PING_S * 1000);
+    this.#roundTrips = [];
     for (const callId of this.#wanted.keys()) this.#sendSubscription(callId);
+    this.#ping();
   }
 
   /** @param {import("./reconnect.js").SocketState} state @param {string} code @param {string} reason */
@@ -169,7 +176,7 @@ export class Connection {
   }
 
   #ping() {
-    this.#send({ type: "ping", sent: Math.round(performance.now()) });
+    this.#send({ type: "ping", sent: performance.now() });
   }
 
   /** @param {object} message */
@@ -202,7 +209,7 @@ export class Connection {
   #binary(data) {
     const audio = unpackAudio(data);
     const callId = audio ? this.#idByNumber.get(audio.call) : undefined;
-    if (audio && callId !== undefined) this.#handlers.audio(callId, audio);
+    if (audio && callId !== undefined && this.#wanted.has(callId)) this.#handlers.audio(callId, audio);
   }
 
   /** @param {string} data */
@@ -214,10 +221,17 @@ export class Connection {
       return; // what is not JSON is not for us
     }
     const callId = this.#callOf(message);
-    this.#answer(message);
-    if (message.type === "welcome") this.#welcome(message);
+    if (this.#answer(message) && message.type === "error") return; // whoever asked has been told
+    if (message.type === "pong") this.#ponged(message);
+    else if (message.type === "welcome") this.#welcome(message);
     else if (message.type === "token.expiring") this.#renewToken();
-    else if (message.type !== "pong") this.#handlers.message(callId, message);
+    else this.#handlers.message(callId, message);
+  }
+
+  /** @param {any} message */
+  #ponged({ sent }) {
+    if (typeof sent !== "number") return;
+    this.#roundTrips = [...this.#roundTrips.slice(1 - ROUND_TRIPS), performance.now() - sent];
   }
 
   /** @param {any} message @returns {string | null} */
@@ -227,18 +241,20 @@ export class Connection {
     return this.#idByNumber.get(call) ?? null;
   }
 
-  /** @param {any} message */
+  /** Settle what it answers; whether it answers anything. @param {any} message */
   #answer(message) {
     const asked = this.#asked.get(message.id);
-    if (!asked) return;
+    if (!asked) return false;
     this.#asked.delete(message.id);
     clearTimeout(asked.timer);
     if (message.type === "error") asked.reject(new PatchbayError(serverNotice(message)));
     else asked.resolve(message);
+    return true;
   }
 
   /** @param {any} message */
-  #welcome({ epoch }) {
+  #welcome({ epoch, connection }) {
+    this.name = String(connection ?? "");
     if (this.#epoch && epoch !== this.#epoch) this.#handlers.renumbered();
     this.#epoch = String(epoch);
   }
@@ -252,13 +268,6 @@ export class Connection {
   #learn(call, callId) {
     this.#idByNumber.set(call, callId);
     this.#numberById.set(callId, call);
-  }
-
-  /** @param {string} callId */
-  #forget(callId) {
-    const call = this.#numberById.get(callId);
-    this.#numberById.delete(callId);
-    if (call !== undefined) this.#idByNumber.delete(call);
   }
 }
 

@@ -31,6 +31,8 @@ export class LegacyConnection {
 
   /** Frames of talk that were left out since the network was too slow. */
   talkDropped = 0;
+  /** The first protocol tells none. */
+  name = "";
 
   /**
    * @param {import("./connection.js").Access} access

@@ -81,12 +81,13 @@ export class Playout {
    * @param {number} now
    */
   push({ stream, sequence, codec, sampleRate, payload }, now) {
-    if (stream < this.#stream) {
+    const newer = this.#stream < 0 ? 1 : (stream - this.#stream) | 0; // 32 bits, and they may wrap round
+    if (newer < 0) {
       this.#counts.late++;
       return;
     }
     const format = `${codec} ${sampleRate}`;
-    if (stream > this.#stream || format !== this.#format) this.#begin(stream, format, codec, sampleRate, sequence);
+    if (newer || format !== this.#format) this.#begin(stream, format, codec, sampleRate, sequence);
     if (!this.#accepts(payload)) {
       this.#counts.malformed++;
       return;

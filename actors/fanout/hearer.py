@@ -1,0 +1,77 @@
+"""What the registry of calls needs of whoever hears them: one of the first protocol's sockets, one call of a `patchbay.v1`
+connection, or the meter of peaks. Says nothing of what is sent to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.fanout.call import Call
+    from actors.fanout.groups import GroupKey
+    from actors.runtime.gateway_link import Handed
+    from actors.wire.bus import EndReason
+
+
+class Person(Protocol):
+    """Who is behind a hearer, for the journal."""
+
+    @property
+    def number(self) -> int:
+        """The connection's, by which a talker is known too."""
+
+    @property
+    def handed(self) -> Handed: ...
+
+    @property
+    def track(self) -> str:
+        """What of its calls it hears."""
+
+    def was_told(self, stream: int) -> bool:
+        """Whether it, or its predecessor in an earlier process, has heard this stream begin."""
+
+
+class Hearer(Protocol):
+    """Hears calls.
+
+    Attributes:
+        key: the form of audio it wants.
+        calls: live calls that it hears now; kept by the registry.
+        write: takes frames as the form's encoder made them.
+        write_replay: the same, for the moments before it joined.
+        person: None for one that is nobody: it is not counted among a call's listeners.
+    """
+
+    key: GroupKey
+    calls: set[Call]
+    write: Callable[[bytes], None]
+    write_replay: Callable[[bytes], None]
+
+    @property
+    def person(self) -> Person | None: ...
+
+    @property
+    def names_calls(self) -> bool:
+        """Whether it hears certain calls only."""
+
+    def wants(self, call: Call) -> bool:
+        """Whether a call is one of those."""
+
+    def topics(self) -> list[bytes]:
+        """The calls (digests) whose audio is to come here for it."""
+
+    def heard_before(self, stream: int) -> list[int]:
+        """The last chunks of this stream, by track, that a predecessor delivered; -1 where that is not known."""
+
+    def begins(self, call: Call) -> None:
+        """It hears a call from now on; or the call has another stream."""
+
+    def ends(self, call: Call, reason: EndReason, frame: bytes) -> None:
+        """The call's stream is over; `frame`: Telnyx's stop frame, if there was one."""
+
+    def errs(self, call: Call, frame: bytes) -> None:
+        """Telnyx's error frame has come."""
+
+    def floor_changed(self, call: Call) -> None:
+        """Somebody else may talk into the call now, or nobody."""

@@ -1,0 +1,192 @@
+"""One call on a `patchbay.v1` connection: which of its tracks are heard, and what the client is told of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from actors.wire import bus as wire
+from actors.wire import telnyx, v1, v1_control
+from actors.wire.websocket import text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actors.fanout.call import Call
+    from actors.fanout.groups import GroupKey
+    from actors.fanout.v1_note import SubscriptionNote
+    from actors.runtime.gateway_link import Handed
+    from actors.runtime.outbox import Outbox
+    from actors.wire.bus import EndReason
+
+NEVER_HEARD: Final = [-1, -1]
+_CHOICES: Final[dict[frozenset[str], GroupKey]] = {
+    frozenset(): ("v1", "none"),
+    frozenset({"inbound"}): ("v1", "inbound"),
+    frozenset({"outbound"}): ("v1", "outbound"),
+    frozenset({"inbound", "outbound"}): ("v1", "both"),
+}
+
+
+class Client(Protocol):
+    """The connection that a subscription is of."""
+
+    @property
+    def handed(self) -> Handed: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def may_talk(self) -> bool: ...
+
+    def told(self) -> None:
+        """A subscription has changed in what a successor must know."""
+
+    def floor_changed(self, call: Call) -> None: ...
+
+    def call_ended(self, call: Call, reason: EndReason) -> None: ...
+
+
+class Subscription:
+    """A `Hearer` of one call. Its tracks never change: another one takes its place, with the same number.
+
+    Attributes:
+        call_number: the call's on this connection.
+        peaks: whether the client wants those too.
+        stream: the number of the stream that the client has been told of, 0 for none.
+        heard: the last chunks that a predecessor delivered.
+        playout: how it is heard, by the client's last report joined with what we know.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        call_number: int,
+        call_control_id: str,
+        tracks: Sequence[str] = (),
+        *,
+        peaks: bool = False,
+        stream: int = 0,
+        heard: list[int] | None = None,
+    ) -> None:
+        self._client = client
+        self._digest = wire.digest(call_control_id)
+        self._call_bytes = call_number.to_bytes(2, "little")
+        self.call_number = call_number
+        self.call_control_id = call_control_id
+        self.key = _CHOICES[frozenset(tracks)]
+        self.calls: set[Call] = set()
+        self.peaks = peaks
+        self.stream = stream
+        self.heard = heard or NEVER_HEARD
+        self.playout: dict[str, Any] | None = None
+        self._write = client.outbox.write
+        is_first = call_number == v1.FIRST_CALL
+        self.write: Callable[[bytes], None] = client.outbox.write if is_first else self._write_renumbered
+        self.write_replay: Callable[[bytes], None] = self.write
+
+    @classmethod
+    def resumed(cls, client: Client, note: SubscriptionNote) -> Subscription:
+        """As a predecessor left it."""
+        number, call_control_id, tracks = note.call_number, note.call_control_id, note.tracks
+        return cls(client, number, call_control_id, tracks, peaks=note.peaks, stream=note.stream, heard=note.heard)
+
+    # ---- as the registry of calls sees it
+
+    @property
+    def number(self) -> int:
+        """The connection's."""
+        return self._client.handed.id
+
+    @property
+    def handed(self) -> Handed:
+        return self._client.handed
+
+    @property
+    def track(self) -> str:
+        return self.key[1]
+
+    @property
+    def tracks(self) -> list[str]:
+        """Those that are heard."""
+        return next(sorted(tracks) for tracks, key in _CHOICES.items() if key == self.key)
+
+    @property
+    def person(self) -> Subscription | None:
+        """Somebody, if there is anything to be heard."""
+        return None if self.track == "none" else self
+
+    @property
+    def names_calls(self) -> bool:
+        return True
+
+    def wants(self, call: Call) -> bool:
+        return call.digest == self._digest
+
+    def topics(self) -> list[bytes]:
+        return [] if self.track == "none" else [self._digest]
+
+    def heard_before(self, stream: int) -> list[int]:
+        return self.heard if stream == self.stream else NEVER_HEARD
+
+    def was_told(self, stream: int) -> bool:
+        return stream == self.stream
+
+    def begins(self, call: Call) -> None:
+        """The stream, unless the client knows it, and who has the floor."""
+        if not self.was_told(call.number):
+            self.stream = call.number
+            self._client.told()
+            form = v1.wire_format(call.start.media_format)
+            self._say(
+                "stream",
+                stream=v1.stream_number(call.number),
+                stream_id=call.start.stream_id,
+                format={"codec": form.codec, "sample_rate": form.sample_rate},
+                tracks=self.tracks,
+                start=v1_control.start_object(call.start.raw),
+            )
+        self._say_floor(call)
+
+    def ends(self, call: Call, reason: EndReason, frame: bytes) -> None:
+        del frame
+        self._client.call_ended(call, reason)
+        self.stream_ended(reason)
+
+    def stream_ended(self, reason: EndReason) -> None:
+        """The stream that the client knows is over."""
+        self._say("stream.ended", stream=v1.stream_number(self.stream), reason=reason)
+        self.stream = 0
+        self._client.told()
+
+    def errs(self, call: Call, frame: bytes) -> None:
+        told = telnyx.decode(frame)
+        if isinstance(told, telnyx.StreamError):
+            text = v1_control.error(told.code, told.title, told.detail, call=self.call_number)
+            self._client.outbox.write_control(text_frame(text))
+
+    def floor_changed(self, call: Call) -> None:
+        self._client.floor_changed(call)
+        self._say_floor(call)
+
+    # ---- words
+
+    def say_subscribed(self, request_id: int | None, *, is_live: bool) -> None:
+        """The answer to `subscribe`."""
+        state = "live" if is_live else "waiting"
+        self._say("subscribed", request_id, call_control_id=self.call_control_id, state=state)
+
+    def _say_floor(self, call: Call) -> None:
+        holder: dict[str, object] | None = None
+        if call.talker is not None:
+            holder = {"you": call.talker == self.number}
+            if self._client.may_talk and call.talker_sub:
+                holder["sub"] = call.talker_sub
+        self._say("floor", holder=holder)
+
+    def _say(self, kind: str, request_id: int | None = None, **fields: object) -> None:
+        text = v1_control.message(kind, request_id, call=self.call_number, **fields)
+        self._client.outbox.write_control(text_frame(text))
+
+    def _write_renumbered(self, frames: bytes) -> None:
+        self._write(v1.renumbered(frames, self._call_bytes))

@@ -1,0 +1,195 @@
+"""What a `patchbay.v1` client says into a call: the floor is asked for, then come frames, then the floor is given back.
+
+One talk at a time on a connection. What the client is told comes of what ingest says of the floor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.fanout.talker import NO_CALL, TOO_FAST, refusal_code
+from actors.wire import bus as wire
+from actors.wire import v1_control
+from actors.wire.g711 import alaw_to_ulaw, ulaw_to_alaw
+from actors.wire.talk import talk_codec
+from actors.wire.websocket import text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.fanout.call import Call
+    from actors.fanout.links import IngestLinks
+    from actors.runtime.allowance import Allowance
+    from actors.runtime.outbox import Outbox
+    from actors.runtime.session import Session
+    from actors.wire.v1 import TalkFrame
+
+ANSWER_TIMEOUT_S: Final = 3.0  # for ingest to say whether the floor is given
+COMPLAINT_INTERVAL_S: Final = 1.0
+_NEVER: Final = float("-inf")
+
+
+class V1Talk:
+    """The talking side of one connection.
+
+    Args:
+        number: the connection's.
+        sub: whose token it is; others are told who talks.
+        find: the live call of an id.
+        noted: called when what a successor must know has changed.
+
+    Attributes:
+        call_control_id: of the call that is being talked into, or that was asked for; "" for none.
+        talk: the number of the talk.
+        ignored: frames that belong to no talk, or came out of order.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        sub: str,
+        outbox: Outbox,
+        links: IngestLinks,
+        fanout_index: int,
+        *,
+        session: Session,
+        allowance: Allowance,
+        find: Callable[[str], Call | None],
+        noted: Callable[[], None],
+    ) -> None:
+        self._number = number
+        self._sub = sub.encode()
+        self._outbox = outbox
+        self._links = links
+        self._index = fanout_index
+        self._session = session
+        self._allowance = allowance
+        self._find = find
+        self._noted = noted
+        self.call_control_id = ""
+        self.call_number = 0
+        self.talk = 0
+        self.ignored = 0
+        self._request_id: int | None = None
+        self._answer_by: float | None = None  # while the floor is asked for
+        self._sequence = -1
+        self._complained: dict[int, float] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the floor is this client's, as far as we know."""
+        return bool(self.call_control_id) and self._answer_by is None
+
+    def resume(self, call_control_id: str, call_number: int, talk: int) -> None:
+        """A predecessor was here."""
+        self.call_control_id, self.call_number, self.talk = call_control_id, call_number, talk
+
+    def start(self, call_control_id: str, call_number: int, request_id: int | None, now: float) -> None:
+        """Ask for the floor of a call; an earlier talk is over."""
+        self.stop()
+        call = self._find(call_control_id)
+        if call is None:
+            self._fail(*NO_CALL, "There is no live call to talk to.", request_id, call_number)
+            return
+        self.call_control_id, self.call_number = call_control_id, call_number
+        self._request_id, self._answer_by = request_id, now + ANSWER_TIMEOUT_S
+        self._tell(call, wire.TALK_CLAIM_PREEMPT if self._session.is_admin else wire.TALK_CLAIM, self._sub)
+
+    def stop(self) -> None:
+        """Nothing more is said."""
+        call = self._find(self.call_control_id) if self.call_control_id else None
+        if call is not None:
+            self._tell(call, wire.TALK_STOP)
+        self._forget()
+
+    def take(self, frame: TalkFrame, now: float) -> None:
+        """20 ms of talk."""
+        call = self._find(self.call_control_id) if self.is_active else None
+        if call is None or frame.talk != self.talk or frame.sequence <= self._sequence:
+            self.ignored += 1
+            return
+        self._sequence = frame.sequence
+        if not self._allowance.spend(len(frame.payload), now):
+            self._complain(*TOO_FAST, now)
+            return
+        payload, wanted = frame.payload, talk_codec(call.start.media_format.encoding)
+        if frame.codec != wanted:
+            payload = ulaw_to_alaw(payload) if wanted == "PCMA" else alaw_to_ulaw(payload)
+        self._tell(call, wire.TALK_PREEMPT if self._session.is_admin else wire.TALK, payload)
+
+    def floor_changed(self, call: Call) -> None:
+        """Somebody else may talk into a call now, or nobody."""
+        if call.call_control_id != self.call_control_id:
+            return
+        if call.talker == self._number:
+            if self._answer_by is not None:
+                self._started(call)
+        elif self._answer_by is None:
+            self._end("silent" if call.talker is None else "pre_empted")
+
+    def call_ended(self, call: Call) -> None:
+        """It has no stream any more."""
+        if call.call_control_id == self.call_control_id:
+            self._lose("call_gone", "The call has just ended.")
+
+    def refused(self, title: str, detail: str) -> None:
+        """The ingest does not take this talk."""
+        self._lose(title, detail)
+
+    def not_reached(self) -> None:
+        """What was said could not be sent to the call's ingest in time."""
+        if self._answer_by is not None:
+            self._lose("call_unreachable", "The call can't be reached at the moment.")
+
+    def tick(self, now: float) -> None:
+        """Wait no longer for the floor when there is no answer."""
+        if self._answer_by is not None and now >= self._answer_by:
+            self.not_reached()
+
+    def _started(self, call: Call) -> None:
+        self.talk += 1
+        self._sequence = -1
+        self._answer_by = None
+        self._noted()
+        self._say(
+            v1_control.message(
+                "talk.started",
+                self._request_id,
+                call=self.call_number,
+                call_control_id=call.call_control_id,
+                talk=self.talk,
+                codec=talk_codec(call.start.media_format.encoding),
+            )
+        )
+
+    def _lose(self, title: str, detail: str) -> None:
+        if self._answer_by is not None:
+            number, request_id = self.call_number, self._request_id
+            self._forget()
+            self._fail(refusal_code(title), title, detail, request_id, number)
+        elif self.call_control_id:
+            self._end("call_gone" if title == "call_gone" else "pre_empted")
+
+    def _end(self, reason: str) -> None:
+        self._say(v1_control.message("talk.ended", call=self.call_number, talk=self.talk, reason=reason))
+        self._forget()
+
+    def _forget(self) -> None:
+        was = self.is_active
+        self.call_control_id, self._answer_by = "", None
+        if was:
+            self._noted()
+
+    def _tell(self, call: Call, kind: int, payload: bytes = b"") -> None:
+        self._links.say(call, self, wire.pack_talk(kind, self._index, self._number, call.digest, payload))
+
+    def _complain(self, code: int, title: str, detail: str, now: float) -> None:
+        if now - self._complained.get(code, _NEVER) >= COMPLAINT_INTERVAL_S:
+            self._complained[code] = now
+            self._fail(code, title, detail, None, self.call_number)
+
+    def _fail(self, code: int, title: str, detail: str, request_id: int | None, call: int) -> None:
+        self._say(v1_control.error(code, title, detail, call=call, request_id=request_id))
+
+    def _say(self, text: bytes) -> None:
+        self._outbox.write_control(text_frame(text))
