@@ -16,7 +16,7 @@ import trio
 from actors.ingest.early import EarlyTalk
 from actors.ingest.endings import Endings
 from actors.ingest.rounds import Rounds
-from actors.ingest.stats import describe
+from actors.ingest.stats import about, describe, media_format
 from actors.ingest.talkback import Talkback
 from actors.wire import bus as wire
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
@@ -75,7 +75,7 @@ class Hub:
                     "start frame of %d bytes: this stream would not outlive a crash", len(note), extra=stream.about
                 )
             self.news(stream, wire.START, stream.start.raw)
-            self.event(stream, "stream.started", {"media_format": _format(stream)})
+            self.event(stream, "stream.started", {"media_format": media_format(stream)})
         log.info("stream started", extra=stream.about)
         self.counters["streams_started"] += 1
         self._changed()
@@ -143,17 +143,7 @@ class Hub:
 
     def event(self, stream: Stream, kind: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
         """Tell call events."""
-        start = stream.start
-        about: dict[str, Any] = {"stream_id": None}
-        if start is not None:
-            about = {
-                "call_control_id": start.call_control_id,
-                "call_session_id": start.call_session_id,
-                "stream_id": start.stream_id,
-                "from": start.from_,
-                "to": start.to,
-            }
-        self._events.send_nowait(kind, {**about, **payload}, occurred_at)
+        self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at)
 
     def needs_time(self, stream: Stream) -> None:
         """A stream holds frames for a missing one and must be looked at soon."""
@@ -295,10 +285,3 @@ class Hub:
 def _entry(stream: Stream, kind: int, payload: bytes) -> bytes:
     flags = wire.IN_ORDER if kind == wire.START and stream.in_order else 0
     return wire.pack_entry(kind, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
-
-
-def _format(stream: Stream) -> dict[str, Any]:
-    if stream.start is None:
-        return {}
-    given = stream.start.media_format
-    return {"encoding": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}

@@ -1,4 +1,4 @@
-"""What the console is told of a stream. Pure."""
+"""What the console, and the journal of events, are told of a stream. Pure."""
 
 from __future__ import annotations
 
@@ -28,6 +28,28 @@ def describe(stream: Stream, talker: int | None) -> dict[str, Any]:
         "talker": None if talker is None else str(talker),
         **stream.counters(),
     }
+
+
+def about(stream: Stream) -> dict[str, Any]:
+    """Which call, in every event of a stream."""
+    start = stream.start
+    if start is None:
+        return {"stream_id": None}
+    return {
+        "call_control_id": start.call_control_id,
+        "call_session_id": start.call_session_id,
+        "stream_id": start.stream_id,
+        "from": start.from_,
+        "to": start.to,
+    }
+
+
+def media_format(stream: Stream) -> dict[str, Any]:
+    """How its audio is encoded."""
+    if stream.start is None:
+        return {}
+    given = stream.start.media_format
+    return {"encoding": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}
 
 
 def utc(moment: float) -> str:
