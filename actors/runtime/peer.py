@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -166,7 +167,7 @@ class Peer(trio.abc.Stream):
                 self._text(data, start, payload, end)
             elif first == BINARY and self.on_binary is not None and not self._in_general:
                 self.on_binary(unmask(data, payload, end))
-            elif first == CLIENT_PING and end - payload < LONG and not self._closing:
+            elif first == CLIENT_PING and end - payload < LONG and self._may_answer():
                 self.outbox.write_control(pong_frame(unmask(data, payload, end)))
             else:
                 self._general(first, data[start:end])
@@ -178,6 +179,10 @@ class Peer(trio.abc.Stream):
                 self._uncounted -= sum(later[1] >= at for later in frames)
                 return at, 0  # what follows is to be skimmed, too: a listener that joins wants it
         return at, need
+
+    def _may_answer(self) -> bool:
+        """Whether a ping is not behind something that trio-websocket has still to judge."""
+        return not (self._inbox or self._in_general or self._closing)
 
     def _within_allowance(self) -> bool:
         count, self._uncounted = self._uncounted, 0
@@ -367,7 +372,8 @@ class Peer(trio.abc.Stream):
                 shaking.start_soon(until_closed)
                 request = await wrap_server_stream(nursery, self, max_message_size=message_max_bytes)
                 chosen = subprotocol or answered_subprotocol(request.proposed_subprotocols)
-                self._websocket = await request.accept(subprotocol=chosen)
+                with suppress(ConnectionClosed):  # the peer has reset it already
+                    self._websocket = await request.accept(subprotocol=chosen)
                 shaking.cancel_scope.cancel()
         return self._websocket is not None and not self.closed.is_set()
 

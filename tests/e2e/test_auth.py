@@ -13,6 +13,7 @@ import orjson
 import pytest
 import trio
 
+from bench.hostile.wire import UPGRADE
 from simulator.call import place
 from simulator.identity import new_identity
 from simulator.options import CallOptions
@@ -23,7 +24,6 @@ from tests.e2e.guarded import (
     OTHER_CALL,
     RIGHTS,
     STREAM_TOKEN,
-    UPGRADE,
     ask,
     guarded_system,
     token,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,22 @@ import pytest
 import trio
 import trio.lowlevel
 
+from bench.hostile.kinds import KINDS, SOCKETS, Target
+from bench.hostile.payloads import REQUESTS, SMUGGLED
+from bench.hostile.wire import BINARY, CLOSE, CONTINUATION, PING, TEXT, frame, raw
 from tests.e2e.calls import call, new_call_id, recording, until
 from tests.e2e.clients import listener
 from tests.e2e.guarded import descriptors
-from tests.e2e.hostile import BINARY, CLOSE, CONTINUATION, PING, TEXT, Raw, frame, raw
 from tests.e2e.http_client import exchange, status_of
 from tests.e2e.system import eventually, running_system
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
+    from bench.hostile.kinds import Attack
     from tests.e2e.system import System
 
 pytestmark = pytest.mark.slow
-SOCKETS = ("/audio-stream", "/audio-stream?role=telnyx", "/call-events")
 CALLS, FRAMES = 4, 200  # four seconds
 EACH = 3  # hostile connections of each kind, at a time
 GROWTH_MAX_KIB = 40 * 1024  # of an actor's memory: buffers and arenas that stay, not connections
@@ -49,39 +52,6 @@ FAULTS = {
     "a length of 2^63": (frame(BINARY, b"x" * 64, length=2**63), {1002, 1009}),
     "a length of 2^62": (frame(BINARY, b"x" * 64, length=2**62), {1002, 1009}),
     "two megabytes": (frame(TEXT, b"x", length=2**21), {1009}),
-}
-
-# What is nonsense, but no fault of the protocol: it is refused, or ignored, and the connection may stay.
-NONSENSE = (
-    b"[" * 60_000,
-    b'{"a":' * 10_000,
-    b'{"event":"media","media":{"payload":"!!!!"}}',
-    b'{"event":"media","media":{"payload":"' + b"A" * 60_000 + b'"}}',
-    b'{"event":"media","media":{"payload":null,"chunk":1e999,"timestamp":-1}}',
-    b'{"event":"media","sequence_number":"999999999999999999999999","media":{"chunk":"-5","payload":"AAAA"}}',
-    b'{"event":"start","start":{"call_control_id":"' + b"x" * 40_000 + b'"}}',
-    b'{"event":"start","start":[]}',
-    b'{"event":"auth","token":{}}',
-    b'{"event":' + b"9" * 5_000 + b"}",
-    b"\x00" * 1000,
-    b"",
-)
-
-NONSENSE_FRAMES = [frame(opcode, text) for text in NONSENSE for opcode in (TEXT, BINARY)]
-
-SMUGGLED = b"GET /api/calls HTTP/1.1\r\nHost: x\r\n\r\n"
-REQUESTS = {
-    "both lengths": b"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": b"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\n",
-    "a negative length": b"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    "a signed length": b"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: +0\r\n\r\n",
-    "an unknown coding": b"POST /calls HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
-    "a coding twice": b"POST /calls HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
-    "a space before the colon": b"POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\n",
-    "a line without a carriage return": b"POST /calls HTTP/1.1\r\nHost: x\nContent-Length: 0\r\n\r\n",
-    "a null in a header": b"GET /calls HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
-    "a wrong chunk": b"POST /calls HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
-    "no host": b"GET /calls HTTP/1.1\r\n\r\n",
 }
 
 
@@ -118,16 +88,18 @@ async def test_requests_that_two_parsers_might_read_differently(attacked: System
 async def test_beside_running_calls(attacked: System) -> None:
     """Not one frame of theirs is lost; memory and descriptors are back afterwards, and nothing failed in us."""
     await attacked.until_no_call()
+    target = Target(attacked.port)
     actors = {actor["name"]: actor["pid"] for actor in await attacked.actors()}
     async with trio.open_nursery() as nursery:  # once round, so that what stays for ever is there before we look
-        for attack in ATTACKS:
-            nursery.start_soon(_attack, attack, attacked.port)
+        for attack in KINDS.values():
+            for number in range(EACH):
+                nursery.start_soon(_attack, attack, target, number)
     open_before = {name: descriptors(pid) for name, pid in actors.items()}
     before = {name: _memory_kib(pid) for name, pid in actors.items()}
     async with trio.open_nursery() as hostile:
-        for attack in ATTACKS:
-            for _ in range(EACH):
-                hostile.start_soon(_again_and_again, attack, attacked.port)
+        for attack in KINDS.values():
+            for number in range(EACH):
+                hostile.start_soon(_again_and_again, attack, target, number)
         with trio.fail_after(60):
             async with trio.open_nursery() as calls:
                 for number in range(CALLS):
@@ -162,110 +134,12 @@ def _memory_kib(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-# ---- the attacks
-
-PINGS = frame(PING, b"x" * 100) * 200
-FRAGMENTS = frame(CONTINUATION, b"", fin=False) * 500
-
-
-async def _again_and_again(attack: Callable[[int], Awaitable[None]], port: int) -> None:
-    while True:
-        await _attack(attack, port)
+async def _again_and_again(attack: Attack, target: Target, first: int) -> None:
+    for number in count(first, EACH):
+        await _attack(attack, target, number)
         await trio.sleep(0.2)
 
 
-async def _attack(attack: Callable[[int], Awaitable[None]], port: int) -> None:
+async def _attack(attack: Attack, target: Target, number: int) -> None:
     with trio.move_on_after(8), suppress(trio.BrokenResourceError, OSError):
-        await attack(port)
-
-
-async def slow_heads(port: int) -> None:
-    async with raw(port) as peer:
-        for byte in b"GET /audio-stream HTTP/1.1\r\nHost: x\r\nX-Slow: ":
-            if not await peer.say(bytes([byte])):
-                return
-            await trio.sleep(0.1)
-
-
-async def resets(port: int) -> None:
-    head = b"GET /audio-stream HTTP/1.1\r\nHost: x\r\n"
-    for beginning in (b"", head[:10], head, head + b"\r\n"):
-        async with raw(port) as peer:
-            await peer.say(beginning)
-            peer.reset()
-    for path in SOCKETS:
-        for data in (b"", frame(TEXT, b"x" * 500)[:50], frame(CLOSE)):
-            async with raw(port, path) as peer:
-                await peer.say(data)
-                peer.reset()
-
-
-async def ping_flood(port: int) -> None:
-    for path in SOCKETS:
-        async with raw(port, path) as peer:
-            for _ in range(50):
-                if not await peer.say(PINGS):
-                    break
-            await peer.close_code()
-
-
-async def endless_fragments(port: int) -> None:
-    for path in SOCKETS:
-        async with raw(port, path) as peer:
-            await peer.say(frame(TEXT, b"{", fin=False))
-            for _ in range(50):
-                if not await peer.say(FRAGMENTS):
-                    break
-            await peer.close_code()
-
-
-async def faults(port: int) -> None:
-    for path in SOCKETS:
-        for data, _ in FAULTS.values():
-            async with raw(port, path) as peer:
-                await peer.say(data)
-                await peer.close_code()
-
-
-async def nonsense(port: int) -> None:
-    for path in SOCKETS:
-        async with raw(port, path) as peer:
-            for data in NONSENSE_FRAMES:
-                await peer.say(data)
-            await peer.say(frame(CLOSE))
-            await peer.close_code()
-
-
-async def never_reading(port: int) -> None:
-    async with raw(port, "/audio-stream?track=both") as peer:
-        await _fill(peer)
-        await trio.sleep(1)
-        peer.reset()
-
-
-async def _fill(peer: Raw) -> None:
-    await peer.say(frame(TEXT, b'{"event":"media","media":{"payload":"!"}}') * 20)
-
-
-async def half_open(port: int) -> None:
-    async with raw(port, "/call-events") as peer:
-        await peer.stream.send_eof()
-        await peer.close_code()
-
-
-async def bad_requests(port: int) -> None:
-    for request in REQUESTS.values():
-        await exchange(port, request + SMUGGLED)
-
-
-ATTACKS = (
-    slow_heads,
-    resets,
-    ping_flood,
-    endless_fragments,
-    faults,
-    nonsense,
-    never_reading,
-    half_open,
-    bad_requests,
-)
+        await attack(target, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
@@ -169,6 +170,16 @@ async def test_the_rest_of_a_frame_always_comes() -> None:
         served.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * 2**20)  # so that segments are big
         await served.client.send_all(masked(piece, BINARY) * 500)
         await served.until_heard(500)
+
+
+async def test_a_reset_before_the_answer() -> None:
+    """Nobody is there to shake hands with; nothing failed in us."""
+    served = Served(upgrade_head())
+    served.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await served.client.aclose()
+    await served.run()
+    assert served.peer is None
+    served.handed.sock.close()
 
 
 async def test_what_follows_a_goodbye_counts_for_nothing() -> None:

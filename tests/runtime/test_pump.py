@@ -457,7 +457,7 @@ async def test_a_cold_one_can_be_read_at_once(lines: Lines, make: Callable[..., 
 
 async def test_takes_what_was_seen_in_several_looks(lines: Lines, make: Callable[..., Pump]) -> None:
     """It may be more than a look shows at once."""
-    pump = make()
+    pump = make(0)
     count = BUFFER_BYTES // len(LINE) + 20
     lines.client.sendall(LINE * (count + 1))
     await until(lambda: len(lines.sock.recv(2 * BUFFER_BYTES, socket.MSG_PEEK)) == len(LINE) * (count + 1))
