@@ -202,6 +202,7 @@ class Stream:
         inbound, outbound, end = self._cold.take(data, at, size, self.peer.last_heard)
         self.frames[0] += inbound
         self.frames[1] += outbound
+        self.peer.count(inbound + outbound)
         return end
 
     def _warm(self, cold: Skimmer) -> None:

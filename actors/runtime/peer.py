@@ -58,6 +58,8 @@ OPCODE = 0x0F
 CLIENT_PING = 0x89
 LONG = 126  # bytes; no control frame's payload is so long
 OPCODE_CONTROL = 0x08
+CHEAP = frozenset({TEXT, BINARY})
+DEAR = 19  # what any other frame (a fragment, a ping) counts more than a message: about as many times it costs
 COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
 FINAL = 0x80
 FAULTS = frozenset({1002, 1007})  # close codes for what breaks the protocol
@@ -140,6 +142,8 @@ class Peer(trio.abc.Stream):
                     return at
             if self.skim is not None and not self._in_general:
                 at = self.skim(data, at, size)
+                if self._deaf:
+                    return size
             before = at
             at, need = self._whole_frames(data, at, size)
             if not need and self.skim is not None and before < at < size:
@@ -159,7 +163,7 @@ class Peer(trio.abc.Stream):
     def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
         """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
         frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
-        self._uncounted += len(frames)
+        self._uncounted += len(frames) + DEAR * sum(frame[0] not in CHEAP for frame in frames)
         if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
             return size, 0
         for first, start, payload, end in frames:
@@ -176,13 +180,19 @@ class Peer(trio.abc.Stream):
                     return size, 0
             at = end
             if self.skim is not None and not self._in_general:
-                self._uncounted -= sum(later[1] >= at for later in frames)
+                self._uncounted -= sum(1 if later[0] in CHEAP else 1 + DEAR for later in frames if later[1] >= at)
                 return at, 0  # what follows is to be skimmed, too: a listener that joins wants it
         return at, need
 
     def _may_answer(self) -> bool:
         """Whether a ping is not behind something that trio-websocket has still to judge."""
         return not (self._inbox or self._in_general or self._closing)
+
+    def count(self, messages: int) -> None:
+        """Count messages that `skim` has dealt with."""
+        self._uncounted += messages
+        if self._uncounted >= COUNTED_AT_ONCE:
+            self._within_allowance()
 
     def _within_allowance(self) -> bool:
         count, self._uncounted = self._uncounted, 0

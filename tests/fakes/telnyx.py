@@ -60,6 +60,7 @@ class FakePeer:
         self.written: list[bytes] = []
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
+        self.counted = 0
         self.closed_with: list[tuple[int, str]] = []
 
     @property
@@ -77,6 +78,9 @@ class FakePeer:
 
     def warm(self) -> None:
         self.skim = None
+
+    def count(self, messages: int) -> None:
+        self.counted += messages
 
     async def close(self, code: int, reason: str) -> None:
         self.closed_with.append((code, reason))

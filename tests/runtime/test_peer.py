@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +22,7 @@ from actors.runtime.allowance import Allowance
 from actors.runtime.outbox import Outbox
 from actors.runtime.peer import LONGEST_ALIGNED, UNREAD_MAX, Peer
 from actors.runtime.pump import Pump
-from actors.wire.websocket import text_frame
+from actors.wire.websocket import find_frames, text_frame
 from tests.fakes.connections import FakeHanded, tcp_pair
 from tests.fakes.handoffs import until
 from tests.fakes.websockets import (
@@ -387,6 +388,32 @@ async def test_not_moved_in_the_middle_of_a_message(sent: bytes) -> None:
         served.peer.park()
         await served.ended.wait()
         assert not served.handed.given_away
+
+
+@pytest.mark.parametrize("kind", ["pings", "fragments", "skimmed"])
+async def test_too_many(kind: str) -> None:
+    """Are answered with 4506, and nothing more is read; dear frames count for many."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        assert served.peer is not None
+        flood = masked(b"x", PING if kind == "pings" else 0x00) * 60
+        if kind == "skimmed":
+            served.peer.cool(partial(_skim_all, served.peer))
+            served.pump.look(served.peer)
+            flood = masked(b"y" * 200) * 1100
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.pump.run_cold)
+            await served.client.send_all(masked(b"first", 0x01) + flood if kind == "fragments" else flood)
+            assert await served.reads.close_code() == 4506
+            await served.ended.wait()
+            nursery.cancel_scope.cancel()
+
+
+def _skim_all(peer: Peer, data: memoryview, at: int, size: int) -> int:
+    frames, _ = find_frames(data, at, size, 1000)
+    peer.count(len(frames))
+    return frames[-1][3] if frames else at
 
 
 async def test_a_flood_on_the_general_way_is_bounded() -> None:
