@@ -71,9 +71,8 @@ def test_a_shared_numbering() -> None:
     assert [numbering.sequence(chunk, 2) for chunk in (1, 3, 5)] == [1, 2, 3]
     assert [numbering.sequence(chunk, 1) for chunk in (7, 9)] == [4, 5]
     assert numbering.sequence(11, 2) == 6
-    for index in range(STEP_DOWN_AFTER):
-        last = numbering.sequence(100 + index, 1)
-    assert last == 100 + STEP_DOWN_AFTER - 1
+    lower = [numbering.sequence(100 + index, 1) for index in range(STEP_DOWN_AFTER)]
+    assert lower[-1] == 100 + STEP_DOWN_AFTER - 1
 
 
 def test_frames_without_numbers_are_counted() -> None:
