@@ -23,7 +23,10 @@ import { Patchbay } from "./patchbay.js";
 const POLL_MS = 1000;
 const SLOW_POLLS = 5; // the actors, while nobody looks at them
 const FAILURES_SHOWN = 2; // a console that is restarted misses one answer
-const BEAT_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 300;
+const CALM_MS = 1000; // how often waveforms move for those who ask for less motion,
+const WALL_MS = 500; // … where there are many of them,
+const BEAT_MS = 300; // … and else: it is what most of the page's work is
+const WALL = 16; // so many in sight are many
 const COUNT_SAID_MS = 15_000;
 
 takeTokenOfAddress();
@@ -246,10 +249,18 @@ setInterval(() => {
   list.tick(Date.now());
   decks.tick(Date.now());
 }, 1000);
-setInterval(() => {
-  watch.beat(columnsOf(BEAT_MS));
-  if (!document.hidden) requestAnimationFrame(() => waveforms.update());
-}, BEAT_MS);
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+function beat() {
+  const ms = calm.matches ? CALM_MS : waveforms.inSight > WALL ? WALL_MS : BEAT_MS;
+  setTimeout(() => {
+    watch.beat(columnsOf(ms));
+    if (!document.hidden) requestAnimationFrame(() => waveforms.update());
+    beat();
+  }, ms);
+}
+
+beat();
 
 showWall();
 relabel();
