@@ -100,8 +100,8 @@ async function takeStatus(status) {
   failures = status === 200 ? 0 : failures + 1;
   if (status === 200 && wasAway) tell(language.t("connection-back"), "good");
   if (status === 200 && (!session.known || wasAway)) await openSession();
-  if (status === 401 && (await session.ask("token-needed"))) await openSession();
   showTrouble(status);
+  if (status === 401) await session.ask("token-needed");
 }
 
 async function openSession() {
