@@ -68,6 +68,7 @@ function failed(error) {
 
 let polls = 0;
 let failures = 0;
+let status = 0; // of the last answer
 let lastSaid = { count: -1, at: 0 };
 
 async function refresh() {
@@ -94,13 +95,14 @@ function takeCalls({ value, date }, asked) {
   }
 }
 
-/** @param {number} status */
-async function takeStatus(status) {
+/** @param {number} answered */
+async function takeStatus(answered) {
+  status = answered;
   const wasAway = failures >= FAILURES_SHOWN;
   failures = status === 200 ? 0 : failures + 1;
   if (status === 200 && wasAway) tell(language.t("connection-back"), "good");
   if (status === 200 && (!session.known || wasAway)) await openSession();
-  showTrouble(status);
+  showTrouble();
   if (status === 401) await session.ask("token-needed");
 }
 
@@ -110,8 +112,7 @@ async function openSession() {
   actors.show();
 }
 
-/** @param {number} status of the last answer */
-function showTrouble(status) {
+function showTrouble() {
   if (status === 401) trouble(language.t("token-needed"));
   else if (status === 403) trouble(language.t("forbidden", { right: "admin" }));
   else if (failures >= FAILURES_SHOWN) trouble(language.t("lost-connection"));
@@ -132,7 +133,7 @@ patchbay.on("notice", (notice) => {
   if (notice.code === "token_refused" || notice.code === "token_expired") void session.ask("token-needed");
   else if (decks.any) tell(language.notice(notice), "bad");
 });
-patchbay.on("state", () => showTrouble(failures ? 0 : 200));
+patchbay.on("state", showTrouble);
 
 // ---- what people do
 
