@@ -23,7 +23,10 @@ import { Patchbay } from "./patchbay.js";
 const POLL_MS = 1000;
 const SLOW_POLLS = 5; // the actors, while nobody looks at them
 const FAILURES_SHOWN = 2; // a console that is restarted misses one answer
-const BEAT_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 300;
+const CALM_MS = 1000; // how often waveforms move for those who ask for less motion,
+const WALL_MS = 500; // … where there are many of them,
+const BEAT_MS = 300; // … and else: it is what most of the page's work is
+const WALL = 16; // so many in sight are many
 const COUNT_SAID_MS = 15_000;
 
 takeTokenOfAddress();
@@ -65,6 +68,7 @@ function failed(error) {
 
 let polls = 0;
 let failures = 0;
+let status = 0; // of the last answer
 let lastSaid = { count: -1, at: 0 };
 
 async function refresh() {
@@ -91,14 +95,15 @@ function takeCalls({ value, date }, asked) {
   }
 }
 
-/** @param {number} status */
-async function takeStatus(status) {
+/** @param {number} answered */
+async function takeStatus(answered) {
+  status = answered;
   const wasAway = failures >= FAILURES_SHOWN;
   failures = status === 200 ? 0 : failures + 1;
   if (status === 200 && wasAway) tell(language.t("connection-back"), "good");
   if (status === 200 && (!session.known || wasAway)) await openSession();
-  if (status === 401 && (await session.ask("token-needed"))) await openSession();
-  showTrouble(status);
+  showTrouble();
+  if (status === 401) await session.ask("token-needed");
 }
 
 async function openSession() {
@@ -107,8 +112,7 @@ async function openSession() {
   actors.show();
 }
 
-/** @param {number} status of the last answer */
-function showTrouble(status) {
+function showTrouble() {
   if (status === 401) trouble(language.t("token-needed"));
   else if (status === 403) trouble(language.t("forbidden", { right: "admin" }));
   else if (failures >= FAILURES_SHOWN) trouble(language.t("lost-connection"));
@@ -129,7 +133,7 @@ patchbay.on("notice", (notice) => {
   if (notice.code === "token_refused" || notice.code === "token_expired") void session.ask("token-needed");
   else if (decks.any) tell(language.notice(notice), "bad");
 });
-patchbay.on("state", () => showTrouble(failures ? 0 : 200));
+patchbay.on("state", showTrouble);
 
 // ---- what people do
 
@@ -246,10 +250,18 @@ setInterval(() => {
   list.tick(Date.now());
   decks.tick(Date.now());
 }, 1000);
-setInterval(() => {
-  watch.beat(columnsOf(BEAT_MS));
-  if (!document.hidden) requestAnimationFrame(() => waveforms.update());
-}, BEAT_MS);
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+function beat() {
+  const ms = calm.matches ? CALM_MS : waveforms.inSight > WALL ? WALL_MS : BEAT_MS;
+  setTimeout(() => {
+    watch.beat(columnsOf(ms));
+    if (!document.hidden) requestAnimationFrame(() => waveforms.update());
+    beat();
+  }, ms);
+}
+
+beat();
 
 showWall();
 relabel();

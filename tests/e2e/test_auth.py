@@ -354,6 +354,36 @@ async def test_the_page_remembers_its_token(guarded: System) -> None:
     assert (await ask(guarded, "/audio-stream", upgrade=True, headers=lines))[0] == 401
 
 
+async def test_who_opens_the_page_without_a_token_finds_a_field_for_one(guarded: System) -> None:
+    """With the status of the refusal; only there, only for browsers, and the token is not in it."""
+    for given, status in ((None, 401), ("rubbish", 401), (token(can=("listen",)), 403)):
+        answered, body = await ask(guarded, with_token("/", given), headers="Accept: text/html\r\n")
+        assert answered == status
+        assert b'name="token" type="password"' in body
+        assert given is None or given.encode() not in body
+    status, body = await ask(guarded, "/api/calls", headers="Accept: text/html\r\n")
+    assert (status, body.count(b"\n")) == (401, 1)
+
+
+async def test_actors_are_restarted_by_administrators_alone(guarded: System) -> None:
+    """A token, or the page's cookie with the page's header; another page has the cookie, but not the header."""
+    path = "/api/actors/call_events/roll"
+    about = "Content-Type: application/json\r\n"
+    ours = f"{about}X-Patchbay-Request: console\r\n"
+    listener = token(calls="*", can=("listen", "talk", "events"))
+    administrator = token(calls=(), can=("admin",))
+    cookie = f"Cookie: patchbay_token={administrator}\r\n"
+    for headers, expected in (
+        (ours, 401),
+        (f"{ours}Authorization: Bearer {listener}\r\n", 403),
+        (f"{about}{cookie}", 403),
+        (f"{ours}{cookie}Sec-Fetch-Site: cross-site\r\n", 403),
+        (f"{ours}{cookie}Sec-Fetch-Site: same-origin\r\nOrigin: https://app.example.com\r\n", 200),
+        (f"{ours}Authorization: Bearer {administrator}\r\n", 200),
+    ):
+        assert (await fetch(guarded.port, path, method="POST", headers=headers, body=b"{}"))[0] == expected, headers
+
+
 async def test_a_call_of_the_simulator(guarded: System) -> None:
     """With the stream token in the URL, as Telnyx does it where it can send no header; a listener with a right token."""
     clip = recording(frames=10, start=20)

@@ -87,6 +87,63 @@ async def test_the_actors(patchbay: System) -> None:
     assert set(status["actors"][0]) >= {"name", "index", "pid", "state", "generation", "restarts"}
 
 
+async def test_the_actors_memory(patchbay: System) -> None:
+    """What each has to itself: some MiB of Python."""
+    told = await patchbay.json("/api/actors")
+    assert all(5e6 < entry["memory_bytes"] < 2e8 for entry in told["actors"])
+
+
+async def act(system: System, name: str, action: str, **headers: str) -> tuple[int, bytes]:
+    """As the page does it."""
+    ours = {"Content-Type": "application/json", "X-Patchbay-Request": "console", **headers}
+    lines = "".join(f"{key}: {value}\r\n" for key, value in ours.items())
+    path = f"/api/actors/{name}/{action}"
+    return await fetch(system.port, path, method="POST", headers=lines, body=b"{}")
+
+
+async def test_an_actor_is_rolled_over_http(patchbay: System) -> None:
+    """The answer comes when the new process is ready."""
+    before = await patchbay.actor("call_events")
+    status, body = await act(patchbay, "call_events", "roll")
+    assert status == 200
+    assert orjson.loads(body)["reports"][0]["actor"] == "call_events.0"
+    after = await patchbay.actor("call_events")
+    assert after["generation"] == before["generation"] + 1
+    assert after["pid"] != before["pid"]
+
+
+async def test_the_console_is_restarted_over_http(patchbay: System) -> None:
+    """It says so before it goes, and is there again."""
+    before = await patchbay.actor("console")
+    status, body = await act(patchbay, "console", "restart")
+    assert (status, orjson.loads(body)) == (202, {"done": False})
+
+    async def is_another() -> bool:
+        return bool((await patchbay.actor("console"))["pid"] not in (None, before["pid"]))
+
+    await eventually(is_another)
+    await patchbay.until_ready()
+
+
+async def test_what_is_not_done_over_http(patchbay: System) -> None:
+    """An actor that is not there, another page's request, something else than restart and roll."""
+    before = [entry["pid"] for entry in await patchbay.actors()]
+    status, body = await act(patchbay, "nobody", "restart")
+    assert (status, b"there is no actor 'nobody'" in body) == (404, True)
+    assert (await act(patchbay, "fanout", "restart", Origin="https://evil.example"))[0] == 403
+    assert (await act(patchbay, "fanout", "restart", **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
+    assert (await act(patchbay, "fanout", "restart", **{"X-Patchbay-Request": "no"}))[0] == 403
+    assert (await act(patchbay, "fanout", "stop"))[0] == 404
+    assert (await patchbay.get("/api/actors/fanout/restart"))[0] == 405
+    assert [entry["pid"] for entry in await patchbay.actors()] == before
+
+
+async def test_the_session(patchbay: System) -> None:
+    """With authentication off everybody may do everything."""
+    told = await patchbay.json("/api/session")
+    assert (told["authentication"], told["can"]) == (False, ["listen", "talk", "events", "admin"])
+
+
 async def test_status_for_people(patchbay: System) -> None:
     """A table with every actor."""
     table = await patchbay.command("status")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import wave
 from base64 import b64decode
 from contextlib import contextmanager
@@ -10,12 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from tests.e2e.system import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
     from tests.e2e.system import System
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 AUDIBLE_RMS = 0.01
 LOST = 0.8
+ALIKE = 0.985  # so alike that no other speed need be tried
 COMPARED_RATE = 24_000  # three times what a telephone carries, so that the best lag is near enough
 SPEEDS = np.arange(-8, 9) / 1000
 FLAGS = (
@@ -37,8 +42,9 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-# The recorder hears the worklet's two outputs, one on each channel. It queues what the page is too busy to take.
-RECORD = """() => {
+# A recorder hears the worklet's two outputs, one on each channel. It queues what the page is too busy to take.
+RECORD = """(id) => {
+  const call = patchbay.call(id);
   const context = patchbay.audioContext;
   const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
   const target = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
@@ -47,44 +53,57 @@ RECORD = """() => {
   merger.connect(target);
   const [track] = target.stream.getAudioTracks();
   const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 10000 }).readable.getReader();
-  globalThis.heard = [[], []];
+  const recording = { sides: [[], []], rate: 0, samples: 0 };
+  globalThis.recordings = { ...globalThis.recordings, [id]: recording };
   (async () => {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      heard.forEach((side, planeIndex) => {
+      recording.sides.forEach((side, planeIndex) => {
         const part = new Float32Array(value.numberOfFrames);
         value.copyTo(part, { planeIndex, format: "f32-planar" });
         side.push(part);
       });
-      globalThis.heardRate = value.sampleRate;
+      recording.rate = value.sampleRate;
+      recording.samples += value.numberOfFrames;
       value.close();
     }
   })();
 }"""
-RECORDED = """() => ({
-  rate: heardRate,
-  sides: heard.map((side) => {
+RECORDED = """(id) => ({
+  rate: recordings[id].rate,
+  sides: recordings[id].sides.map((side) => {
     const bytes = side.flatMap((part) => Array.from(new Uint8Array(part.buffer), (byte) => String.fromCharCode(byte)));
     return btoa(bytes.join(""));
   }),
 })"""
+LISTEN = """async ([id, options]) => {
+  globalThis.call = patchbay.call(id);
+  globalThis.reports = [];
+  call.on("report", (report) => reports.push(report));
+  await call.listen(options);
+}"""
+WAIT_MS = 30_000
 
 
 @contextmanager
-def chromium(*flags: str, autoplay: bool = True) -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers. Once in a thread at a time, and no loop may run beside it."""
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as running:
+        yield running
+
+
+@contextmanager
+def chromium(driver: Playwright, *flags: str, autoplay: bool = True) -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
     more = ("--autoplay-policy=no-user-gesture-required",) if autoplay else ()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), headless=True, args=[*FLAGS, *more, *flags]
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *more, *flags])
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @contextmanager
@@ -106,11 +125,57 @@ def library_page(
         yield page
 
 
-def recorded(page: Page) -> tuple[int, Samples, Samples]:
+def until(page: Page, condition: str, timeout_ms: float = WAIT_MS) -> None:
+    """Wait for something to be true in the page."""
+    page.wait_for_function(condition, timeout=timeout_ms)
+
+
+def listen(page: Page, call_id: str, **options: Any) -> None:
+    """Listen to a call, in the page as `call`, and wait until both tracks are played."""
+    page.evaluate(LISTEN, [call_id, options])
+    until(page, "() => call.report.length === 2 && call.report.every((track) => track.playing)")
+
+
+def record(page: Page, call_id: str, seconds: float) -> None:
+    """So much sound, however long a busy machine takes for it."""
+    page.evaluate(RECORD, call_id)
+    have = f"() => recordings['{call_id}'].samples > {seconds} * recordings['{call_id}'].rate"
+    until(page, have, WAIT_MS + 2000 * seconds)
+
+
+def recorded(page: Page, call_id: str) -> tuple[int, Samples, Samples]:
     """The rate, and what each track's output gave so far."""
-    answer: dict[str, Any] = page.evaluate(RECORDED)
+    answer: dict[str, Any] = page.evaluate(RECORDED, call_id)
     sides = [np.frombuffer(b64decode(side), np.float32).astype(np.float64) for side in answer["sides"]]
     return int(answer["rate"]), sides[0], sides[1]
+
+
+def roughness(samples: Samples) -> float:
+    """The largest change of the step between neighbours: a click has a large one."""
+    return float(np.max(np.abs(np.diff(samples, 2))))
+
+
+@contextmanager
+def simulated_call(system: System, call_id: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A call that goes on as long as the block."""
+    command = [sys.executable, "-m", "simulator", "--call-control-id", call_id, "--loop", "--no-webhooks", *options]
+    process = subprocess.Popen(command, env=system.environ, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def write_tone(path: Path, frequency: int) -> Path:
+    """A WAV file of 2 s."""
+    samples = (10_000 * np.sin(2 * np.pi * frequency * np.arange(16_000) / 8000)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(samples.tobytes())
+    return path
 
 
 def read_wav(path: Path) -> tuple[int, Samples]:
@@ -152,6 +217,8 @@ def _best_speed(window: Samples, whole: Samples, place: int | None, rate: int) -
     best, lag = _best_match(window, part)
     if best < LOST and place is not None:
         return _best_speed(window, whole, None, rate)  # a stall has moved it: look everywhere
+    if best > ALIKE:
+        return best, start + lag
     near = part[max(0, lag - rate // 20) : lag + len(window) + rate // 20]
     speeds = [_best_match(_faster(window, ratio), near)[0] for ratio in SPEEDS]
     return max(best, *speeds), start + lag

@@ -77,6 +77,7 @@ test("values as they are read", () => {
   assert.equal(duration(-3), "0:00");
   assert.equal(duration(NaN), "–");
   assert.equal(codec("L16", 16000), "L16 16 kHz");
+  assert.equal(codec("G722", 8000), "G722 16 kHz");
   assert.equal(codec("PCMU", undefined), "PCMU");
   assert.equal(phone("+12025550100"), "+1\u202f202\u202f555\u202f0100");
   assert.equal(phone("+33123456789"), "+33\u202f1\u202f23\u202f45\u202f67\u202f89");

@@ -44,6 +44,8 @@ export class CallsList {
     this.#context = context;
     this.#near = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: "200px" });
     this.#rows.addEventListener("click", (event) => this.#clicked(event));
+    // With Shift a browser would select text from the last click to this one.
+    this.#rows.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
     this.#rows.addEventListener("keydown", (event) => this.#pressed(event));
     this.#rows.addEventListener("focusin", ({ target }) => this.#focused(target));
   }
@@ -183,7 +185,7 @@ export class CallsList {
   /** @param {MouseEvent} event */
   #clicked(event) {
     const id = this.#idAt(event.target);
-    if (!id || String(getSelection())) return; // who selects a number does not want to hear it
+    if (!id || (!event.shiftKey && String(getSelection()))) return; // who selects a number does not want to hear it
     this.#makeCurrent(id);
     this.#context.toggle(id, event.shiftKey);
   }

@@ -10,6 +10,7 @@ import { Sides } from "./sides.js";
 import { TalkButton } from "./talk-button.js";
 import { Waveform } from "./waveform.js";
 
+const STILL_LIVE_MS = 2000; // a gap that is shorter is no news
 const OTHERS_MAX = 8; // who else listens, by name
 const FIGURES = /** @type {const} */ (["ear", "delay", "buffer", "lost", "concealed"]);
 
@@ -42,6 +43,7 @@ export class Deck {
   #waveform;
   #log;
   #undo;
+  #playedAt = -Infinity;
   /** @type {Map<string, {name: HTMLElement, value: HTMLElement}>} */
   #figures = new Map();
   sides;
@@ -158,7 +160,7 @@ export class Deck {
   /** @param {boolean} known whether the server lists it */
   #stateNow(known) {
     if (this.call.state === "ended" && !known) return "ended";
-    if (this.call.report.some((track) => track.playing)) return "live";
+    if (performance.now() - this.#playedAt < STILL_LIVE_MS) return "live";
     return known || this.call.state === "live" ? "connecting" : this.call.state === "ended" ? "ended" : "waiting";
   }
 
@@ -193,6 +195,7 @@ export class Deck {
 
   /** @param {import("../patchbay/player.js").TrackReport[]} report */
   #reported(report) {
+    if (report.some((track) => track.playing)) this.#playedAt = performance.now();
     if (!this.#context.hasPeaks(this.id)) this.#heard(report);
     const { language, patchbay } = this.#context;
     const found = figures(report, patchbay.audioContext.outputLatency);

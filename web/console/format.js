@@ -12,13 +12,16 @@ export function duration(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+const G722_RATE = 16_000; // its clock is said to be 8000, by an old mistake that is kept (RFC 3551)
+
 /**
  * "PCMU 8 kHz".
  * @param {unknown} name
  * @param {unknown} sampleRate
  */
 export function codec(name, sampleRate) {
-  const rate = typeof sampleRate === "number" && sampleRate > 0 ? `${sampleRate / 1000} kHz` : "";
+  const heard = name === "G722" ? G722_RATE : sampleRate;
+  const rate = typeof heard === "number" && heard > 0 ? `${heard / 1000} kHz` : "";
   return [text(name), rate].filter(Boolean).join(" ");
 }
 

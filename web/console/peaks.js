@@ -7,7 +7,7 @@
 
 export const STEP_MS = 100;
 const KEPT = 512; // columns: 51 s
-const BEHIND_MAX = 12; // columns that may wait; more is a page that slept
+const BEHIND_MAX = 16; // columns that may wait; more is a page that slept
 const AHEAD = 2; // columns kept waiting, for when the next come a little late
 
 export class Peaks {

@@ -137,6 +137,13 @@ export class Waveforms {
     this.#sizes.unobserve(waveform.canvas);
   }
 
+  /** How many can be seen. */
+  get inSight() {
+    let count = 0;
+    for (const { visible } of this.#byCanvas.values()) if (visible) count++;
+    return count;
+  }
+
   /** Paint those that can be seen and have something new. */
   update() {
     for (const waveform of this.#byCanvas.values()) waveform.update();

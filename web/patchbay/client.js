@@ -148,6 +148,17 @@ export class Patchbay extends Emitter {
     return this.#output.start();
   }
 
+  /**
+   * Make ready, so that the first click is heard at once: connect, and load what plays. Nothing is heard by that.
+   * Rejects with a PatchbayError.
+   */
+  async prepare() {
+    this.#connect();
+    await this.#output.load("playout").catch((error) => {
+      throw error instanceof PatchbayError ? error : new PatchbayError(notice("audio_failed", { detail: String(error) }));
+    });
+  }
+
   /** Speakers and microphones, for a choice. Names are there once the microphone was allowed. */
   devices() {
     return listDevices();

@@ -1,0 +1,170 @@
+"""Talking on a `patchbay.v1` connection: the floor first, and an end that is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.fanout.v1_talk import ANSWER_TIMEOUT_S
+from actors.wire import bus as wire
+from actors.wire import v1
+from actors.wire.g711 import ulaw_to_alaw
+from tests.fakes.listening import entry, started
+from tests.fakes.telnyx import start
+from tests.fanout.v1_room import CALL, Room, floor
+
+ME = 5
+PIECE = bytes(range(160))
+
+
+@pytest.fixture
+def room() -> Room:
+    room = Room()
+    room.fanout.hears(started())
+    return room
+
+
+def talks(room: Room, sequence: int, *, talk: int = 1, codec: int = 0, payload: bytes = PIECE) -> None:
+    header = v1.HEADER.pack(v1.TALK, 0, codec, 0, 1, 0, talk, sequence, sequence * 20)
+    room.connection.on_binary(header + payload, room.fanout.now)
+
+
+def begin(room: Room) -> None:
+    room.asks("talk.start", call_control_id=CALL, id=3)
+    room.fanout.hears(floor(ME))
+    room.told()
+    room.said.clear()
+
+
+def test_the_floor_is_asked_for(room: Room) -> None:
+    """And the answer comes of ingest's."""
+    told = room.asks("talk.start", call_control_id=CALL, id=3)
+    assert [each["type"] for each in told] == ["stream", "floor"]  # of a call that it did not know so far
+    assert [(talk.kind, talk.talker) for talk in room.said] == [(wire.TALK_CLAIM, ME)]
+    room.fanout.hears(floor(ME))
+    answer, news = room.told()
+    assert answer == {
+        "type": "talk.started", "id": 3, "call": 1, "call_control_id": CALL, "talk": 1, "codec": "PCMU",
+    }  # fmt: skip
+    assert news["holder"] == {"you": True}
+
+
+def test_frames_go_to_the_call(room: Room) -> None:
+    """In its codec; those of another talk, and those that come again, do not."""
+    begin(room)
+    talks(room, 0)
+    talks(room, 0)
+    talks(room, 1, talk=2)
+    talks(room, 2, codec=1, payload=ulaw_to_alaw(PIECE))
+    assert [talk.kind for talk in room.said] == [wire.TALK, wire.TALK]
+    assert room.said[0].payload == PIECE
+    assert room.connection.talk.ignored == 2
+    room.said.clear()
+    room.asks("talk.stop", call=1)
+    talks(room, 3)
+    assert [talk.kind for talk in room.said] == [wire.TALK_STOP]
+
+
+def test_an_alaw_call() -> None:
+    """Wants A-law."""
+    room = Room()
+    room.fanout.hears(started(raw=start(encoding="PCMA")))
+    begin(room)
+    talks(room, 0)
+    assert room.said[0].payload == ulaw_to_alaw(PIECE)
+
+
+@pytest.mark.parametrize(("title", "code"), [("floor_taken", 200005), ("call_gone", 200006)])
+def test_the_floor_is_refused(room: Room, title: str, code: int) -> None:
+    """To whoever asked."""
+    room.asks("talk.start", call_control_id=CALL, id=3)
+    room.connection.refused(title, "why")
+    [told] = [each for each in room.told() if each["type"] == "error"]
+    assert told == {"type": "error", "id": 3, "call": 1, "code": code, "title": title, "detail": "why"}
+    talks(room, 0)
+    assert [talk.kind for talk in room.said] == [wire.TALK_CLAIM]
+
+
+def test_no_answer_comes(room: Room) -> None:
+    """For so long that it is not waited for any more."""
+    room.asks("talk.start", call_control_id=CALL, id=3)
+    room.connection.tick(room.fanout.now + ANSWER_TIMEOUT_S - 0.1, 0)
+    assert [each for each in room.told() if each["type"] == "error"] == []
+    room.connection.tick(room.fanout.now + ANSWER_TIMEOUT_S, 0)
+    assert room.told()[-1]["code"] == 200004
+
+
+@pytest.mark.parametrize(
+    ("news", "reason"),
+    [
+        (floor(None), "silent"),
+        (floor(6), "pre_empted"),
+        (entry(wire.GONE), "call_gone"),
+        (entry(wire.STOP, payload=b"{}"), "call_gone"),
+    ],
+    ids=["silent", "pre-empted", "gone", "stopped"],
+)
+def test_the_floor_is_lost(room: Room, news: bytes, reason: str) -> None:
+    """Which is told, and then nothing more is passed on."""
+    begin(room)
+    room.fanout.hears(news)
+    [ended] = [each for each in room.told() if each["type"] == "talk.ended"]
+    assert ended == {"type": "talk.ended", "call": 1, "talk": 1, "reason": reason}
+    talks(room, 0)
+    assert room.said == []
+
+
+def test_again_at_once(room: Room) -> None:
+    """The end of the first talk is not taken for that of the second, whatever comes late."""
+    begin(room)
+    room.asks("talk.stop", call=1)
+    room.asks("talk.start", call_control_id=CALL, id=4)
+    room.fanout.hears(floor(None), floor(ME))
+    told = [each for each in room.told() if each["type"].startswith("talk")]
+    assert [(each["type"], each.get("talk")) for each in told] == [("talk.started", 2)]
+    assert [talk.kind for talk in room.said] == [wire.TALK_STOP, wire.TALK_CLAIM]
+
+
+def test_a_talk_outlives_a_restart(room: Room) -> None:
+    """With its number; what was asked for in that moment is asked for again by the client."""
+    begin(room)
+    room.restart(started(), floor(ME, flags=wire.KNOWN, sub="ann"))
+    talks(room, 40)
+    assert [talk.kind for talk in room.said] == [wire.TALK]
+    room.asks("talk.stop", call=1)
+    room.asks("talk.start", call_control_id=CALL)
+    room.fanout.hears(floor(ME))
+    assert [each["talk"] for each in room.told() if each["type"] == "talk.started"] == [2]
+
+
+def test_leaving_gives_the_floor_back(room: Room) -> None:
+    begin(room)
+    room.connection.leave()
+    assert [talk.kind for talk in room.said] == [wire.TALK_STOP]
+
+
+def test_nothing_more_of_a_call_that_is_talked_to(room: Room) -> None:
+    """The talk goes on."""
+    room.asks("subscribe", call_control_id=CALL, tracks=["inbound"])
+    begin(room)
+    room.asks("unsubscribe", call=1)
+    talks(room, 0)
+    assert [talk.kind for talk in room.said] == [wire.TALK]
+    assert room.fanout.topics == []
+
+
+def test_faster_than_speech(room: Room) -> None:
+    """More than a burst is refused, and said once."""
+    begin(room)
+    for sequence in range(600):
+        talks(room, sequence)
+    assert len(room.said) == 500
+    assert [each["code"] for each in room.told()] == [200010]
+
+
+def test_who_has_the_floor() -> None:
+    """Is named to those who may talk."""
+    for can, named in (["listen", "talk"], True), (["listen"], False):
+        room = Room({"sub": "bob", "calls": "*", "can": can, "exp": 2e9})
+        room.fanout.hears(started(), floor(77, sub="ann"))
+        told = room.asks("subscribe", call_control_id=CALL)
+        assert told[-1]["holder"] == ({"you": False, "sub": "ann"} if named else {"you": False})
