@@ -62,7 +62,7 @@ async def accept(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                if await peer.opened(nursery, message_max_bytes, subprotocol):
+                if await peer.open(nursery, message_max_bytes, subprotocol):
                     peer.on_too_much = lambda code, reason: nursery.start_soon(peer.close, code, reason)
                     if handed.unsent:
                         outbox.restore(handed.unsent)

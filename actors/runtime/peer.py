@@ -1,25 +1,20 @@
 """One WebSocket connection that was handed over: fast ways for whole data frames, trio-websocket for all the rest.
 
 Input comes from the pump. Whole, masked, unfragmented text and binary frames go straight to a callback; every other
-frame goes, as it is, to trio-websocket, which does the handshake, control frames, fragments and the closing. Output
-never waits: frames are written at once, or queued in bounds (`actors.runtime.outbox`).
-
-A resumed connection's peer has had its answer to the handshake, so trio-websocket, which is given the head again, has
-its 101 swallowed.
+frame goes, as it is, the general way (`actors.runtime.general_way`). Output never waits: frames are written at once, or
+queued in bounds (`actors.runtime.outbox`).
 """
 
 from __future__ import annotations
 
 import logging
 import struct
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
+from actors.runtime.general_way import GeneralWay
 from actors.runtime.pump import discard
-from actors.wire.tokens import answered_subprotocol
 from actors.wire.websocket import (
     BINARY,
     CLOSE,
@@ -30,14 +25,13 @@ from actors.wire.websocket import (
     NOT_MASKED,
     TEXT,
     cannot_be_text,
-    close_frame,
     find_frames,
     pong_frame,
     unmask,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from actors.runtime.allowance import Allowance
     from actors.runtime.gateway_link import Handed
@@ -49,24 +43,18 @@ log = logging.getLogger(__name__)
 _begin = struct.Struct(">HH").unpack_from
 
 LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
-HANDSHAKE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 DEAF_TIMEOUT_S = 0.5  # for our words to get to one that we do not listen to any more
-PIECE_BYTES = 2048  # for trio-websocket at a time: at worst 340 frames, of which each costs it some 20 us
-UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
 OPCODE = 0x0F
 CLIENT_PING = 0x89
 LONG = 126  # bytes; no control frame's payload is so long
-OPCODE_CONTROL = 0x08
 CHEAP = frozenset({TEXT, BINARY})
 DEAR = 19  # what any other frame (a fragment, a ping) counts more than a message: about as many times it costs
 COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
-FINAL = 0x80
-FAULTS = frozenset({1002, 1007})  # close codes for what breaks the protocol
 
 
-class Peer(trio.abc.Stream):
-    """The connection, and the stream that trio-websocket sees of it. Made by `actors.runtime.accepting`.
+class Peer:
+    """The connection. Made by `actors.runtime.accepting`.
 
     Attributes:
         on_text, on_binary: called with each whole message of the fast way. A `UnicodeDecodeError` from `on_text` is the
@@ -86,20 +74,18 @@ class Peer(trio.abc.Stream):
         self.on_text: Callable[[bytes], None] | None = None
         self.on_binary: Callable[[bytes], None] | None = None
         self.skim: Callable[[memoryview, int, int], int] | None = None
-        self.closed = trio.Event()
         self._pump = pump
-        self._inbox = bytearray(handed.head)
-        self._unread = trio.Event()
-        self._ended = False
+        self._general = GeneralWay(
+            handed,
+            outbox,
+            pump.turns,
+            on_room=lambda: pump.look_again(self),
+            on_close=lambda: pump.remove(self),
+        )
+        self.closed = self._general.closed
         self._skip = 0  # bytes of a long frame still to be passed on
         self._raw = False  # frames can't be told any more: everything is passed on
-        self._in_general = False  # a message is on the general way: later ones must not overtake it
-        self._on_their_way = 0  # how many have gone there whole and have not come out yet
-        self._fragmented = False  # the last one has not gone there whole
-        self._swallow = handed.resumed
         self._closing = False  # we have said goodbye and wait for the peer's
-        self._said_why = False  # our close frame is out
-        self._websocket: WebSocketConnection | None = None
         self._allowance = allowance
         self._uncounted = 0  # frames that have not been spent of the allowance yet
         self._frame_max_bytes = frame_max_bytes
@@ -133,14 +119,14 @@ class Peer(trio.abc.Stream):
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
         if self._deaf:
             return size
-        if len(self._inbox) > UNREAD_MAX:
+        if self._general.is_full:
             return at
         while True:
             if self._raw or self._skip:
                 at = self._pass_on(data, at, size)
                 if self._raw or at == size:
                     return at
-            if self.skim is not None and not self._in_general:
+            if self.skim is not None and not self._general.is_busy:
                 at = self.skim(data, at, size)
                 if self._deaf:
                     return size
@@ -148,7 +134,7 @@ class Peer(trio.abc.Stream):
             at, need = self._whole_frames(data, at, size)
             if not need and self.skim is not None and before < at < size:
                 continue
-            self._plain = not need and self.skim is None and not (self._in_general or self._deaf)
+            self._plain = not need and self.skim is None and not (self._general.is_busy or self._deaf)
             if not need:
                 if at < size and cannot_be_text(data, at, size):
                     self._raw = True  # trio-websocket finds the same, and says so at once (1007)
@@ -158,7 +144,7 @@ class Peer(trio.abc.Stream):
                 self._too_much(CLOSE_TOO_BIG, "too long a message")
                 return size
             self._raw, self._skip = need == NOT_MASKED, max(need, 0)
-            self._goes_general(data[at])
+            self._begins_general(data[at])
 
     def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
         """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
@@ -167,26 +153,26 @@ class Peer(trio.abc.Stream):
         if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
             return size, 0
         for first, start, payload, end in frames:
-            if first == TEXT and self.on_text is not None and not self._in_general:
+            if first == TEXT and self.on_text is not None and not self._general.is_busy:
                 self._text(data, start, payload, end)
-            elif first == BINARY and self.on_binary is not None and not self._in_general:
+            elif first == BINARY and self.on_binary is not None and not self._general.is_busy:
                 self.on_binary(unmask(data, payload, end))
             elif first == CLIENT_PING and end - payload < LONG and self._may_answer():
                 self.outbox.write_control(pong_frame(unmask(data, payload, end)))
             else:
-                self._general(first, data[start:end])
+                self._go_general(first, data[start:end])
                 if first & OPCODE == CLOSE & OPCODE:
                     self._deaf = True  # what follows a goodbye counts for nothing
                     return size, 0
             at = end
-            if self.skim is not None and not self._in_general:
+            if self.skim is not None and not self._general.is_busy:
                 self._uncounted -= sum(1 if later[0] in CHEAP else 1 + DEAR for later in frames if later[1] >= at)
                 return at, 0  # what follows is to be skimmed, too: a listener that joins wants it
         return at, need
 
     def _may_answer(self) -> bool:
         """Whether a ping is not behind something that trio-websocket has still to judge."""
-        return not (self._inbox or self._in_general or self._closing)
+        return self._general.is_empty and not (self._general.is_busy or self._closing)
 
     def count(self, messages: int) -> None:
         """Count messages that `skim` has dealt with."""
@@ -204,14 +190,13 @@ class Peer(trio.abc.Stream):
     def _too_much(self, code: int, reason: str) -> None:
         log.warning("connection %d from %s: %s; ending it", self.handed.id, self.handed.peer, reason)
         self._deaf, self._plain = True, False
-        self._inbox.clear()
+        self._general.forget()
         self._pump.remove(self)
         self.on_too_much(code, reason)
 
     def end_of_input(self) -> None:
         """The peer has gone."""
-        self._ended = True
-        self._unread.set()
+        self._general.end_of_input()
         self._pump.remove(self)
 
     def writable(self) -> bool:
@@ -224,83 +209,28 @@ class Peer(trio.abc.Stream):
             if self.on_text is not None:
                 self.on_text(unmask(data, payload, end))
         except UnicodeDecodeError:
-            self._general(TEXT, data[start:end])  # where it is closed with 1007
+            self._go_general(TEXT, data[start:end])  # where it is closed with 1007
 
-    def _general(self, first: int, frame: memoryview) -> None:
-        self._goes_general(first)
-        self._inbox += frame
-        self._unread.set()
+    def _go_general(self, first: int, frame: memoryview) -> None:
+        self._begins_general(first)
+        self._general.put(frame)
 
-    def _goes_general(self, first: int) -> None:
-        if not first & OPCODE_CONTROL:
+    def _begins_general(self, first: int) -> None:
+        if self._general.begin(first):
             self._plain = False
-            self._fragmented = not first & FINAL
-            self._on_their_way += not self._fragmented
-            self._in_general = True
 
     def _pass_on(self, data: memoryview, at: int, size: int) -> int:
         end = size if self._raw else min(size, at + self._skip)
         self._skip -= 0 if self._raw else end - at
-        self._inbox += data[at:end]
-        self._unread.set()
+        self._general.put(data[at:end])
         return end
-
-    # ---- trio-websocket's side
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The request head first, then the frames of the general way; b"" when the peer has gone.
-
-        All connections of a process take turns here, with a small piece each, so that many of them, or one that sends
-        nothing but fragments of nothing, do not keep audio waiting.
-        """
-        while not self._inbox:
-            if self._ended or self.closed.is_set():
-                await trio.lowlevel.checkpoint()
-                return b""
-            self._unread = trio.Event()
-            await self._unread.wait()
-        async with self._pump.general_way:  # in the next moment it is another's turn; the pump has one in between
-            await trio.lowlevel.checkpoint()
-        was_full = len(self._inbox) > UNREAD_MAX
-        piece = bytes(self._inbox[:PIECE_BYTES])
-        del self._inbox[:PIECE_BYTES]
-        if was_full and len(self._inbox) <= UNREAD_MAX:
-            self._pump.look_again(self)
-        return piece
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write, or queue, without waiting for the peer."""
-        await trio.lowlevel.checkpoint()
-        if self._swallow:
-            self._swallow = False
-            return
-        self._said_why = self._said_why or data[0] == CLOSE
-        if not self.outbox.write_control(bytes(data)):
-            raise trio.BrokenResourceError
-        if not self.handed.answered:
-            self.handed.answer_sent()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """It never blocks."""
-        await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        """Stop reading and writing. The descriptor is the gateway link's to close."""
-        self._pump.remove(self)
-        fault = None if self._websocket is None else self._websocket.closed
-        if fault is not None and fault.code in FAULTS and not self._said_why:
-            self._said_why = True  # trio-websocket leaves without a word (RFC 6455 §7.1.7 wants one)
-            self.outbox.write_control(close_frame(fault.code))
-        self.closed.set()
-        self._unread.set()
-        await trio.lowlevel.checkpoint()
 
     # ---- the actor's side
 
     @property
     def is_closing(self) -> bool:
         """Whether either side has said goodbye."""
-        return self._closing or (self._websocket is not None and self._websocket.closed is not None)
+        return self._closing or self._general.has_heard_goodbye
 
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""
@@ -324,68 +254,46 @@ class Peer(trio.abc.Stream):
         self.skim = None
         self._pump.warm(self)
 
-    async def general_messages(self) -> AsyncIterator[bytes | str]:
-        """Yield the messages of the general way until the connection has closed: fragmented or very long ones, and
-        all of a kind that has no callback."""
-        websocket = self._websocket
-        while websocket is not None:
-            try:
-                message = await websocket.get_message()
-            except ConnectionClosed:
-                if self._closing:
-                    await self.closed.wait()  # an end right behind our close frame could destroy it on its way
-                return
-            yield message
-            self._on_their_way -= 1
-            self._in_general = self._fragmented or self._on_their_way > 0
+    async def open(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> bool:
+        """Shake hands. False when there was nothing to shake hands with."""
+        return await self._general.open(nursery, message_max_bytes, subprotocol)
 
     async def until_closed(self) -> None:
-        """Give the messages of the general way to the same callbacks, until the connection has closed."""
-        async for message in self.general_messages():
+        """Give the messages of the general way (fragmented or very long ones) to the callbacks, until the connection
+        has closed. Those of a kind that has no callback are dropped."""
+        async for message in self._general.messages():
             if isinstance(message, str):
                 if self.on_text is not None:
                     self.on_text(message.encode())
             elif self.on_binary is not None:
                 self.on_binary(bytes(message))
+        if self._closing:
+            await self.closed.wait()  # an end right behind our close frame could destroy it on its way
 
     async def close(self, code: int, reason: str) -> None:
         """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
         self.on_text = self.on_binary = _ignore
         self._closing = True
-        if self._websocket is not None:
-            with trio.move_on_after(DEAF_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
-                await self._websocket.aclose(code, reason)
+        with trio.move_on_after(DEAF_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
+            await self._general.say_goodbye(code, reason)
         if self._deaf:
             discard(self.sock)  # an end with bytes unread is a reset, which could destroy our words on their way
         await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop reading and writing. The descriptor is the gateway link's to close."""
+        await self._general.aclose()
 
     def park(self) -> None:
         """Give the connection back for a successor, with what is still to be sent; end the handler here."""
         self._pump.remove(self)
         unsent = self.outbox.unsent()
-        if unsent is None or self._raw or self._skip or self._fragmented:
+        if unsent is None or self._raw or self._skip or self._general.is_fragmented:
             log.warning("connection %d is in the middle of a message, or too far behind, to be moved", self.handed.id)
         else:
             self.outbox.detach()
             self.handed.park(unsent)
         self.handed.scope.cancel()
-
-    async def opened(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> bool:
-        """Have trio-websocket do the handshake. False when there was nothing to shake hands with."""
-        with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-            async with trio.open_nursery() as shaking:
-
-                async def until_closed() -> None:
-                    await self.closed.wait()
-                    shaking.cancel_scope.cancel()
-
-                shaking.start_soon(until_closed)
-                request = await wrap_server_stream(nursery, self, max_message_size=message_max_bytes)
-                chosen = subprotocol or answered_subprotocol(request.proposed_subprotocols)
-                with suppress(ConnectionClosed):  # the peer has reset it already
-                    self._websocket = await request.accept(subprotocol=chosen)
-                shaking.cancel_scope.cancel()
-        return self._websocket is not None and not self.closed.is_set()
 
 
 def _ignore(message: bytes) -> None:

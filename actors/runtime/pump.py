@@ -96,7 +96,7 @@ class Pump:
         self._again: list[tuple[Pumped, bool]] = []
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
-        self.general_way = trio.Lock()  # whose turn it is to be served by the general implementation
+        self.turns = trio.Lock()  # whose turn it is to be served the general way
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 

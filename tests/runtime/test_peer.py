@@ -19,8 +19,9 @@ from trio.testing import wait_all_tasks_blocked
 from actors.runtime import peer as peer_module
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
+from actors.runtime.general_way import UNREAD_MAX
 from actors.runtime.outbox import Outbox
-from actors.runtime.peer import LONGEST_ALIGNED, UNREAD_MAX, Peer
+from actors.runtime.peer import LONGEST_ALIGNED, Peer
 from actors.runtime.pump import Pump
 from actors.wire.websocket import find_frames, text_frame
 from tests.fakes.connections import FakeHanded, tcp_pair
@@ -424,17 +425,17 @@ async def test_a_flood_on_the_general_way_is_bounded() -> None:
         assert served.peer is not None
         peer, count = served.peer, 40
 
-        original = peer.receive_some
+        original = peer._general.receive_some
 
         async def slow(max_bytes: int | None = None) -> bytes:
             await held.wait()
             return await original(max_bytes)
 
-        peer.receive_some = slow  # type: ignore[method-assign]
+        peer._general.receive_some = slow  # type: ignore[method-assign]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(served.client.send_all, masked(b"y" * 50_000) * count)
             await wait_all_tasks_blocked(0.02)
-            assert len(peer._inbox) <= UNREAD_MAX + 65536 + LONGEST_ALIGNED
+            assert len(peer._general._inbox) <= UNREAD_MAX + 65536 + LONGEST_ALIGNED
             held.set()
             await served.until_heard(count)
         assert served.heard == ["y" * 50_000] * count
