@@ -13,7 +13,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import msgspec
 import trio
 
 from actors.gateway.table import Held, Link, Table
@@ -272,7 +271,7 @@ def describe(held: Held[socket.socket]) -> handoff.Connection:
 def _decode(packet: bytes) -> handoff.ToGateway | None:
     try:
         message: handoff.ToGateway = handoff.decode_to_gateway(packet)
-    except msgspec.MsgspecError as error:
+    except handoff.UNREADABLE as error:
         log.error("unreadable packet from an actor: %s", error)
         return None
     return message

@@ -11,7 +11,6 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 import trio
 
 from actors.runtime.packets import PacketSocket, PacketSocketClosed
@@ -222,7 +221,7 @@ class GatewayLink:
     ) -> None:
         try:
             message = handoff.decode_to_actor(packet)
-        except msgspec.MsgspecError as error:
+        except handoff.UNREADABLE as error:
             log.error("unreadable packet from the gateway: %s", error)
             if fd is not None:
                 os.close(fd)

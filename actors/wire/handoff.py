@@ -137,5 +137,6 @@ ToActor = Welcome | Offer | Supersede
 ToGateway = Hello | Note | Rest | Answered | Renewed | Claim | Closed | HandBack | Park | Deposit | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)  # what decoding raises; msgspec documents only the first
 decode_to_actor = msgspec.msgpack.Decoder(ToActor).decode
 decode_to_gateway = msgspec.msgpack.Decoder(ToGateway).decode

@@ -78,7 +78,10 @@ def table(report: Report, options: argparse.Namespace) -> Table:
     for trial in report.trials:
         result.rows.append(_row(trial, report.calm_ms))
         result.notes += [f"{trial.kind}: {text}" for text in broken(trial, report.calm_ms)]
-    result.notes.append(f"p99 of the calls in a calm time: {report.calm_ms:.2f} ms.")
+    result.notes.append(
+        f"p99 of the calls in a calm time: {report.calm_ms:.2f} ms. The first crowds left {report.kept_mib:.0f} MiB with "
+        "the allocators of all processes; what is said of memory begins after them."
+    )
     return result
 
 

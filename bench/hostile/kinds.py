@@ -22,6 +22,9 @@ SOCKETS = ("/audio-stream?call_control_id=v3:its-own", "/audio-stream?role=telny
 SLOW_S = 0.5  # between two bytes
 NARROW_BYTES = 4096  # what a reader that does not read has room for
 REFUSED = "refused"
+ASKING = 5  # times, each
+FROM_ONE = "X-Forwarded-For: 203.0.113.7\r\n"
+NO_CODE = 1005  # RFC 6455 §7.1.5
 
 
 @dataclass(frozen=True)
@@ -148,17 +151,23 @@ def asking(requests: tuple[bytes, ...]) -> Attack:
 
 
 async def one_address(target: Target, number: int) -> str:
-    """A crowd from one address, with the limits as they are by default."""
+    """A crowd from one address, with the limits as they are by default: all ask, and then come back at once."""
     async with raw(target.port) as peer:
-        await peer.say(payloads.request(target.path(number), "X-Forwarded-For: 203.0.113.7\r\n"))
-        await peer.until(b"\r\n")
-        await peer.stream.send_eof()
-        return await _code(peer)
+        for _ in range(ASKING):
+            async with raw(target.port) as again:
+                await again.say(payloads.request(target.path(number), FROM_ONE))
+                await again.until(b"\r\n")
+        await peer.say(payloads.request(target.path(number), FROM_ONE))
+        return await _first_status(peer)
+
+
+async def _first_status(peer: Raw) -> str:
+    return (await peer.stream.receive_some(16))[9:12].decode("ascii", "replace")
 
 
 async def _code(peer: Raw) -> str:
     code = await peer.close_code()
-    return "closed" if code is None else str(code)
+    return "closed" if code is None else str(code or NO_CODE)
 
 
 async def _status(peer: Raw) -> str:

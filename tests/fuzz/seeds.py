@@ -1,0 +1,109 @@
+"""A few good and nearly good examples of everything that peers send: what mutations begin with."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+
+import jwt
+
+from actors.wire import bus, handoff
+from actors.wire.v1 import HEADER, TALK_BYTES
+from bench.hostile import payloads
+from tests.fakes.telnyx import media, start, stop
+from tests.fakes.websockets import BINARY, CLOSE, CONTINUATION, PING, masked, upgrade_head
+
+SECRET = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY"
+SHORT = 4096  # bytes; the long ones are tried elsewhere
+
+HEADS = (
+    upgrade_head("/api/audio-stream?call_control_id=v3%3Aabc&track=both&format=json&token=x.y.z&since=12"),
+    upgrade_head("/audio-stream?role=telnyx", "X-Telnyx-Streaming-Auth-Token: Zq7-stream-token-W4xk"),
+    upgrade_head(
+        "/ws/call-events", "Sec-WebSocket-Protocol: patchbay.v1, patchbay.token.x.y.z", "Origin: https://a.example"
+    ),
+    b"POST /api/calls/telnyx/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+    b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x.y.z\r\nCookie: patchbay_token=x.y.z; a=b\r\n\r\n",
+    b"GET /api/calls HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7:99, [2001:db8::1]:1, ::ffff:1.2.3.4\r\n\r\n",
+    *(each for each in (*payloads.HEADERS, *payloads.PATHS) if len(each) < SHORT),
+)
+FRAMES = (
+    masked(b'{"event":"media"}') + masked(b"\x00" * 640, BINARY) + masked(b"x" * 70_000)[:SHORT],
+    masked(b"half", 0x01) + masked(b"p", PING) + masked(b"whole", CONTINUATION) + masked(b"\x03\xe8bye", CLOSE),
+    masked("é".encode() * 100)[:-1],
+    *(each for each in (*payloads.BAD_TEXT, *payloads.HUGE_LENGTHS, *payloads.WRONG_OPCODES) if len(each) < SHORT),
+)
+TELNYX = (
+    b'{"event":"connected","version":"1.0.0"}',
+    start(),
+    media(1),
+    media(2, track="outbound"),
+    media(4),
+    b'{"event":"dtmf","stream_id":"s","occurred_at":"2026-01-01T00:00:00Z","sequence_number":"5","dtmf":{"digit":"1"}}',
+    b'{"event":"mark","sequence_number":"6","stream_id":"s","mark":{"name":"m"}}',
+    b'{"event":"error","payload":{"code":100003,"title":"t","detail":"d"},"stream_id":"s"}',
+    b'{"event":"media","media":{"track":"inbound","chunk":-1.5e3,"timestamp":"1e9","payload":"\\u0041AAA"}}',
+    stop(),
+)
+SKIMMED = (
+    b"".join(masked(media(number, track=track)) for number in range(4) for track in ("inbound", "outbound")),
+    b"".join(masked(media(number)) for number in range(6)),
+    masked(media(1)) + masked(b"ping", PING) + masked(media(2)) + masked(b'{"event":"dtmf","dtmf":{"digit":"1"}}'),
+)
+TALK = struct.pack(">BBHII", 0x80, 0, 1, 160, 7) + b"\xff" * 160
+BROWSER = (
+    b'{"event":"media","media":{"payload":"' + b64encode(TALK) + b'"}}',
+    b'{"event":"stop"}',
+    b'{"event":"auth","token":"x.y.z"}',
+    struct.pack("<8f", 0.0, 1.0, -1.0, 0.5, float("nan"), float("inf"), -float("inf"), 1e-40),
+    b'{"type":"subscribe","call_control_id":"v3:abc","tracks":["inbound"],"peaks":true,"id":1}',
+    b'{"type":"playout","call":1,"tracks":[{"track":"inbound","stream":1,"sequence":2,"buffer_ms":60}]}',
+    b'{"type":"talk.start","call_control_id":"v3:abc","id":2}',
+    b"\x00" * (HEADER.size + TALK_BYTES),
+    TALK,
+)
+_ENTRY = bus.pack_entry(bus.AUDIO, 0, 0, 1, 1, 160, 20, 7, bus.digest("v3:abc")) + b"\x55" * 160
+_BATCH = bus.Batch(0, "a", 1, 2, 3)
+BUS = (
+    bus.pack_batch(0, _BATCH, [_ENTRY, _ENTRY]),
+    bus.pack_talk(1, 1, 7, bus.digest("v3:abc"), b"\xff" * 160),
+    b"\x01" + bus.interest_topic(0, bus.digest("v3:abc")),
+    b"\x00" + bus.batch_topic(3),
+)
+WEBHOOKS = (
+    (
+        b'{"data":{"event_type":"call.answered","id":"1","occurred_at":"2026-01-01T00:00:00Z",'
+        b'"payload":{"call_control_id":"v3:abc","from":"+331","client_state":null,"n":1e400}},"meta":{"attempt":1}}'
+    ),
+    b'{"id":"1","type":"stream.started","occurred_at":"2026-01-01T00:00:00Z","payload":{"call_control_id":"v3:abc"}}',
+    b64encode(b"s" * 64) + b'\n{"data":{"event_type":"x","payload":{}}}',
+    b'{"data":{"event_type":"x","payload":' + b"[" * 300 + b"]" * 300 + b"}}",
+)
+_ABOUT = handoff.Connection(
+    id=7, kind="ws", head=b"GET / HTTP/1.1\r\n\r\n", peer="127.0.0.1:1", claims={"sub": "s", "exp": 1.5}
+)
+PACKETS = tuple(
+    handoff.encode(packet)
+    for packet in (
+        handoff.Hello(name="fanout", index=0, generation=1, pid=1),
+        handoff.Welcome(),
+        handoff.Offer(connection=_ABOUT, resumed=True),
+        handoff.Deposit(connection=_ABOUT, fresh=False),
+        handoff.Park(id=7, note=b"note", unsent=b"rest"),
+        handoff.Renewed(id=7, claims={"sub": "s", "calls": ["a"], "can": ["listen"]}),
+        handoff.Claim(id=7, key=b"k"),
+        handoff.Rest(id=7, rest=None),
+    )
+)
+_CLAIMS = (
+    {"sub": "s", "exp": 1_900_000_000, "calls": ["v3:abc"], "can": ["listen"]},
+    {"sub": 1, "exp": "x"},
+    {"exp": 1e300},
+)
+TOKENS = (
+    *(jwt.encode(claims, SECRET, algorithm="HS256").encode() for claims in _CLAIMS),
+    jwt.encode(_CLAIMS[0], "", algorithm="none").encode(),
+    jwt.encode(_CLAIMS[0], SECRET * 2, algorithm="HS512", headers={"kid": "../../x", "crit": ["b64"]}).encode(),
+    b"e30.e30.",
+    b"a.b.c.d",
+)
