@@ -106,6 +106,8 @@ def cannot_be_text(data: bytes | bytearray | memoryview, at: int, size: int) -> 
     if data[at] != TEXT or size - at < 6:
         return False
     payload = at + {126: 8, 127: 14}.get(data[at + 1] & 0x7F, 6)
+    if payload > size:
+        return False  # not even the masking key is whole
     try:
         utf_8_decode(unmask(data, payload, size), "strict", False)
     except UnicodeDecodeError:
