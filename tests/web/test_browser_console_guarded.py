@@ -46,7 +46,7 @@ def test_a_token_is_shown_once_and_nothing_of_it_is_seen_after(
         until_heard(page)
         page.reload()
         until_rows(page, 1)
-        assert "tester" in page.locator("#session").inner_text()
+        page.locator("#session").get_by_text("tester").wait_for()
         page.locator("#sign-out").click()
         page.get_by_role("button", name=button).wait_for()  # the way in, again
 
