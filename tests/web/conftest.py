@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Playwright
 
-collect_ignore = ["test_node.py"] if missing_for_node() else []
+collect_ignore = ["test_node.py", "test_browser_axe.py"] if missing_for_node() else []
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.system import ROOT, running_system
-from tests.web.console_page import a_browser, console, simulated, until, until_heard, until_rows
+from tests.e2e.system import ROOT
+from tests.web.browser import until
+from tests.web.console_page import console, simulated, until_heard, until_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +33,6 @@ TO_WEBP = """async (png) => {
   return btoa(Array.from(new Uint8Array(await blob.arrayBuffer()), (byte) => String.fromCharCode(byte)).join(""));
 }"""
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 1.5}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[System]:
-    with running_system() as system:
-        yield system
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -96,24 +85,24 @@ def looks(**more: Any) -> dict[str, Any]:
     return {"device_scale_factor": 1.5, "viewport": {"width": 1280, "height": 800}, **more}
 
 
-def test_empty(running: System, chrome: Browser, folder: Path) -> None:
-    with console(chrome, running, **looks()) as page:
+def test_empty(system: System, chromium: Browser, folder: Path) -> None:
+    with console(chromium, system, **looks()) as page:
         page.get_by_role("heading", name="No call is live").wait_for()
         shoot(page, folder / "empty.webp")
 
 
-def test_one_call(running: System, chrome: Browser, folder: Path) -> None:
-    with various(running, 1), console(chrome, running, **looks()) as page:
+def test_one_call(system: System, chromium: Browser, folder: Path) -> None:
+    with various(system, 1), console(chromium, system, **looks()) as page:
         until_rows(page, 1)
         until_filled(page)
         shoot(page, folder / "one-call.webp")
-    with console(chrome, running) as page:
+    with console(chromium, system) as page:
         page.get_by_role("heading", name="No call is live").wait_for()
 
 
-def test_many_calls_listening_and_talking(running: System, chrome: Browser, folder: Path) -> None:
-    with various(running, MANY):
-        with console(chrome, running, **looks()) as page:
+def test_many_calls_listening_and_talking(system: System, chromium: Browser, folder: Path) -> None:
+    with various(system, MANY):
+        with console(chromium, system, **looks()) as page:
             until_rows(page, MANY)
             until_filled(page)
             shoot(page, folder / "many-calls.webp")
@@ -128,14 +117,14 @@ def test_many_calls_listening_and_talking(running: System, chrome: Browser, fold
             until(page, "() => document.querySelector('button.talk').dataset.state === 'live'")
             shoot(page, folder / "talking.webp")
             page.keyboard.up("t")
-        with console(chrome, running, **looks(color_scheme="dark", viewport={"width": 1400, "height": 820})) as page:
+        with console(chromium, system, **looks(color_scheme="dark", viewport={"width": 1400, "height": 820})) as page:
             until_rows(page, MANY)
             page.locator(".row").nth(1).click()
             page.locator(".row").nth(4).click(modifiers=["Shift"])
             until_heard(page, 2)
             until_filled(page, 70)
             shoot(page, folder / "dark.webp")
-        with console(chrome, running, **looks(**PHONE)) as page:
+        with console(chromium, system, **looks(**PHONE)) as page:
             until_rows(page, MANY)
             page.locator(".row").nth(1).tap()
             until_heard(page)
@@ -143,7 +132,7 @@ def test_many_calls_listening_and_talking(running: System, chrome: Browser, fold
             shoot(page, folder / "phone.webp")
 
 
-def test_system(running: System, chrome: Browser, folder: Path) -> None:
-    with console(chrome, running, "/#system", **looks(viewport={"width": 1280, "height": 560})) as page:
+def test_system(system: System, chromium: Browser, folder: Path) -> None:
+    with console(chromium, system, "/#system", **looks(viewport={"width": 1280, "height": 560})) as page:
         until(page, "() => document.querySelectorAll('.actor[data-state=READY]').length === 5")
         shoot(page, folder / "system.webp")
