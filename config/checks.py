@@ -38,6 +38,7 @@ def complaints(settings: Settings) -> list[str]:
         *_networks(settings),
         *_tls(settings),
         *_webhook_keys(settings),
+        *_announced(settings),
     ]
 
 
@@ -160,6 +161,13 @@ def _certificate_fault(certfile: str, keyfile: str) -> list[str]:
 
 def _no_password() -> str:
     raise ValueError("the key is encrypted")
+
+
+def _announced(settings: Settings) -> list[str]:
+    if settings.ingest.announced_within_s == 0 or (settings.auth.enabled and settings.telnyx.public_key):
+        return []
+    why = "anybody could announce a call: set PATCHBAY_AUTH__ENABLED=true and PATCHBAY_TELNYX__PUBLIC_KEY"
+    return [f"ingest.announced_within_s: without verified webhooks {why}"]
 
 
 def _webhook_keys(settings: Settings) -> list[str]:

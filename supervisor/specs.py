@@ -77,7 +77,7 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
     call_events = spec(
         "call_events",
         endpoints=("pub", "in"),
-        sections=("events", "telnyx", "gateway", "console", "ingest.processes", "fanout"),
+        sections=("events", "telnyx", "gateway", "console", "ingest.processes", "ingest.announced_within_s", "fanout"),
     )
     ingests = [
         spec(

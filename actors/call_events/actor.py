@@ -11,6 +11,7 @@ import orjson
 import trio
 
 from actors.call_events import api, webhook
+from actors.call_events.announcing import Announcing
 from actors.call_events.backfill import Backfill
 from actors.call_events.client import Clients
 from actors.call_events.hub import Hub
@@ -50,6 +51,10 @@ class CallEvents:
         self._recorder = Recorder(Path(settings.data_dir), settings.events, self._hub.opened, self._hub.committed)
         self._clients = Clients(self._hub, self._recorder, self._pump, settings.events, verifier_of(settings.auth))
         self._webhook = webhook.Webhook(self._recorder.record, webhook.verifier_of(settings))
+        within_s = settings.ingest.announced_within_s
+        self._announcing = Announcing(self._hub.calls, within_s, self._publisher.send_nowait, self._recorder.ready)
+        if within_s > 0:
+            self._hub.on_states = self._announcing.changed
         self._lost = LostCalls(self._hub.calls, self._recorder.record, settings.events.lost_after_s)
         self._backfill = _backfill(settings.telnyx, self._recorder)
         self._http = HttpServer(self._routes(), actor=context.identity.name, limits=_limits(context))
@@ -71,7 +76,11 @@ class CallEvents:
             nursery.start_soon(follow_restarts, context.settings.run_dir, record)
             if self._backfill is not None:
                 nursery.start_soon(self._backfill.run)
-            nursery.start_soon(_ignore_subscriptions, self._publisher)
+            if context.settings.ingest.announced_within_s > 0:
+                nursery.start_soon(self._announcing.listen, self._publisher)
+                nursery.start_soon(self._announcing.tell)
+            else:
+                nursery.start_soon(_ignore_subscriptions, self._publisher)
             nursery.start_soon(self._publish_stats)
             nursery.start_soon(
                 partial(

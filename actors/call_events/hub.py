@@ -17,7 +17,7 @@ from actors.call_events.tail import Tail
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from actors.call_events.entry import Interest
     from actors.call_events.journal import Commit
@@ -66,6 +66,7 @@ class Hub:
         self._stall_s = settings.stall_s
         self._publish = publish
         self._news = trio.Event()
+        self.on_states: Callable[[Mapping[str, CallState]], object] = lambda states: None  # of calls that have changed
 
     def opened(self, journal: Opened) -> None:
         """A journal is open: the first, or another one in the place of the first."""
@@ -93,6 +94,7 @@ class Hub:
         for entry in commit.entries:
             self._publish(TOPIC + entry.text)
         self.counters["events"] += len(commit.entries)
+        self.on_states(commit.states)
         self._news.set()
 
     def first_words(self, interest: Interest, *, resume: bool, recovered: bool | None, snapshot: bool) -> bytes:

@@ -17,6 +17,7 @@ from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
 from actors.runtime.pump import Pump
+from actors.wire import announced
 
 if TYPE_CHECKING:
     from actors.runtime.bus import BusSocket
@@ -47,6 +48,10 @@ async def run(context: Context) -> None:
         nursery.start_soon(ingest.pump.run_cold)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
+        if settings.ingest.announced_within_s > 0:
+            nursery.start_soon(
+                ingest.hub.hear_announcements, context.bus.subscriber("call_events", "pub", announced.TOPIC)
+            )
         options = settings.ingest
         alive = partial(keep_alive, interval_s=options.ping_interval_s, timeout_s=options.ping_timeout_s)
         nursery.start_soon(alive, ingest.peers)

@@ -7,18 +7,21 @@ thread between two awaits, so nothing needs a lock.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
 
+from actors.ingest.admission import Admission
 from actors.ingest.early import EarlyTalk
 from actors.ingest.endings import Endings
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, describe, media_format
 from actors.ingest.talkback import Talkback
 from actors.wire import bus as wire
+from actors.wire.lenient import Malformed
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from actors.runtime.bus import BusSocket
     from actors.runtime.event_sender import EventSender
     from actors.runtime.identity import Identity
+    from actors.wire.telnyx import Start
     from config import Settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +57,7 @@ class Hub:
         self._streams: dict[bytes, Stream] = {}  # live ones, by call
         self._waiting: set[Stream] = set()  # that hold frames for missing ones
         self._early = EarlyTalk()
+        self._admission = Admission(is_needed=settings.ingest.announced_within_s > 0)
         self.pass_on_talk: Callable[[bytes], bool] = lambda message: False  # to a successor, when there is one
         self._work = trio.Event()
         self._stats_due = False
@@ -61,6 +66,10 @@ class Hub:
         self.replay_frames = round(settings.fanout.replay_ms / FRAME_MS)
 
     # ---- what streams tell
+
+    def admits(self, stream: Stream, start: Start) -> bool:
+        """Whether a stream may begin now; if not, it is begun, or closed, later."""
+        return self._admission.admits(stream, start, self.now(), time.time())
 
     def started(self, stream: Stream) -> None:
         """A stream has begun: it is its call's from now on."""
@@ -104,6 +113,7 @@ class Hub:
 
     def gone(self, stream: Stream, reason: str = "connection lost without a stop frame") -> None:
         """A stream has ended, and Telnyx has not said so."""
+        self._admission.forget(stream)
         if stream.start is not None and self._streams.get(stream.call) is stream:
             self._forget(stream)
             self.news(stream, wire.GONE, b"")
@@ -120,6 +130,7 @@ class Hub:
 
     def parked(self, stream: Stream) -> None:
         """A successor goes on with this stream."""
+        self._admission.forget(stream)
         if self._streams.get(stream.call) is stream:
             self._forget(stream, moved=True)
 
@@ -176,6 +187,17 @@ class Hub:
 
     # ---- tasks
 
+    async def hear_announcements(self, subscriber: BusSocket) -> None:
+        """Learn which calls webhooks have announced, and begin what has waited for that. For ever."""
+        while True:
+            for message in await subscriber.receive_many():
+                try:
+                    self._admission.take(message)
+                except Malformed as error:
+                    log.error("from call events: %s", error)
+            for stream, start in self._admission.ready(time.time()):
+                stream.begin(start)
+
     async def tick(self) -> None:
         """Do what time alone brings: let go of held frames, send paced talk. For ever; sleeps while there is nothing."""
         while True:
@@ -197,6 +219,9 @@ class Hub:
         """Publish statistics, and now and then which streams are live, so that nobody keeps a stale one. For ever."""
         next_live = 0.0
         while True:
+            for stream in self._admission.overdue(self.now()):
+                self.counters["streams_unannounced"] += 1
+                self.end(stream, "no signed webhook has announced this call")
             self.talkback.look(self.now())
             self.rounds.fade(self.now())
             self.needs_flush()

@@ -146,6 +146,11 @@ class Stream:
         if calls is not None and start.call_control_id not in calls:
             self._hub.end(self, "the token of this stream is not for this call")
             return
+        if self._hub.admits(self, start):
+            self.begin(start)
+
+    def begin(self, start: telnyx.Start) -> None:
+        """From now on this is the stream of a call."""
         if self.start is not None:
             self._finish_windows()
             if self.start.call_control_id != start.call_control_id:
