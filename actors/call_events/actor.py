@@ -89,6 +89,7 @@ class CallEvents:
                     interval_s=fanout.ping_interval_s,
                     timeout_s=fanout.ping_timeout_s,
                     lifetime_s=fanout.lifetime_s,
+                    counters=self._pump.counters,
                 )
             )
             nursery.start_soon(context.gateway.serve, self._serve)
@@ -113,7 +114,7 @@ class CallEvents:
             sources.append(self._backfill.counters)
         while True:
             counters: dict[str, int] = dict(self._counters)
-            for source in sources:
+            for source in (*sources, self._pump.counters):
                 counters |= source
             gauges = {**self._hub.gauges(), "journal_available": int(self._recorder.is_available)}
             stats = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}

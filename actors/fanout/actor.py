@@ -70,6 +70,7 @@ async def run(context: Context) -> None:
             interval_s=options.ping_interval_s,
             timeout_s=options.ping_timeout_s,
             lifetime_s=options.lifetime_s,
+            counters=fanout.pump.counters,
         )
         nursery.start_soon(alive, fanout.peers)
         nursery.start_soon(fanout.v1_clients.run)
@@ -203,7 +204,7 @@ class Fanout:
         while True:
             self.calls.forget_silent(trio.current_time())
             self._links.flush()  # or what could not be sent would wait for somebody to speak
-            counters = dict(self.calls.counters)
+            counters = {**self.calls.counters, **self.pump.counters}
             counters["connections"] = len(self.peers)
             counters["audio_dropped"] = self.calls.counters["audio_dropped"] + sum(
                 peer.outbox.dropped for peer in self.peers

@@ -148,6 +148,7 @@ class Talker:
         if not payload:
             return
         if self._allowance is not None and not self._allowance.spend(len(payload), trio.current_time()):
+            self._calls.counters["talk_too_fast"] += 1
             self._complain(*TOO_FAST)
             return
         if self._talking_to is not call:

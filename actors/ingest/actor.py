@@ -53,7 +53,12 @@ async def run(context: Context) -> None:
                 ingest.hub.hear_announcements, context.bus.subscriber("call_events", "pub", announced.TOPIC)
             )
         options = settings.ingest
-        alive = partial(keep_alive, interval_s=options.ping_interval_s, timeout_s=options.ping_timeout_s)
+        alive = partial(
+            keep_alive,
+            interval_s=options.ping_interval_s,
+            timeout_s=options.ping_timeout_s,
+            counters=ingest.hub.counters,
+        )
         nursery.start_soon(alive, ingest.peers)
         # A stream that nobody seems to want is only skimmed; a predecessor's listeners are about to say that they do.
         with trio.move_on_after(FANOUTS_TIMEOUT_S):
@@ -81,6 +86,7 @@ class Ingest:
             cold_read_s=options.cold_read_ms / 1000,
             take_late=True,  # fan-outs know a chunk that they have had
         )
+        self.pump.counters = hub.counters
         self.peers: dict[Peer, None] = {}
         self._streams: dict[int, Stream] = {}
         self._frames_of_ended = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import trio
@@ -33,9 +34,11 @@ async def keep_alive(
     timeout_s: float,
     lifetime_s: float = math.inf,
     wall: Callable[[], float] = time.time,
+    counters: Counter[str] | None = None,
 ) -> None:
     """Ping peers that were not heard of for `interval_s`; end those that stay silent `timeout_s` more, those whose
-    token has expired by the clock `wall`, and those older than `lifetime_s`. For ever."""
+    token has expired by the clock `wall`, and those older than `lifetime_s`; count these. For ever."""
+    counters = Counter() if counters is None else counters
     asked: dict[int, float] = {}
     ending: dict[int, None] = {}
     async with trio.open_nursery() as nursery:
@@ -46,15 +49,18 @@ async def keep_alive(
             asked = {number: when for number, when in asked.items() if number in present}
             ending = {number: None for number in ending if number in present}
             for number, peer in present.items():
-                _ask(peer, asked, now, interval_s, timeout_s)
+                if _ask(peer, asked, now, interval_s, timeout_s):
+                    counters["closed_silent"] += 1
                 over = _is_over(peer, today, now, lifetime_s) if number not in ending else None
                 if over is not None:
                     ending[number] = None
+                    counters["closed_expired" if over[0] == CLOSE_EXPIRED else "closed_lifetime"] += 1
                     log.info("connection %d from %s: %s", number, peer.handed.peer, over[1])
                     nursery.start_soon(peer.close, *over)
 
 
-def _ask(peer: Peer, asked: dict[int, float], now: float, interval_s: float, timeout_s: float) -> None:
+def _ask(peer: Peer, asked: dict[int, float], now: float, interval_s: float, timeout_s: float) -> bool:
+    """Ask a silent peer; one that did not answer is ended: True."""
     number = peer.handed.id
     when = asked.get(number)
     if now - peer.last_heard < interval_s:
@@ -65,6 +71,8 @@ def _ask(peer: Peer, asked: dict[int, float], now: float, interval_s: float, tim
     elif now - when > timeout_s:
         log.info("connection %d from %s does not answer; ending it", number, peer.handed.peer)
         peer.end_of_input()
+        return True
+    return False
 
 
 def _is_over(peer: Peer, today: float, now: float, lifetime_s: float) -> tuple[int, str] | None:

@@ -141,7 +141,7 @@ class Peer:
                     continue
                 return at
             if need > self._frame_max_bytes:
-                self._too_much(CLOSE_TOO_BIG, "too long a message")
+                self._too_much("too_long", CLOSE_TOO_BIG, "too long a message")
                 return size
             self._raw, self._skip = need == NOT_MASKED, max(need, 0)
             self._begins_general(data[at])
@@ -184,10 +184,11 @@ class Peer:
         count, self._uncounted = self._uncounted, 0
         if self._allowance.spend(count, trio.current_time()):
             return True
-        self._too_much(CLOSE_FLOOD, "too many messages")
+        self._too_much("flood", CLOSE_FLOOD, "too many messages")
         return False
 
-    def _too_much(self, code: int, reason: str) -> None:
+    def _too_much(self, kind: str, code: int, reason: str) -> None:
+        self._pump.counters[f"closed_{kind}"] += 1
         log.warning("connection %d from %s: %s; ending it", self.handed.id, self.handed.peer, reason)
         self._deaf, self._plain = True, False
         self._general.forget()

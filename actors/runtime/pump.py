@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -97,6 +98,7 @@ class Pump:
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
         self.turns = trio.Lock()  # whose turn it is to be served the general way
+        self.counters: Counter[str] = Counter()  # connections that were ended since they went too far, by why
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 

@@ -160,6 +160,7 @@ async def test_messages(limited: System) -> None:
             for chunk, frame in enumerate(frames):
                 await telnyx.send(media(chunk, frame))
             assert (await flooding.until_closed()).code == 4506
+            await until_counted(limited, "fanout_closed_flood_total")
             nursery.cancel_scope.cancel()
         await listener.until(lambda: len(listener.audio) == len(frames))
         assert listener.audio == list(frames)
@@ -182,6 +183,7 @@ async def test_talk_faster_than_real_time(limited: System) -> None:
                 await talker.send(second)
             await talker.until(lambda: talker.of("error"))
             assert talker.of("error")[0]["payload"]["code"] == 200010
+            await until_counted(limited, "fanout_talk_too_fast_total")
             await telnyx.until(lambda: len(telnyx.of("media")) == 50)
             await trio.sleep(0.3)
             assert len(telnyx.of("media")) == 50
