@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.web import typescript
+
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "web"
 NODE_MIN_MAJOR = 20
-TYPESCRIPT = "typescript@5.9.3"
 LINES_MAX = 300
 NODE_TIMEOUT_S = 120
 NPM_TIMEOUT_S = 120
@@ -41,17 +41,15 @@ def test_under_node() -> None:
 @needs_npm
 @pytest.mark.slow
 def test_types() -> None:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "patchbay-tests" / TYPESCRIPT
-    compiler = cache / "node_modules" / ".bin" / "tsc"
-    if not compiler.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        done = run(
-            "npm", "install", "--no-audit", "--no-fund", "--prefix", str(cache), TYPESCRIPT, timeout_s=NPM_TIMEOUT_S
-        )
-        if not compiler.exists():
-            pytest.skip(f"TypeScript can't be installed: {done.stderr.strip()[-200:]}")
-    done = run(str(compiler), "-p", str(HERE / "tsconfig.json"), timeout_s=NODE_TIMEOUT_S)
-    assert done.returncode == 0, done.stdout
+    assert typescript.check(HERE / "tsconfig.json") == ""
+
+
+@needs_npm
+@pytest.mark.slow
+def test_the_declarations_are_those_of_the_code() -> None:
+    """If not: python -m tests.web.typescript"""
+    written = {str(path.relative_to(typescript.TYPES)): path.read_text() for path in typescript.TYPES.rglob("*.d.ts")}
+    assert written == typescript.declarations()
 
 
 @needs_npm
@@ -62,7 +60,7 @@ def test_the_package_has_all_its_files_and_nothing_else(tmp_path: Path) -> None:
     package = packed[0] if isinstance(packed, list) else next(iter(packed.values()))
     files = {entry["path"] for entry in package["files"]}
     ours = {str(path.relative_to(WEB)) for path in (WEB / "patchbay").rglob("*") if path.is_file()}
-    assert ours | {"patchbay.js", "element.js", "package.json", "README.md"} <= files
+    assert ours | {"patchbay.js", "element.js", "package.json", "README.md", "types/patchbay.d.ts"} <= files
     assert not [name for name in files if name.startswith(("console", "index"))]
 
 

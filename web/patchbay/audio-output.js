@@ -94,6 +94,15 @@ export class AudioOutput {
     return loading;
   }
 
+  /** Load what plays. Rejects with a PatchbayError. */
+  async prepare() {
+    try {
+      await this.load("playout");
+    } catch (error) {
+      throw error instanceof PatchbayError ? error : new PatchbayError(notice("audio_failed", { detail: String(error) }));
+    }
+  }
+
   /**
    * Have the browser play. To be called in the handler of a click where that can be; where the browser still refuses,
    * the next click or key anywhere on the page does it, and a notice says so.

@@ -74,10 +74,7 @@ export class Patchbay extends Emitter {
     return this.#output.context;
   }
 
-  /**
-   * A call, known or not, live or not.
-   * @param {string} id call_control_id
-   */
+  /** A call, known or not, live or not. @param {string} id call_control_id */
   call(id) {
     let call = this.#calls.get(id);
     if (!call) {
@@ -118,10 +115,7 @@ export class Patchbay extends Emitter {
     return talk.start();
   }
 
-  /**
-   * Talk while something is held: begin on the press, `stop()` on the release, however soon that comes.
-   * @param {string} id call_control_id
-   */
+  /** Talk while something is held: `stop()` it on the release, however soon. @param {string} id call_control_id */
   pushToTalk(id) {
     const talk = this.#prepareTalk(id);
     void talk.start().catch(() => {}); // said by a notice already
@@ -148,15 +142,10 @@ export class Patchbay extends Emitter {
     return this.#output.start();
   }
 
-  /**
-   * Make ready, so that the first click is heard at once: connect, and load what plays. Nothing is heard by that.
-   * Rejects with a PatchbayError.
-   */
+  /** Connect, and load what plays, so that the first click is heard at once. Rejects with a PatchbayError. */
   async prepare() {
     this.#connect();
-    await this.#output.load("playout").catch((error) => {
-      throw error instanceof PatchbayError ? error : new PatchbayError(notice("audio_failed", { detail: String(error) }));
-    });
+    await this.#output.prepare();
   }
 
   /** Speakers and microphones, for a choice. Names are there once the microphone was allowed. */
@@ -292,10 +281,8 @@ export class Patchbay extends Emitter {
   }
 
   /** @param {any} message */
-  #peaks({ step_ms, calls }) {
-    for (const { call_control_id: callId, inbound, outbound } of calls ?? []) {
-      this.#calls.get(callId)?.takeMessage({ type: "peaks", step_ms, inbound, outbound });
-    }
+  #peaks({ step_ms, calls = [] }) {
+    for (const { call_control_id: id, ...sides } of calls) this.#calls.get(id)?.takeMessage({ type: "peaks", step_ms, ...sides });
   }
 
   /** @param {import("./reconnect.js").SocketState} state @param {string} code @param {string} reason */

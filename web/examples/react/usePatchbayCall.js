@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Patchbay } from "patchbay";
+import { worklets } from "./worklets.js";
 
 /**
  * One call in a component.
@@ -18,7 +19,7 @@ export function usePatchbayCall({ url, token, call: id }) {
   const [talking, setTalking] = useState(false);
 
   useEffect(() => {
-    const made = new Patchbay({ url, token });
+    const made = new Patchbay({ url, token, worklets });
     const mine = made.call(id);
     patchbay.current = made;
     call.current = mine;

@@ -1,0 +1,11 @@
+export { Patchbay } from "./patchbay/client.js";
+export { TRACKS } from "./patchbay/protocol.js";
+export type PatchbayOptions = import("./patchbay/client.js").PatchbayOptions;
+export type Call = import("./patchbay/call.js").Call;
+export type ListenOptions = import("./patchbay/call.js").ListenOptions;
+export type Talk = import("./patchbay/talk.js").Talk;
+export type CallEvents = import("./patchbay/call-events.js").CallEvents;
+export type CallEvent = import("./patchbay/call-events.js").CallEvent;
+export type Notice = import("./patchbay/notices.js").Notice;
+export type TrackReport = import("./patchbay/player.js").TrackReport;
+export { PatchbayError, WORDS } from "./patchbay/notices.js";
