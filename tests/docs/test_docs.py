@@ -10,6 +10,7 @@ from tests.docs import settings_table
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
 SENDERS = ("fanout/talker.py", "runtime/session.py")
 ERROR_CODE = re.compile(r"\b2000\d\d\b")
 
@@ -31,11 +32,21 @@ def test_every_error_code_is_in_the_protocol() -> None:
     assert set(re.findall(r"\| (2000\d\d) \| `(\w+)` \|", PROTOCOL)) == pairs
 
 
-def test_every_close_code_is_in_the_protocol() -> None:
+def test_every_close_code_is_in_the_protocols() -> None:
     """Those that `wire.websocket` names, and what trio-websocket closes with of itself."""
     named = {value for name, value in vars(websocket).items() if name.startswith("CLOSE_")}
-    listed = {int(code) for code in re.findall(r"^\| (\d{4}) \|", PROTOCOL, re.MULTILINE)}
-    assert listed == named | {1002, 1007}
+    rows = re.findall(r"^\| (\d{4}(?:, \d{4})*) \|", PROTOCOL + PROTOCOL_V1, re.MULTILINE)
+    listed = {int(code) for row in rows for code in row.split(", ")}
+    assert listed == named | {1002, 1006, 1007}
+
+
+def test_every_error_of_v1_is_in_its_protocol() -> None:
+    """Those of its own, and those of talking that it has in common with the first one."""
+    source = (ROOT / "actors" / "fanout" / "v1_connection.py").read_text(encoding="utf-8")
+    pairs = re.findall(r'\((2000\d\d), "(\w+)"', source)
+    assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
+    for code, title in (*pairs, ("200001", "no_live_call"), ("200004", "call_unreachable"), ("200005", "floor_taken")):
+        assert f"{code} {title}" in PROTOCOL_V1
 
 
 def test_every_path_and_parameter_is_in_the_protocol() -> None:

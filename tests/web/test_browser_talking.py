@@ -48,7 +48,7 @@ def test_a_microphone_reaches_the_call(system: System, driver: Playwright, tmp_p
               mediaDevices.getUserMedia = (wanted) => real({ audio: { ...wanted.audio, ...plain } });
             }""")
             page.evaluate(f"""async () => {{ globalThis.talk = await patchbay.talk("{CALL}"); }}""")
-            page.wait_for_timeout(8000)
+            page.wait_for_timeout(6000)
             page.evaluate("() => talk.stop()")
             page.wait_for_timeout(500)
         call.terminate()
@@ -56,7 +56,7 @@ def test_a_microphone_reaches_the_call(system: System, driver: Playwright, tmp_p
     rate, heard = web.read_wav(next(tmp_path.glob("*.wav")))
     sent_rate, sent = web.read_wav(SHIPPED_CLIP)
     found = web.correlations(heard, rate, sent, sent_rate)
-    assert len(found) > 8
+    assert len(found) > 6
     assert np.median(found) > 0.95, found.round(3)
     louder_db = 20 * np.log10(loudness(heard) / loudness(sent))
     assert abs(louder_db) < 1, f"{louder_db:.2f} dB"
@@ -88,17 +88,17 @@ def test_v1_both_tracks_on_one_socket_and_nothing_twice_after_a_reconnect(
     with v1_page(chromium, system, newer) as page:
         web.listen(page, CALL)
         page.evaluate(web.RECORD, CALL)
-        page.wait_for_timeout(5000)
+        page.wait_for_timeout(3000)
         newer.drop(1012)
         web.until(page, "() => patchbay.state === 'open' && call.report[0].duplicates + call.report[0].late > 0")
-        page.wait_for_timeout(5000)
+        page.wait_for_timeout(3000)
         rate, *sides = web.recorded(page, CALL)
         reports = page.evaluate("call.report")
         assert not page.evaluate("patchbay.legacy")
     assert len(newer.connections) == 2
     assert [message["tracks"] for message in newer.of("subscribe")] == [["inbound", "outbound"]] * 2
     playouts = newer.of("playout")
-    assert len(playouts) > 5
+    assert len(playouts) > 3
     assert [track["track"] for track in playouts[-1]["tracks"]] == ["inbound", "outbound"]
     assert playouts[-1]["tracks"][0]["stream"] == STREAM
     assert all(report["restarts"] == 0 for report in reports)

@@ -82,10 +82,8 @@ export class Playout {
    */
   push({ stream, sequence, codec, sampleRate, payload }, now) {
     const newer = this.#stream < 0 ? 1 : (stream - this.#stream) | 0; // 32 bits, and they may wrap round
-    if (newer < 0) {
-      this.#counts.late++;
-      return;
-    }
+    if (newer < 0) this.#counts.late++;
+    if (newer < 0) return;
     const format = `${codec} ${sampleRate}`;
     if (newer || format !== this.#format) this.#begin(stream, format, codec, sampleRate, sequence);
     if (!this.#accepts(payload)) {
