@@ -87,7 +87,9 @@ def test_a_directory_without_a_page_is_said_and_harmless(tmp_path: Path, caplog:
 
 def test_the_shipped_page_needs_nothing_from_elsewhere_and_writes_no_markup() -> None:
     shipped = StaticFiles(WEB_DIRECTORY)
-    for path in ("/", "/console.css", "/console.js", "/format.js"):
+    parts = [f"/console/{path.name}" for path in (WEB_DIRECTORY / "console").iterdir()]
+    assert len(parts) > 10
+    for path in ("/", "/console.css", "/console.js", *parts):
         file = get(shipped, path)
         assert file is not None
         text = file.body.decode()

@@ -192,7 +192,7 @@ def correlations(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int)
     heard, but would move a longer stretch, taken whole, out of step. What was sent is taken as a loop.
     """
     whole = _resample(sent, sent_rate, COMPARED_RATE)
-    whole = np.concatenate((whole, whole))
+    everywhere = _Search(np.concatenate((whole, whole)), COMPARED_RATE // 4)
     heard = _resample(heard, heard_rate, COMPARED_RATE)
     length = COMPARED_RATE // 4
     place: int | None = None
@@ -202,25 +202,26 @@ def correlations(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int)
         if np.sqrt(np.mean(window**2)) < AUDIBLE_RMS:
             place = None if place is None else place + length
             continue
-        best, place = _best_speed(window, whole, place, COMPARED_RATE)
+        best, place = _best_speed(window, everywhere, place, COMPARED_RATE)
         found.append(best)
         place += length
     return np.array(found)
 
 
-def _best_speed(window: Samples, whole: Samples, place: int | None, rate: int) -> tuple[float, int]:
-    start, end = 0, len(whole)
+def _best_speed(window: Samples, everywhere: _Search, place: int | None, rate: int) -> tuple[float, int]:
+    whole, length = everywhere.whole, len(window)
+    start, end, search = 0, len(whole), everywhere
     if place is not None:
         start = max(0, place % (len(whole) // 2) - rate // 2)
-        end = min(len(whole), start + len(window) + rate)
-    part = whole[start:end]
-    best, lag = _best_match(window, part)
+        end = min(len(whole), start + length + rate)
+        search = _Search(whole[start:end], length)
+    best, lag = search.find(window)
     if best < LOST and place is not None:
-        return _best_speed(window, whole, None, rate)  # a stall has moved it: look everywhere
+        return _best_speed(window, everywhere, None, rate)  # a stall has moved it: look everywhere
     if best > ALIKE:
         return best, start + lag
-    near = part[max(0, lag - rate // 20) : lag + len(window) + rate // 20]
-    speeds = [_best_match(_faster(window, ratio), near)[0] for ratio in SPEEDS]
+    near = _Search(whole[start + max(0, lag - rate // 20) : start + lag + length + rate // 20], length)
+    speeds = [near.find(_faster(window, ratio))[0] for ratio in SPEEDS]
     return max(best, *speeds), start + lag
 
 
@@ -239,13 +240,20 @@ def _resample(samples: Samples, rate: int, wanted: int) -> Samples:
     return made
 
 
-def _best_match(window: Samples, whole: Samples) -> tuple[float, int]:
-    size = 1 << (len(whole) + len(window)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(window, size)), size)[
-        : len(whole) - len(window)
-    ]
-    sums = np.concatenate(([0.0], np.cumsum(whole**2)))
-    energy = sums[len(window) :][: len(product)] - sums[: len(product)]
-    score = product / np.sqrt(np.maximum(energy, 1e-3) * np.sum(window**2))
-    lag = int(np.argmax(score))
-    return float(score[lag]), lag
+class _Search:
+    """Finds windows in some sound; what is the same for all of them is made once."""
+
+    def __init__(self, whole: Samples, length: int) -> None:
+        self.whole = whole
+        self._size = 1 << (len(whole) + length).bit_length()
+        self._spectrum = np.fft.rfft(whole, self._size)
+        self._sums = np.concatenate(([0.0], np.cumsum(whole**2)))
+
+    def find(self, window: Samples) -> tuple[float, int]:
+        """The correlation at the best place, and that."""
+        length, size = len(window), self._size
+        product = np.fft.irfft(self._spectrum * np.conj(np.fft.rfft(window, size)), size)[: len(self.whole) - length]
+        energy = self._sums[length:][: len(product)] - self._sums[: len(product)]
+        score = product / np.sqrt(np.maximum(energy, 1e-3) * np.sum(window**2))
+        lag = int(np.argmax(score))
+        return float(score[lag]), lag

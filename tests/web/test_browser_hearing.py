@@ -47,15 +47,15 @@ def test_what_is_heard_is_what_was_sent(system: System, chromium: Browser) -> No
             page.evaluate(web.RECORD, call_id)
         formats = {codec: page.evaluate(f"patchbay.call('{call_id}').format.codec") for codec, call_id in ids.items()}
         last = f"recordings['{ids['L16']}']"
-        web.until(page, f"() => {last}.samples > 6 * {last}.rate", web.WAIT_MS * BUSY)
+        web.until(page, f"() => {last}.samples > 5 * {last}.rate", web.WAIT_MS * BUSY)
         heard = {codec: web.recorded(page, call_id) for codec, call_id in ids.items()}
         assert not page.evaluate("patchbay.legacy")
     assert formats == {codec: codec for codec in CODECS}
     sent_rate, sent = web.read_wav(SHIPPED_CLIP)
     for codec, (rate, *sides) in heard.items():
         for side in sides:
-            found = web.correlations(side, rate, sent, sent_rate)
-            assert len(found) > 6
+            found = web.correlations(side[-4 * rate :], rate, sent, sent_rate)
+            assert len(found) > 4
             assert np.median(found) > 0.98, (codec, found.round(3))
 
 
@@ -125,7 +125,7 @@ def test_a_bad_line_is_heard_without_clicks(system: System, chromium: Browser, t
             back_s = time.monotonic() - began
     assert web.roughness(rough[rate:]) < 2.5 * web.roughness(clean[rate:])
     assert report["lost"] > 0
-    assert report["target"] < 0.3
+    assert report["target"] <= 0.4  # which is as long as it may become, on a busy machine too
     assert back_s < 10 * BUSY
 
 
