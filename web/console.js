@@ -217,7 +217,14 @@ function relabel() {
   actors.relabel();
 }
 
+const keys = /** @type {HTMLInputElement} */ (byId("keys"));
+keys.checked = preferences.keys;
+keys.addEventListener("change", () => {
+  preferences.keys = keys.checked;
+  savePreferences();
+});
 listenToKeys({
+  wanted: () => preferences.keys,
   move: (step) => list.move(step),
   add: () => decks.toggle(list.current, true),
   press: () => decks.press(),

@@ -165,6 +165,7 @@ export const fr = {
   "key.views": "Appels, système",
   "key.wall": "Liste ou mur",
   "key.help": "Cette liste",
+  keys: "Touches seules ; sans elles : Tab, flèches, Entrée, Échap",
   "now-listening": "Vous entendez l’appel de {from} vers {to}.",
   "no-longer-listening": "Vous ne l’entendez plus.",
   "said-calls.one": "{count} appel en cours.",

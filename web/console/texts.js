@@ -167,6 +167,7 @@ const en = {
   "key.views": "Calls, system",
   "key.wall": "List or wall",
   "key.help": "This list",
+  keys: "Use single keys; without them: Tab, arrows, Enter, Esc",
   "now-listening": "You hear the call from {from} to {to}.",
   "no-longer-listening": "You hear it no more.",
   "said-calls.one": "{count} call is live.",
