@@ -195,7 +195,11 @@ export class Deck {
 
   /** @param {import("../patchbay/player.js").TrackReport[]} report */
   #reported(report) {
-    if (report.some((track) => track.playing)) this.#playedAt = performance.now();
+    if (report.some((track) => track.playing)) {
+      const isNew = this.#playedAt === -Infinity;
+      this.#playedAt = performance.now();
+      if (isNew) this.show(Date.now());
+    }
     if (!this.#context.hasPeaks()) this.#heard(report);
     const { language, patchbay } = this.#context;
     const found = figures(report, patchbay.audioContext.outputLatency);

@@ -73,7 +73,8 @@ export function listenToKeys(does) {
 /** Show what there is. @param {import("./i18n.js").Language} language */
 export function showShortcuts(language) {
   const items = SHORTCUTS.map(([text, keys]) => {
-    const shown = keys.map((key) => make("kbd", {}, key));
+    const named = (/** @type {string} */ key) => (language.has(`keyname.${key}`) ? language.t(`keyname.${key}`) : key);
+    const shown = keys.map((key) => make("kbd", {}, named(key)));
     return make("div", {}, make("dt", {}, ...shown), make("dd", {}, language.t(text)));
   });
   byId("help-list").replaceChildren(...items);
