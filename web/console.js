@@ -46,7 +46,8 @@ const peaksOf = (/** @type {string} */ id) => watch.peaksOf(id);
 
 const decks = new Decks({
   patchbay, language, store, waveforms, palette, peaksOf, may, preferences, savePreferences, say, failed,
-  hasPeaks: (id) => watch.hasPeaks(id),
+  hasPeaks: () => watch.sent,
+  stopped: (id) => void (store.calls.has(id) || watch.drop(id)),
   follow: (options) => (session.audible && may("events") ? patchbay.events(options) : null),
   mayHear: () => session.mayHear(),
   changed: () => list.refresh(),
@@ -216,7 +217,14 @@ function relabel() {
   actors.relabel();
 }
 
+const keys = /** @type {HTMLInputElement} */ (byId("keys"));
+keys.checked = preferences.keys;
+keys.addEventListener("change", () => {
+  preferences.keys = keys.checked;
+  savePreferences();
+});
 listenToKeys({
+  wanted: () => preferences.keys,
   move: (step) => list.move(step),
   add: () => decks.toggle(list.current, true),
   press: () => decks.press(),

@@ -189,7 +189,7 @@ test("the server's meter, and what is none", () => {
 });
 
 test("preferences that are damaged, or of another kind, are the defaults", () => {
-  const defaults = { language: "", theme: "auto", wall: false, several: false, layout: "mixed" };
+  const defaults = { language: "", theme: "auto", wall: false, several: false, layout: "mixed", keys: true };
   assert.deepEqual(read(null), defaults);
   assert.deepEqual(read("{"), defaults);
   assert.deepEqual(read("null"), defaults);

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.system import running_system
 from tests.web import browser
-from tests.web.console_page import console, simulated, until_rows
+from tests.web.browser import until
+from tests.web.console_page import console, simulated
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 WARM_UP_S = 15
+CALLS_TIMEOUT_MS = 120_000
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KINDS = ("renderer", "gpu-process", "utility")
 
@@ -34,7 +36,7 @@ def main() -> None:
     with running_system(**settings) as system, browser.playwright() as driver, browser.chromium(driver) as chromium:
         calls = ("--calls", str(given.calls), "--track", "both", "--stagger", "0.05")
         with simulated(system, *calls), console(chromium, system) as page:
-            until_rows(page, given.calls)
+            until(page, f"() => document.querySelectorAll('.row').length === {given.calls}", CALLS_TIMEOUT_MS)
             if given.wall:
                 page.keyboard.press("w")
             page.wait_for_timeout(WARM_UP_S * 1000)

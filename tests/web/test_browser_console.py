@@ -86,6 +86,40 @@ def test_with_the_keyboard_alone(system: System, chromium: Browser) -> None:
         assert page.locator(".deck").count() == 0
 
 
+def test_single_keys_can_be_turned_off(system: System, chromium: Browser) -> None:
+    """Enter, arrows and Escape go on (WCAG 2.1.4)."""
+    with simulated(system, *THREE), console(chromium, system) as page:
+        until_rows(page, 3)
+        page.keyboard.press("?")
+        page.get_by_label("Use single keys").uncheck()
+        page.keyboard.press("Escape")
+        page.keyboard.press("w")
+        page.keyboard.press("2")
+        assert page.locator("body.wall").count() == 0
+        page.locator(".row button").first.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        until_heard(page)
+        assert page.locator(".row").nth(1).get_attribute("class") == "row heard"
+        page.keyboard.press("Escape")
+        assert page.locator(".deck").count() == 0
+
+
+def test_a_call_that_ends_while_it_is_heard(system: System, chromium: Browser) -> None:
+    """Its deck says so, and keeps its events until it is closed."""
+    with console(chromium, system) as page:
+        with simulated(system, "--track", "both"):
+            until_rows(page, 1)
+            page.locator(".row").dblclick()  # once to hear, once to stop: in whatever time that takes
+            page.locator(".row:not(.heard)").click()
+            until_heard(page)
+        page.locator(".deck .state").get_by_text("The call has ended").wait_for()
+        page.get_by_role("log").get_by_text("Audio ended").wait_for()
+        assert page.locator(".deck").count() == 1
+        page.keyboard.press("Escape")
+        assert page.locator(".deck").count() == 0
+
+
 def test_every_control_can_be_reached_by_tab(system: System, chromium: Browser) -> None:
     with simulated(system, *THREE), console(chromium, system) as page:
         until_rows(page, 3)

@@ -29,7 +29,7 @@ TO_WEBP = """async (png) => {
   const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
   const canvas = new OffscreenCanvas(image.width, image.height);
   canvas.getContext("2d").drawImage(image, 0, 0);
-  const blob = await canvas.convertToBlob({ type: "image/webp", quality: 0.92 });
+  const blob = await canvas.convertToBlob({ type: "image/webp", quality: 0.8 });
   return btoa(Array.from(new Uint8Array(await blob.arrayBuffer()), (byte) => String.fromCharCode(byte)).join(""));
 }"""
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 1.5}
@@ -122,7 +122,7 @@ def test_many_calls_listening_and_talking(system: System, chromium: Browser, fol
             page.locator(".row").nth(1).click()
             page.locator(".row").nth(4).click(modifiers=["Shift"])
             until_heard(page, 2)
-            until_filled(page, 70)
+            until_filled(page, 100)
             shoot(page, folder / "dark.webp")
         with console(chromium, system, **looks(**PHONE)) as page:
             until_rows(page, MANY)

@@ -22,7 +22,7 @@ const FIGURES = /** @type {const} */ (["ear", "delay", "buffer", "lost", "concea
  * @property {import("./waveform.js").Waveforms} waveforms
  * @property {import("./waveform.js").Palette} palette
  * @property {(id: string) => import("./peaks.js").Peaks} peaksOf
- * @property {(id: string) => boolean} hasPeaks whether the server sends them
+ * @property {() => boolean} hasPeaks whether the server sends them
  * @property {(right: string) => boolean} may
  * @property {(options: {calls: string[], since?: number}) => import("../patchbay.js").CallEvents | null} follow
  */
@@ -195,8 +195,12 @@ export class Deck {
 
   /** @param {import("../patchbay/player.js").TrackReport[]} report */
   #reported(report) {
-    if (report.some((track) => track.playing)) this.#playedAt = performance.now();
-    if (!this.#context.hasPeaks(this.id)) this.#heard(report);
+    if (report.some((track) => track.playing)) {
+      const isNew = this.#playedAt === -Infinity;
+      this.#playedAt = performance.now();
+      if (isNew) this.show(Date.now());
+    }
+    if (!this.#context.hasPeaks()) this.#heard(report);
     const { language, patchbay } = this.#context;
     const found = figures(report, patchbay.audioContext.outputLatency);
     this.#figure("delay", language.milliseconds(found?.delay));

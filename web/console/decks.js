@@ -9,6 +9,7 @@ import { Deck } from "./deck.js";
  *   savePreferences: () => void,
  *   mayHear: () => Promise<boolean>,
  *   changed: () => void,
+ *   stopped: (id: string) => void,
  *   failed: (error: unknown) => void,
  *   say: (words: string) => void,
  * }} Context
@@ -62,9 +63,7 @@ export class Decks {
     const deck = this.#decks.get(id);
     if (!deck) return;
     const hadFocus = deck.element.contains(document.activeElement);
-    deck.end();
-    deck.call.stop();
-    this.#decks.delete(id);
+    this.#end(deck);
     if (this.#active === id) this.#activate([...this.#decks.keys()].at(-1) ?? "");
     this.#changed();
     if (this.#decks.size === 0) this.#context.say(this.#context.language.t("no-longer-listening"));
@@ -111,7 +110,7 @@ export class Decks {
   async #listen(id, add) {
     const { patchbay, preferences, language } = this.#context;
     void patchbay.start(); // in the click, before anything is waited for
-    if (!(await this.#context.mayHear())) return;
+    if (!(await this.#context.mayHear()) || this.#decks.has(id)) return;
     if (!add) this.#stopOthers(id);
     const deck = new Deck(id, this.#context, preferences.layout, {
       close: () => this.stop(id),
@@ -135,14 +134,16 @@ export class Decks {
 
   /** @param {string} id */
   #stopOthers(id) {
-    for (const other of [...this.#decks.keys()]) {
-      if (other === id) continue;
-      const deck = this.#decks.get(other);
-      deck?.end();
-      deck?.call.stop();
-      this.#decks.delete(other);
-    }
+    for (const deck of [...this.#decks.values()]) if (deck.id !== id) this.#end(deck);
     this.#changed();
+  }
+
+  /** @param {Deck} deck */
+  #end(deck) {
+    deck.end();
+    deck.call.stop();
+    this.#decks.delete(deck.id);
+    this.#context.stopped(deck.id);
   }
 
   /** @param {string} id */

@@ -20,6 +20,7 @@ export const SHORTCUTS = Object.freeze(
 
 /**
  * @typedef {object} Does
+ * @property {() => boolean} wanted whether single keys are; who dictates, or presses keys by mistake, wants none
  * @property {(step: number) => void} move
  * @property {() => void} add listen to the call that the keyboard is at, too
  * @property {() => void} press
@@ -55,12 +56,12 @@ export function listenToKeys(does) {
     const { key, target } = event;
     if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
     if (key === "Escape") does.escape();
-    else if (isField(target)) return;
-    else if (key.toLowerCase() === "t") {
-      if (!event.repeat) does.press();
-    } else if (key === "Enter" && event.shiftKey && target instanceof Element && target.closest(".row")) {
+    else if (key === "Enter" && event.shiftKey && target instanceof Element && target.closest(".row")) {
       event.preventDefault();
       does.add();
+    } else if (isField(target) || !does.wanted()) return;
+    else if (key.toLowerCase() === "t") {
+      if (!event.repeat) does.press();
     } else if (presses[key.toLowerCase()]) {
       event.preventDefault(); // a slash would open the browser's own search
       presses[key.toLowerCase()]();
@@ -72,7 +73,8 @@ export function listenToKeys(does) {
 /** Show what there is. @param {import("./i18n.js").Language} language */
 export function showShortcuts(language) {
   const items = SHORTCUTS.map(([text, keys]) => {
-    const shown = keys.map((key) => make("kbd", {}, key));
+    const named = (/** @type {string} */ key) => (language.has(`keyname.${key}`) ? language.t(`keyname.${key}`) : key);
+    const shown = keys.map((key) => make("kbd", {}, named(key)));
     return make("div", {}, make("dt", {}, ...shown), make("dd", {}, language.t(text)));
   });
   byId("help-list").replaceChildren(...items);

@@ -5,7 +5,6 @@
 
 import { Peaks, STEP_MS } from "./peaks.js";
 
-const FRESH_MS = 3000; // so long after the last ones a server still counts as one that sends them
 const SILENT_AFTER_MS = 900; // nothing of a call for so long: it is silent
 const SILENT_COLUMNS = 512; // then there is nothing left to move
 
@@ -22,7 +21,7 @@ export class PeakWatch {
   /** @type {Map<string, Watched>} */
   #calls = new Map();
   #allowed = false;
-  #at = -Infinity;
+  #come = false; // the server has sent some: it says nothing of calls that are silent
 
   /** @param {import("../patchbay.js").Patchbay} patchbay */
   constructor(patchbay) {
@@ -34,9 +33,9 @@ export class PeakWatch {
     return this.#entry(id).peaks;
   }
 
-  /** Whether the server sends levels of this call. @param {string} id */
-  hasPeaks(id) {
-    return performance.now() - (this.#calls.get(id)?.at ?? -Infinity) < FRESH_MS;
+  /** Whether the server sends levels. */
+  get sent() {
+    return this.#come && !this.#patchbay.legacy;
   }
 
   /** Ask for the levels of a call, and of all others, from when it is allowed. @param {string} id */
@@ -65,10 +64,9 @@ export class PeakWatch {
   /** Time has gone on by so many columns. @param {number} columns */
   beat(columns) {
     const now = performance.now();
-    const sending = now - this.#at < FRESH_MS;
     for (const entry of this.#calls.values()) {
       if (entry.peaks.advance(columns) || entry.silent > SILENT_COLUMNS) continue;
-      if (!sending || now - entry.at < SILENT_AFTER_MS) continue;
+      if (!this.sent || now - entry.at < SILENT_AFTER_MS) continue;
       entry.silent += columns;
       entry.peaks.push(new Uint8Array(columns), []);
       entry.peaks.advance(columns);
@@ -87,7 +85,8 @@ export class PeakWatch {
 
   /** @param {Watched} entry @param {number[]} inbound @param {number[]} outbound */
   #take(entry, inbound, outbound) {
-    entry.at = this.#at = performance.now();
+    this.#come = true;
+    entry.at = performance.now();
     entry.silent = 0;
     entry.peaks.push(inbound, outbound);
   }

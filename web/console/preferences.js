@@ -9,10 +9,11 @@ const KEY = "patchbay.console";
  * @property {boolean} wall
  * @property {boolean} several
  * @property {"mixed" | "split"} layout
+ * @property {boolean} keys whether single keys do something
  */
 
 /** @type {Preferences} */
-const DEFAULTS = Object.freeze({ language: "", theme: "auto", wall: false, several: false, layout: "mixed" });
+const DEFAULTS = Object.freeze({ language: "", theme: "auto", wall: false, several: false, layout: "mixed", keys: true });
 
 /**
  * Those that are kept, with defaults for what is missing or of another kind.
