@@ -112,7 +112,8 @@ async def _run(
             report.trials.append(trial)
             measure.say(
                 f"{name:22} lost {trial.lost} p99 {window.latency_ms.p99:.2f} (calm {report.calm_ms:.2f}) "
-                f"{trial.memory_mib:+.1f} MiB {trial.descriptors:+} descriptors {dict(seen)}"
+                f"{trial.memory_mib:+.1f} MiB {trial.descriptors:+} descriptors {dict(seen)} "
+                f"generator late {window.lag_ms.p99:.2f} by process {_grown(start, after)}"
             )
         return report
 
@@ -165,6 +166,13 @@ def _descriptors(window: Window) -> int:
         with suppress(FileNotFoundError):  # it has ended meanwhile, which `restarts` tells
             found += len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
     return found
+
+
+def _grown(before: Window, after: Window) -> str:
+    """MiB that each process has grown by."""
+    known = {process.pid: process.pss_kb for process in before.processes}
+    grown = [(process.command.split()[-1], process.pss_kb - known.get(process.pid, 0)) for process in after.processes]
+    return ", ".join(f"{name} {kb / 1024:+.1f}" for name, kb in grown)
 
 
 def _pids(window: Window) -> set[int]:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         import atheris  # noqa: F401
     except ImportError:
-        print("the fuzzer is not installed: .venv/bin/pip install 'patchbay[fuzz]'", file=sys.stderr)
+        print("the fuzzer is not installed: .venv/bin/pip install -c constraints.txt atheris", file=sys.stderr)
         return 2
     from tests.fuzz.targets import TARGETS
 
