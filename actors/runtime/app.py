@@ -24,6 +24,7 @@ from actors.runtime.gateway_link import GatewayLink
 from actors.runtime.identity import Identity
 from actors.runtime.notify import Notifier
 from actors.runtime.supervised import follow_supervisor
+from actors.runtime.tidy import tidy
 from config import ConfigError, load
 from config.paths import unix_path
 
@@ -72,6 +73,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
                 nursery.start_soon(context.notifier.beat, context.progress.fields, context.is_ready)
                 nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
                 nursery.start_soon(_stop_without_supervisor, context)
+                nursery.start_soon(tidy)
                 await run(context)
                 nursery.cancel_scope.cancel()
     finally:
