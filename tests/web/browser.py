@@ -191,21 +191,34 @@ def correlations(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int)
     Each is compared at the best place and speed (to 0.8 % faster or slower, in steps of 0.1 %): correcting a clock is not
     heard, but would move a longer stretch, taken whole, out of step. What was sent is taken as a loop.
     """
+    return np.array([alike for alike, _ in _compared(heard, heard_rate, sent, sent_rate)])
+
+
+def louder_db(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int) -> float:
+    """By how much what was heard is louder than what was sent, in the median of what can be compared."""
+    compared = [decibels for alike, decibels in _compared(heard, heard_rate, sent, sent_rate) if alike > 0.9]
+    return float(np.median(compared))
+
+
+def _compared(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int) -> Iterator[tuple[float, float]]:
+    """For each audible quarter of a second, how alike it is to its like, and by how many decibels it is louder."""
     whole = _resample(sent, sent_rate, COMPARED_RATE)
-    everywhere = _Search(np.concatenate((whole, whole)), COMPARED_RATE // 4)
-    heard = _resample(heard, heard_rate, COMPARED_RATE)
     length = COMPARED_RATE // 4
+    everywhere = _Search(np.concatenate((whole, whole)), length)
+    heard = _resample(heard, heard_rate, COMPARED_RATE)
     place: int | None = None
-    found = []
     for at in range(0, len(heard) - length, length):
         window = heard[at : at + length]
-        if np.sqrt(np.mean(window**2)) < AUDIBLE_RMS:
+        if _rms(window) < AUDIBLE_RMS:
             place = None if place is None else place + length
             continue
         best, place = _best_speed(window, everywhere, place, COMPARED_RATE)
-        found.append(best)
+        yield best, 20 * float(np.log10(_rms(window) / max(1e-9, _rms(everywhere.whole[place : place + length]))))
         place += length
-    return np.array(found)
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(samples**2)))
 
 
 def _best_speed(window: Samples, everywhere: _Search, place: int | None, rate: int) -> tuple[float, int]:
