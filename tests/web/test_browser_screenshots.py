@@ -64,10 +64,10 @@ def shoot(page: Page, path: Path) -> None:
     assert 5_000 < path.stat().st_size < MAX_BYTES, path.stat().st_size
 
 
-def until_filled(page: Page, columns: int = FILLED_COLUMNS) -> None:
+def until_filled(page: Page, columns: int = FILLED_COLUMNS, canvas: str = ".row canvas") -> None:
     """Wait until so much sound has been drawn."""
     filled = f"""() => {{
-      const canvas = document.querySelector(".row canvas");
+      const canvas = document.querySelector("{canvas}");
       const {{ data, width, height }} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       const scale = width / canvas.clientWidth;
       const from = Math.max(0, Math.round(width - {columns} * 3 * scale));
@@ -122,7 +122,7 @@ def test_many_calls_listening_and_talking(system: System, chromium: Browser, fol
             page.locator(".row").nth(1).click()
             page.locator(".row").nth(4).click(modifiers=["Shift"])
             until_heard(page, 2)
-            until_filled(page, 100)
+            until_filled(page, 90, ".deck canvas")
             shoot(page, folder / "dark.webp")
         with console(chromium, system, **looks(**PHONE)) as page:
             until_rows(page, MANY)

@@ -79,7 +79,7 @@ export class ActorsView {
     }
     const missing = [...ready].filter(([, is]) => !is).map(([name]) => name);
     const state = ready.size === 0 ? "away" : missing.length ? "not-ready" : "ready";
-    const { t } = { t: this.#language.t.bind(this.#language) };
+    const t = this.#language.t.bind(this.#language);
     const words =
       state === "away" ? t("no-supervisor") : missing.length ? t("not-ready", { names: missing.join(", ") }) : t("all-ready");
     mark(dot, "data-state", state);

@@ -25,9 +25,9 @@ export class Session {
     return this.#info !== null && (!this.#info.authentication || token() !== "");
   }
 
-  /** @param {string} right */
+  /** Whether the token grants it; while nothing is known, the server will say. @param {string} right */
   may(right) {
-    return this.#info?.can.includes(right) ?? false;
+    return this.#info ? this.#info.can.includes(right) : right !== "admin";
   }
 
   /** Ask the server. */
@@ -40,7 +40,7 @@ export class Session {
   /** Whether calls can be heard; asks for the token where this tab has not seen it. */
   async mayHear() {
     if (!this.known) await this.open();
-    return this.audible || (await this.ask("token-for-audio"));
+    return !this.known || this.audible || (await this.ask("token-for-audio"));
   }
 
   /** Ask for a token. @param {string} why a text's key */

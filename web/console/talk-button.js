@@ -60,7 +60,7 @@ export class TalkButton {
   }
 
   show() {
-    const { t } = { t: this.#language.t.bind(this.#language) };
+    const t = this.#language.t.bind(this.#language);
     const state = !this.#talk ? "idle" : this.#talk.live ? "live" : "starting";
     const words = !this.#allowed ? t("forbidden", { right: "talk" }) : t(state === "idle" ? "talk" : `talk-${state}`);
     write(this.#words, words);
