@@ -38,6 +38,7 @@ SO_PEEK_OFF = 42  # <asm-generic/socket.h>; the socket module does not name it
 DISCARDED_MAX_BYTES = 1024 * 1024
 EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
+IN_ADVANCE = 2  # rounds
 MANY = 3  # connections served in a round: so many more will have something when the next one is due
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 PEEK, DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
@@ -159,21 +160,22 @@ class Pump:
     async def run(self) -> None:
         """Serve for ever. A connection that fails is ended; the others go on.
 
-        Few frames: each wakes us, once. Many: rounds go by the clock.
+        Few frames: each wakes us, once, and a few in a row may come close together. Many: rounds go by the clock.
         """
         fd = self._epoll.fileno()
         ticker = Ticker(self._linger_s)
-        next_at = 0.0
+        spent_until = 0.0  # each round spends a linger of time; some may be spent in advance
         try:
             while True:
                 await trio.lowlevel.wait_readable(fd)
-                early_s = next_at - trio.current_time()
+                now = trio.current_time()
+                early_s = spent_until - IN_ADVANCE * self._linger_s - now
                 by_the_clock = early_s > 0 or self.round()
                 while by_the_clock:
                     await ticker.tick(early_s if early_s > 0 else self._linger_s)
                     by_the_clock = self.round() or self._served >= MANY
                 ticker.stop()
-                next_at = trio.current_time() + self._linger_s
+                spent_until = max(spent_until, now) + self._linger_s
         finally:
             ticker.close()
 
