@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime.general_way import GeneralWay
-from actors.runtime.pump import discard
+from actors.runtime.looking import discard
 from actors.wire.websocket import (
     BINARY,
     CLOSE,

@@ -19,29 +19,27 @@ from __future__ import annotations
 
 import logging
 import select
-import socket
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from actors.runtime.looking import DISCARD, PEEK, remember_looks
 from actors.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
 LATE_BYTES = 8192  # about twenty frames
-SO_PEEK_OFF = 42  # <asm-generic/socket.h>; the socket module does not name it
-DISCARDED_MAX_BYTES = 1024 * 1024
 EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
 IN_ADVANCE = 2  # rounds
 MANY = 3  # connections served in a round: so many more will have something when the next one is due
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
-PEEK, DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -108,7 +106,7 @@ class Pump:
         fd = peer.sock.fileno()
         self._peers[fd] = peer
         if self._late:
-            self._late = _remember_looks(peer.sock, 0)
+            self._late = remember_looks(peer.sock, 0)
         self._epoll.register(fd, INTEREST)
 
     def remove(self, peer: Pumped) -> None:
@@ -119,7 +117,7 @@ class Pump:
             self._writing.discard(fd)
             self._take(peer)
             if self._late:
-                _remember_looks(peer.sock, -1)
+                remember_looks(peer.sock, -1)
             self._epoll.unregister(fd)
 
     def want_write(self, peer: Pumped) -> None:
@@ -248,7 +246,7 @@ class Pump:
             if gone or not 0 < size < BUFFER_BYTES:
                 self._look_at_the_end(peer, gone, size, end > begin)
             elif late and end < size:
-                _remember_looks(peer.sock, peer.untaken)  # the rest is to be seen again, with what follows it
+                remember_looks(peer.sock, peer.untaken)  # the rest is to be seen again, with what follows it
             if not late or peer.take_soon:
                 peer.take_soon = False
                 self._untaken.append(peer)
@@ -266,7 +264,7 @@ class Pump:
     def _look_at_the_end(self, peer: Pumped, gone: bool, size: int, progress: bool) -> None:
         """The peer has gone, or has sent more than we look at, at once."""
         if self._late:
-            _remember_looks(peer.sock, peer.untaken)
+            remember_looks(peer.sock, peer.untaken)
         more = progress or (not self._late and peer.untaken > 0)
         if size == 0 or (gone and not more):
             peer.end_of_input()
@@ -283,22 +281,3 @@ class Pump:
                 count = count - taken if taken else 0
         except OSError:
             return  # reset meanwhile; the next look says so
-
-
-def _remember_looks(sock: socket.socket, seen: int) -> bool:
-    """Have the next look begin behind so many bytes; -1: every look at the front. Whether this kernel can."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, seen)
-    except OSError:
-        return False
-    return True
-
-
-def discard(sock: socket.socket) -> None:
-    """Take what is there, and what comes in the meantime within reason, unseen."""
-    try:
-        for _ in range(DISCARDED_MAX_BYTES // BUFFER_BYTES):
-            if not sock.recv(BUFFER_BYTES, DISCARD):
-                return
-    except OSError:
-        return  # nothing is left, or it is reset

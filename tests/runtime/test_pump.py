@@ -12,7 +12,8 @@ import trio
 import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
-from actors.runtime.pump import BUFFER_BYTES, LATE_BYTES, SO_PEEK_OFF, Pump
+from actors.runtime.looking import SO_PEEK_OFF
+from actors.runtime.pump import BUFFER_BYTES, LATE_BYTES, Pump
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handoffs import until
 

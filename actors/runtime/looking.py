@@ -1,0 +1,30 @@
+"""What Linux lets one do with what a socket holds, beyond reading it: look, look further, and let go of it unseen."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+PEEK, DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
+SO_PEEK_OFF: Final = 42  # <asm-generic/socket.h>; the socket module does not name it
+DISCARDED_MAX_BYTES: Final = 1024 * 1024
+DISCARDED_AT_ONCE_BYTES: Final = 64 * 1024
+
+
+def remember_looks(sock: socket.socket, seen: int) -> bool:
+    """Have the next look begin behind so many bytes; -1: every look at the front. Whether this kernel can."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, seen)
+    except OSError:
+        return False
+    return True
+
+
+def discard(sock: socket.socket) -> None:
+    """Take what is there, and what comes in the meantime within reason, unseen."""
+    try:
+        for _ in range(DISCARDED_MAX_BYTES // DISCARDED_AT_ONCE_BYTES):
+            if not sock.recv(DISCARDED_AT_ONCE_BYTES, DISCARD):
+                return
+    except OSError:
+        return  # nothing is left, or it is reset
