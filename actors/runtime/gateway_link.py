@@ -144,6 +144,7 @@ class GatewayLink:
         self.connections: dict[int, Handed] = {}
         self._emptied = trio.Event()
         self.failed = 0  # handlers that raised
+        self.released = 0  # connections that were here
 
     @property
     def present(self) -> bool:
@@ -274,6 +275,7 @@ class GatewayLink:
                 self._emptied.set()
 
     def _release(self, handed: Handed) -> None:
+        self.released += 1
         if not handed.given_away:
             try:
                 handed.sock.shutdown(socket.SHUT_RDWR)

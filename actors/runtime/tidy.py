@@ -1,8 +1,8 @@
-"""Gives memory back when a crowd of connections has gone.
+"""Gives memory back when many connections have ended.
 
-What a connection leaves behind is in part held by cycles (tasks, their scopes, tracebacks), which the collector finds
-late, since it runs seldom here; and what is freed stays with the allocator. Neither grows without end, but a process
-that has seen a thousand peers would be larger for ever. Knows nothing of what the descriptors are.
+What a connection leaves behind is in part held by cycles (tasks, their scopes, tracebacks): some 15 KiB, which the
+collector would find late, since it runs seldom here, and very late for connections that lived long. And what is freed
+stays with the allocator. Knows nothing of what the connections are.
 """
 
 from __future__ import annotations
@@ -10,38 +10,44 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LOOK_INTERVAL_S: Final = 5.0
-CROWD: Final = 200  # descriptors
+CROWD: Final = 200  # descriptors that have been closed, …
+MANY: Final = 500  # … or connections that have ended, are worth a pause of some milliseconds
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
 
 
-class Crowd:
-    """Says when many descriptors have been closed: more than half, and at least CROWD."""
+class Leavings:
+    """Says when there is something to tidy up: a crowd has gone, or many have come and gone one after the other."""
 
     def __init__(self) -> None:
         self._most = 0
+        self._ended = 0
 
-    def has_gone(self, descriptors: int) -> bool:
-        """So many are open now."""
+    def are_many(self, descriptors: int, ended: int) -> bool:
+        """So many descriptors are open now, and so many connections have ended since the process began."""
         self._most = max(self._most, descriptors)
-        gone = self._most - descriptors >= CROWD and descriptors <= self._most / 2
-        if gone:
-            self._most = descriptors
-        return gone
+        crowd_has_gone = self._most - descriptors >= CROWD and descriptors <= self._most / 2
+        if crowd_has_gone or ended - self._ended >= MANY:
+            self._most, self._ended = descriptors, ended
+            return True
+        return False
 
 
-async def tidy() -> None:
-    """Look for ever. Few connections are left when there is work to do, so it does not keep them waiting."""
-    crowd = Crowd()
+async def tidy(ended: Callable[[], int]) -> None:
+    """Look for ever. `ended`: how many connections have."""
+    leavings = Leavings()
     while True:
         await trio.sleep(LOOK_INTERVAL_S)
         with os.scandir("/proc/self/fd") as descriptors:
             count = sum(1 for _ in descriptors)
-        if crowd.has_gone(count):
+        if leavings.are_many(count, ended()):
             give_back()
 
 
