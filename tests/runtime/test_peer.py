@@ -348,16 +348,22 @@ async def test_a_successor_reads_what_was_not_taken() -> None:
         successor.handed.sock.close()
 
 
+def write_until_behind(served: Served) -> int:
+    """Numbered frames, more than the kernel takes; how many."""
+    served.handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    written = 0
+    while not served.outbox.behind:
+        served.outbox.write_control(text_frame(b"%05d" % written * 200))
+        written += 1
+    return written
+
+
 async def test_parking_leaves_the_output_to_the_successor() -> None:
     """What waits goes along; nothing is written here from then on, whoever still tries."""
     async with serving() as served:
         await served.reads.answer()
         await served.opened.wait()
-        served.handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        written = 0
-        while not served.outbox.behind:
-            served.outbox.write_control(text_frame(b"%05d" % written * 200))
-            written += 1
+        written = write_until_behind(served)
         served.outbox.write_control(text_frame(b"last"))
         assert served.peer is not None
         served.peer.park()
@@ -446,11 +452,7 @@ async def test_a_slow_reader_is_written_to_when_it_reads_again() -> None:
     async with serving() as served:
         await served.reads.answer()
         await served.opened.wait()
-        served.handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        written = 0
-        while not served.outbox.behind:
-            served.outbox.write_control(text_frame(b"%05d" % written * 200))
-            written += 1
+        written = write_until_behind(served)
         for _ in range(20):
             served.outbox.write_control(text_frame(b"%05d" % written * 200))
             written += 1
