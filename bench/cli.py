@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cache, machine, measure, memory, saturation, scaling, soak
+from bench import machine, measure, memory, saturation, scaling, soak
 from bench.scenarios import GROWTH, MEASURE_S, SCENARIOS
 from bench.servers import NODE_WS, PATCHBAY, PEERS, Placement, baseline
 from bench.tables import Table, growth_table, scenario_table
@@ -29,10 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _complete(parser().parse_args(arguments))
     if unknown := [name for name in options.scenarios if name not in NAMES]:
         parser().error(f"no such scenario: {', '.join(unknown)}")
-    try:
-        cache.loadgen()
-    except cache.Unavailable as reason:
-        print(f"bench: no load generator: {reason}", file=sys.stderr)
+    if not measure.can_load():
         return NOT_POSSIBLE
     about = machine.description()
     peers = measure.available(_peers(options))

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import generator, servers
+from bench import cache, generator, servers
 from bench.cache import Unavailable
 
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ def available(peers: Iterable[Peer]) -> list[Peer]:
         except Unavailable as reason:
             say(f"{peer.name}: left out: {reason}")
     return found
+
+
+def can_load() -> bool:
+    """Whether there is a load generator; says why not."""
+    try:
+        cache.loadgen()
+    except Unavailable as reason:
+        say(f"bench: no load generator: {reason}")
+        return False
+    return True
 
 
 def say(text: str) -> None:

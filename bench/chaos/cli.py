@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from functools import partial
 from random import Random
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from bench import cache, machine
+from bench import machine, measure
 from bench.chaos import plan, run
 from bench.chaos.promises import SUPERVISOR, Kind, Tally, percentile
 from bench.tables import Table
@@ -28,17 +27,15 @@ NOT_POSSIBLE = 2
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; return the exit status: 0 all promises kept, 1 one broken, 2 could not be done."""
     options = parser().parse_args(arguments)
-    try:
-        cache.loadgen()
-    except cache.Unavailable as reason:
-        print(f"bench: no load generator: {reason}", file=sys.stderr)
+    if not measure.can_load():
         return NOT_POSSIBLE
+    about = machine.description()
     random = Random(options.seed)
     names = [name for name in NAMES if not options.actors or name.partition(".")[0] in options.actors]
     faults = plan.order(_times(options), names, random)
     calls = options.calls or (20 if options.quick else 100)
     tallies = trio.run(partial(run.run, faults, calls, random, urgent=options.urgent))
-    _show(options, sorted(tallies, key=lambda tally: (plan.KINDS.index(tally.fault.kind), tally.fault.names)))
+    _show(options, about, sorted(tallies, key=lambda tally: (plan.KINDS.index(tally.fault.kind), tally.fault.names)))
     return BROKEN if any(tally.broken() for tally in tallies) else 0
 
 
@@ -127,8 +124,7 @@ def _row(tally: Tally) -> tuple[str, ...]:
     )
 
 
-def _show(options: argparse.Namespace, tallies: Sequence[Tally]) -> None:
-    about = machine.description()
+def _show(options: argparse.Namespace, about: list[str], tallies: Sequence[Tally]) -> None:
     if options.json:
         faults = [{**asdict(tally), "title": tally.fault.title, "broken": tally.broken()} for tally in tallies]
         print(json.dumps({"machine": about, "faults": faults}))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING
 
-from bench import cache, machine
+from bench import machine, measure
 from bench.hostile import run
 from bench.hostile.kinds import KINDS
 from bench.tables import Table
@@ -28,18 +27,16 @@ SEEN_SHOWN = 3
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; return the exit status: 0 all promises kept, 1 one broken, 2 could not be done."""
     options = parser().parse_args(arguments)
-    try:
-        cache.loadgen()
-    except cache.Unavailable as reason:
-        print(f"bench: no load generator: {reason}", file=sys.stderr)
+    if not measure.can_load():
         return NOT_POSSIBLE
+    about = machine.description()
     names = options.kinds or list(KINDS)
     report = run.run(names, options.calls, options.connections, options.per_s, urgent=options.urgent)
     shown = table(report, options)
     if options.json:
-        print(json.dumps({"machine": machine.description(), "table": shown.json()}))
+        print(json.dumps({"machine": about, "table": shown.json()}))
     else:
-        print("\n".join(machine.description()), shown.markdown() if options.markdown else shown.text(), sep="\n\n")
+        print("\n".join(about), shown.markdown() if options.markdown else shown.text(), sep="\n\n")
     return BROKEN if any(broken(trial, report.calm_ms) for trial in report.trials) else 0
 
 
