@@ -20,6 +20,7 @@ STEP_MAX: Final = 4  # chunk numbers from one frame of a track to the next, when
 STEP_EVIDENCE: Final = 3  # equal steps in a row that are believed, where no two neighbours have been seen
 _MISSED_KEPT: Final = 64  # missing chunks remembered, to tell one that comes late from one that comes twice
 _NONE_YET: Final = -1
+NOBODYS: Final = -2  # turn: no frame goes straight through
 
 
 class Reorder(Generic[Item]):
@@ -71,6 +72,15 @@ class Reorder(Generic[Item]):
         self._neighbours = 0  # chunks that differed by 1 in a row, where the step was thought to be more
         self._behind_chunk = self._behind_next = _NONE_YET
         self._behind_run = 0
+
+    @property
+    def turn(self) -> int:
+        """The chunk that would go straight through, or NOBODYS. Each by `step` further does too, as long as all do."""
+        return NOBODYS if self._held or self._undelivered else self._next
+
+    def passed(self, turn: int) -> None:
+        """All before this one went straight through, and were not pushed."""
+        self._next = turn
 
     def push(self, chunk: int, item: Item, now: float) -> list[Item]:
         """A frame has come; the frames whose turn it is now, in order."""

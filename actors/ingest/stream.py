@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from actors.ingest.intake import Intake, Lane
 from actors.ingest.reorder import Reorder
 from actors.ingest.skim import Skimmer
 from actors.wire import bus as wire
@@ -42,7 +43,7 @@ class Stream:
     Attributes:
         number: the connection's; later streams have higher ones.
         start: the start frame, while the stream is live.
-        sinks: where its audio goes now; kept up to date by the hub.
+        on_text: takes one message.
     """
 
     def __init__(self, hub: Hub, peer: Peer) -> None:
@@ -51,75 +52,76 @@ class Stream:
         self.number = peer.handed.id
         self.start: telnyx.Start | None = None
         self.call = b""
-        self.sinks: tuple[Sink, ...] = ()
         self.started_at = 0.0
         self.talker: int | None = None  # who has the floor
         self.in_order = False  # a predecessor handed this stream over
         self.leaving = False  # we hand it over, and say LEFT, rather than die
         self.ending = False  # it is being closed
-        self.frames = [0, 0]
         self.rubbish = 0  # unreadable messages
         self._rubbish_in_a_row = 0
-        self._made_sense = False
-        self._reorder = self._new_windows()
+        self._sense_before = 0  # readable messages when the last unreadable one came
+        self._others = 0  # readable messages that are no media
+        inbound, outbound = (Lane(track, self._new_window()) for track in (0, 1))
+        self._lanes = (inbound, outbound)
+        self._intake = Intake(inbound, outbound, self._media, self._message)
+        self.on_text = self._intake.on_text
         self._cold: Skimmer | None = None
-        self._said_before = 0  # flag of what is being emitted
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
 
     # ---- from Telnyx
 
-    def on_text(self, message: bytes) -> None:
-        """Take one message. Never raises, but for text that is not UTF-8."""
+    @property
+    def frames(self) -> list[int]:
+        """How many have come, by track."""
+        return [lane.frames for lane in self._lanes]
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Where its audio goes now."""
+        return self._intake.sinks
+
+    def _message(self, message: bytes) -> None:
+        """One that is not plainly a media frame."""
         try:
             frame = telnyx.decode(message)
         except Malformed as error:
             message.decode()  # not UTF-8: the WebSocket's business
             self._unreadable(error)
             return
-        self._rubbish_in_a_row = 0
-        self._made_sense = True
         if type(frame) is telnyx.Media:
-            self._media(frame)
+            lane = self._lanes[TRACK_NUMBERS[frame.track]]
+            lane.frames += 1
+            self._push(lane, frame)
         else:
+            self._others += 1
             self._other(frame)
 
     def on_binary(self, message: bytes) -> None:
         """Telnyx sends none."""
         self._unreadable(Malformed(f"a binary message of {len(message)} bytes"))
 
-    def _media(self, media: telnyx.Media) -> None:
-        track = TRACK_NUMBERS[media.track]
-        self.frames[track] += 1
+    def _media(self, lane: Lane, frame: telnyx.MediaFrame) -> None:
+        self._push(lane, telnyx.media_of(frame))
+
+    def _push(self, lane: Lane, media: telnyx.Media) -> None:
         chunk = media.chunk
         if chunk is None:
+            track = TRACK_NUMBERS[media.track]
             chunk = self._counted[track]
             self._counted[track] += 1
-        window = self._reorder[track]
-        for ready in window.push(chunk, media, self.peer.last_heard):
-            self._emit(track, ready)
-        if window.deadline is not None:
+        for ready in lane.push(chunk, media, self.peer.last_heard):
+            self._emit(lane, ready)
+        if lane.window.deadline is not None:
             self._hub.needs_time(self)
 
-    def _emit(self, track: int, media: telnyx.Media) -> None:
-        sinks = self.sinks
-        if not sinks:
-            return
+    def _emit(self, lane: Lane, media: telnyx.Media) -> None:
         payload = media.payload
-        header = wire.pack_entry(
-            wire.AUDIO,
-            track,
-            self._reorder[track].step | self._said_before,
-            _number(media.chunk),
-            _number(media.sequence_number),
-            len(payload),
-            wire.NO_TIMESTAMP if media.timestamp is None else media.timestamp,
-            self.number,
-            self.call,
-        )
-        for sink in sinks:
-            sink.append(header)
-            sink.append(payload)
+        chunk, sequence_number = _number(media.chunk), _number(media.sequence_number)
+        timestamp = wire.NO_TIMESTAMP if media.timestamp is None else media.timestamp
+        header = wire.pack_any_audio(lane.head, chunk, sequence_number, len(payload), timestamp)
+        for sink in self._intake.sinks:
+            sink.extend((header, self._intake.tail, payload))
 
     def _other(self, frame: telnyx.Frame) -> None:
         self.peer.take_soon = True  # audio that is heard twice is known by its chunk; this would happen twice
@@ -155,11 +157,15 @@ class Stream:
             self._finish_windows()
             if self.start.call_control_id != start.call_control_id:
                 self._hub.gone(self, "its connection carries another call now")
+        self._carries(start)
+        self.started_at = time.time()
+        self._renew_windows()
+        self._hub.started(self)
+
+    def _carries(self, start: telnyx.Start) -> None:
         self.start = start
         self.call = wire.digest(start.call_control_id)
-        self.started_at = time.time()
-        self._reorder = self._renewed_windows()
-        self._hub.started(self)
+        self._intake.tail = wire.entry_tail(self.number, self.call)
 
     def _end(self, stop: telnyx.Stop) -> None:
         if self.start is None:
@@ -169,9 +175,11 @@ class Stream:
         self.start = None
 
     def _unreadable(self, error: Malformed) -> None:
+        sense = self._others + sum(self.frames)
+        self._rubbish_in_a_row = 1 if sense > self._sense_before else self._rubbish_in_a_row + 1
+        self._sense_before = sense
         self.rubbish += 1
-        self._rubbish_in_a_row += 1
-        limit = self._hub.settings.rubbish_limit * (RUBBISH_LIMIT_FACTOR if self._made_sense else 1)
+        limit = self._hub.settings.rubbish_limit * (RUBBISH_LIMIT_FACTOR if sense else 1)
         if self._rubbish_in_a_row == 1:
             log.warning("unreadable message: %s", error, extra=self.about)
         if self._rubbish_in_a_row == limit:
@@ -186,7 +194,7 @@ class Stream:
 
     def route(self, sinks: tuple[Sink, ...]) -> None:
         """Send audio there from now on; without anywhere to send it, it is only counted."""
-        self.sinks = sinks
+        self._intake.sinks = sinks
         if sinks and self._cold is not None:
             self._warm(self._cold)
         elif not sinks and self._cold is None and self.start is not None:
@@ -196,7 +204,7 @@ class Stream:
 
     def leave_calls(self) -> None:
         """This stream carries no call any more; whatever comes is read at once."""
-        self.sinks = ()
+        self._intake.sinks = ()
         if self._cold is not None:
             self._cold = None
             self.peer.warm()
@@ -205,22 +213,23 @@ class Stream:
         if self._cold is None:
             return at
         inbound, outbound, end = self._cold.take(data, at, size, self.peer.last_heard)
-        self.frames[0] += inbound
-        self.frames[1] += outbound
+        self._lanes[0].frames += inbound
+        self._lanes[1].frames += outbound
         self.peer.count(inbound + outbound)
         return end
 
     def _warm(self, cold: Skimmer) -> None:
         """Somebody listens again: the last moments first."""
         self._cold = None
-        self._reorder = self._renewed_windows()
-        counted = list(self.frames)
-        self._said_before = wire.SAID_BEFORE
+        self._renew_windows()
+        counted = self.frames
+        self._flag(wire.SAID_BEFORE)
         for message in cold.kept(self._hub.now()):
             with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
                 self.on_text(message)
-        self._said_before = 0
-        self.frames[:] = counted
+        self._flag(0)
+        for lane, frames in zip(self._lanes, counted, strict=True):
+            lane.frames = frames
         self.peer.warm()
 
     def resume(self, note: bytes) -> None:
@@ -228,10 +237,9 @@ class Stream:
         raw, started_at, self.talker, self.in_order = _decode_note(note)
         frame = telnyx.decode(raw)
         if isinstance(frame, telnyx.Start):
-            self.start = frame
-            self.call = wire.digest(frame.call_control_id)
+            self._carries(frame)
             self.started_at = started_at
-            self._made_sense = True
+            self._others += 1
 
     def note(self) -> bytes:
         """What a successor needs."""
@@ -240,10 +248,10 @@ class Stream:
     def expire(self, now: float) -> bool:
         """Let go of frames that have been held for a missing one for long enough. False when none are held."""
         held = False
-        for track, window in enumerate(self._reorder):
-            for ready in window.expire(now):
-                self._emit(track, ready)
-            held = held or window.deadline is not None
+        for lane in self._lanes:
+            for ready in lane.expire(now):
+                self._emit(lane, ready)
+            held = held or lane.window.deadline is not None
         return held
 
     @property
@@ -255,22 +263,26 @@ class Stream:
 
     def counters(self) -> dict[str, int]:
         """Gaps, duplicates and the like, of both tracks."""
-        inbound, outbound = (window.statistics() for window in self._reorder)
+        inbound, outbound = (lane.window.statistics() for lane in self._lanes)
         both = {name: inbound[name] + outbound[name] + self._earlier[name] for name in WINDOW_COUNTERS}
         return {**both, "malformed": self.rubbish}
 
     def _finish_windows(self) -> None:
         self.expire(float("inf"))
 
-    def _renewed_windows(self) -> tuple[Reorder[telnyx.Media], Reorder[telnyx.Media]]:
+    def _flag(self, flags: int) -> None:
+        for lane in self._lanes:
+            lane.flag(flags)
+
+    def _renew_windows(self) -> None:
         for name, value in self.counters().items():
             self._earlier[name] = value
         self._earlier.pop("malformed", None)
-        return self._new_windows()
+        for lane in self._lanes:
+            lane.renew(self._new_window())
 
-    def _new_windows(self) -> tuple[Reorder[telnyx.Media], Reorder[telnyx.Media]]:
-        frames, seconds = self._hub.settings.reorder_frames, self._hub.settings.reorder_ms / 1000
-        return Reorder(frames, seconds), Reorder(frames, seconds)
+    def _new_window(self) -> Reorder[telnyx.Media]:
+        return Reorder(self._hub.settings.reorder_frames, self._hub.settings.reorder_ms / 1000)
 
 
 def _number(value: int | None) -> int:

@@ -55,8 +55,24 @@ _LENGTH: Final = 5  # where an entry's length is among its fields
 _BATCH = struct.Struct("<BBBxQQQ")
 _ENTRY = struct.Struct("<BBHIIIQQ16s")
 _TALK = struct.Struct("<BBHIQ16s")
+_HEAD = struct.Struct("<BBH")
+_TAIL = struct.Struct("<Q16s")
 pack_entry = _ENTRY.pack
 ENTRY_BYTES: Final = _ENTRY.size
+# An entry of audio in two parts: of (`audio_head`, chunk, sequence_number, length, timestamp), and `entry_tail`. The
+# numbers are signed so that what would need masking is refused: struct.error.
+pack_audio = struct.Struct("<IiiIq").pack
+pack_any_audio = struct.Struct("<IIIIQ").pack  # the same, of numbers that have been masked
+
+
+def audio_head(track: int, flags: int) -> int:
+    """The first fields of an entry of audio, for `pack_audio`."""
+    return int.from_bytes(_HEAD.pack(AUDIO, track, flags), "little")
+
+
+def entry_tail(stream: int, call: bytes) -> bytes:
+    """The last fields of every entry of a stream."""
+    return _TAIL.pack(stream, call)
 
 
 class Batch(NamedTuple):

@@ -116,13 +116,16 @@ class _MediaBody(msgspec.Struct, gc=False):
     timestamp: _Number | None = None
 
 
-class _MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
+class MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
+    """A media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
+
     media: _MediaBody
     stream_id: str | None = None
     sequence_number: _Number | None = None
 
 
-_decode_media = msgspec.json.Decoder(_MediaFrame, strict=False).decode  # not strict: numbers as text
+# Raises DECODE_ERRORS for all that is not plainly a media frame. Not strict: numbers as text.
+decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
 
 
 def decode(message: bytes) -> Frame:
@@ -131,9 +134,14 @@ def decode(message: bytes) -> Frame:
     Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way.
     """
     try:
-        frame = _decode_media(message)
+        frame = decode_media(message)
     except DECODE_ERRORS:
         return _decode_any(message)
+    return media_of(frame)
+
+
+def media_of(frame: MediaFrame) -> Media:
+    """What a media frame says."""
     body = frame.media
     return Media(
         body.payload,
