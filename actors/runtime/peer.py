@@ -24,6 +24,7 @@ from actors.wire.websocket import (
     MEDIUM_TEXT,
     NOT_MASKED,
     TEXT,
+    apply_mask,
     cannot_be_text,
     find_frames,
     pong_frame,
@@ -31,6 +32,7 @@ from actors.wire.websocket import (
 )
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from actors.runtime.allowance import Allowance
@@ -53,7 +55,22 @@ DEAR = 19  # what any other frame (a fragment, a ping) counts more than a messag
 COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
 
 
-class Peer:
+class _Often:
+    """What every frame needs. In slots, so that it lies together: a frame's connection is never the one before's, and
+    fetching what belongs to it from memory is most of what a frame costs."""
+
+    __slots__ = ("_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
+
+    sock: socket.socket
+    untaken: int
+    take_soon: bool
+    last_heard: float
+    on_text: Callable[[bytes], None]
+    _plain: bool  # nothing out of the ordinary is under way: texts are handled as they come
+    _uncounted: int  # frames that have not been spent of the allowance yet
+
+
+class Peer(_Often):
     """The connection. Made by `actors.runtime.accepting`.
 
     Attributes:
@@ -71,7 +88,7 @@ class Peer:
         self.untaken = 0
         self.take_soon = False
         self.last_heard = self.opened_at = trio.current_time()
-        self.on_text: Callable[[bytes], None] | None = None
+        self.on_text = _ignore
         self.on_binary: Callable[[bytes], None] | None = None
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self._pump = pump
@@ -87,23 +104,18 @@ class Peer:
         self._raw = False  # frames can't be told any more: everything is passed on
         self._closing = False  # we have said goodbye and wait for the peer's
         self._allowance = allowance
-        self._uncounted = 0  # frames that have not been spent of the allowance yet
+        self._uncounted = 0
         self._frame_max_bytes = frame_max_bytes
-        self._plain = False  # nothing out of the ordinary is under way: texts are handled as they come
+        self._plain = False
         self._deaf = False  # it has sent too much, or its goodbye: what else comes is thrown away
         self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
 
     # ---- the pump's side
 
     def handle(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames; see `Pumped`."""
-        if self._plain:
-            at = self._plain_text(data, at, size)
-        return at if at == size else self._handle_any(data, at, size)
-
-    def _plain_text(self, data: memoryview, at: int, size: int) -> int:
-        """Text frames of 126 to 65,535 bytes at the front: nearly all that ever comes. Returns how far they go."""
-        while size - at > MEDIUM_HEADER_BYTES and self._plain:
+        """Handle complete frames; see `Pumped`. Text frames of 126 to 65,535 bytes at the front, nearly all that ever
+        comes, are dealt with here."""
+        while self._plain and size - at > MEDIUM_HEADER_BYTES:
             begins, length = _begin(data, at)
             payload = at + MEDIUM_HEADER_BYTES
             end = payload + length
@@ -112,9 +124,14 @@ class Peer:
             self._uncounted += 1
             if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
                 return size
-            self._text(data, at, payload, end)
+            try:
+                self.on_text(apply_mask(data[payload:end], data[payload - 4 : payload]))  # type: ignore[arg-type]
+            except UnicodeDecodeError:
+                self._go_general(TEXT, data[at:end])  # where it is closed with 1007
             at = end
-        return at
+            if at == size:
+                return at
+        return self._handle_any(data, at, size)
 
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
         if self._deaf:
@@ -134,7 +151,7 @@ class Peer:
             at, need = self._whole_frames(data, at, size)
             if not need and self.skim is not None and before < at < size:
                 continue
-            self._plain = not need and self.skim is None and not (self._general.is_busy or self._deaf)
+            self._plain = not (need or self.skim or self._general.is_busy or self._deaf)
             if not need:
                 if at < size and cannot_be_text(data, at, size):
                     self._raw = True  # trio-websocket finds the same, and says so at once (1007)
@@ -153,7 +170,7 @@ class Peer:
         if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
             return size, 0
         for first, start, payload, end in frames:
-            if first == TEXT and self.on_text is not None and not self._general.is_busy:
+            if first == TEXT and not self._general.is_busy:
                 self._text(data, start, payload, end)
             elif first == BINARY and self.on_binary is not None and not self._general.is_busy:
                 self.on_binary(unmask(data, payload, end))
@@ -207,8 +224,7 @@ class Peer:
 
     def _text(self, data: memoryview, start: int, payload: int, end: int) -> None:
         try:
-            if self.on_text is not None:
-                self.on_text(unmask(data, payload, end))
+            self.on_text(unmask(data, payload, end))
         except UnicodeDecodeError:
             self._go_general(TEXT, data[start:end])  # where it is closed with 1007
 
@@ -264,8 +280,7 @@ class Peer:
         has closed. Those of a kind that has no callback are dropped."""
         async for message in self._general.messages():
             if isinstance(message, str):
-                if self.on_text is not None:
-                    self.on_text(message.encode())
+                self.on_text(message.encode())
             elif self.on_binary is not None:
                 self.on_binary(bytes(message))
         if self._closing:

@@ -90,7 +90,7 @@ class Pump:
         self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
-        self._peers: dict[int, Pumped] = {}
+        self._peers: list[Pumped | None] = []  # by descriptor: the first of many things that a frame looks up
         self._untaken: list[Pumped] = []  # to be taken soon
         self._ripe: list[Pumped] = []  # to be taken with the next round, whenever that is
         self._again: list[tuple[Pumped, bool]] = []
@@ -104,6 +104,7 @@ class Pump:
     def add(self, peer: Pumped) -> None:
         """Begin to serve a connection. What its socket already holds is seen in the next round."""
         fd = peer.sock.fileno()
+        self._peers.extend([None] * (fd + 1 - len(self._peers)))
         self._peers[fd] = peer
         if self._late:
             self._late = remember_looks(peer.sock, 0)
@@ -112,7 +113,8 @@ class Pump:
     def remove(self, peer: Pumped) -> None:
         """Stop serving it; what was handled is taken from the socket first. Harmless when it is not served."""
         fd = peer.sock.fileno()
-        if fd >= 0 and self._peers.pop(fd, None) is not None:
+        if fd >= 0 and self._serves(fd) is not None:
+            self._peers[fd] = None
             self._cold.pop(fd, None)
             self._writing.discard(fd)
             self._take(peer)
@@ -124,20 +126,20 @@ class Pump:
         """Have `writable` called when there is room for output. Only for one that fell behind: the others would be
         woken by every acknowledgement of their peer."""
         fd = peer.sock.fileno()
-        if self._peers.get(fd) is peer:
+        if self._serves(fd) is peer:
             self._writing.add(fd)
             self._arm(fd)
 
     def look_again(self, peer: Pumped) -> None:
         """Have a connection that could not be handled before looked at again."""
         fd = peer.sock.fileno()
-        if self._peers.get(fd) is peer:
+        if self._serves(fd) is peer:
             self._arm(fd)
 
     def cool(self, peer: Pumped) -> None:
         """Read this connection now and then only."""
         fd = peer.sock.fileno()
-        if self._peers.get(fd) is peer:
+        if self._serves(fd) is peer:
             self._cold[fd] = peer
             self._some_cold.set()
             self._arm(fd)
@@ -204,13 +206,13 @@ class Pump:
             self._take(peer)
         again, self._again = self._again, []
         for peer, gone in again:
-            if self._peers.get(peer.sock.fileno()) is peer:
+            if self._serves(peer.sock.fileno()) is peer:
                 self._read(peer, now, gone)
-        served_by, read = self._peers.get, self._read
+        peers, read = self._peers, self._read
         events = self._epoll.poll(0, EVENTS_PER_ROUND)
         self._served = len(events)
         for fd, event in events:
-            if (served := served_by(fd)) is None:
+            if (served := peers[fd]) is None:
                 continue
             if event == READABLE:  # nearly always
                 read(served, now, False)
@@ -225,12 +227,16 @@ class Pump:
 
     def take_handled(self) -> None:
         """Take all that has been handled and sent on. With `take_late`, to be called now and then."""
-        for peer in self._peers.values():
-            self._take(peer)
+        for peer in self._peers:
+            if peer is not None:
+                self._take(peer)
+
+    def _serves(self, fd: int) -> Pumped | None:
+        return self._peers[fd] if 0 <= fd < len(self._peers) else None
 
     def _arm(self, fd: int) -> None:
         """Tell epoll what is waited for; what is there already is told again."""
-        if fd in self._peers:
+        if self._serves(fd) is not None:
             interest = INTEREST_COLD if fd in self._cold else INTEREST
             self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)
 

@@ -23,6 +23,7 @@ __all__ = [
     "NOT_MASKED",
     "PING",
     "TEXT",
+    "apply_mask",
     "binary_frame",
     "cannot_be_text",
     "close_frame",
