@@ -98,7 +98,6 @@ class Fanout:
         self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)
         self.peers: dict[Peer, None] = {}
         self._talkers: dict[int, Talker | V1Connection] = {}
-        self._frames_of_ended = 0
         self._verifier = verifier_of(context.settings.auth)
         self.calls_known = trio.Event()
         self.v1_clients = V1Clients(
@@ -180,7 +179,6 @@ class Fanout:
             yield
         finally:
             self.calls.counters["audio_dropped"] += peer.outbox.dropped
-            self._frames_of_ended += peer.outbox.sent
             del self._talkers[peer.handed.id]
             del self.peers[peer]
 
@@ -222,8 +220,7 @@ class Fanout:
                 "playout": self.v1_clients.playouts(),
             }
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
-            written = sum(peer.outbox.sent for peer in self.peers)
-            self._context.progress.frames_out = self._frames_of_ended + written
+            self._context.progress.frames_out = self.calls.heard
             await trio.sleep(STATS_INTERVAL_S)
 
     def _welcome(self, listener: Listener) -> bytes:

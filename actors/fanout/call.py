@@ -1,7 +1,6 @@
 """One live call as fan-out sees it: its format, who listens in which form, and its last moments for those who join.
 
-Gets entries in the order the bus has them, drops what it has delivered before (a restarted ingest reads again what its
-predecessor had read but not taken), and writes the rest to the listeners.
+What it delivers goes by its lanes (`actors.fanout.lane`), each a track.
 """
 
 from __future__ import annotations
@@ -10,18 +9,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
+from actors.fanout.lane import Lane
 from actors.fanout.succession import Succession
-from actors.wire.bus import NO_NUMBER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from actors.fanout.groups import Encoder
     from actors.fanout.hearer import Hearer, Person
-    from actors.wire.bus import Entry
+    from actors.fanout.moments import Moments
+    from actors.fanout.succession import Placed
     from actors.wire.telnyx import Start
 
-RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
 SHORTEST_FRAME_S: Final = 0.010
-MOMENTS_MAX: Final = 500
+PLACES_MAX: Final = 500
 _TRACKS_OF: Final = {"inbound": (0,), "outbound": (1,), "both": (0, 1), "none": ()}
 
 
@@ -34,7 +35,7 @@ class Call:
         succession: which process's frames are delivered, while the stream moves from one to another.
         owner: (index, slot) of the ingest process that carries it: where talk goes.
         confirmed_at: when its ingest last said that it is live.
-        last_chunk: the last one delivered, by track.
+        lanes: its tracks.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Call:
         *,
         now: float,
         replay_s: float,
+        moments: Moments,
         clock: IngestClock | None = None,
     ) -> None:
         self.digest = digest
@@ -57,16 +59,14 @@ class Call:
         self.confirmed_at = now
         self.talker: int | None = None
         self.talker_sub: str | None = None
-        self.frames = 0
-        self.repeated = 0  # frames that had been delivered before
+        self._moments = moments
         self._replay_s = replay_s
         self._clock = clock or IngestClock()
         self._groups: dict[GroupKey, Group] = {}
-        self._by_track: list[list[Group]] = [[], []]
-        self.last_chunk = [-1, -1]
-        # No more of either track than can be wanted: what is kept in vain has left the processor's caches when it is let go.
-        moments = min(MOMENTS_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
-        self._moments: deque[tuple[float, Entry]] = deque(maxlen=moments)
+        # No more of either track than can be wanted.
+        places = min(PLACES_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
+        self._places: deque[int] = deque(maxlen=places)
+        self.lanes = (Lane(self._places), Lane(self._places))
 
     @property
     def call_control_id(self) -> str:
@@ -94,22 +94,15 @@ class Call:
         if is_new or "sub" in news:
             self.talker_sub = news.get("sub")
 
-    def audio(self, entry: Entry, now: float) -> None:
-        """Deliver one frame."""
-        chunk = entry.chunk
-        if chunk != NO_NUMBER:
-            last = self.last_chunk[entry.track]
-            if chunk <= last and last - chunk < RESTART_JUMP:
-                self.repeated += 1
-                return
-            self.last_chunk[entry.track] = chunk
-        self.frames += 1
-        self._moments.append((now, entry))
-        for group in self._by_track[entry.track]:
-            frame = group.encode(entry, now)
-            if frame:
-                for write in group.writers:
-                    write(frame)
+    @property
+    def last_chunk(self) -> list[int]:
+        """The last one delivered, by track; -1: none."""
+        return [lane.last_chunk for lane in self.lanes]
+
+    @property
+    def repeated(self) -> int:
+        """Frames that had been delivered before."""
+        return sum(lane.repeated for lane in self.lanes)
 
     def join(self, listener: Hearer, now: float) -> None:
         """Let a listener hear this call: its last moments at once, then what comes."""
@@ -130,10 +123,9 @@ class Call:
             del self._groups[listener.key]
             self._index()
 
-    def catch_up(self, held: list[Entry], now: float) -> None:
-        """Deliver frames whose turn it is now."""
-        for entry in held:
-            self.audio(entry, now)
+    def deliver(self, held: Iterable[Placed], now: float) -> int:
+        """Deliver frames whose turn it is now. Returns to how many, all together."""
+        return sum(self.lanes[entry.track].deliver(entry, place, now) for entry, place in held)
 
     def renew(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
         """The call's stream was announced again. True when it is another stream than before."""
@@ -147,8 +139,8 @@ class Call:
         self.start, self.number = start, number
         self.succession = Succession(epoch)
         self.talker = self.talker_sub = None
-        self.last_chunk = [-1, -1]
-        self._moments.clear()
+        self._places.clear()
+        self.lanes = (Lane(self._places), Lane(self._places))
         members = {key: list(group.members) for key, group in self._groups.items()}
         self._groups = {key: self._make_group(key) for key in members}
         for key, listeners in members.items():
@@ -168,16 +160,16 @@ class Call:
         wanted = _tracks_of(key)
         # One that was handed over has heard all up to a certain frame, however long the move took.
         oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
-        recent = (entry for when, entry in self._moments if when >= oldest and entry.track in wanted)
+        moments = self._moments.entries(self._places)
+        recent = (entry for when, entry in moments if when >= oldest and entry.track in wanted)
         return group.encoder.replay((entry for entry in recent if entry.chunk > heard[entry.track]), now)
 
     def _make_group(self, key: GroupKey) -> Group:
         return make_group(key, self.start.media_format, self.start.stream_id, self.number, self._clock)
 
     def _index(self) -> None:
-        self._by_track = [
-            [group for key, group in self._groups.items() if track in _tracks_of(key)] for track in (0, 1)
-        ]
+        for track, lane in enumerate(self.lanes):
+            lane.groups = tuple(group for key, group in self._groups.items() if track in _tracks_of(key))
 
 
 def _tracks_of(key: GroupKey) -> tuple[int, ...]:

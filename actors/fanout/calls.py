@@ -14,6 +14,8 @@ import orjson
 
 from actors.fanout.call import Call
 from actors.fanout.groups import IngestClock
+from actors.fanout.lane import TRACK_BITS, Lanes
+from actors.fanout.moments import Moments
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
 
     from actors.fanout.audit import Audit
     from actors.fanout.hearer import Hearer
+    from actors.fanout.succession import Placed
 
 log = logging.getLogger(__name__)
 
 FORGET_AFTER_S: Final = 15.0  # longer than a connection waits for its ingest's next process
 BATCH_JUMP_MAX: Final = 1_000_000
+# Times what is replayed: one that was handed over gets all that it missed, and a move may take longer.
+MOMENTS_KEPT: Final = 2
 
 
 class Calls:
@@ -61,6 +66,9 @@ class Calls:
         self._sequences: dict[int, int] = {}
         self._moving: set[Call] = set()  # from one ingest process to the next
         self._clock = IngestClock()
+        self._moments = Moments(MOMENTS_KEPT * replay_s)
+        self._lanes = Lanes()
+        self.heard = 0  # frames, each by how many heard it
         self.counters: Counter[str] = Counter()
 
     # ---- from the bus
@@ -70,15 +78,19 @@ class Calls:
         try:
             batch, at = wire.unpack_batch(message)
             self._count_gap(batch)
-            live, epoch = self.live, batch.epoch
             self._clock.time_us = batch.time_us
+            place = self._moments.keep(message, now)
+            lanes, heard = self._lanes.of(batch.epoch), 0
             for entry in wire.unpack_entries(message, at):
                 if entry.kind != wire.AUDIO:
                     self._news(entry, batch, now)
-                elif (call := live.get(entry.call)) is None or entry.stream != call.number:
-                    self.counters["frames_of_unknown_streams"] += 1
-                elif epoch == call.succession.epoch or not call.succession.hold(epoch, entry):
-                    call.audio(entry, now)
+                    lanes = self._lanes.of(batch.epoch)
+                elif (lane := lanes.get(entry.stream << TRACK_BITS | entry.track)) is not None:
+                    heard += lane.deliver(entry, place + at, now)
+                else:
+                    heard += self._astray(entry, place + at, batch.epoch, now)
+                at += wire.ENTRY_BYTES + entry.length
+            self.heard += heard
         except wire.BusFormatError as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
@@ -93,8 +105,22 @@ class Calls:
                 self._remove(call, "gone")
 
     def _still_moving(self, call: Call, now: float) -> bool:
-        call.catch_up(call.succession.overdue(now), now)
+        self._catch_up(call, call.succession.overdue(now), now)
         return call.succession.waiting
+
+    def _catch_up(self, call: Call, held: list[Placed], now: float) -> None:
+        """Another process may speak for the call now, and these are its frames that had to wait."""
+        self._lanes.file(call)
+        self.heard += call.deliver(held, now)
+
+    def _astray(self, entry: wire.Entry, place: int, epoch: int, now: float) -> int:
+        """A frame that is not from the process that speaks for its stream. Returns to how many it was delivered."""
+        call = self.live.get(entry.call)
+        if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
+            self.counters["frames_of_unknown_streams"] += 1
+            return 0
+        frame = (entry, place)
+        return 0 if call.succession.hold(epoch, frame) else call.deliver([frame], now)
 
     def _news(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         if entry.kind == wire.START:
@@ -107,7 +133,7 @@ class Calls:
             self._on_talk_news(int(news["talker"]), news)
         elif (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
             if entry.kind == wire.LEFT:
-                call.catch_up(call.succession.left(batch.epoch), now)
+                self._catch_up(call, call.succession.left(batch.epoch), now)
             if entry.kind == wire.FLOOR:
                 self._floor(call, entry)
             if entry.kind == wire.ERROR:
@@ -127,10 +153,7 @@ class Calls:
         owner = (batch.ingest, batch.slot)
         call = self.live.get(entry.call)
         if call is None:
-            call = Call(
-                entry.call, start, entry.stream, owner, batch.epoch, now=now, replay_s=self._replay_s, clock=self._clock
-            )
-            self.live[entry.call] = call
+            call = self._make(entry, start, batch, now)
             for listener in self._listeners:
                 if listener.wants(call):
                     self._join(listener, call, now)
@@ -139,14 +162,30 @@ class Calls:
         else:
             call.confirmed_at = now
             if call.renew(start, entry.stream, owner, batch.epoch):
+                self._lanes.file(call)
                 self._choose_anew(call, now)
                 for listener in call.listeners:
                     listener.begins(call)
             else:
                 in_order = bool(entry.flags & wire.IN_ORDER)
-                call.catch_up(call.succession.announced(batch.epoch, now, in_order=in_order), now)
+                self._catch_up(call, call.succession.announced(batch.epoch, now, in_order=in_order), now)
                 if call.succession.waiting:
                     self._moving.add(call)
+
+    def _make(self, entry: wire.Entry, start: telnyx.Start, batch: wire.Batch, now: float) -> Call:
+        call = self.live[entry.call] = Call(
+            entry.call,
+            start,
+            entry.stream,
+            (batch.ingest, batch.slot),
+            batch.epoch,
+            now=now,
+            replay_s=self._replay_s,
+            moments=self._moments,
+            clock=self._clock,
+        )
+        self._lanes.file(call)
+        return call
 
     def _choose_anew(self, call: Call, now: float) -> None:
         """The call has another stream: those who asked for a stream may want it now, or no more."""
@@ -229,6 +268,7 @@ class Calls:
 
     def _remove(self, call: Call, reason: wire.EndReason, frame: bytes = b"") -> None:
         del self.live[call.digest]
+        self._lanes.forget(call)
         self._moving.discard(call)
         for listener in call.listeners:
             listener.ends(call, reason, frame)

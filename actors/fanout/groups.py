@@ -13,6 +13,7 @@ from actors.fanout.mixer import Mixer
 from actors.fanout.peaks import PeakEncoder
 from actors.fanout.transcode import Transcoder
 from actors.fanout.v1_frames import V1Encoder
+from actors.runtime.outbox import write_to_all
 from actors.wire import browser
 from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, TRACKS
 from actors.wire.websocket import binary_frame, text_frame
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.fanout.hearer import Hearer
+    from actors.runtime.outbox import Outbox
     from actors.wire.bus import Entry
     from actors.wire.media_format import MediaFormat
 
@@ -36,14 +38,18 @@ class Group:
     """Who listens to a call in one form.
 
     Attributes:
-        writers: the members' `write`, bound; what the hot path walks.
+        outboxes: of the members that get the form as it is; what the hot path walks.
+        writers: the other members' `write`.
     """
+
+    __slots__ = ("_flush", "encode", "encoder", "members", "outboxes", "writers")
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.encode = encoder.encode
         self._flush = encoder.flush
         self.members: dict[Hearer, None] = {}
+        self.outboxes: tuple[Outbox, ...] = ()
         self.writers: tuple[Callable[[bytes], None], ...] = ()
 
     def add(self, listener: Hearer) -> None:
@@ -60,11 +66,13 @@ class Group:
     def end(self) -> None:
         """The stream is over: write what was held back."""
         if frames := self._flush():
+            write_to_all(self.outboxes, frames)
             for write in self.writers:
                 write(frames)
 
     def _refresh(self) -> None:
-        self.writers = tuple(member.write for member in self.members)
+        self.outboxes = tuple(member.outbox for member in self.members if member.outbox is not None)
+        self.writers = tuple(member.write for member in self.members if member.outbox is None)
 
 
 class BinaryEncoder(Encoder):
@@ -80,7 +88,8 @@ class BinaryEncoder(Encoder):
 class UlawEncoder(Encoder):
     """One track of a PCMU call as it is: the usual case, and the cheapest."""
 
-    def encode(self, entry: Entry, now: float) -> bytes:
+    @staticmethod  # so that all calls share it, and it is at hand
+    def encode(entry: Entry, now: float) -> bytes:
         payload = entry.payload
         return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload)
 

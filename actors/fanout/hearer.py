@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.groups import GroupKey
     from actors.runtime.gateway_link import Handed
+    from actors.runtime.outbox import Outbox
     from actors.wire.bus import EndReason
 
 
@@ -38,13 +39,15 @@ class Hearer(Protocol):
     Attributes:
         key: the form of audio it wants.
         calls: live calls that it hears now; kept by the registry.
-        write: takes frames as the form's encoder made them.
+        outbox: where frames go as the form's encoder made them; None where they are not sent as they are.
+        write: takes them in any case.
         write_replay: the same, for the moments before it joined.
         person: None for one that is nobody: it is not counted among a call's listeners.
     """
 
     key: GroupKey
     calls: set[Call]
+    outbox: Outbox | None
     write: Callable[[bytes], None]
     write_replay: Callable[[bytes], None]
 

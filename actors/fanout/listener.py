@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.groups import GroupKey
     from actors.runtime.gateway_link import Handed
+    from actors.runtime.outbox import Outbox
     from actors.runtime.peer import Peer
     from actors.wire.browser import ListenQuery
 
@@ -66,6 +67,7 @@ class Listener:
     def __init__(self, peer: Peer, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
         self.peer = peer
         self.query = query
+        self.outbox: Outbox | None = peer.outbox
         self.write: Callable[[bytes], None] = peer.outbox.write
         self.write_replay: Callable[[bytes], None] = peer.outbox.write
         self.write_control = peer.outbox.write_control

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.calls import Calls
     from actors.fanout.groups import GroupKey
+    from actors.runtime.outbox import Outbox
     from actors.wire.bus import EndReason
 
 LOOKED_BACK_MAX = 10  # steps
@@ -31,6 +32,7 @@ class Watch:
         self._digest = digest
         self.key: GroupKey = ("peaks", "both")
         self.calls: set[Call] = set()
+        self.outbox: Outbox | None = None
         self.write: Callable[[bytes], None] = _ignore  # it makes no frames
         self.write_replay: Callable[[bytes], None] = _ignore
 

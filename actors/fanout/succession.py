@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from actors.wire.bus import Entry
 
 PATIENCE_S: Final = 0.5
+Placed = tuple["Entry", int]  # a frame, and its place among the last moments
 
 
 class Succession:
@@ -28,10 +29,10 @@ class Succession:
         self.waiting = False
         self._has_left = False
         self._next = 0
-        self._held: list[Entry] = []
+        self._held: list[Placed] = []
         self._until = 0.0
 
-    def announced(self, epoch: int, now: float, *, in_order: bool) -> list[Entry]:
+    def announced(self, epoch: int, now: float, *, in_order: bool) -> list[Placed]:
         """A process says that it has the stream; `in_order`: its predecessor handed it over. Returns frames whose turn
         it is by that."""
         if epoch == self.epoch or (self.waiting and epoch == self._next):
@@ -43,25 +44,25 @@ class Succession:
             self.epoch, self._has_left = epoch, False
         return held
 
-    def left(self, epoch: int) -> list[Entry]:
+    def left(self, epoch: int) -> list[Placed]:
         """A process says that it has no more. Returns the frames of its successor that were held."""
         if epoch == self.epoch:
             self._has_left = True
             return self._switch() if self.waiting else []
         return []
 
-    def hold(self, epoch: int, entry: Entry) -> bool:
+    def hold(self, epoch: int, frame: Placed) -> bool:
         """Whether this frame must wait; it is kept then."""
         if self.waiting and epoch == self._next:
-            self._held.append(entry)
+            self._held.append(frame)
             return True
         return False
 
-    def overdue(self, now: float) -> list[Entry]:
+    def overdue(self, now: float) -> list[Placed]:
         """The frames that were held, when the old process has not said a word for too long."""
         return self._switch() if self.waiting and now >= self._until else []
 
-    def _switch(self) -> list[Entry]:
+    def _switch(self) -> list[Placed]:
         held, self._held = self._held, []
         self.epoch, self.waiting, self._has_left = self._next, False, False
         return held

@@ -82,6 +82,7 @@ class Subscription:
         self.playout: dict[str, Any] | None = None
         self._write = client.outbox.write
         is_first = call_number == v1.FIRST_CALL
+        self.outbox: Outbox | None = client.outbox if is_first else None
         self.write: Callable[[bytes], None] = client.outbox.write if is_first else self._write_renumbered
         self.write_replay: Callable[[bytes], None] = self.write
 

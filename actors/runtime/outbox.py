@@ -31,7 +31,7 @@ class Outbox:
 
     Attributes:
         behind: something waits to be written; nothing is written past it.
-        sent: whole frames that the kernel has taken.
+        put: takes a lossy frame, and returns how much of it needs no more care: what `write` does while all is well.
         dropped: lossy frames that grew too old.
         on_behind: called when output begins to wait: `drain` must be called once there is room.
         on_broken: called once when the connection can't be written to any more, or fell too far behind.
@@ -39,10 +39,11 @@ class Outbox:
             comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_behind", "on_broken", "on_rest", "sent")  # fmt: skip
+    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_behind", "on_broken", "on_rest", "put")  # fmt: skip
 
     def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
         self._send = sock.send
+        self.put: Callable[[bytes], int] = sock.send
         self._lossy_s = lossy_s
         self._control_max = control_max
         self._rest = b""
@@ -51,31 +52,33 @@ class Outbox:
         self._lossy_bytes = 0
         self.behind = False
         self.broken = False
-        self.sent = 0
         self.dropped = 0
         self.on_behind: Callable[[], None] = lambda: None
         self.on_broken: Callable[[], None] = lambda: None
         self.on_rest: Callable[[bytes], None] = lambda rest: None
 
     def write(self, frame: bytes) -> None:
-        """Write a lossy frame. The hot path: one system call, and nothing else while the peer keeps up."""
-        if self.behind:
-            self._queue_lossy(frame)
-            return
+        """Write a lossy frame."""
         try:
-            sent = self._send(frame)
-        except BlockingIOError:
+            taken = self.put(frame)
+        except OSError as error:
+            self.refused(frame, error)
+            return
+        if taken != len(frame):
+            self.cut_short(frame, taken)
+
+    def refused(self, frame: bytes, error: OSError) -> None:
+        """The kernel has not taken a lossy frame."""
+        if isinstance(error, BlockingIOError):
             self._queue_lossy(frame)
             self._fall_behind()
-            return
-        except OSError:
-            self.break_off()
-            return
-        if sent == len(frame):
-            self.sent += 1
         else:
-            self._keep_rest(frame[sent:])
-            self._fall_behind()
+            self.break_off()
+
+    def cut_short(self, frame: bytes, taken: int) -> None:
+        """The kernel has taken the beginning of a frame."""
+        self._keep_rest(frame[taken:])
+        self._fall_behind()
 
     def write_control(self, frame: bytes) -> bool:
         """Write a frame that must not be lost. False when the connection is broken."""
@@ -83,7 +86,7 @@ class Outbox:
             return False
         self._control.append(frame)
         if not self.behind:
-            self.behind = True
+            self._set_behind(True)
             self.drain()
             if self.behind and not self.broken:
                 self.on_behind()
@@ -101,16 +104,14 @@ class Outbox:
             while not self._rest and (frame := self._next()) is not None:
                 sent = self._send(frame)
                 self._forget_first()
-                if sent == len(frame):
-                    self.sent += 1
-                else:
+                if sent != len(frame):
                     self._keep_rest(frame[sent:])
         except BlockingIOError:
             return
         except OSError:
             self.break_off()
             return
-        self.behind = bool(self._rest)
+        self._set_behind(bool(self._rest))
 
     def unsent(self) -> bytes | None:
         """What a successor must write first, whole frames after the rest of one; None when it is too much to move."""
@@ -130,6 +131,7 @@ class Outbox:
         """Write nothing more: the connection is a successor's, and so is what was `unsent`."""
         self.broken = True
         self.behind = True
+        self.put = len  # nothing is written, and nothing is wrong with that
         self._control.clear()
         self._lossy.clear()
         self._lossy_bytes = 0
@@ -142,23 +144,24 @@ class Outbox:
             self.on_broken()
 
     def _fall_behind(self) -> None:
-        self.behind = True
+        self._set_behind(True)
         self.on_behind()
+
+    def _set_behind(self, behind: bool) -> None:
+        self.behind = behind
+        self.put = self._queue_lossy if behind else self._send
 
     def _keep_rest(self, rest: bytes) -> None:
         self._rest = rest
-        self.behind = True
-        if not rest:
-            self.sent += 1
+        self._set_behind(True)
         self.on_rest(rest)
 
-    def _queue_lossy(self, frame: bytes) -> None:
-        if self.broken:
-            return
+    def _queue_lossy(self, frame: bytes) -> int:
         now = trio.current_time()
         self._lossy.append((now, frame))
         self._lossy_bytes += len(frame)
         self._drop_old(now)
+        return len(frame)
 
     def _drop_old(self, now: float) -> None:
         lossy, oldest = self._lossy, now - self._lossy_s
@@ -178,3 +181,18 @@ class Outbox:
             self._control.popleft()
         else:
             self._lossy_bytes -= len(self._lossy.popleft()[1])
+
+
+def write_to_all(outboxes: tuple[Outbox, ...], frame: bytes) -> int:
+    """Write a lossy frame to each. The hot path: one system call for each that keeps up, and nothing else. Returns how
+    many there are."""
+    size = len(frame)
+    for outbox in outboxes:
+        try:
+            taken = outbox.put(frame)
+        except OSError as error:
+            outbox.refused(frame, error)
+            continue
+        if taken != size:
+            outbox.cut_short(frame, taken)
+    return len(outboxes)

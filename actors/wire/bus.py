@@ -175,6 +175,13 @@ def unpack_entries(message: bytes, at: int) -> Iterator[Entry]:
         at = end
 
 
+def entry_at(message: bytes, at: int) -> Entry:
+    """The entry that `unpack_entries` has found there."""
+    fields = _ENTRY.unpack_from(message, at)
+    at += ENTRY_BYTES
+    return Entry._make((*fields, message[at : at + fields[_LENGTH]]))
+
+
 # Talk: fan-out to the ingest process that carries the call.
 TALK: Final = 1  # payload: G.711 or whatever the call's codec is, to be sent as it is
 TALK_STOP: Final = 2  # the talker has stopped or gone

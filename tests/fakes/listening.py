@@ -28,6 +28,10 @@ class FakeOutbox:
     def write(self, frame: bytes) -> None:
         self.frames.append(frame)
 
+    def put(self, frame: bytes) -> int:
+        self.frames.append(frame)
+        return len(frame)
+
     def write_control(self, frame: bytes) -> bool:
         self.frames.append(frame)
         self.control.append(frame)

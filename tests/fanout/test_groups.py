@@ -76,7 +76,7 @@ def test_who_is_in_it() -> None:
     group.add(first)
     group.add(second)
     group.add(second)
-    assert group.writers == (first.write, second.write)
+    assert group.outboxes == (first.outbox, second.outbox)
     group.encode(piece(b"\xff" * 160, track=1), 0.0)
     group.encode(piece(b"\x55" * 160), 0.0)
     group.end()
@@ -84,4 +84,4 @@ def test_who_is_in_it() -> None:
     assert heard(first) == heard(second) == [b"\x55" * 160]
     assert not group.discard(first)
     assert group.discard(second)
-    assert not group.writers
+    assert not group.outboxes

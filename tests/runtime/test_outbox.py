@@ -10,7 +10,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.runtime.outbox import LOSSY_MAX_BYTES, Outbox
+from actors.runtime.outbox import LOSSY_MAX_BYTES, Outbox, write_to_all
 from actors.wire.handoff import MAX_UNSENT_BYTES
 from tests.fakes.connections import tcp_pair
 
@@ -124,21 +124,30 @@ def test_the_peer_reads_whole_frames_in_order(plan: list[tuple[str, int]]) -> No
 
 
 @given(steps)
-def test_counts_the_frames_that_have_left(plan: list[tuple[str, int]]) -> None:
-    """`sent` is the whole frames that the kernel has, of both kinds."""
+def test_what_is_written_to_all_is_as_if_written_to_each(plan: list[tuple[str, int]]) -> None:
+    """Whether a peer keeps up, has fallen behind, or has gone."""
 
     async def main() -> None:
-        sink = Sink()
-        box = outbox(sink)
+        sinks = [Sink(), Sink()]
+        alone, among = map(outbox, sinks)
+        broken = Sink()
+        broken.broken = True
+        gone = outbox(broken)
         for count, (what, amount) in enumerate(plan):
-            if what in ("lossy", "control"):
-                (box.write_control if what == "control" else box.write)(frame(count, amount, what == "control"))
+            if what == "lossy":
+                alone.write(frame(count, amount, False))
+                assert write_to_all((gone, among), frame(count, amount, False)) == 2
+            elif what == "control":
+                assert alone.write_control(frame(count, amount, True)) == among.write_control(
+                    frame(count, amount, True)
+                )
             elif what == "room":
-                sink.room += amount
-                box.drain()
-        rest = len(box.rest())
-        whole = len(list(frames(bytes(sink.got) + box.rest()))) - bool(rest)
-        assert box.sent == whole
+                for sink, box in zip(sinks, (alone, among), strict=True):
+                    sink.room += amount
+                    box.drain()
+        assert sinks[0].got == sinks[1].got
+        assert (alone.behind, alone.dropped, alone.rest()) == (among.behind, among.dropped, among.rest())
+        assert gone.broken == any(what == "lossy" for what, _ in plan)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
@@ -253,6 +262,5 @@ async def test_over_a_real_socket() -> None:
             got += client.recv(65536)
             box.drain()
     assert [index for _, index in frames(bytes(got))] == list(range(count))
-    assert box.sent == count
     client.close()
     server.close()

@@ -1,0 +1,99 @@
+"""The hot path of fan-out: one track of one call, from the bus to those who hear it.
+
+As in `actors.ingest.intake`, a frame's price is what must be fetched from memory for it: so all that it needs lies in
+few small objects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.runtime.outbox import write_to_all
+from actors.wire.bus import NO_NUMBER
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from actors.fanout.call import Call
+    from actors.fanout.groups import Group
+    from actors.wire.bus import Entry
+
+RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
+NOT_YET: Final = -1
+TRACK_BITS: Final = 8
+_NO_LANES: Final[dict[int, Lane]] = {}
+
+
+class Lane:
+    """One track.
+
+    Attributes:
+        last_chunk: the last one delivered, or NOT_YET.
+        groups: who hears it, by form.
+        places: where its frames are (`actors.fanout.moments`), in the order of delivery.
+        repeated: frames that had been delivered before: a restarted ingest reads again what was not taken.
+    """
+
+    __slots__ = ("groups", "last_chunk", "places", "repeated")
+
+    def __init__(self, places: deque[int]) -> None:
+        self.groups: tuple[Group, ...] = ()
+        self.last_chunk = NOT_YET
+        self.places = places
+        self.repeated = 0
+
+    def deliver(self, entry: Entry, place: int, now: float) -> int:
+        """Deliver one frame, unless it was before. Returns to how many."""
+        chunk = entry.chunk
+        if self.last_chunk < chunk < NO_NUMBER:
+            self.last_chunk = chunk
+        elif not self._is_new(chunk):
+            return 0
+        self.places.append(place)
+        heard = 0
+        for group in self.groups:
+            if frame := group.encode(entry, now):
+                heard += write_to_all(group.outboxes, frame)
+                for write in group.writers:
+                    write(frame)
+                    heard += 1
+        return heard
+
+    def _is_new(self, chunk: int) -> bool:
+        if chunk == NO_NUMBER:
+            return True
+        if self.last_chunk - chunk < RESTART_JUMP:
+            self.repeated += 1
+            return False
+        self.last_chunk = chunk
+        return True
+
+
+class Lanes:
+    """Of all calls, each where the frames of the process that speaks for its stream are looked up."""
+
+    def __init__(self) -> None:
+        self._by_epoch: dict[int, dict[int, Lane]] = {}
+        self._filed: dict[Call, tuple[int, int]] = {}  # epoch and stream
+
+    def of(self, epoch: int) -> dict[int, Lane]:
+        """Those that this process feeds, by `stream << TRACK_BITS | track`. Valid until a call is filed or forgotten."""
+        return self._by_epoch.get(epoch, _NO_LANES)
+
+    def file(self, call: Call) -> None:
+        """A call is new, has another stream, or another process speaks for it."""
+        self.forget(call)
+        epoch = call.succession.epoch
+        self._filed[call] = epoch, call.number
+        lanes = self._by_epoch.setdefault(epoch, {})
+        for track, lane in enumerate(call.lanes):
+            lanes[call.number << TRACK_BITS | track] = lane
+
+    def forget(self, call: Call) -> None:
+        """A call is over."""
+        epoch, number = self._filed.pop(call, (0, 0))
+        lanes = self._by_epoch.get(epoch, {})
+        for track in range(len(call.lanes)):
+            lanes.pop(number << TRACK_BITS | track, None)
+        if not lanes:
+            self._by_epoch.pop(epoch, None)

@@ -1,0 +1,43 @@
+"""The last moments of all calls, for those who join: the batches of the bus as they came, and places in them.
+
+A frame is kept for the fifteen others that are seldom asked for. As an object of its own it would have left the
+processor's caches when it is let go, and cost as much once more as it cost to be delivered. A place is a number. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from actors.wire import bus as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+OFFSET_BITS: Final = 32  # of a place; the number of the batch is above
+_OFFSET: Final = (1 << OFFSET_BITS) - 1
+
+
+class Moments:
+    """Batches of the last `keep_s`."""
+
+    def __init__(self, keep_s: float) -> None:
+        self._keep_s = keep_s
+        self._batches: deque[tuple[float, bytes]] = deque()
+        self._first = 0  # the number of the oldest one
+
+    def keep(self, message: bytes, now: float) -> int:
+        """A batch has come. Returns its place; that of an entry is so many bytes further."""
+        batches, oldest = self._batches, now - self._keep_s
+        while batches and batches[0][0] <= oldest:
+            batches.popleft()
+            self._first += 1
+        batches.append((now, message))
+        return self._first + len(batches) - 1 << OFFSET_BITS
+
+    def entries(self, places: Iterable[int]) -> Iterator[tuple[float, wire.Entry]]:
+        """What is at these places, as far as it is still known, and when it came."""
+        for place in places:
+            if (index := (place >> OFFSET_BITS) - self._first) >= 0:
+                came, message = self._batches[index]
+                yield came, wire.entry_at(message, place & _OFFSET)

@@ -1,0 +1,128 @@
+"""The hot path of one stream: a media message that has its turn becomes an entry on the bus. All others are the stream's.
+
+Fifty times a second and track, and no two frames in a row are of the same call: what costs is not what is computed but
+what must be fetched from memory to do it. So what a frame needs lies in few small objects, and everything that does not
+change from frame to frame is packed beforehand.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from actors.ingest.reorder import NOBODYS
+from actors.wire import bus as wire
+from actors.wire.lenient import DECODE_ERRORS
+from actors.wire.telnyx import decode_media
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.ingest.reorder import Reorder
+    from actors.ingest.rounds import Sink
+    from actors.wire.telnyx import Media, MediaFrame
+
+_pack_audio: Final = wire.pack_audio
+
+
+class Lane:
+    """One track of a stream.
+
+    Attributes:
+        turn: the chunk that goes straight through; every other frame is to be pushed.
+        frames: how many have come, whatever became of them.
+        window: puts the others in order.
+    """
+
+    __slots__ = ("_flags", "_track", "frames", "head", "step", "turn", "window")
+
+    def __init__(self, track: int, window: Reorder[Media]) -> None:
+        self._track = track
+        self._flags = 0
+        self.frames = 0
+        self.renew(window)
+
+    def renew(self, window: Reorder[Media]) -> None:
+        """Begin again with another window. The frames stay counted."""
+        self.window = window
+        self._settle()
+
+    def flag(self, flags: int) -> None:
+        """Mark the frames that follow."""
+        self._catch_up()
+        self._flags = flags
+        self._settle()
+
+    def push(self, chunk: int, media: Media, now: float) -> list[Media]:
+        """A frame has come, perhaps not in its turn; the frames whose turn it is now, in order."""
+        self._catch_up()
+        ready = self.window.push(chunk, media, now)
+        self._settle()
+        return ready
+
+    def expire(self, now: float) -> list[Media]:
+        """Frames that have waited long enough for a missing one."""
+        self._catch_up()
+        ready = self.window.expire(now)
+        self._settle()
+        return ready
+
+    def _catch_up(self) -> None:
+        if self.turn != NOBODYS:
+            self.window.passed(self.turn)
+
+    def _settle(self) -> None:
+        self.turn, self.step = self.window.turn, self.window.step
+        self.head = wire.audio_head(self._track, self.step | self._flags)
+
+
+class Intake:
+    """Both tracks of a stream.
+
+    Args:
+        on_media: gets a media frame that is not in its turn, or not as plain as most.
+        on_other: gets every message that is no media frame as Telnyx sends them today.
+
+    Attributes:
+        sinks: where audio goes now.
+        tail: what ends the header of each entry (`wire.entry_tail`).
+    """
+
+    __slots__ = ("_on_media", "_on_other", "inbound", "outbound", "sinks", "tail")
+
+    def __init__(
+        self,
+        inbound: Lane,
+        outbound: Lane,
+        on_media: Callable[[Lane, MediaFrame], None],
+        on_other: Callable[[bytes], None],
+    ) -> None:
+        self.inbound = inbound
+        self.outbound = outbound
+        self._on_media = on_media
+        self._on_other = on_other
+        self.sinks: tuple[Sink, ...] = ()
+        self.tail = b""
+
+    def on_text(self, message: bytes) -> None:
+        """Take one message. Never raises, but for text that is not UTF-8."""
+        try:
+            frame = decode_media(message)
+        except DECODE_ERRORS:
+            self._on_other(message)
+            return
+        body = frame.media
+        lane = self.inbound if body.track == "inbound" else self.outbound
+        lane.frames += 1
+        if (chunk := body.chunk) != lane.turn:
+            self._on_media(lane, frame)
+            return
+        payload = body.payload
+        try:
+            header = _pack_audio(lane.head, chunk, frame.sequence_number, len(payload), body.timestamp)
+        except struct.error:  # a number is missing or very great
+            self._on_media(lane, frame)
+            return
+        lane.turn = chunk + lane.step
+        for sink in self.sinks:
+            sink += (header, self.tail, payload)
