@@ -29,21 +29,31 @@ class Lane:
     """One track of a stream.
 
     Attributes:
-        turn: the chunk that goes straight through; every other frame is to be pushed.
-        frames: how many have come, whatever became of them.
+        turn: the chunk that goes straight through, and moves `turn` by `step`; every other frame is to be pushed.
         window: puts the others in order.
     """
 
-    __slots__ = ("_flags", "_track", "frames", "head", "step", "turn", "window")
+    __slots__ = ("_counted", "_flags", "_settled", "_track", "head", "step", "turn", "window")
 
     def __init__(self, track: int, window: Reorder[Media]) -> None:
         self._track = track
         self._flags = 0
-        self.frames = 0
+        self._counted = 0  # frames, but for those that went straight through since the last `_settle`
+        self.turn = NOBODYS
         self.renew(window)
+
+    @property
+    def frames(self) -> int:
+        """How many have come, whatever became of them."""
+        return self._counted + (self.turn - self._settled) // self.step
+
+    def count(self, frames: int) -> None:
+        """So many were dealt with elsewhere."""
+        self._counted += frames
 
     def renew(self, window: Reorder[Media]) -> None:
         """Begin again with another window. The frames stay counted."""
+        self._catch_up()
         self.window = window
         self._settle()
 
@@ -56,6 +66,7 @@ class Lane:
     def push(self, chunk: int, media: Media, now: float) -> list[Media]:
         """A frame has come, perhaps not in its turn; the frames whose turn it is now, in order."""
         self._catch_up()
+        self._counted += 1
         ready = self.window.push(chunk, media, now)
         self._settle()
         return ready
@@ -69,10 +80,12 @@ class Lane:
 
     def _catch_up(self) -> None:
         if self.turn != NOBODYS:
+            self._counted += (self.turn - self._settled) // self.step
             self.window.passed(self.turn)
 
     def _settle(self) -> None:
-        self.turn, self.step = self.window.turn, self.window.step
+        self.turn = self._settled = self.window.turn
+        self.step = self.window.step
         self.head = wire.audio_head(self._track, self.step | self._flags)
 
 
@@ -113,7 +126,6 @@ class Intake:
             return
         body = frame.media
         lane = self.inbound if body.track == "inbound" else self.outbound
-        lane.frames += 1
         if (chunk := body.chunk) != lane.turn:
             self._on_media(lane, frame)
             return

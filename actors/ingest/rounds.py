@@ -48,6 +48,7 @@ class Rounds:
         self._on_fanout = on_fanout
         self._on_interest = on_interest
         self._sinks: dict[int, Sink] = {}
+        self._routes: dict[tuple[int, ...], tuple[Sink, ...]] = {}  # one for all calls that go the same ways
         self._sequences: dict[int, int] = {}
         self._interest: dict[bytes, set[int]] = {}
         self._fading: dict[tuple[bytes, int], float] = {}  # interest that was given up, until when it still counts
@@ -57,7 +58,8 @@ class Rounds:
     def sinks_of(self, call: bytes) -> tuple[Sink, ...]:
         """Where this call's audio goes. Valid until `on_interest` says otherwise."""
         wanted = self._interest.get(call, set()) | self._interest.get(wire.EVERY_CALL, set())
-        return tuple(self._sinks[index] for index in sorted(wanted) if index in self._sinks)
+        indexes = tuple(index for index in sorted(wanted) if index in self._sinks)
+        return self._routes.setdefault(indexes, tuple(self._sinks[index] for index in indexes))
 
     def everywhere(self) -> Iterable[Sink]:
         """All fan-outs: news of calls goes to each, whoever listens there."""
@@ -121,4 +123,5 @@ class Rounds:
             self._on_fanout(index)
         else:
             self._sinks.pop(index, None)
+            self._routes.clear()
         self._on_interest(wire.EVERY_CALL)

@@ -90,9 +90,7 @@ class Stream:
             self._unreadable(error)
             return
         if type(frame) is telnyx.Media:
-            lane = self._lanes[TRACK_NUMBERS[frame.track]]
-            lane.frames += 1
-            self._push(lane, frame)
+            self._push(self._lanes[TRACK_NUMBERS[frame.track]], frame)
         else:
             self._others += 1
             self._other(frame)
@@ -213,8 +211,8 @@ class Stream:
         if self._cold is None:
             return at
         inbound, outbound, end = self._cold.take(data, at, size, self.peer.last_heard)
-        self._lanes[0].frames += inbound
-        self._lanes[1].frames += outbound
+        self._lanes[0].count(inbound)
+        self._lanes[1].count(outbound)
         self.peer.count(inbound + outbound)
         return end
 
@@ -229,7 +227,7 @@ class Stream:
                 self.on_text(message)
         self._flag(0)
         for lane, frames in zip(self._lanes, counted, strict=True):
-            lane.frames = frames
+            lane.count(frames - lane.frames)
         self.peer.warm()
 
     def resume(self, note: bytes) -> None:

@@ -17,6 +17,7 @@ Talk goes the other way in messages of the same idea; see `pack_talk`.
 from __future__ import annotations
 
 import struct
+from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -65,6 +66,7 @@ pack_audio = struct.Struct("<IiiIq").pack
 pack_any_audio = struct.Struct("<IIIIQ").pack  # the same, of numbers that have been masked
 
 
+@cache  # there are few of them, so that they are at hand
 def audio_head(track: int, flags: int) -> int:
     """The first fields of an entry of audio, for `pack_audio`."""
     return int.from_bytes(_HEAD.pack(AUDIO, track, flags), "little")
