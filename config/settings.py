@@ -95,7 +95,7 @@ class IngestSettings(Section, frozen=True):
     messages_per_s: Positive = 1_000.0  # of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 4.0  # frames of so long leave in one round, under load
-    cold_read_ms: Positive = 400.0  # how often a call that nobody listens to is read
+    cold_read_ms: Positive = 500.0  # how often a call that nobody listens to is read
     announced_within_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # only calls that a webhook announced; 0: any
     ping_interval_s: Positive = 30.0  # a stream that sends nothing is asked this often whether it is there
     ping_timeout_s: Positive = 60.0  # and ended when it has not answered by then

@@ -19,6 +19,7 @@ from actors.call_events.inside import take_events
 from actors.call_events.lost_calls import LostCalls
 from actors.call_events.recorder import Recorder
 from actors.call_events.restarts import follow_restarts
+from actors.runtime.beat import next_beat
 from actors.runtime.drain import drain
 from actors.runtime.http import HttpServer, Limits
 from actors.runtime.http_routes import Routes
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from actors.runtime.gateway_link import Handed
     from config.settings import TelnyxSettings
 
-STATS_INTERVAL_S = 0.5
 LINGER_S = 0.005  # clients say next to nothing, so there is no hurry to read
 OPEN_PATIENCE_S = 5.0  # a journal that can't be opened by then does not keep the rest from working
 
@@ -119,7 +119,7 @@ class CallEvents:
             gauges = {**self._hub.gauges(), "journal_available": int(self._recorder.is_available)}
             stats = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             self._publisher.send_nowait(STATS_TOPIC + orjson.dumps(stats))
-            await trio.sleep(STATS_INTERVAL_S)
+            await next_beat()
 
 
 async def run(context: Context) -> None:

@@ -14,6 +14,7 @@ import trio
 
 from actors.call_events.call_state import CallState, view
 from actors.call_events.tail import Tail
+from actors.runtime.beat import next_beat
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ TOPIC = b"e"
 WELCOME_TEXT = "Connected to call events WebSocket"
 AT_ONCE = 100  # clients written to before others have their turn
 PAUSE_MAX_S = 0.1
-LOOK_S = 1.0
 
 
 class Client(Protocol):
@@ -141,7 +141,7 @@ class Hub:
         """Give up clients that read nothing while something waits for them, for ever."""
         stuck: dict[Client, tuple[int, float]] = {}
         while True:
-            await trio.sleep(LOOK_S)
+            await next_beat()
             now = trio.current_time()
             before, stuck = stuck, {}
             for client in [client for client in self.clients if client.behind]:

@@ -18,6 +18,7 @@ from actors.fanout.talker import Talker
 from actors.fanout.v1_clients import V1Clients
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
+from actors.runtime.beat import next_beat
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STATS_INTERVAL_S: Final = 0.5
 EVENTS_TIMEOUT_S: Final = 0.3  # for the last events to be acknowledged
 G711_BYTES_PER_S: Final = 8000
 BATCHES_AT_ONCE: Final = 32
@@ -221,7 +221,7 @@ class Fanout:
             }
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
             self._context.progress.frames_out = self.calls.heard
-            await trio.sleep(STATS_INTERVAL_S)
+            await next_beat()
 
     def _welcome(self, listener: Listener) -> bytes:
         calls = [call for call in self.calls.live.values() if listener.wants(call)]

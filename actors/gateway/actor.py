@@ -26,6 +26,7 @@ from actors.gateway.reception import Reception
 from actors.gateway.room import fitted
 from actors.gateway.switchboard import Switchboard, describe
 from actors.gateway.tls import Certificate
+from actors.runtime.beat import next_beat
 from actors.runtime.packets import PacketSocket
 from actors.wire import bus as wire
 from actors.wire import handoff
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 
 HEADS_TIMEOUT_S = 0.5  # for heads that are half there when we are to stop
 FLUSH_TIMEOUT_S = 0.5
-STATS_INTERVAL_S = 0.5
 REFUSALS_PER_S, REFUSALS_BURST = 5.0, 50.0  # lines of log; whoever is turned away must not fill the disk
 SHOWN_CHARS = 200
 CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -126,7 +126,7 @@ class Gateway:
             }
             about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(about))
-            await trio.sleep(STATS_INTERVAL_S)
+            await next_beat()
 
     async def pass_on_waiting(self) -> None:
         """Give what waits for an actor to the next gateway, if there is one."""

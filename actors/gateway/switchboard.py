@@ -16,6 +16,7 @@ from zlib import crc32
 import trio
 
 from actors.gateway.table import Held, Link, Table
+from actors.runtime.beat import next_beat
 from actors.runtime.packets import PacketSocket, PacketSocketClosed
 from actors.wire import handoff
 from actors.wire.request import BadRequest, RequestHead, Route, call_ids, parse_head, route
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 5.0
-OVERDUE_LOOK_S = 0.25
+OVERDUE_LOOK_S = 0.5
 
 
 class Switchboard:
@@ -111,7 +112,7 @@ class Switchboard:
     async def watch_overdue(self) -> None:
         """End connections that have waited too long for their actor. For ever."""
         while True:
-            await trio.sleep(OVERDUE_LOOK_S)
+            await next_beat(OVERDUE_LOOK_S)
             for held in self.table.overdue(trio.current_time(), self._settings.park_time_s):
                 self._give_up(held)
 

@@ -12,6 +12,7 @@ from actors.ingest.hub import Hub
 from actors.ingest.stream import Stream
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
+from actors.runtime.beat import next_beat
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
@@ -151,7 +152,7 @@ class Ingest:
             live = sum(sum(stream.frames) for stream in self._streams.values())
             self._context.progress.frames_in = self._frames_of_ended + live
             self.pump.take_handled()
-            await trio.sleep(COUNT_INTERVAL_S)
+            await next_beat(COUNT_INTERVAL_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:
         await stream.peer.handed.superseded.wait()

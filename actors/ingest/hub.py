@@ -20,6 +20,7 @@ from actors.ingest.endings import Endings
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, describe, media_format
 from actors.ingest.talkback import Talkback
+from actors.runtime.beat import next_beat
 from actors.wire import bus as wire
 from actors.wire.lenient import Malformed
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
-STATS_INTERVAL_S = 1.0
 LIVE_INTERVAL_S = 2.0
 FRAME_MS = 20
 NOTE_MAX_BYTES = 12 * 1024  # of a start frame; Telnyx's are under 1 KiB, custom parameters may add
@@ -230,7 +230,7 @@ class Hub:
                 next_live = self.now() + LIVE_INTERVAL_S
                 for sink in self.rounds.everywhere():
                     sink.append(self._live())
-            await trio.sleep(STATS_INTERVAL_S)
+            await next_beat()
 
     def publish_stats(self) -> None:
         """Say what there is, for the console."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime import log as logs
+from actors.runtime.beat import keep_time_with_the_machine
 from actors.runtime.bus import Bus
 from actors.runtime.context import Context
 from actors.runtime.gateway_link import GatewayLink
@@ -64,6 +65,7 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
 
 
 async def _live(settings: Settings, identity: Identity, run: Callable[[Context], Awaitable[None]]) -> None:
+    keep_time_with_the_machine()
     bus = Bus(settings, identity)
     try:
         link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)

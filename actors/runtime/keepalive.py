@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from actors.runtime.beat import next_beat
 from actors.wire.tokens import expires_at
 from actors.wire.websocket import CLOSE_EXPIRED, CLOSE_LIFETIME, PING
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from actors.runtime.peer import Peer
 
 log = logging.getLogger(__name__)
-
-LOOK_INTERVAL_S = 1.0
 
 
 async def keep_alive(
@@ -43,7 +42,7 @@ async def keep_alive(
     ending: dict[int, None] = {}
     async with trio.open_nursery() as nursery:
         while True:
-            await trio.sleep(LOOK_INTERVAL_S)
+            await next_beat()
             now, today = trio.current_time(), wall()
             present = {peer.handed.id: peer for peer in peers}
             asked = {number: when for number, when in asked.items() if number in present}

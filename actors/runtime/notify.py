@@ -10,14 +10,14 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-import trio
+from actors.runtime.beat import next_beat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = logging.getLogger(__name__)
+    import trio
 
-BEAT_INTERVAL_S = 1.0
+log = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -50,8 +50,6 @@ class Notifier:
         Readiness is said again with each: a datagram is lost when its reader is busy, and a supervisor may be new.
         """
         while True:
-            before = trio.current_time()
-            await trio.sleep(BEAT_INTERVAL_S)
-            lag_s = trio.current_time() - before - BEAT_INTERVAL_S
+            lag_s = await next_beat()
             ready = {"READY": 1} if is_ready.is_set() else {}
             self.send(**ready, WATCHDOG=1, X_LAG_MS=round(lag_s * 1000, 1), **progress())

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from actors.runtime.beat import next_beat
 from actors.runtime.looking import DISCARD, PEEK, remember_looks
 from actors.runtime.ticker import Ticker
 
@@ -184,7 +185,7 @@ class Pump:
         part = 0
         while True:
             await self._some_cold.wait()
-            await trio.sleep(self._cold_read_s / COLD_PARTS)
+            await next_beat(self._cold_read_s / COLD_PARTS)
             part = (part + 1) % COLD_PARTS
             now = trio.current_time()
             for fd, peer in list(self._cold.items()):

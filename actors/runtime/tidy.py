@@ -12,7 +12,7 @@ import gc
 import os
 from typing import TYPE_CHECKING, Final
 
-import trio
+from actors.runtime.beat import next_beat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ async def tidy(ended: Callable[[], int]) -> None:
     """Look for ever. `ended`: how many connections have."""
     leavings = Leavings()
     while True:
-        await trio.sleep(LOOK_INTERVAL_S)
+        await next_beat(LOOK_INTERVAL_S)
         with os.scandir("/proc/self/fd") as descriptors:
             count = sum(1 for _ in descriptors)
         if leavings.are_many(count, ended()):
