@@ -149,13 +149,13 @@ class Fanout:
         burst_s = self._context.settings.talk.burst_ms / 1000
         pace = Allowance(G711_BYTES_PER_S, G711_BYTES_PER_S * burst_s)
         talker = Talker(listener, self.calls, self._links, self._index, session=session, allowance=pace)
-        opening = Opening(talker)
+        opening = Opening(peer, talker)
         peer.on_text, peer.on_binary = opening.on_text, talker.on_binary
         with self._present(peer, talker):
             try:
                 if handed.resumed:
                     listener.resume(handed.note)
-                    opening.passed = True
+                    opening.passed()
                 else:
                     peer.outbox.write_control(text_frame(self._welcome(listener)))
                 self.calls.add(listener, trio.current_time())
@@ -243,19 +243,27 @@ class Fanout:
 class Opening:
     """Looks at the first message of a connection: Telnyx, taken for a browser, gives itself away there."""
 
-    def __init__(self, talker: Talker) -> None:
+    def __init__(self, peer: Peer, talker: Talker) -> None:
+        self._peer = peer
         self._talker = talker
-        self.passed = False
+        self._seen = False
         self.misdirected = trio.Event()
 
     def on_text(self, message: bytes) -> None:
         """A text message."""
-        if not self.passed:
-            self.passed = True
+        if not self._seen:
+            self._seen = True
             if browser.looks_like_telnyx(message):
                 self.misdirected.set()
+            else:
+                self.passed()
         if not self.misdirected.is_set():
             self._talker.on_text(message)
+
+    def passed(self) -> None:
+        """It is a browser: what comes is the talker's, and nobody looks at it here."""
+        self._seen = True
+        self._peer.on_text = self._talker.on_text
 
 
 def _hand_over(listener: Listener) -> None:

@@ -16,6 +16,8 @@ class Floor:
     others compares `holder` before and after.
     """
 
+    __slots__ = ("_admin", "_release_s", "_sent_at", "_spoke_at", "_talker")
+
     def __init__(self, release_s: float) -> None:
         self._release_s = release_s
         self._talker: int | None = None

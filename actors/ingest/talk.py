@@ -32,6 +32,8 @@ class TalkPacer:
         silence: the byte that is silence in the call's codec, from `g711.SILENCE`.
     """
 
+    __slots__ = ("_ahead_s", "_backlog_frames", "_drain_frames", "_draining", "_is_silent", "_played_at", "_queue", "_silence", "_tail", "_tail_at", "dropped", "frame_bytes", "sent", "skipped")  # fmt: skip
+
     def __init__(
         self,
         *,

@@ -35,7 +35,7 @@ CLAIMS: Final = (wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT)
 PREEMPTING: Final = (wire.TALK_PREEMPT, wire.TALK_CLAIM_PREEMPT)
 
 
-@dataclass
+@dataclass(slots=True)
 class Conversation:
     """Talk into one stream."""
 

@@ -1,30 +1,27 @@
 """One WebSocket connection that was handed over: fast ways for whole data frames, trio-websocket for all the rest.
 
-Input comes from the pump. Whole, masked, unfragmented text and binary frames go straight to a callback; every other
-frame goes, as it is, the general way (`actors.runtime.general_way`). Output never waits: frames are written at once, or
+Input comes from the pump. Whole, masked, unfragmented text and binary frames go straight to a callback, most of them the
+plain way (`actors.runtime.plain_way`); every other frame goes, as it is, the general way (`actors.runtime.general_way`). Output never waits: frames are written at once, or
 queued in bounds (`actors.runtime.outbox`).
 """
 
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING
 
 import trio
 
 from actors.runtime.general_way import GeneralWay
 from actors.runtime.looking import discard
+from actors.runtime.plain_way import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
 from actors.wire.websocket import (
     BINARY,
     CLOSE,
     CLOSE_FLOOD,
     CLOSE_TOO_BIG,
-    MEDIUM_HEADER_BYTES,
-    MEDIUM_TEXT,
     NOT_MASKED,
     TEXT,
-    apply_mask,
     cannot_be_text,
     find_frames,
     pong_frame,
@@ -32,7 +29,6 @@ from actors.wire.websocket import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from actors.runtime.allowance import Allowance
@@ -42,9 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_begin = struct.Struct(">HH").unpack_from
-
-LONGEST_ALIGNED = 32 * 1024  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
 CLOSE_TIMEOUT_S = 2.0
 DEAF_TIMEOUT_S = 0.5  # for our words to get to one that we do not listen to any more
 OPCODE = 0x0F
@@ -52,25 +45,9 @@ CLIENT_PING = 0x89
 LONG = 126  # bytes; no control frame's payload is so long
 CHEAP = frozenset({TEXT, BINARY})
 DEAR = 19  # what any other frame (a fragment, a ping) counts more than a message: about as many times it costs
-COUNTED_AT_ONCE = 50  # frames; counting each would cost more than it is worth
 
 
-class _Often:
-    """What every frame needs. In slots, so that it lies together: a frame's connection is never the one before's, and
-    fetching what belongs to it from memory is most of what a frame costs."""
-
-    __slots__ = ("_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
-
-    sock: socket.socket
-    untaken: int
-    take_soon: bool
-    last_heard: float
-    on_text: Callable[[bytes], None]
-    _plain: bool  # nothing out of the ordinary is under way: texts are handled as they come
-    _uncounted: int  # frames that have not been spent of the allowance yet
-
-
-class Peer(_Often):
+class Peer(PlainWay):
     """The connection. Made by `actors.runtime.accepting`.
 
     Attributes:
@@ -112,29 +89,8 @@ class Peer(_Often):
 
     # ---- the pump's side
 
-    def handle(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames; see `Pumped`. Text frames of 126 to 65,535 bytes at the front, nearly all that ever
-        comes, are dealt with here."""
-        on_text = self.on_text  # by itself: to read a slot is fast, to call what is in one is not
-        while self._plain and size - at > MEDIUM_HEADER_BYTES:
-            begins, length = _begin(data, at)
-            payload = at + MEDIUM_HEADER_BYTES
-            end = payload + length
-            if begins != MEDIUM_TEXT or end > size or length > LONGEST_ALIGNED:
-                break
-            self._uncounted += 1
-            if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
-                return size
-            try:
-                on_text(apply_mask(data[payload:end], data[payload - 4 : payload]))  # type: ignore[arg-type]
-            except UnicodeDecodeError:
-                self._go_general(TEXT, data[at:end])  # where it is closed with 1007
-            at = end
-            if at == size:
-                return at
-        return self._handle_any(data, at, size)
-
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of any kind."""
         if self._deaf:
             return size
         if self._general.is_full:

@@ -21,7 +21,7 @@ from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.general_way import UNREAD_MAX
 from actors.runtime.outbox import Outbox
-from actors.runtime.peer import LONGEST_ALIGNED, Peer
+from actors.runtime.plain_way import LONGEST_ALIGNED
 from actors.runtime.pump import Pump
 from actors.wire.websocket import find_frames, text_frame
 from tests.fakes.connections import FakeHanded, tcp_pair
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from actors.runtime.gateway_link import Handed
+    from actors.runtime.peer import Peer
 
 MESSAGE_MAX = 200_000
 

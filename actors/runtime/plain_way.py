@@ -1,0 +1,77 @@
+"""The plain way of a connection's input: whole text messages as nearly all are, from the pump's buffer to a callback.
+
+Knows one kind of frame. Whatever else comes, or anything out of the ordinary that is under way, is the connection's
+(`actors.runtime.peer`).
+"""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final
+
+from actors.wire.websocket import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, TEXT, apply_mask
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+LONGEST_ALIGNED: Final = (
+    32 * 1024
+)  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
+COUNTED_AT_ONCE: Final = 50  # frames; counting each would cost more than it is worth
+
+_begin = struct.Struct(">HH").unpack_from
+
+
+class PlainWay(ABC):
+    """What every frame needs. In slots, so that it lies together: a frame's connection is never the one before's, and
+    fetching what belongs to it from memory is most of what a frame costs.
+
+    Attributes:
+        sock, untaken, take_soon, last_heard: see `actors.runtime.pump.Pumped`.
+        on_text: called with each message. A `UnicodeDecodeError` from it is the peer's fault.
+    """
+
+    __slots__ = ("_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
+
+    sock: socket.socket
+    untaken: int
+    take_soon: bool
+    last_heard: float
+    on_text: Callable[[bytes], None]
+    _plain: bool  # nothing out of the ordinary is under way
+    _uncounted: int  # frames that have not been spent of the allowance yet
+
+    def handle(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames; see `Pumped`. Text frames of 126 to 65,535 bytes at the front are dealt with here."""
+        on_text = self.on_text  # by itself: to read a slot is fast, to call what is in one is not
+        while self._plain and size - at > MEDIUM_HEADER_BYTES:
+            begins, length = _begin(data, at)
+            payload = at + MEDIUM_HEADER_BYTES
+            end = payload + length
+            if begins != MEDIUM_TEXT or end > size or length > LONGEST_ALIGNED:
+                break
+            self._uncounted += 1
+            if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+                return size
+            try:
+                on_text(apply_mask(data[payload:end], data[payload - 4 : payload]))  # type: ignore[arg-type]
+            except UnicodeDecodeError:
+                self._go_general(TEXT, data[at:end])  # where it is closed with 1007
+            at = end
+            if at == size:
+                return at
+        return self._handle_any(data, at, size)
+
+    @abstractmethod
+    def _handle_any(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of any kind."""
+
+    @abstractmethod
+    def _within_allowance(self) -> bool:
+        """Spend the uncounted frames. False when the peer has sent too many, and is being ended."""
+
+    @abstractmethod
+    def _go_general(self, first: int, frame: memoryview) -> None:
+        """Have a frame, whose first byte this is, be judged the general way."""
