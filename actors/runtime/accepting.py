@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,9 @@ async def accept(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                if await peer.open(nursery, message_max_bytes, subprotocol):
+                async with nullcontext() if handed.resumed else pump.openings:
+                    is_open = await peer.open(nursery, message_max_bytes, subprotocol)
+                if is_open:
                     peer.on_too_much = lambda code, reason: nursery.start_soon(peer.close, code, reason)
                     if handed.unsent:
                         outbox.restore(handed.unsent)

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 EX_CONFIG = 78
 # Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time.
 GC_THRESHOLD = (50_000, 20, 50)
+CARRY_AUDIO = ("ingest", "fanout")
+GIVE_WAY = 5  # of niceness: when there is more to do than a core can, audio goes on, and newcomers wait
 STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
 
 
@@ -53,6 +55,8 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
     last_words = identity.fds.get("crashlog")
     logs.configure(settings.log, identity.instance)
     faulthandler.enable(file=sys.stderr if last_words is None else last_words)
+    if name not in CARRY_AUDIO:
+        os.nice(GIVE_WAY)
     gc.freeze()  # what is loaded by now lives for ever: never look at it again
     gc.set_threshold(*GC_THRESHOLD)
     try:

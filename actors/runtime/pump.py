@@ -40,6 +40,7 @@ EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
 IN_ADVANCE = 2  # rounds
 MANY = 3  # connections served in a round: so many more will have something when the next one is due
+OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
@@ -98,6 +99,7 @@ class Pump:
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
         self.turns = trio.Lock()  # whose turn it is to be served the general way
+        self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
         self.counters: Counter[str] = Counter()  # connections that were ended since they went too far, by why
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours

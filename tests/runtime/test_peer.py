@@ -22,7 +22,7 @@ from actors.runtime.allowance import Allowance
 from actors.runtime.general_way import UNREAD_MAX
 from actors.runtime.outbox import Outbox
 from actors.runtime.plain_way import LONGEST_ALIGNED
-from actors.runtime.pump import Pump
+from actors.runtime.pump import OPENINGS_AT_ONCE, Pump
 from actors.wire.websocket import find_frames, text_frame
 from tests.fakes.connections import FakeHanded, tcp_pair
 from tests.fakes.handoffs import until
@@ -107,6 +107,28 @@ async def test_shakes_hands_and_says_so() -> None:
         assert (await served.reads.answer()).startswith(b"HTTP/1.1 101 ")
         await served.opened.wait()
         assert served.handed.answered
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+async def test_a_crowd_opens_a_few_at_a_time(resumed: bool) -> None:
+    """With rounds for those who are there in between. Those who were there before us wait for nobody."""
+    async with trio.open_nursery() as nursery:
+        served = Served(upgrade_head(), resumed=resumed)
+        for _ in range(OPENINGS_AT_ONCE):
+            await served.pump.openings.acquire()
+        nursery.start_soon(served.pump.run)
+        nursery.start_soon(served.run)
+        with trio.move_on_after(0.2):
+            await served.opened.wait()
+        assert served.opened.is_set() == resumed
+        served.pump.openings.release()
+        with trio.fail_after(5):
+            await served.opened.wait()
+        assert served.pump.openings.value == 1
+        nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await served.client.aclose()
+    served.handed.sock.close()
 
 
 messages = st.one_of(st.text(max_size=200), st.binary(max_size=200), st.just("é" * 40_000))
