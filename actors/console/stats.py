@@ -13,7 +13,7 @@ from typing import Any, Literal
 from actors.console.histogram import Histogram, read_histogram
 
 SILENT_S = 5.0  # a source not heard of for so long is gone
-REPLACED_S = 1.2  # likewise when a newer process speaks under its name; stats come every 0.5 s
+REPLACED_S = 2.2  # likewise when a newer process speaks under its name; stats come every second
 MAX_SOURCES = 512
 
 
