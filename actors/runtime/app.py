@@ -40,6 +40,9 @@ EX_CONFIG = 78
 # Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time.
 GC_THRESHOLD = (50_000, 20, 50)
 CARRY_AUDIO = ("ingest", "fanout")
+PHASES_S = {"ingest": 0.0, "fanout": 0.3}  # see `actors.runtime.beat`
+OTHERS_PHASE_S = 0.6
+NEXT_PHASE_S = 0.04  # from one process of an actor to the next
 GIVE_WAY = 5  # of niceness: when there is more to do than a core can, audio goes on, and newcomers wait
 STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
 
@@ -69,7 +72,7 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
 
 
 async def _live(settings: Settings, identity: Identity, run: Callable[[Context], Awaitable[None]]) -> None:
-    keep_time_with_the_machine()
+    keep_time_with_the_machine(PHASES_S.get(identity.name, OTHERS_PHASE_S) + identity.index * NEXT_PHASE_S)
     bus = Bus(settings, identity)
     try:
         link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)
