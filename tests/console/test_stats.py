@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.console.stats import MAX_SOURCES, StatsBook
+from actors.console.stats import MAX_SOURCES, REPLACED_S, StatsBook
 
 
 def ingest(*calls: str, name: str = "ingest.0", epoch: int = 1, **counters: int) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def test_what_a_crashed_process_said_goes_soon_after_its_successor_speaks() -> N
     book.hear(fanout(epoch=1, a=1), 0)
     book.hear(ingest("a"), 0)
     book.hear(fanout(epoch=2, a=1), 1)
-    assert listeners(book, 1.1) == {"a": 2}
-    assert listeners(book, 1.3) == {"a": 1}
+    assert listeners(book, REPLACED_S - 0.1) == {"a": 2}
+    assert listeners(book, REPLACED_S + 0.1) == {"a": 1}
 
 
 def test_a_stream_without_a_call_control_id_is_a_call_too_and_one_without_any_id_is_not() -> None:
