@@ -81,3 +81,17 @@ async def accept(
         if not peer.is_closing:
             raise
         log.debug("connection %d: a ping after our goodbye, which trio-websocket would answer", handed.id)
+    finally:
+        _part(peer, outbox, handed)
+
+
+def _part(peer: Peer, outbox: Outbox, handed: Handed) -> None:
+    """Have what belonged together not hold each other any longer: else only the collector finds it, and audio waits
+    while it does."""
+    peer.forget()
+    outbox.on_broken = outbox.on_behind = outbox.on_rest = _nothing
+    handed.on_drain, handed.on_end = _nothing, None
+
+
+def _nothing(*_: object) -> None:
+    """For callbacks of what has ended."""

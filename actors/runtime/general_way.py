@@ -155,6 +155,11 @@ class GeneralWay(trio.abc.Stream):
         self._unread.set()
         await trio.lowlevel.checkpoint()
 
+    def forget_all(self) -> None:
+        """The connection has ended."""
+        self._on_room = self._on_close = _nothing
+        self._websocket = None
+
     # ---- out
 
     async def open(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> bool:
@@ -190,3 +195,7 @@ class GeneralWay(trio.abc.Stream):
         """Say why, and wait for the peer's answer. To be given a time."""
         if self._websocket is not None:
             await self._websocket.aclose(code, reason)
+
+
+def _nothing() -> None:
+    """For callbacks of what has ended."""

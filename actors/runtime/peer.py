@@ -257,6 +257,13 @@ class Peer(PlainWay):
         """Stop reading and writing. The descriptor is the gateway link's to close."""
         await self._general.aclose()
 
+    def forget(self) -> None:
+        """It has ended: let go of all that held on to it."""
+        self.on_text = self.on_binary = _ignore
+        self.on_too_much = _nothing
+        self.skim = None
+        self._general.forget_all()
+
     def park(self) -> None:
         """Give the connection back for a successor, with what is still to be sent; end the handler here."""
         self._pump.remove(self)
@@ -271,3 +278,7 @@ class Peer(PlainWay):
 
 def _ignore(message: bytes) -> None:
     del message
+
+
+def _nothing(code: int, reason: str) -> None:
+    del code, reason

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
+import weakref
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
@@ -107,6 +109,29 @@ async def test_shakes_hands_and_says_so() -> None:
         assert (await served.reads.answer()).startswith(b"HTTP/1.1 101 ")
         await served.opened.wait()
         assert served.handed.answered
+
+
+@pytest.mark.parametrize("how", ["their goodbye", "our goodbye", "gone"])
+async def test_what_has_ended_is_nobody_elses_to_find(how: str) -> None:
+    """Nothing is left that only the collector could free: it would keep audio waiting for as long as a crowd is big."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving() as served:
+            await served.opened.wait()
+            ended = weakref.ref(served.peer)
+            if how == "our goodbye":
+                await served.handed.end(4506, "too many messages")
+            elif how == "their goodbye":
+                await served.client.send_all(masked(b"", CLOSE))
+            else:
+                await served.client.aclose()
+            await served.ended.wait()
+            served.peer = None
+            await wait_all_tasks_blocked()
+            assert ended() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("resumed", [True, False])
