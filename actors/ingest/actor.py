@@ -118,6 +118,7 @@ class Ingest:
                 del self._streams[handed.id], self.peers[peer]
                 self._frames_of_ended += sum(stream.frames)
                 (self.hub.parked if handed.given_away else self.hub.gone)(stream)
+                stream.ended()
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
         """Hear what fan-outs want. For ever."""

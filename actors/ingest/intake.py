@@ -117,6 +117,10 @@ class Intake:
         self.sinks: tuple[Sink, ...] = ()
         self.tail = b""
 
+    def forget(self) -> None:
+        """The stream has ended: let go of it, or only the collector would find the two."""
+        self._on_media = self._on_other = _nothing
+
     def on_text(self, message: bytes) -> None:
         """Take one message. Never raises, but for text that is not UTF-8."""
         try:
@@ -138,3 +142,7 @@ class Intake:
         lane.turn = chunk + lane.step
         for sink in self.sinks:
             sink += (header, self.tail, payload)
+
+
+def _nothing(*_: object) -> None:
+    """For callbacks of what has ended."""

@@ -230,6 +230,10 @@ class Stream:
             lane.count(frames - lane.frames)
         self.peer.warm()
 
+    def ended(self) -> None:
+        """Its connection has ended; nothing more comes."""
+        self._intake.forget()
+
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was, from what it had noted."""
         raw, started_at, self.talker, self.in_order = _decode_note(note)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from actors.runtime.outbox import Outbox
 
 HANDSHAKE_TIMEOUT_S = 5.0
-PIECE_BYTES = 2048  # for trio-websocket at a time: at worst 340 frames, of which each costs it some 20 us
+PIECE_BYTES = 512  # for trio-websocket at a time: at worst 85 frames, of which each costs it some 20 us
 UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
 OPCODE_CONTROL = 0x08
 FINAL = 0x80
