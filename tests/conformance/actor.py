@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from actors.call_events.entry import Interest
     from actors.call_events.place import Place
     from actors.call_events.query import Wish
+    from actors.ingest.hub import Hub
     from actors.runtime.gateway_link import Handed
     from actors.runtime.peer import Peer
     from actors.runtime.session import Session
@@ -46,7 +47,11 @@ class EchoFanout(fanout.Fanout):
 class EchoStream(Stream):
     """A media stream that hears itself."""
 
-    def on_text(self, message: bytes) -> None:
+    def __init__(self, hub: Hub, peer: Peer) -> None:
+        super().__init__(hub, peer)
+        self.on_text = self._echo
+
+    def _echo(self, message: bytes) -> None:
         message.decode()  # a stream decodes what it gets; text that is not UTF-8 is the WebSocket's business
         self.peer.outbox.write_control(text_frame(message))
 
