@@ -7,6 +7,7 @@ its 101 swallowed. Knows nothing of sockets: bytes are put in, and what is to be
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from actors.runtime.outbox import Outbox
 
 HANDSHAKE_TIMEOUT_S = 5.0
-PIECE_BYTES = 512  # for trio-websocket at a time: at worst 85 frames, of which each costs it some 20 us
+PIECE_BYTES = 2048  # for trio-websocket at a time; …
+PIECE_FRAMES = 80  # … but no more frames than this, of which each costs it some 20 us
 UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
 OPCODE_CONTROL = 0x08
 FINAL = 0x80
@@ -62,6 +64,7 @@ class GeneralWay(trio.abc.Stream):
         self._turns = turns
         self._on_room, self._on_close = on_room, on_close
         self._inbox = bytearray(handed.head)
+        self._sizes = deque([len(handed.head)])  # of what was put in, frame by frame
         self._unread = trio.Event()
         self._ended = False
         self._on_their_way = 0  # messages that have gone here whole and have not come out yet
@@ -98,11 +101,13 @@ class GeneralWay(trio.abc.Stream):
     def put(self, data: bytes | memoryview) -> None:
         """Frames, or a piece of one."""
         self._inbox += data
+        self._sizes.append(len(data))
         self._unread.set()
 
     def forget(self) -> None:
         """What has not been read yet will not be."""
         self._inbox.clear()
+        self._sizes.clear()
 
     def end_of_input(self) -> None:
         """The peer has gone."""
@@ -122,11 +127,24 @@ class GeneralWay(trio.abc.Stream):
         async with self._turns:  # in the next moment it is another's turn; the pump has one in between
             await trio.lowlevel.checkpoint()
         was_full = self.is_full
-        piece = bytes(self._inbox[:PIECE_BYTES])
-        del self._inbox[:PIECE_BYTES]
+        size = self._next_size()
+        piece = bytes(self._inbox[:size])
+        del self._inbox[:size]
         if was_full and not self.is_full:
             self._on_room()
         return piece
+
+    def _next_size(self) -> int:
+        """How much is read at once: whole frames, or a part of a long one."""
+        sizes, size = self._sizes, 0
+        for _ in range(PIECE_FRAMES):
+            if not sizes or size + sizes[0] > PIECE_BYTES:
+                break
+            size += sizes.popleft()
+        if not size and sizes:
+            size = min(PIECE_BYTES, sizes[0])
+            sizes[0] -= size
+        return size
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Write, or queue, without waiting for the peer."""
