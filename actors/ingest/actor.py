@@ -32,6 +32,7 @@ TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
 CONNECT_S = 0.05  # for the way by which we pass talk on
 LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
 COUNT_INTERVAL_S = 0.5
+SILENT_S = 0.2  # twenty frames of two tracks: until then more may come, and all be taken at once
 FANOUTS_TIMEOUT_S = 1.0
 
 
@@ -152,7 +153,7 @@ class Ingest:
         while True:
             live = sum(sum(stream.frames) for stream in self._streams.values())
             self._context.progress.frames_in = self._frames_of_ended + live
-            self.pump.take_handled()
+            self.pump.take_handled(SILENT_S)
             await next_beat(COUNT_INTERVAL_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:

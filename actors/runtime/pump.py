@@ -228,10 +228,12 @@ class Pump:
         self._end_of_round()
         return bool(self._untaken or self._again)
 
-    def take_handled(self) -> None:
-        """Take all that has been handled and sent on. With `take_late`, to be called now and then."""
+    def take_handled(self, silent_s: float = 0.0) -> None:
+        """Take what has been handled and sent on, of connections that have been silent for so long: of the others it is
+        taken as more comes. With `take_late`, to be called now and then."""
+        silent_since = trio.current_time() - silent_s
         for peer in self._peers:
-            if peer is not None:
+            if peer is not None and peer.untaken and peer.last_heard <= silent_since:
                 self._take(peer)
 
     def _serves(self, fd: int) -> Pumped | None:
