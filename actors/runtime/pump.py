@@ -40,7 +40,8 @@ EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
 IN_ADVANCE = 2  # rounds
 MANY = 3  # connections served in a round: so many more will have something when the next one is due
-OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
+OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between; …
+ENDS_AT_ONCE = 3  # … and so it ends: an end costs its handler a millisecond or two
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
@@ -98,6 +99,7 @@ class Pump:
         self._again: list[tuple[Pumped, bool]] = []
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
+        self._ends_left = ENDS_AT_ONCE  # how many more of them may end
         self.turns = trio.Lock()  # whose turn it is to be served the general way
         self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
         self.counters: Counter[str] = Counter()  # connections that were ended since they went too far, by why
@@ -150,6 +152,7 @@ class Pump:
     def look(self, peer: Pumped) -> None:
         """Read a cold connection now. Not to be called while it is being handled."""
         if self._cold.get(peer.sock.fileno()) is peer:
+            self._ends_left = ENDS_AT_ONCE
             self._take(peer)
             self._read(peer, trio.current_time(), False)
 
@@ -189,6 +192,7 @@ class Pump:
             await self._some_cold.wait()
             await next_beat(self._cold_read_s / COLD_PARTS)
             part = (part + 1) % COLD_PARTS
+            self._ends_left = len(self._cold)  # no round is sure to come for those that would have to wait
             now = trio.current_time()
             for fd, peer in list(self._cold.items()):
                 if fd % COLD_PARTS == part and self._cold.get(fd) is peer:
@@ -203,6 +207,7 @@ class Pump:
     def round(self) -> bool:
         """Serve what is there now. Whether there is something to be done soon, whatever comes."""
         self.rounds += 1
+        self._ends_left = ENDS_AT_ONCE
         now = trio.current_time()
         handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
         for peer in handled:
@@ -266,7 +271,7 @@ class Pump:
         except BlockingIOError:
             return
         except OSError:
-            peer.end_of_input()
+            self._end(peer, gone=True)
         except Exception:
             self.failed += 1
             log.exception("connection ended by a fault of ours")
@@ -278,9 +283,16 @@ class Pump:
             remember_looks(peer.sock, peer.untaken)
         more = progress or (not self._late and peer.untaken > 0)
         if size == 0 or (gone and not more):
-            peer.end_of_input()
+            self._end(peer, gone=gone)
         elif more:
             self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
+
+    def _end(self, peer: Pumped, *, gone: bool) -> None:
+        if self._ends_left > 0:
+            self._ends_left -= 1
+            peer.end_of_input()
+        else:
+            self._again.append((peer, gone))
 
     def _take(self, peer: Pumped) -> None:
         count, peer.untaken = peer.untaken, 0

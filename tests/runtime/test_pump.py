@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime.looking import SO_PEEK_OFF
-from actors.runtime.pump import BUFFER_BYTES, LATE_BYTES, Pump
+from actors.runtime.pump import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES, Pump
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handoffs import until
 
@@ -467,3 +468,26 @@ async def test_takes_what_was_seen_in_several_looks(lines: Lines, make: Callable
     lines.untaken = len(LINE) * count
     pump.remove(lines)
     assert lines.sock.recv(BUFFER_BYTES) == LINE
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_crowd_ends_a_few_at_a_time(reset: bool) -> None:
+    """With rounds for the others in between; each is told once."""
+    crowd = [Lines() for _ in range(3 * ENDS_AT_ONCE + 1)]
+    pump = Pump(0, take_late=True)
+    for lines in crowd:
+        pump.add(lines)
+        if reset:
+            lines.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        lines.client.close()
+    ended: list[int] = []
+    while not ended or ended[-1] < len(crowd):
+        more = pump.round()
+        for lines in crowd:
+            if lines.ended:
+                pump.remove(lines)
+        ended.append(sum(lines.ended for lines in crowd))
+        assert more or ended[-1] == len(crowd)
+    assert ended == [3, 6, 9, 10]
+    for lines in crowd:
+        lines.sock.close()
