@@ -1,7 +1,7 @@
 """The last moments of all calls, for those who join: the batches of the bus as they came, and places in them.
 
-A frame is kept for the fifteen others that are seldom asked for. As an object of its own it would have left the
-processor's caches when it is let go, and cost as much once more as it cost to be delivered. A place is a number. Pure.
+Seldom is one of them asked for, and yet every frame must be kept. As an object of its own it would have left the processor's
+caches by the time it is let go, and then cost once more what it cost to be delivered. A place is a number. Pure.
 """
 
 from __future__ import annotations

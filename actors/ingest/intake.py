@@ -11,16 +11,17 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from actors.ingest.reorder import NOBODYS
+from actors.runtime.nothing import nothing
 from actors.wire import bus as wire
 from actors.wire.lenient import DECODE_ERRORS
-from actors.wire.telnyx import decode_media
+from actors.wire.telnyx import decode_media, media_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.ingest.reorder import Reorder
     from actors.ingest.rounds import Sink
-    from actors.wire.telnyx import Media, MediaFrame
+    from actors.wire.telnyx import Media
 
 _pack_audio: Final = wire.pack_audio
 
@@ -107,7 +108,7 @@ class Intake:
         self,
         inbound: Lane,
         outbound: Lane,
-        on_media: Callable[[Lane, MediaFrame], None],
+        on_media: Callable[[Lane, Media], None],
         on_other: Callable[[bytes], None],
     ) -> None:
         self.inbound = inbound
@@ -119,7 +120,7 @@ class Intake:
 
     def forget(self) -> None:
         """The stream has ended: let go of it, or only the collector would find the two."""
-        self._on_media = self._on_other = _nothing
+        self._on_media = self._on_other = nothing
 
     def on_text(self, message: bytes) -> None:
         """Take one message. Never raises, but for text that is not UTF-8."""
@@ -131,18 +132,14 @@ class Intake:
         body = frame.media
         lane = self.inbound if body.track == "inbound" else self.outbound
         if (chunk := body.chunk) != lane.turn:
-            self._on_media(lane, frame)
+            self._on_media(lane, media_of(frame))
             return
         payload = body.payload
         try:
             header = _pack_audio(lane.head, chunk, frame.sequence_number, len(payload), body.timestamp)
         except struct.error:  # a number is missing or very great
-            self._on_media(lane, frame)
+            self._on_media(lane, media_of(frame))
             return
         lane.turn = chunk + lane.step
         for sink in self.sinks:
             sink += (header, self.tail, payload)
-
-
-def _nothing(*_: object) -> None:
-    """For callbacks of what has ended."""

@@ -63,7 +63,7 @@ class Stream:
         self._others = 0  # readable messages that are no media
         inbound, outbound = (Lane(track, self._new_window()) for track in (0, 1))
         self._lanes = (inbound, outbound)
-        self._intake = Intake(inbound, outbound, self._media, self._message)
+        self._intake = Intake(inbound, outbound, self._push, self._message)
         self.on_text = self._intake.on_text
         self._cold: Skimmer | None = None
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
@@ -98,9 +98,6 @@ class Stream:
     def on_binary(self, message: bytes) -> None:
         """Telnyx sends none."""
         self._unreadable(Malformed(f"a binary message of {len(message)} bytes"))
-
-    def _media(self, lane: Lane, frame: telnyx.MediaFrame) -> None:
-        self._push(lane, telnyx.media_of(frame))
 
     def _push(self, lane: Lane, media: telnyx.Media) -> None:
         chunk = media.chunk

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 from wsproto.utilities import LocalProtocolError
 
+from actors.runtime.nothing import nothing
 from actors.runtime.peer import Peer
 
 if TYPE_CHECKING:
@@ -89,9 +90,6 @@ def _part(peer: Peer, outbox: Outbox, handed: Handed) -> None:
     """Have what belonged together not hold each other any longer: else only the collector finds it, and audio waits
     while it does."""
     peer.forget()
-    outbox.on_broken = outbox.on_behind = outbox.on_rest = _nothing
-    handed.on_drain, handed.on_end = _nothing, None
-
-
-def _nothing(*_: object) -> None:
-    """For callbacks of what has ended."""
+    outbox.detach()  # one that was behind would hold itself, and all that waits in it
+    outbox.on_broken = outbox.on_behind = outbox.on_rest = nothing
+    handed.on_drain, handed.on_end = nothing, None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
+from actors.runtime.nothing import nothing
 from actors.wire.tokens import answered_subprotocol
 from actors.wire.websocket import CLOSE, close_frame
 
@@ -175,7 +176,7 @@ class GeneralWay(trio.abc.Stream):
 
     def forget_all(self) -> None:
         """The connection has ended."""
-        self._on_room = self._on_close = _nothing
+        self._on_room = self._on_close = nothing
         self._websocket = None
 
     # ---- out
@@ -213,7 +214,3 @@ class GeneralWay(trio.abc.Stream):
         """Say why, and wait for the peer's answer. To be given a time."""
         if self._websocket is not None:
             await self._websocket.aclose(code, reason)
-
-
-def _nothing() -> None:
-    """For callbacks of what has ended."""

@@ -1,8 +1,9 @@
 """One WebSocket connection that was handed over: fast ways for whole data frames, trio-websocket for all the rest.
 
-Input comes from the pump. Whole, masked, unfragmented text and binary frames go straight to a callback, most of them the
-plain way (`actors.runtime.plain_way`); every other frame goes, as it is, the general way (`actors.runtime.general_way`). Output never waits: frames are written at once, or
-queued in bounds (`actors.runtime.outbox`).
+Input comes from the pump. Whole, masked, unfragmented text and binary frames go straight to a callback, most of them
+the plain way (`actors.runtime.plain_way`); every other frame goes, as it is, the general way
+(`actors.runtime.general_way`). Output never waits: frames are written at once, or queued in bounds
+(`actors.runtime.outbox`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import trio
 
 from actors.runtime.general_way import GeneralWay
 from actors.runtime.looking import discard
+from actors.runtime.nothing import nothing
 from actors.runtime.plain_way import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
 from actors.wire.websocket import (
     BINARY,
@@ -260,7 +262,7 @@ class Peer(PlainWay):
     def forget(self) -> None:
         """It has ended: let go of all that held on to it."""
         self.on_text = self.on_binary = _ignore
-        self.on_too_much = _nothing
+        self.on_too_much = nothing
         self.skim = None
         self._general.forget_all()
 
@@ -278,7 +280,3 @@ class Peer(PlainWay):
 
 def _ignore(message: bytes) -> None:
     del message
-
-
-def _nothing(code: int, reason: str) -> None:
-    del code, reason

@@ -1,8 +1,8 @@
 """Gives memory back when many connections have ended.
 
-What a connection leaves behind is in part held by cycles (tasks, their scopes, tracebacks): some 15 KiB, which the
-collector would find late, since it runs seldom here, and very late for connections that lived long. And what is freed
-stays with the allocator. Knows nothing of what the connections are.
+What is freed stays with the allocator. And what ended connections leave behind is in part held by cycles, which the
+collector would find late, since it runs seldom here: not WebSockets any more (`actors.runtime.accepting`), on whose
+account it would keep audio waiting. Knows nothing of what the connections are.
 """
 
 from __future__ import annotations

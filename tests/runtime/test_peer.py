@@ -130,6 +130,7 @@ async def test_what_has_ended_is_nobody_elses_to_find(how: str) -> None:
             served.peer = None
             await wait_all_tasks_blocked()
             assert ended() is None
+            assert served.outbox.put is len  # nor does the outbox hold itself, as one does that is behind
     finally:
         gc.enable()
 
