@@ -6,6 +6,7 @@ contract's. Who may in is decided elsewhere.
 
 from __future__ import annotations
 
+import binascii
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,6 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import h11
 
 MAX_QUERY_FIELDS = 200
+MAX_HEADERS = 200
+KEY_BYTES = 16  # RFC 6455 §4.2.1
 END_OF_HEAD = b"\r\n\r\n"
 
 ActorName = Literal["ingest", "fanout", "call_events", "console"]
@@ -89,8 +92,10 @@ def parse_head(head: bytes) -> RequestHead:
     """Parse a whole request head, blank line included.
 
     Raises:
-        BadRequest: 400 for what is not HTTP, with h11's reason, 505 for what is not HTTP/1.
+        BadRequest: 400 for what is not HTTP, with h11's reason, 431 for too many headers, 505 for what is not HTTP/1.
     """
+    if head.count(b"\n") > MAX_HEADERS + 2:
+        raise BadRequest(431, f"Request Header Fields Too Large: at most {MAX_HEADERS} headers")
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
     try:
         connection.receive_data(head)
@@ -129,11 +134,14 @@ def route(head: RequestHead) -> Route:
     """Decide which actor a request is for.
 
     Raises:
-        BadRequest: 404 for a WebSocket on a path that has none, 426 for a WebSocket's path without an upgrade.
+        BadRequest: 400 for a WebSocket without a proper key, 404 for one on a path that has none, 426 for a WebSocket's
+            path without an upgrade.
     """
     if head.path in SOCKET_PATHS:
         if not head.is_upgrade:
             raise BadRequest(426, "Upgrade Required: this path speaks WebSocket")
+        if not _is_key(head.header("sec-websocket-key")):
+            raise BadRequest(400, f"Bad Request: Sec-WebSocket-Key must be {KEY_BYTES} bytes in base64")
         return Route(_socket_actor(head), "ws")
     if head.is_upgrade:
         raise BadRequest(404, "Not Found: no WebSocket here; /audio-stream and /call-events have one")
@@ -150,6 +158,13 @@ def is_telnyx(head: RequestHead) -> bool:
         or "telnyx" in (head.header("user-agent") or "").lower()
         or head.header("x-telnyx-signature") is not None
     )
+
+
+def _is_key(value: str | None) -> bool:
+    try:
+        return value is not None and len(binascii.a2b_base64(value.strip(), strict_mode=True)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _socket_actor(head: RequestHead) -> ActorName:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.wire.request import BadRequest, RequestHead, call_ids, is_telnyx, parse_head, route
+from actors.wire.request import MAX_HEADERS, BadRequest, RequestHead, call_ids, is_telnyx, parse_head, route
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
@@ -63,6 +63,30 @@ def test_sockets_need_an_upgrade(target: str) -> None:
         with pytest.raises(BadRequest) as refusal:
             route(head(target, *lines))
         assert refusal.value.status == 426
+
+
+@pytest.mark.parametrize("key", [None, "", "!", "AAAA", "AAAAAAAAAAAAAAAAAAAAAA=", "\xe9" * 24, "A" * 24])
+def test_a_socket_needs_a_key(key: str | None) -> None:
+    """400 for what is not 16 bytes in base64: a listener let in by half a handshake would be sent audio."""
+    lines = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    if key is not None:
+        lines.append(f"Sec-WebSocket-Key: {key}")
+    extra = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+    with pytest.raises(BadRequest) as refusal:
+        route(parse_head(b"GET /audio-stream HTTP/1.1\r\nHost: x\r\n" + extra + b"\r\n"))
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("number", [MAX_HEADERS, MAX_HEADERS + 1])
+def test_so_many_headers_and_no_more(number: int) -> None:
+    """431: each costs time to read, in the process that lets everybody in."""
+    lines = [f"X-{each}: y" for each in range(number - 1)]  # and the host's
+    if number == MAX_HEADERS:
+        assert len(head("/", *lines).headers) == number
+        return
+    with pytest.raises(BadRequest) as refusal:
+        head("/", *lines)
+    assert refusal.value.status == 431
 
 
 def test_no_socket_on_other_paths() -> None:
