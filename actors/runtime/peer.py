@@ -128,23 +128,33 @@ class Peer(PlainWay):
         self._uncounted += len(frames) + DEAR * sum(frame[0] not in CHEAP for frame in frames)
         if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
             return size, 0
-        for first, start, payload, end in frames:
-            if first == TEXT and not self._general.is_busy:
-                self._text(data, start, payload, end)
-            elif first == BINARY and self.on_binary is not None and not self._general.is_busy:
-                self.on_binary(unmask(data, payload, end))
-            elif first == CLIENT_PING and end - payload < LONG and self._may_answer():
-                self.outbox.write_control(pong_frame(unmask(data, payload, end)))
-            else:
-                self._go_general(first, data[start:end])
-                if first & OPCODE == CLOSE & OPCODE:
-                    self._deaf = True  # what follows a goodbye counts for nothing
-                    return size, 0
-            at = end
-            if self.skim is not None and not self._general.is_busy:
-                self._uncounted -= sum(1 if later[0] in CHEAP else 1 + DEAR for later in frames if later[1] >= at)
-                return at, 0  # what follows is to be skimmed, too: a listener that joins wants it
+        pongs: list[bytes] = []
+        try:
+            for first, start, payload, end in frames:
+                if first == TEXT and not self._general.is_busy:
+                    self._text(data, start, payload, end)
+                elif first == BINARY and self.on_binary is not None and not self._general.is_busy:
+                    self.on_binary(unmask(data, payload, end))
+                elif first == CLIENT_PING and end - payload < LONG and self._may_answer():
+                    pongs.append(pong_frame(unmask(data, payload, end)))
+                else:
+                    self._go_general(first, data[start:end])
+                    if first & OPCODE == CLOSE & OPCODE:
+                        self._deaf = True  # what follows a goodbye counts for nothing
+                        return size, 0
+                at = end
+                if self.skim is not None and not self._general.is_busy:
+                    self._uncounted -= sum(1 if later[0] in CHEAP else 1 + DEAR for later in frames if later[1] >= at)
+                    return at, 0  # what follows is to be skimmed, too: a listener that joins wants it
+        finally:
+            self._answer(pongs)
         return at, need
+
+    def _answer(self, pongs: list[bytes]) -> None:
+        """All pings of a reading in one go: a flood of them costs the others little then. One that does not read what
+        it is sent gets an answer to the last (RFC 6455 §5.5.3)."""
+        if pongs:
+            self.outbox.write_control(pongs[-1] if self.outbox.behind else b"".join(pongs))
 
     def _may_answer(self) -> bool:
         """Whether a ping is not behind something that trio-websocket has still to judge."""
