@@ -67,14 +67,7 @@ class TalkPacer:
 
     def push(self, payload: bytes, now: float) -> list[bytes]:
         """Talk has come, any number of bytes; the frames to send now."""
-        if (
-            len(payload) == self.frame_bytes
-            and not self._queue
-            and not self._tail
-            and self._played_at - self._ahead_s <= now
-        ):
-            self._played_at = max(self._played_at, now) + FRAME_S
-            self.sent += 1
+        if self.passes(payload, now):
             return [payload]
         self._tail += payload
         whole = len(self._tail) // self.frame_bytes * self.frame_bytes
@@ -83,6 +76,16 @@ class TalkPacer:
         del self._tail[:whole]
         self._tail_at = now + TAIL_WAIT_S if self._tail else math.inf
         return self._leave(now)
+
+    def passes(self, payload: bytes, now: float) -> bool:
+        """Whether this is a whole frame whose time has come, and nothing waits: it is to be sent as it is. Else nothing
+        was done."""
+        played_at = self._played_at
+        if len(payload) != self.frame_bytes or played_at - self._ahead_s > now or self._queue or self._tail:
+            return False
+        self._played_at = (max(now, played_at)) + FRAME_S
+        self.sent += 1
+        return True
 
     def due(self, now: float) -> list[bytes]:
         """The frames to send now."""

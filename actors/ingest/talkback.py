@@ -7,6 +7,7 @@ One talker has the floor of a call at a time; others are told. Frames leave in r
 from __future__ import annotations
 
 import logging
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,17 +32,20 @@ log = logging.getLogger(__name__)
 REFUSAL_INTERVAL_S: Final = 1.0  # a talker hears no more often than this that its talk is not taken
 REFUSALS_REMEMBERED: Final = 1000
 SUB_MAX_BYTES: Final = 200
+FRAME_BASE64_BYTES: Final = len(b2a_base64(bytes(FRAME_BYTES), newline=False))
+AUDIO: Final = (wire.TALK, wire.TALK_PREEMPT)
 CLAIMS: Final = (wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT)
 PREEMPTING: Final = (wire.TALK_PREEMPT, wire.TALK_CLAIM_PREEMPT)
 
 
 @dataclass(slots=True)
 class Conversation:
-    """Talk into one stream."""
+    """Talk into one stream. `begins`: all of a message of one frame that comes before the frame."""
 
     codec: Codec
     pacer: TalkPacer
     floor: Floor
+    begins: bytes
     told_holder: int | None = None
     claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
     frames: int = 0
@@ -62,18 +66,33 @@ class Talkback:
     def take(self, stream: Stream, talk: wire.Talk, now: float) -> None:
         """Take talk that is for this stream, or refuse it."""
         conversation = self._conversation(stream, now)
-        if talk.kind == wire.TALK_STOP:
+        if self._passes(conversation, talk, now):
+            stream.peer.write(conversation.begins + b2a_base64(talk.payload, newline=False) + telnyx.MEDIA_ENDS)
+            conversation.frames += 1
+        elif talk.kind == wire.TALK_STOP:
             if conversation.floor.holder(now) == talk.talker:
                 self._send(stream, conversation, conversation.pacer.finish(now))
             conversation.floor.release(talk.talker)
-        else:
-            if not self._has_floor(stream, conversation, talk, now):
-                return
+            self._tell_holder(stream, conversation, now)
+        elif self._has_floor(stream, conversation, talk, now):
             if talk.kind not in CLAIMS:
                 self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
             elif conversation.told_holder == talk.talker:  # no news for others
                 self._answer_claim(stream, conversation, talk.fanout_index)
-        self._tell_holder(stream, conversation, now)
+            self._tell_holder(stream, conversation, now)
+
+    def _passes(self, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
+        """Whether this is what nearly all talk is: another frame of whoever has the floor, in time. It is to be sent
+        then, and nothing else changes."""
+        kind, talker = talk.kind, talk.talker
+        return (
+            kind in AUDIO
+            and conversation.told_holder == talker
+            and conversation.floor.goes_on(
+                talker, is_silent(talk.payload, conversation.codec), now, kind == wire.TALK_PREEMPT
+            )
+            and conversation.pacer.passes(talk.payload, now)
+        )
 
     @property
     def is_waiting(self) -> bool:
@@ -166,15 +185,22 @@ class Talkback:
                 backlog_s=given.backlog_ms / 1000,
                 drain_s=given.drain_ms / 1000,
             )
-            conversation = Conversation(codec, pacer, Floor(given.release_ms / 1000))
+            conversation = Conversation(codec, pacer, Floor(given.release_ms / 1000), self._begins(stream))
             if stream.talker is not None:  # who had the floor when a predecessor of this process ended
                 conversation.floor.offer(stream.talker, False, now)
                 conversation.told_holder = stream.talker
             self._conversations[stream] = conversation
         return conversation
 
+    def _stream_id(self, stream: Stream) -> str | None:
+        return stream.start.stream_id if self._include_stream_id and stream.start else None
+
+    def _begins(self, stream: Stream) -> bytes:
+        message = telnyx.media_message(bytes(FRAME_BYTES), self._stream_id(stream))
+        return text_frame(message)[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
+
     def _send(self, stream: Stream, conversation: Conversation, frames: list[bytes]) -> None:
-        stream_id = stream.start.stream_id if self._include_stream_id and stream.start else None
+        stream_id = self._stream_id(stream)
         for frame in frames:
             stream.peer.write(text_frame(telnyx.media_message(frame, stream_id)))
         conversation.frames += len(frames)

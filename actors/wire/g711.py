@@ -146,7 +146,7 @@ def encode_float32(samples: bytes, codec: Codec) -> bytes:
 
 def is_silent(payload: bytes, codec: Codec) -> bool:
     """Whether no sample is louder than SILENCE_PEAK. An empty payload is silent."""
-    return not payload.translate(None, _QUIET[codec])
+    return not payload.lstrip(_QUIET[codec])  # which looks no further than the first loud sample
 
 
 @functools.cache

@@ -75,3 +75,15 @@ def test_who_is_let_through_has_the_floor(
         passed = floor.offer(talker, silent, now, admin=admin)
         assert floor.holder(now) == (talker if passed else before)
         assert passed or before not in (None, talker)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans(), st.booleans(), st.floats(0, 0.5))))
+def test_the_short_way_decides_as_the_long_one(offers: list[tuple[int, bool, bool, float]]) -> None:
+    """Whoever goes on may go on, and it changes no hands; else nothing has happened."""
+    short, long, now = Floor(1.0), Floor(1.0), 0.0
+    for talker, silent, admin, pause_s in offers:
+        now += pause_s
+        goes_on = short.goes_on(talker, silent, now, admin)
+        passed = long.offer(talker, silent, now, admin=admin)
+        assert passed if goes_on else short.offer(talker, silent, now, admin=admin) == passed
+        assert short.holder(now) == long.holder(now)
