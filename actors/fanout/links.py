@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from actors.runtime.bus import Bus, BusSocket
 
 KEEP_S: Final = 1.0
+JUST_NOW: Final = None  # said in this round; the clock is looked at only if it must be kept
 KEEP_MAX: Final = 10_000  # pieces of talk, of all talkers together
 
 Owner = tuple[int, str]  # index and slot of an ingest process
@@ -27,9 +28,9 @@ class Speaker(Protocol):
         """It could not be sent in time."""
 
 
-# Something said, on its way: into which call, by whom, packed, and when. Where to is looked up when it is sent. Not a
-# NamedTuple, which takes ten times as long to make, for every frame.
-Piece = tuple["Call", Speaker, bytes, float]
+# Something said, on its way: into which call, by whom, packed, and when. Where to is looked up when it is sent. A bare
+# tuple: a NamedTuple takes ten times as long to make, for every frame.
+Piece = tuple["Call", Speaker, bytes, "float | None"]
 
 
 class IngestLinks:
@@ -43,7 +44,7 @@ class IngestLinks:
 
     def say(self, call: Call, talker: Speaker, packed: bytes) -> None:
         """Send a piece of talk with the others of this round."""
-        self._pieces.append((call, talker, packed, trio.current_time()))
+        self._pieces.append((call, talker, packed, JUST_NOW))
 
     def flush(self) -> None:
         """Send what has been said. To be called after each round, and when a call may have another owner."""
@@ -58,11 +59,11 @@ class IngestLinks:
                 self._keep(pieces)
 
     def _keep(self, pieces: list[Piece]) -> None:
-        oldest = trio.current_time() - KEEP_S
-        for piece in pieces:
-            _, talker, _, said_at = piece
-            if said_at >= oldest and len(self._pieces) < KEEP_MAX:
-                self._pieces.append(piece)
+        now = trio.current_time()
+        for call, talker, packed, said_at in pieces:
+            since = now if said_at is None else said_at
+            if now - since <= KEEP_S and len(self._pieces) < KEEP_MAX:
+                self._pieces.append((call, talker, packed, since))
             else:
                 self.lost += 1
                 talker.not_reached()

@@ -62,6 +62,7 @@ class Listener:
     Attributes:
         key: the form of audio it asked for.
         calls: live calls that it hears now.
+        names_calls: whether it asked for certain calls, or may hear certain calls only.
     """
 
     def __init__(self, peer: Peer, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
@@ -76,6 +77,7 @@ class Listener:
         self._granted = granted
         self._ids = frozenset(query.call_control_ids)
         self._stream_ids = frozenset(query.stream_ids)
+        self.names_calls = granted is not None or bool(self._ids or self._stream_ids)
         self._told: list[int] = []
         self._heard: dict[int, list[int]] = {}
 
@@ -96,11 +98,6 @@ class Listener:
     def person(self) -> Listener:
         """Each is somebody."""
         return self
-
-    @property
-    def names_calls(self) -> bool:
-        """Whether it asked for certain calls, or may hear certain calls only."""
-        return self._granted is not None or bool(self._ids or self._stream_ids)
 
     def wants(self, call: Call) -> bool:
         """Whether a call is one of those it asked for, and may hear."""

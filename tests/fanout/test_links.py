@@ -76,6 +76,7 @@ async def test_told_when_it_could_not_be_sent(autojump_clock: MockClock) -> None
     ways.links.flush()
     ways.sockets[0, "a"].accepts = False
     ways.say(b"a")
+    ways.links.flush()
     for _ in range(3):
         await trio.sleep(KEEP_S / 4)
         ways.links.flush()
