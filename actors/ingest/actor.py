@@ -107,8 +107,7 @@ class Ingest:
             self._streams[handed.id] = stream
             self.peers[peer] = None
             try:
-                if handed.resumed and handed.note:
-                    stream.resume(handed.note)
+                if handed.resumed and handed.note and stream.resume(handed.note):
                     self.hub.resumed(stream)
                 peer.start()
                 async with trio.open_nursery() as nursery:

@@ -69,20 +69,17 @@ class Hub:
 
     def admits(self, stream: Stream, start: Start) -> bool:
         """Whether a stream may begin now; if not, it is begun, or closed, later."""
-        return self._admission.admits(stream, start, self.now(), time.time())
+        if self._admission.admits(stream, start, self.now(), time.time()):
+            return True
+        self._set_note(stream, stream.note_of_waiting(start))
+        return False
 
     def started(self, stream: Stream) -> None:
         """A stream has begun: it is its call's from now on."""
         if not self._take_over(stream):
             return
         if stream.start is not None:
-            note = stream.note()
-            if len(note) <= NOTE_MAX_BYTES:
-                stream.peer.handed.set_note(note)
-            else:
-                log.warning(
-                    "start frame of %d bytes: this stream would not outlive a crash", len(note), extra=stream.about
-                )
+            self._set_note(stream, stream.note())
             self.news(stream, wire.START, stream.start.raw)
             self.event(stream, "stream.started", {"media_format": media_format(stream)})
         log.info("stream started", extra=stream.about)
@@ -248,6 +245,12 @@ class Hub:
         self._publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
 
     # ---- helpers
+
+    def _set_note(self, stream: Stream, note: bytes) -> None:
+        if len(note) <= NOTE_MAX_BYTES:
+            stream.peer.handed.set_note(note)
+        else:
+            log.warning("start frame of %d bytes: this stream would not outlive a crash", len(note), extra=stream.about)
 
     def _take_over(self, stream: Stream) -> bool:
         """Of two streams of a call the newer connection is the call's. False when that is not this one."""

@@ -34,6 +34,7 @@ _decode_note = msgspec.msgpack.Decoder(tuple[bytes, float, int | None, bool]).de
 
 WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
+NOT_BEGUN: Final = 0.0
 TRACK_NUMBERS: Final = {"inbound": 0, "outbound": 1}
 
 
@@ -231,18 +232,28 @@ class Stream:
         """Its connection has ended; nothing more comes."""
         self._intake.forget()
 
-    def resume(self, note: bytes) -> None:
-        """Go on where a predecessor was, from what it had noted."""
+    def resume(self, note: bytes) -> bool:
+        """Go on where a predecessor was, from what it had noted. False when the stream had not begun there."""
         raw, started_at, self.talker, self.in_order = _decode_note(note)
         frame = telnyx.decode(raw)
-        if isinstance(frame, telnyx.Start):
-            self._carries(frame)
-            self.started_at = started_at
-            self._others += 1
+        if not isinstance(frame, telnyx.Start):
+            return False
+        self._others += 1
+        if started_at == NOT_BEGUN:
+            self._begin(frame)
+            return False
+        self._carries(frame)
+        self.started_at = started_at
+        return True
 
     def note(self) -> bytes:
         """What a successor needs."""
         return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker, self.leaving))
+
+    @staticmethod
+    def note_of_waiting(start: telnyx.Start) -> bytes:
+        """The same while the stream may not begin yet."""
+        return _encode_note((start.raw, NOT_BEGUN, None, False))
 
     def expire(self, now: float) -> bool:
         """Let go of frames that have been held for a missing one for long enough. False when none are held."""

@@ -105,6 +105,18 @@ async def test_announced_before_or_a_little_later(strict: System) -> None:
         await until_live(strict, "v3:after")
 
 
+async def test_who_waits_while_ingest_is_replaced(strict: System) -> None:
+    """Goes on to wait with the next process: begun when the webhook comes, refused when none does."""
+    async with stream(strict) as telnyx, stream(strict) as never:
+        await begin(telnyx, "v3:waits")
+        await begin(never, "v3:waits-for-ever")
+        await trio.sleep(0.5)  # nothing tells that it has arrived
+        await strict.command("restart", "ingest")
+        assert await announce(strict, "v3:waits") == 200
+        await until_live(strict, "v3:waits")
+        assert await refused(never)
+
+
 @pytest.mark.parametrize("actor", ["call_events", "ingest"])
 async def test_known_after_a_restart(strict: System, actor: str) -> None:
     """The journal knows the calls; and a call that has had a stream may have it again however late."""
