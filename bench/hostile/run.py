@@ -32,6 +32,7 @@ CALM_S = 6.0
 LAST_S = 2.0  # for the last to do harm
 CALMS = 3
 BACK_TIMEOUT_S = 30.0
+MEMORY_BACK_S = 7.0  # what is free goes back to the kernel every five seconds
 POLL_S = 0.25
 LAST_LOG = "hostile.log"  # in the cache directory: what the system of the last run had to say
 NICE = 10  # of the attackers: it is the server that is tried, not the scheduler
@@ -100,13 +101,13 @@ async def _run(
         for name in names:
             await _window(placed, KINDS[name], target, connections if name in CROWDS else WARM_UP, per_s)
         calms = [await _calm(placed) for _ in range(CALMS)]
-        after = start = await _settled(placed, None)
+        after = start = await _window_of(placed)
         calm_ms = statistics.median(window.latency_ms.p99 for window in calms)
         report = Report(calm_ms, start.pss_mib - cold.pss_mib, [])
         for name in names:
             before = _pids(after)
             window, seen = await _window(placed, KINDS[name], target, connections, per_s)
-            after = await _settled(placed, _descriptors(start))
+            after = await _settled(placed, start)
             trial = Trial(name, window, seen, after.pss_mib - start.pss_mib, _descriptors(after) - _descriptors(start))
             trial.restarts = len(before - _pids(after))
             report.trials.append(trial)
@@ -149,15 +150,20 @@ async def _calm(placed: Calls) -> Window:
     return await placed.end()
 
 
-async def _settled(placed: Calls, descriptors: int | None) -> Window:
-    """A quiet moment, once there are no more descriptors than that, or they will not go."""
-    deadline = trio.current_time() + BACK_TIMEOUT_S
+async def _settled(placed: Calls, start: Window) -> Window:
+    """A quiet moment, once descriptors are back, and memory, which is given back every few seconds; or they are not."""
+    deadline, memory_deadline = trio.current_time() + BACK_TIMEOUT_S, trio.current_time() + MEMORY_BACK_S
     while True:
-        await placed.begin()
-        await trio.sleep(POLL_S)
-        window = await placed.end()
-        if descriptors is None or _descriptors(window) <= descriptors or trio.current_time() > deadline:
+        window, now = await _window_of(placed), trio.current_time()
+        waits_for_memory = window.pss_mib > start.pss_mib and now < memory_deadline
+        if (_descriptors(window) <= _descriptors(start) and not waits_for_memory) or now > deadline:
             return window
+
+
+async def _window_of(placed: Calls) -> Window:
+    await placed.begin()
+    await trio.sleep(POLL_S)
+    return await placed.end()
 
 
 def _descriptors(window: Window) -> int:
