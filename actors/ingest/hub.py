@@ -17,6 +17,7 @@ import trio
 from actors.ingest.admission import Admission
 from actors.ingest.early import EarlyTalk
 from actors.ingest.endings import Endings
+from actors.ingest.news import entry_of, live_entry
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, describe, media_format
 from actors.ingest.talkback import Talkback
@@ -144,7 +145,7 @@ class Hub:
 
     def news(self, stream: Stream, kind: int, payload: bytes) -> None:
         """Tell every fan-out."""
-        entry = _entry(stream, kind, payload)
+        entry = entry_of(stream, kind, payload)
         for sink in self.rounds.everywhere():
             sink.append(entry)
         self.needs_flush()
@@ -299,17 +300,11 @@ class Hub:
             return
         for stream in self._streams.values():
             if stream.start is not None:
-                sink.append(_entry(stream, wire.START, stream.start.raw))
+                sink.append(entry_of(stream, wire.START, stream.start.raw))
                 if (floor := self.talkback.floor_entry(stream, wire.KNOWN)) is not None:
                     sink.append(floor)
         sink.append(self._live())
         self.needs_flush()
 
     def _live(self) -> bytes:
-        numbers = b"".join(stream.number.to_bytes(8, "little") for stream in self._streams.values())
-        return wire.pack_entry(wire.LIVE, 0, 0, 0, 0, len(numbers), 0, 0, wire.EVERY_CALL) + numbers
-
-
-def _entry(stream: Stream, kind: int, payload: bytes) -> bytes:
-    flags = wire.IN_ORDER if kind == wire.START and stream.in_order else 0
-    return wire.pack_entry(kind, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+        return live_entry(self._streams.values())

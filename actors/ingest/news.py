@@ -1,0 +1,24 @@
+"""What fan-outs are told of streams beside their audio: entries of the bus. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.wire import bus as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.ingest.stream import Stream
+
+
+def entry_of(stream: Stream, kind: int, payload: bytes) -> bytes:
+    """What has happened to a stream."""
+    flags = wire.IN_ORDER if kind == wire.START and stream.in_order else 0
+    return wire.pack_entry(kind, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+
+
+def live_entry(streams: Iterable[Stream]) -> bytes:
+    """Which streams are live, so that nobody keeps a stale one."""
+    numbers = b"".join(stream.number.to_bytes(8, "little") for stream in streams)
+    return wire.pack_entry(wire.LIVE, 0, 0, 0, 0, len(numbers), 0, 0, wire.EVERY_CALL) + numbers
