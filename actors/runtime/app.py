@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EX_CONFIG = 78
-# Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time.
-GC_THRESHOLD = (50_000, 20, 50)
+# Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time. But
+# each connection that opens leaves 200 objects that stay, and audio waits while they are looked at: 3 ms for so many.
+GC_THRESHOLD = (5_000, 200, 50)
 CARRY_AUDIO = ("ingest", "fanout")
 PHASES_S = {"ingest": 0.0, "fanout": 0.3}  # see `actors.runtime.beat`
 OTHERS_PHASE_S = 0.6

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import select
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -97,6 +97,7 @@ class Pump:
         self._untaken: list[Pumped] = []  # to be taken soon
         self._ripe: list[Pumped] = []  # to be taken with the next round, whenever that is
         self._again: list[tuple[Pumped, bool]] = []
+        self._ending: deque[Pumped] = deque()  # that have gone, and wait for their turn to be ended
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
         self._ends_left = ENDS_AT_ONCE  # how many more of them may end
@@ -216,6 +217,8 @@ class Pump:
         for peer, gone in again:
             if self._serves(peer.sock.fileno()) is peer:
                 self._read(peer, now, gone)
+        while self._ending and self._ends_left > 0:
+            self._end(self._ending.popleft())
         peers, read = self._peers, self._read
         events = self._epoll.poll(0, EVENTS_PER_ROUND)
         self._served = len(events)
@@ -231,7 +234,7 @@ class Pump:
             if event & ~WRITABLE:
                 read(served, now, event & GONE != 0)
         self._end_of_round()
-        return bool(self._untaken or self._again)
+        return bool(self._untaken or self._again or self._ending)
 
     def take_handled(self, silent_s: float = 0.0) -> None:
         """Take what has been handled and sent on, of connections that have been silent for so long: of the others it is
@@ -271,7 +274,7 @@ class Pump:
         except BlockingIOError:
             return
         except OSError:
-            self._end(peer, gone=True)
+            self._end(peer)
         except Exception:
             self.failed += 1
             log.exception("connection ended by a fault of ours")
@@ -283,16 +286,18 @@ class Pump:
             remember_looks(peer.sock, peer.untaken)
         more = progress or (not self._late and peer.untaken > 0)
         if size == 0 or (gone and not more):
-            self._end(peer, gone=gone)
+            self._end(peer)
         elif more:
             self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
 
-    def _end(self, peer: Pumped, *, gone: bool) -> None:
+    def _end(self, peer: Pumped) -> None:
+        if self._serves(peer.sock.fileno()) is not peer:
+            return  # it has ended meanwhile
         if self._ends_left > 0:
             self._ends_left -= 1
             peer.end_of_input()
         else:
-            self._again.append((peer, gone))
+            self._ending.append(peer)
 
     def _take(self, peer: Pumped) -> None:
         count, peer.untaken = peer.untaken, 0
