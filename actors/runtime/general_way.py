@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 HANDSHAKE_TIMEOUT_S = 5.0
 PIECE_BYTES = 2048  # for trio-websocket at a time; …
-PIECE_FRAMES = 80  # … but no more frames than this, of which each costs it some 20 us
+PIECE_FRAMES = 80  # … but no more frames than this, of which each costs it some 20 us; …
+LONG_PIECE_BYTES = 16 * 1024  # … or this much of a longer one, whose bytes cost it little
 UNREAD_MAX = 256 * 1024  # bytes waiting for trio-websocket; then the socket is left alone until it has read them
 OPCODE_CONTROL = 0x08
 FINAL = 0x80
@@ -143,7 +144,7 @@ class GeneralWay(trio.abc.Stream):
                 break
             size += sizes.popleft()
         if not size and sizes:
-            size = min(PIECE_BYTES, sizes[0])
+            size = min(LONG_PIECE_BYTES, sizes[0])
             sizes[0] -= size
         return size
 
