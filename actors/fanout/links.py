@@ -29,7 +29,7 @@ class Speaker(Protocol):
 
 
 # Something said, on its way: into which call, by whom, packed, and when. Where to is looked up when it is sent. A bare
-# tuple: a NamedTuple takes ten times as long to make, for every frame.
+# tuple: a NamedTuple takes seven times as long to make, for every frame.
 Piece = tuple["Call", Speaker, bytes, "float | None"]
 
 

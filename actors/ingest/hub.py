@@ -72,7 +72,8 @@ class Hub:
         """Whether a stream may begin now; if not, it is begun, or closed, later."""
         if self._admission.admits(stream, start, self.now(), time.time()):
             return True
-        self._set_note(stream, stream.note_of_waiting(start))
+        if stream.start is None:  # else what goes on meanwhile is worth more than what may begin
+            self._set_note(stream, stream.note_of_waiting(start))
         return False
 
     def started(self, stream: Stream) -> None:

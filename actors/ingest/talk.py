@@ -83,7 +83,7 @@ class TalkPacer:
         played_at = self._played_at
         if len(payload) != self.frame_bytes or played_at - self._ahead_s > now or self._queue or self._tail:
             return False
-        self._played_at = (max(now, played_at)) + FRAME_S
+        self._played_at = max(played_at, now) + FRAME_S
         self.sent += 1
         return True
 

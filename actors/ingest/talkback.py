@@ -84,15 +84,12 @@ class Talkback:
     def _passes(self, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
         """Whether this is what nearly all talk is: another frame of whoever has the floor, in time. It is to be sent
         then, and nothing else changes."""
-        kind, talker = talk.kind, talk.talker
-        return (
-            kind in AUDIO
-            and conversation.told_holder == talker
-            and conversation.floor.goes_on(
-                talker, is_silent(talk.payload, conversation.codec), now, kind == wire.TALK_PREEMPT
-            )
-            and conversation.pacer.passes(talk.payload, now)
-        )
+        if talk.kind not in AUDIO:
+            return False
+        silent = is_silent(talk.payload, conversation.codec)
+        return conversation.floor.goes_on(
+            talk.talker, silent, now, talk.kind == wire.TALK_PREEMPT
+        ) and conversation.pacer.passes(talk.payload, now)
 
     @property
     def is_waiting(self) -> bool:

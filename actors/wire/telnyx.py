@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Track = Literal["inbound", "outbound"]
 
 CALL_ID_MAX_CHARS: Final = 512  # Telnyx's are under 100
-MEDIA_ENDS: Final = b'"}}'
+MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours
 TOKEN_KEY: Final = "x-telnyx-streaming-auth-token"
 
 _TRACKS: Final[dict[object, Track]] = {
@@ -255,14 +255,9 @@ _READERS: Final[dict[str, Callable[[dict[str, Any], bytes], Frame]]] = {
 
 def media_message(payload: bytes, stream_id: str | None = None) -> bytes:
     """Audio to be played into the call: raw codec bytes, 20 ms or more, no RTP header (mode `rtp`)."""
-    return media_begins(stream_id) + binascii.b2a_base64(payload, newline=False) + MEDIA_ENDS
-
-
-def media_begins(stream_id: str | None) -> bytes:
-    """What comes before the payload, in base64, of every message of a stream's audio; `MEDIA_ENDS` comes behind."""
-    if stream_id is None:
-        return b'{"event":"media","media":{"payload":"'
-    return b'{"event":"media","stream_id":%b,"media":{"payload":"' % msgspec.json.encode(stream_id)
+    name = b"" if stream_id is None else b'"stream_id":%b,' % msgspec.json.encode(stream_id)
+    encoded = binascii.b2a_base64(payload, newline=False)
+    return b'{"event":"media",%b"media":{"payload":"%b%b' % (name, encoded, MEDIA_ENDS)
 
 
 def clear_message() -> bytes:

@@ -97,11 +97,11 @@ async def _run(
         if not urgent:
             os.nice(NICE)
         target = Target(server.port, await _live(server.port))
-        cold = await _calm(placed)
+        cold = await _quiet(placed, CALM_S)
         for name in names:
             await _window(placed, KINDS[name], target, connections if name in CROWDS else WARM_UP, per_s)
-        calms = [await _calm(placed) for _ in range(CALMS)]
-        after = start = await _window_of(placed)
+        calms = [await _quiet(placed, CALM_S) for _ in range(CALMS)]
+        after = start = await _quiet(placed, POLL_S)
         calm_ms = statistics.median(window.latency_ms.p99 for window in calms)
         report = Report(calm_ms, start.pss_mib - cold.pss_mib, [])
         for name in names:
@@ -144,9 +144,10 @@ async def _attack(attack: Attack, target: Target, number: int, seen: Counter[str
         seen[outcome] += 1
 
 
-async def _calm(placed: Calls) -> Window:
+async def _quiet(placed: Calls, seconds: float) -> Window:
+    """Nobody does anything to the calls."""
     await placed.begin()
-    await trio.sleep(CALM_S)
+    await trio.sleep(seconds)
     return await placed.end()
 
 
@@ -154,16 +155,10 @@ async def _settled(placed: Calls, start: Window) -> Window:
     """A quiet moment, once descriptors are back, and memory, which is given back every few seconds; or they are not."""
     deadline, memory_deadline = trio.current_time() + BACK_TIMEOUT_S, trio.current_time() + MEMORY_BACK_S
     while True:
-        window, now = await _window_of(placed), trio.current_time()
+        window, now = await _quiet(placed, POLL_S), trio.current_time()
         waits_for_memory = window.pss_mib > start.pss_mib and now < memory_deadline
         if (_descriptors(window) <= _descriptors(start) and not waits_for_memory) or now > deadline:
             return window
-
-
-async def _window_of(placed: Calls) -> Window:
-    await placed.begin()
-    await trio.sleep(POLL_S)
-    return await placed.end()
 
 
 def _descriptors(window: Window) -> int:

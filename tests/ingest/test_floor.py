@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.ingest.floor import Floor
@@ -78,6 +78,7 @@ def test_who_is_let_through_has_the_floor(
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.booleans(), st.booleans(), st.floats(0, 0.5))))
+@example([(ANNA, False, False, 0.0), (ANNA, True, False, 1.0), (BERT, False, False, 0.5)])  # back from a silence
 def test_the_short_way_decides_as_the_long_one(offers: list[tuple[int, bool, bool, float]]) -> None:
     """Whoever goes on may go on, and it changes no hands; else nothing has happened."""
     short, long, now = Floor(1.0), Floor(1.0), 0.0

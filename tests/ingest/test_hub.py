@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import trio
 
+from actors.ingest.admission import Admission
 from actors.wire import bus as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 
@@ -260,3 +261,20 @@ async def test_early_talk_waits_for_its_stream() -> None:
     stream.resume(note)
     ingest.hub.resumed(stream)
     assert len(peer_of(stream).written) == 1
+
+
+async def test_what_is_noted_of_a_stream_that_may_not_begin_yet() -> None:
+    """Its start frame, for a successor to ask again. A call that the connection carries meanwhile comes first."""
+    ingest = FakeIngest()
+    live, waiting = ingest.stream(1, start("v3:live")), ingest.stream(2)
+    before = peer_of(live).handed.note
+    ingest.hub._admission = Admission(is_needed=True)
+    live.on_text(start("v3:next"))
+    assert peer_of(live).handed.note == before
+    waiting.on_text(start("v3:next"))
+    assert waiting.start is None
+    successor = FakeIngest()
+    resumed = successor.stream(2)
+    assert not resumed.resume(peer_of(waiting).handed.note)  # it begins there, and was not going on
+    assert resumed.start is not None
+    assert resumed.start.call_control_id == "v3:next"

@@ -60,6 +60,27 @@ async def test_first_come(ingest: FakeIngest) -> None:
     assert wire.REFUSED in ingest.kinds()
 
 
+async def test_talk_of_the_holder_goes_out_whole_and_in_real_time(ingest: FakeIngest) -> None:
+    """What comes faster than it can be spoken waits; what is no whole frame waits for its rest."""
+    stream = ingest.stream(7, start())
+    for _ in range(50):
+        say(ingest, 1)
+    assert 0 < len(heard(stream)) < 25
+    while ingest.hub.talkback.due(ingest.now):
+        ingest.now += 0.02
+    heard(stream)
+    ingest.now += 0.5
+    say(ingest, 1)
+    say(ingest, 1, LOUD[:80])
+    assert heard(stream) == [LOUD]
+    ingest.now += 0.02
+    say(ingest, 1, LOUD[:80])
+    assert heard(stream) == [LOUD]
+    ingest.now += 0.5
+    say(ingest, 1, b"s" * len(LOUD), wire.TALK_CLAIM)  # who it is, and as long as a frame
+    assert heard(stream) == []
+
+
 async def test_the_floor_is_told_when_it_changes(ingest: FakeIngest) -> None:
     """Taken, released, taken by another."""
     ingest.stream(7, start())

@@ -262,6 +262,22 @@ async def test_a_ping_is_answered() -> None:
         await served.until_heard(2)
 
 
+async def test_pings_of_one_reading() -> None:
+    """All are answered; of one that does not read its answers, the last."""
+    pings = b"".join(masked(name, PING) for name in (b"1", b"2", b"3"))
+    async with serving() as served:
+        await served.reads.answer()
+        await served.client.send_all(pings)
+        assert [await served.reads.frame() for _ in range(3)] == [(PONG, b"1"), (PONG, b"2"), (PONG, b"3")]
+        while not served.outbox.behind:
+            served.outbox.write(text_frame(b"x" * 60_000))
+        await served.client.send_all(pings + masked(b"heard"))
+        await served.until_heard(1)
+        while (frame := await served.reads.frame())[0] != PONG:
+            pass
+        assert frame == (PONG, b"3")
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [

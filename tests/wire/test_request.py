@@ -77,15 +77,12 @@ def test_a_socket_needs_a_key(key: str | None) -> None:
     assert refusal.value.status == 400
 
 
-@pytest.mark.parametrize("number", [MAX_HEADERS, MAX_HEADERS + 1])
-def test_so_many_headers_and_no_more(number: int) -> None:
+def test_so_many_headers_and_no_more() -> None:
     """431: each costs time to read, in the process that lets everybody in."""
-    lines = [f"X-{each}: y" for each in range(number - 1)]  # and the host's
-    if number == MAX_HEADERS:
-        assert len(head("/", *lines).headers) == number
-        return
+    lines = [f"X-{each}: y" for each in range(MAX_HEADERS - 1)]  # and the host's
+    assert len(head("/", *lines).headers) == MAX_HEADERS
     with pytest.raises(BadRequest) as refusal:
-        head("/", *lines)
+        head("/", *lines, "X: one too many")
     assert refusal.value.status == 431
 
 
