@@ -134,8 +134,9 @@ class Journal:
 
     def newer(self, known: int) -> Commit:
         """What another process has taken."""
-        entries = self._between(known, self.last_offset)
-        return Commit(entries, self._states_of(entry.call_control_id for entry in entries), [])
+        with self.unchanging():
+            entries = self._between(known, self.last_offset)
+            return Commit(entries, self._states_of(entry.call_control_id for entry in entries), [])
 
     def newest(self, count: int) -> list[Entry]:
         """The last events, oldest first."""
@@ -145,23 +146,17 @@ class Journal:
     def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
         """What comes after an offset, at most so many and (but for the first) so much."""
         where, values = _condition(interest)
-        db = self._db
-        db.execute("BEGIN")
-        try:
+        sql = f"SELECT offset, source, body, occurred_at FROM events WHERE offset > ?{where} ORDER BY offset LIMIT ?"
+        entries: list[Entry] = []
+        size = 0
+        with self.unchanging():
             last, oldest = self.last_offset, self.oldest_offset
-            sql = (
-                f"SELECT offset, source, body, occurred_at FROM events WHERE offset > ?{where} ORDER BY offset LIMIT ?"
-            )
-            entries: list[Entry] = []
-            size = 0
-            for row in db.execute(sql, (after, *values, limit)):
+            for row in self._db.execute(sql, (after, *values, limit)):
                 entry = self._entry(*row)
                 if entries and size + len(entry.frame) > max_bytes:
                     return Page(entries, entries[-1].offset, oldest)
                 entries.append(entry)
                 size += len(entry.frame)
-        finally:
-            db.execute("COMMIT")
         return Page(entries, entries[-1].offset if len(entries) == limit else last, oldest)
 
     def latest(self, interest: Interest, limit: int) -> int:
@@ -225,6 +220,16 @@ class Journal:
     def close(self) -> None:
         """Close the file; harmless when it is closed."""
         self._db.close()
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """What is read in here belongs together, whatever other processes write meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:  # a damaged file ends it
+                self._db.execute("COMMIT")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -268,5 +268,6 @@ class Recorder:
 
 
 def _describe(journal: Journal, kept: int) -> Opened:
-    entries = journal.newest(kept)
-    return Opened(journal.epoch, journal.last_offset, journal.oldest_offset, entries, journal.live_calls())
+    with journal.unchanging():  # a predecessor still writes: no event may come between the newest and the last offset
+        entries = journal.newest(kept)
+        return Opened(journal.epoch, journal.last_offset, journal.oldest_offset, entries, journal.live_calls())

@@ -69,6 +69,18 @@ def test_two_processes_write_one_row_of_offsets(tmp_path: Path) -> None:
         assert ids(one.newer(start + 1).entries) == ["b"]
 
 
+def test_what_is_read_together_belongs_together(tmp_path: Path) -> None:
+    """A successor opens the journal while its predecessor writes: a last offset beyond the events that it has seen
+    would be an event that it never tells anybody."""
+    with journal(tmp_path) as one, journal(tmp_path) as two:
+        one.commit([arrival("a")], one.last_offset)
+        with two.unchanging():
+            assert ids(two.newest(10)) == ["a"]
+            last = one.commit([arrival("b")], one.last_offset).entries[0].offset
+            assert two.last_offset == last - 1
+        assert two.last_offset == last
+
+
 def test_all_or_none(tmp_path: Path) -> None:
     with journal(tmp_path) as kept, closing(sqlite3.connect(tmp_path / "j", timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +20,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 from actors.call_events.client import Clients
 from actors.call_events.events import Arrival, parse_webhook
 from actors.call_events.hub import Hub
+from actors.call_events.journal import Journal
 from actors.call_events.recorder import Recorder
 from actors.runtime.heads import read_head
 from actors.runtime.pump import Pump
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from actors.call_events.entry import Entry
     from actors.runtime.gateway_link import Handed
 
 SMALL_BUFFER = 16 * 1024  # bytes in the kernel, so that frames are written in parts
@@ -228,3 +230,24 @@ async def test_a_place_that_nobody_can_find_ends_the_connection(
         with trio.fail_after(30):
             await connection.serve(found)
         nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_overlooked_that_a_predecessor_writes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that comes just when the journal is opened is found: clients have had it already, and are behind it."""
+    newest = Journal.newest
+
+    def newest_and_then_one_more(journal: Journal, count: int) -> list[Entry]:
+        found = newest(journal, count)
+        with closing(Journal(journal.path)) as predecessors:
+            predecessors.commit([arrival(1)], predecessors.last_offset)
+        return found
+
+    async with process(tmp_path) as first:
+        await first.record(arrival(0))
+    monkeypatch.setattr(Journal, "newest", newest_and_then_one_more)
+    async with process(tmp_path) as second:
+        await second.recorder.refresh()
+        tail = second.hub.tail
+        assert [orjson.loads(entry.text)["id"] for entry in tail.entries_after(tail.before)] == ["0", "1"]
