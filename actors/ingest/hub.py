@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import trio
 
 from actors.ingest.admission import Admission
@@ -19,7 +18,7 @@ from actors.ingest.early import EarlyTalk
 from actors.ingest.endings import Endings
 from actors.ingest.news import entry_of, live_entry
 from actors.ingest.rounds import Rounds
-from actors.ingest.stats import about, describe, media_format
+from actors.ingest.stats import about, media_format, report
 from actors.ingest.talkback import Talkback
 from actors.runtime.beat import next_beat
 from actors.wire import bus as wire
@@ -27,7 +26,7 @@ from actors.wire.lenient import Malformed
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from actors.ingest.stream import Stream
     from actors.runtime.bus import BusSocket
@@ -65,6 +64,11 @@ class Hub:
         self.endings = Endings()
         self.counters: Counter[str] = Counter()
         self.replay_frames = round(settings.fanout.replay_ms / FRAME_MS)
+
+    @property
+    def live(self) -> Collection[Stream]:
+        """The streams that are their calls'."""
+        return self._streams.values()
 
     # ---- what streams tell
 
@@ -228,23 +232,20 @@ class Hub:
             if self.now() >= next_live:
                 next_live = self.now() + LIVE_INTERVAL_S
                 for sink in self.rounds.everywhere():
-                    sink.append(self._live())
+                    sink.append(live_entry(self.live))
             await next_beat()
 
     def publish_stats(self) -> None:
         """Say what there is, for the console."""
         self._stats_due = False
-        counters = dict(self.counters)
-        counters.update(
-            batches=self.rounds.batches, bus_refused=self._publisher.dropped, talk_refused=self.talkback.refused
-        )
-        report = {
-            "from": self._identity.instance,
-            "epoch": self._identity.epoch,
-            "calls": [describe(stream, self.talkback.holder(stream)) for stream in self._streams.values()],
-            "counters": counters,
+        counters = {
+            **self.counters,
+            "batches": self.rounds.batches,
+            "bus_refused": self._publisher.dropped,
+            "talk_refused": self.talkback.refused,
         }
-        self._publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
+        live = ((stream, self.talkback.holder(stream)) for stream in self.live)
+        self._publisher.send_nowait(report(self._identity, live, counters))
 
     # ---- helpers
 
@@ -299,13 +300,10 @@ class Hub:
         sink = self.rounds.sink(fanout_index)
         if sink is None:
             return
-        for stream in self._streams.values():
+        for stream in self.live:
             if stream.start is not None:
                 sink.append(entry_of(stream, wire.START, stream.start.raw))
                 if (floor := self.talkback.floor_entry(stream, wire.KNOWN)) is not None:
                     sink.append(floor)
-        sink.append(self._live())
+        sink.append(live_entry(self.live))
         self.needs_flush()
-
-    def _live(self) -> bytes:
-        return live_entry(self._streams.values())

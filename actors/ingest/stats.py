@@ -1,12 +1,30 @@
-"""What the console, and the journal of events, are told of a stream. Pure."""
+"""What the console, and the journal of events, are told of streams. Pure."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from actors.wire.bus import STATS_TOPIC
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from actors.ingest.stream import Stream
+    from actors.runtime.identity import Identity
+
+
+def report(identity: Identity, live: Iterable[tuple[Stream, int | None]], counters: Mapping[str, int]) -> bytes:
+    """What there is, as a message for the bus.
+
+    Args:
+        live: the streams, each with who talks into it.
+    """
+    calls = [describe(stream, talker) for stream, talker in live]
+    source = {"from": identity.instance, "epoch": identity.epoch}
+    return STATS_TOPIC + orjson.dumps({**source, "calls": calls, "counters": counters})
 
 
 def describe(stream: Stream, talker: int | None) -> dict[str, Any]:

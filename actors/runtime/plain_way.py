@@ -29,7 +29,7 @@ class PlainWay(ABC):
     fetching what belongs to it from memory is most of what a frame costs.
 
     Attributes:
-        sock, untaken, take_soon, last_heard: see `actors.runtime.pump.Pumped`.
+        sock, untaken, take_soon, last_heard: see `actors.runtime.pumped.Pumped`.
         on_text: called with each message. A `UnicodeDecodeError` from it is the peer's fault.
     """
 

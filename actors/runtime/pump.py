@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import select
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -29,8 +29,9 @@ from actors.runtime.looking import DISCARD, PEEK, remember_looks
 from actors.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
+
+    from actors.runtime.pumped import Pumped
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +47,6 @@ READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
-
-
-class Pumped(Protocol):
-    """A connection as the pump sees it."""
-
-    sock: socket.socket
-    untaken: int  # bytes at the front of the socket that have been handled
-    take_soon: bool  # something was handled that must not be handled twice
-    last_heard: float  # when something arrived, in trio's clock
-
-    def handle(self, data: memoryview, at: int, size: int) -> int:
-        """Handle the complete frames in data[at:size]; return how far that got."""
-
-    def end_of_input(self) -> None:
-        """The peer has closed, or the connection broke."""
-
-    def writable(self) -> bool:
-        """There is room for output again. False when nothing waits for room any more."""
 
 
 class Pump:

@@ -11,10 +11,8 @@ from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 
 
 def live(ingest: FakeIngest) -> set[int]:
-    """The streams that are said to be live."""
-    entry = ingest.hub._live()
-    numbers = entry[wire.ENTRY_BYTES :]
-    return {int.from_bytes(numbers[at : at + 8], "little") for at in range(0, len(numbers), 8)}
+    """The streams that are live."""
+    return {stream.number for stream in ingest.hub.live}
 
 
 async def test_a_call_from_start_to_stop() -> None:
