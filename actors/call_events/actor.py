@@ -31,7 +31,7 @@ from actors.wire.bus import STATS_TOPIC
 if TYPE_CHECKING:
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from config.settings import TelnyxSettings
 
 LINGER_S = 0.005  # clients say next to nothing, so there is no hurry to read

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.call_events.outlet import EventOutbox
-from actors.call_events.place import NO_COUNT, LostPlace, Place, bytes_written, decode_place, walk
+from actors.call_events.place import LostPlace, Place, decode_place, walk
 from actors.call_events.query import may_have_events, wish
 from actors.call_events.store import Unavailable
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
+from actors.runtime.carried import NO_COUNT, bytes_carried
 from actors.runtime.session import Session
 from actors.wire.answers import answer
 from actors.wire.request import parse_head
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from actors.call_events.hub import Hub
     from actors.call_events.query import Wish
     from actors.call_events.recorder import Recorder
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
     from actors.runtime.pump import Pump
     from actors.wire.tokens import Verifier
@@ -129,7 +130,7 @@ class Clients:
             raise LostPlace("the journal is another one")
         if place.written == NO_COUNT:
             return place, place.offset, unsent
-        written = bytes_written(handed.sock)
+        written = bytes_carried(handed.sock)
         try:
             found = await self._walk(place, written, interest)
             if found is None:

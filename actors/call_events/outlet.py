@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.call_events.place import LOST, NO_COUNT, PREFIX_MAX_BYTES, Place, bytes_written, encode_place
+from actors.call_events.place import LOST, PREFIX_MAX_BYTES, Place, encode_place
+from actors.runtime.carried import NO_COUNT, bytes_carried
 from actors.runtime.outbox import Outbox
 
 if TYPE_CHECKING:
     from actors.call_events.entry import Interest
     from actors.call_events.tail import Tail
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
 
 PIECE_MAX_BYTES = 64 * 1024  # written at once; what of it the socket does not take is all that is held
 NOTE_EVERY = 256  # offsets; a successor looks through at most so many to find the place
@@ -142,7 +143,7 @@ class EventOutbox(Outbox):
     # ---- within
 
     def _attach(self, epoch: str, offset: int, rest: bytes) -> None:
-        self._base, self.written = bytes_written(self._handed.sock), 0
+        self._base, self.written = bytes_carried(self._handed.sock), 0
         self.epoch, self.cursor, self.is_begun = epoch, offset, True
         self._rest = rest
 

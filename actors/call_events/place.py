@@ -5,14 +5,11 @@ known. So it is enough to note that point now and then (`Place`), and to ask the
 it counts the bytes of a connection, and outlives us. Nothing has to be noted for an event, and after a crash between
 any two steps no event is missing and none comes twice.
 
-Pure, but for the question to the kernel.
+Pure: the kernel is asked by `actors.runtime.carried`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import socket
-import struct
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,13 +20,8 @@ if TYPE_CHECKING:
     from actors.call_events.entry import Entry
 
 FORM = 1  # of events as they are written: raise it when `encode` changes, or bytes would be counted wrong
-NO_COUNT = -1
 LOST = -1  # an offset: nobody can tell
 PREFIX_MAX_BYTES = 8 * 1024  # of what is noted with a place
-SIOCOUTQ = 0x5411  # linux/sockios.h: bytes written and not acknowledged
-TCP_INFO_BYTES = 128
-BYTES_ACKED_AT = 120  # tcpi_bytes_acked of struct tcp_info, linux/tcp.h
-READS_MAX = 100
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -72,24 +64,6 @@ def decode_place(note: bytes) -> Place:
     return place
 
 
-def bytes_written(sock: socket.socket) -> int:
-    """How many bytes a TCP connection has been given to carry, ever; NO_COUNT for a socket that is none.
-
-    What was acknowledged and what was not, which are asked for one after the other: until nothing was acknowledged
-    between two looks.
-    """
-    try:
-        acked = _acked(sock)
-        for _ in range(READS_MAX):
-            waiting = struct.unpack("i", fcntl.ioctl(sock, SIOCOUTQ, bytes(4)))[0]
-            before, acked = acked, _acked(sock)
-            if acked == before:
-                return acked + int(waiting)
-    except OSError:
-        return NO_COUNT
-    return NO_COUNT
-
-
 def walk(place: Place, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
     """Find where a connection is.
 
@@ -112,8 +86,3 @@ def walk(place: Place, written: int, entries: Iterable[Entry]) -> tuple[int, byt
             return entry.offset, entry.frame[left:]
         left -= len(entry.frame)
     return None
-
-
-def _acked(sock: socket.socket) -> int:
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-    return int(struct.unpack_from("=Q", info, BYTES_ACKED_AT)[0])

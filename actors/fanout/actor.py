@@ -29,7 +29,7 @@ from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
 from actors.wire.request import parse_head
-from actors.wire.websocket import CLOSE_POLICY, text_frame
+from actors.wire.websocket import CLOSE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from actors.fanout.v1_connection import V1Connection
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
 
 log = logging.getLogger(__name__)
@@ -153,11 +153,11 @@ class Fanout:
         peer.on_text, peer.on_binary = opening.on_text, talker.on_binary
         with self._present(peer, talker):
             try:
-                if handed.resumed:
+                if handed.resumed and handed.note:
                     listener.resume(handed.note)
                     opening.passed()
                 else:
-                    peer.outbox.write_control(text_frame(self._welcome(listener)))
+                    listener.welcome(self._welcome(listener))
                 self.calls.add(listener, trio.current_time())
                 handed.on_drain = partial(_hand_over, listener)
                 peer.start()

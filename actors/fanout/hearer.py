@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from actors.fanout.call import Call
     from actors.fanout.groups import GroupKey
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.wire.bus import EndReason
 

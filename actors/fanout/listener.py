@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from actors.fanout.call import Call
     from actors.fanout.groups import GroupKey
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.peer import Peer
     from actors.wire.browser import ListenQuery
@@ -116,8 +116,9 @@ class Listener:
 
     def begins(self, call: Call) -> None:
         """The start frame, verbatim, if it has not had it."""
-        if self.first_time(call.number):
-            self.write_control(text_frame(call.start.raw))
+        if not self.was_told(call.number):
+            self._told = [*self._told[-TOLD_MAX + 1 :], call.number]
+            self._tell(text_frame(call.start.raw))
 
     def ends(self, call: Call, reason: wire.EndReason, frame: bytes) -> None:
         """The stop frame, verbatim."""
@@ -131,13 +132,9 @@ class Listener:
     def floor_changed(self, call: Call) -> None:
         """The first protocol has no word for it."""
 
-    def first_time(self, stream: int) -> bool:
-        """Whether this stream's start frame has not been sent to it yet; it counts as sent from now on."""
-        if stream in self._told:
-            return False
-        self._told = [*self._told[-TOLD_MAX + 1 :], stream]
-        self.peer.handed.set_note(_encode_note(ListenerNote(self._told)))
-        return True
+    def welcome(self, words: bytes) -> None:
+        """Its first message."""
+        self._tell(text_frame(words))
 
     def was_told(self, stream: int) -> bool:
         """Whether it has had this stream's start frame."""
@@ -154,6 +151,10 @@ class Listener:
 
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was."""
-        if note:
-            left = _decode_note(note)
-            self._told, self._heard = left.told, left.heard
+        left = _decode_note(note)
+        self._told, self._heard = left.told, left.heard
+
+    def _tell(self, frame: bytes) -> None:
+        """Write what a successor must know to have been written."""
+        self.peer.handed.promise_note(_encode_note(ListenerNote(self._told)))
+        self.write_control(frame)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls import Calls
     from actors.fanout.links import IngestLinks
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
     from actors.runtime.pump import Pump
     from actors.wire.browser import ListenQuery
@@ -124,7 +124,7 @@ class V1Clients:
         with self._present(peer, connection):
             self._connections[connection.number] = connection
             try:
-                if handed.resumed:
+                if handed.resumed and handed.note:
                     connection.resume(trio.current_time())
                 else:
                     connection.open(query.call_control_ids, tracks, trio.current_time())

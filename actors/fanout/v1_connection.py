@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.v1_clients import Surroundings
     from actors.runtime.allowance import Allowance
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.peer import Peer
     from actors.runtime.session import Session
@@ -94,6 +94,10 @@ class V1Connection:
         """Note down what a successor must know."""
         self._set_note()
 
+    def about_to_tell(self) -> None:
+        """The same of what the client is told next, and does not know if we die before."""
+        self.handed.promise_note(self._note())
+
     def floor_changed(self, call: Call) -> None:
         self.talk.floor_changed(call)
 
@@ -113,6 +117,7 @@ class V1Connection:
         claims = self.handed.claims
         can = [right for right in RIGHTS if right != "admin"] if claims is None else list(claims.get("can", ()))
         expiry = None if claims is None else expires_at(claims)
+        self.about_to_tell()
         self._say(v1_control.welcome(self.number, v1.EPOCH, can, expiry))
         for call_control_id in asked:
             self._subscribe(v1_control.Subscribe(call_control_id, tracks), now)
@@ -276,9 +281,12 @@ class V1Connection:
         return self._around.calls.live.get(wire.digest(call_control_id))
 
     def _set_note(self, *, heard: bool = False) -> None:
+        self.handed.set_note(self._note(heard=heard))
+
+    def _note(self, *, heard: bool = False) -> bytes:
         talk_call = self.talk.call_control_id if self.talk.is_active else ""
         subscriptions = self.subscriptions.notes(heard=heard)
-        self.handed.set_note(encode(Note(subscriptions, self.subscriptions.last_number, self.talk.talk, talk_call)))
+        return encode(Note(subscriptions, self.subscriptions.last_number, self.talk.talk, talk_call))
 
     def _fail(self, code: int, title: str, detail: str, request_id: int | None = None) -> None:
         self._say(v1_control.error(code, title, detail, request_id=request_id))

@@ -42,8 +42,8 @@ def encode(note: Note) -> bytes:
 
 
 def decode(note: bytes) -> Note:
-    """What a predecessor left; it may have left nothing."""
-    return _decode(note) if note else Note()
+    """What a predecessor left."""
+    return _decode(note)
 
 
 def size_with(ids: list[str]) -> int:

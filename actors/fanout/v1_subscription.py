@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.groups import GroupKey
     from actors.fanout.v1_note import SubscriptionNote
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.wire.bus import EndReason
 
@@ -39,8 +39,8 @@ class Client(Protocol):
     @property
     def may_talk(self) -> bool: ...
 
-    def told(self) -> None:
-        """A subscription has changed in what a successor must know."""
+    def about_to_tell(self) -> None:
+        """What is written next is something that a successor must know to have been written."""
 
     def floor_changed(self, call: Call) -> None: ...
 
@@ -137,7 +137,7 @@ class Subscription:
         """The stream, unless the client knows it, and who has the floor."""
         if not self.was_told(call.number):
             self.stream = call.number
-            self._client.told()
+            self._client.about_to_tell()
             form = v1.wire_format(call.start.media_format)
             self._say(
                 "stream",
@@ -156,9 +156,9 @@ class Subscription:
 
     def stream_ended(self, reason: EndReason) -> None:
         """The stream that the client knows is over."""
-        self._say("stream.ended", stream=v1.stream_number(self.stream), reason=reason)
-        self.stream = 0
-        self._client.told()
+        ended, self.stream = v1.stream_number(self.stream), 0
+        self._client.about_to_tell()
+        self._say("stream.ended", stream=ended, reason=reason)
 
     def errs(self, call: Call, frame: bytes) -> None:
         told = telnyx.decode(frame)

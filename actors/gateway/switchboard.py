@@ -17,6 +17,7 @@ import trio
 
 from actors.gateway.table import Held, Link, Table
 from actors.runtime.beat import next_beat
+from actors.runtime.carried import bytes_carried
 from actors.runtime.packets import PacketSocket, PacketSocketClosed
 from actors.wire import handoff
 from actors.wire.request import BadRequest, RequestHead, Route, call_ids, parse_head, route
@@ -153,6 +154,9 @@ class Switchboard:
     def _lost(self, link: Link) -> None:
         del self._packets[id(link)]
         served = len(link.serving)
+        for held in [self.table.held[number] for number in link.serving]:
+            if held.is_unsettled:
+                held.settle(bytes_carried(held.sock))
         for held in self.table.leave(link, trio.current_time()):
             self.release(held)
         log.info("%s.%d generation %d has gone; %d connections wait", link.name, link.index, link.generation, served)
@@ -160,16 +164,16 @@ class Switchboard:
 
     def _handle(self, link: Link, message: handoff.ToGateway, fd: int | None) -> None:
         match message:
-            case handoff.Note(id=connection_id, note=note):
+            case handoff.Note(id=connection_id, note=note, once_above=once_above):
                 held = self.table.held.get(connection_id)
                 if held is not None and len(note) <= self._settings.note_max_bytes:
-                    held.note = note
+                    held.keep(note, once_above)
             case handoff.Rest(id=connection_id, rest=rest):
                 if (held := self.table.held.get(connection_id)) is not None and held.link is link:
                     held.unsent, held.torn = rest or b"", rest is None
-            case handoff.Answered(id=connection_id):
+            case handoff.Answered(id=connection_id, once_above=once_above):
                 if (held := self.table.held.get(connection_id)) is not None:
-                    held.fresh = False
+                    held.answer(once_above)
             case handoff.Renewed(id=connection_id, claims=claims):
                 if (held := self.table.held.get(connection_id)) is not None:
                     held.claims = claims
@@ -195,7 +199,12 @@ class Switchboard:
     def _parked(self, link: Link, message: handoff.Park) -> None:
         held = self.table.held.get(message.id)
         if held is not None and held.link is link:
-            held.note, held.unsent, held.torn = message.note, message.unsent, False
+            held.keep(message.note, None)
+            held.unsent, held.torn = message.unsent, False
+            held.fresh = (
+                held.fresh and held.answered_above is None
+            )  # one that says goodbye has done what it was about to
+            held.answered_above = None
             self.table.wait(held, trio.current_time())
             self._place(held)
 

@@ -36,7 +36,9 @@ class Held(Generic[SocketT]):
         index: which process of the actor it belongs to; None until one is chosen.
         link: the process that serves it; None while it waits for one.
         waiting_since: when it began to wait.
-        fresh: its peer has had no answer to the head yet.
+        fresh: its peer has had no answer to the head yet, …
+        answered_above: … but has once it has carried more bytes than this.
+        promised: a note that counts once it has carried more than so many bytes, and that count.
         counted: under which names it counts; see `Table.counts`.
         torn: a frame to its peer was written in part and the rest is not known here, so nobody can go on with it.
     """
@@ -52,12 +54,40 @@ class Held(Generic[SocketT]):
     link: Link | None = None
     waiting_since: float = 0.0
     fresh: bool = True
+    answered_above: int | None = None
+    promised: tuple[bytes, int] | None = None
     torn: bool = False
     note: bytes = b""
     unsent: bytes = b""
     claims: dict[str, object] | None = None
     claim: bytes | None = None
     counted: tuple[str, ...] = ()
+
+    def keep(self, note: bytes, once_above: int | None) -> None:
+        """Its process has said what a successor must know."""
+        if self.promised is not None:
+            self.note = self.promised[0]  # or it would not go on talking
+        self.promised = None if once_above is None else (note, once_above)
+        if once_above is None:
+            self.note = note
+
+    def answer(self, once_above: int | None) -> None:
+        """Its peer has its answer."""
+        self.answered_above = once_above
+        self.fresh = once_above is not None
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether something is to be judged by how much it has carried."""
+        return self.answered_above is not None or self.promised is not None
+
+    def settle(self, carried: int) -> None:
+        """Its process has gone, and it has carried so many bytes: what was written, and what was about to be?"""
+        if self.answered_above is not None:
+            self.fresh = carried <= self.answered_above
+        if self.promised is not None and carried > self.promised[1]:
+            self.note = self.promised[0]
+        self.answered_above = self.promised = None
 
 
 class Table(Generic[SocketT]):

@@ -23,7 +23,7 @@ from actors.wire import announced
 if TYPE_CHECKING:
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import trio
 
+from actors.runtime.handed import Handed
 from actors.runtime.packets import PacketSocket, PacketSocketClosed
 from actors.wire import handoff
 
@@ -25,111 +26,6 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.05
 FLUSH_TIMEOUT_S = 1.0
-
-
-class Handed:
-    """A connection that this actor serves.
-
-    The socket is non-blocking and ours to use; when the handler returns, the link shuts it down, closes it and has the
-    gateway release its copy, unless the connection was parked or handed back.
-
-    Attributes:
-        id: grows with time and is unique over restarts; the name of this connection everywhere.
-        resumed: a predecessor has served it; the peer has had its answer to the head.
-        note: what the predecessor left.
-        unsent: output that must be written before anything else: a predecessor's, later the rest of a frame of ours.
-    """
-
-    def __init__(self, link: GatewayLink, sock: socket.socket, about: handoff.Connection, *, resumed: bool) -> None:
-        self._link = link
-        self.sock = sock
-        self.id = about.id
-        self.kind: Literal["ws", "http"] = about.kind
-        self.head = about.head
-        self.peer = about.peer
-        self.claims: dict[str, Any] | None = about.claims
-        self.resumed = resumed
-        self.note = about.note
-        self.unsent = about.unsent
-        self.answered = resumed
-        self.given_away = False
-        self.superseded = trio.Event()
-        self.scope = trio.CancelScope()
-        self.on_drain: Callable[[], None] = self._leave_as_it_is  # called when this process is to stop
-        self._claimed: bytes | None = None
-        self.on_end: Callable[[int, str], Awaitable[None]] | None = None  # how to say goodbye (close code, reason)
-
-    def set_note(self, note: bytes) -> None:
-        """Have the gateway keep this for a successor, at most `gateway.note_max_bytes`; a longer one than any gateway
-        takes is not even sent, and the one before stays."""
-        if len(note) > handoff.MAX_NOTE_BYTES:
-            log.warning("connection %d: a note of %d bytes is too long", self.id, len(note))
-        elif note != self.note:
-            self.note = note
-            self._link.tell(handoff.Note(id=self.id, note=note))
-
-    def set_rest(self, rest: bytes) -> None:
-        """Have the gateway know what is left of a frame that was written in part. It is told at once: a packet that
-        the kernel has survives this process."""
-        kept = rest if len(rest) <= handoff.MAX_UNSENT_BYTES else None
-        self.unsent = kept or b""
-        self._link.tell(handoff.Rest(id=self.id, rest=kept))
-
-    def answer_sent(self) -> None:
-        """The peer has its answer to the head: who comes after us must not give it another."""
-        self.answered = True
-        self._link.tell(handoff.Answered(id=self.id))
-
-    def renew(self, claims: dict[str, Any]) -> None:
-        """The peer has shown a newer token, and it has been verified: it is for as long as that says now."""
-        self.claims = claims
-        self._link.tell(handoff.Renewed(id=self.id, claims=claims))
-
-    def claim(self, key: bytes) -> None:
-        """Say that this connection alone stands for `key`; whichever did before is superseded."""
-        self._claimed = key
-        self._link.tell(handoff.Claim(id=self.id, key=key))
-
-    def hand_back(self) -> None:
-        """Give an HTTP connection back: its next request, still unread, is another actor's."""
-        self.given_away = True
-        self._link.tell(handoff.HandBack(id=self.id))
-
-    def park(self, unsent: bytes) -> None:
-        """Give the connection back for a successor to go on with, with output that is still to be sent."""
-        self.given_away = True
-        self._link.tell(handoff.Park(id=self.id, note=self.note, unsent=unsent))
-
-    async def end(self, code: int, reason: str) -> None:
-        """End the connection, with a word where its protocol has one."""
-        if self.on_end is not None:
-            await self.on_end(code, reason)
-        self.scope.cancel()
-
-    def _leave_as_it_is(self) -> None:
-        """Nothing has been read of it yet: a successor can begin where we are."""
-        if self.kind == "ws":
-            self.park(self.unsent)
-        self.scope.cancel()
-
-    def about(self) -> handoff.Connection:
-        """What a gateway needs to know to keep this connection."""
-        return handoff.Connection(
-            id=self.id,
-            kind=self.kind,
-            head=self.head,
-            peer=self.peer,
-            note=self.note,
-            unsent=self.unsent,
-            claims=self.claims,
-        )
-
-    def deposit(self) -> list[handoff.ToGateway]:
-        """All that a new gateway is told of this connection; the descriptor goes with the first."""
-        told: list[handoff.ToGateway] = [handoff.Deposit(connection=self.about(), fresh=not self.answered)]
-        if self._claimed is not None:
-            told.append(handoff.Claim(id=self.id, key=self._claimed))
-        return told
 
 
 class GatewayLink:
@@ -238,7 +134,7 @@ class GatewayLink:
         else:
             sock = socket.socket(fileno=fd)
             sock.setblocking(False)
-            handed = Handed(self, sock, message.connection, resumed=message.resumed)
+            handed = Handed(self.tell, sock, message.connection, resumed=message.resumed)
             if self._leaving:
                 handed.park(handed.unsent)
                 self._release(handed)

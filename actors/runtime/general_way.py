@@ -21,7 +21,7 @@ from actors.wire.websocket import CLOSE, close_frame
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
 
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -155,9 +155,12 @@ class GeneralWay(trio.abc.Stream):
             self._swallow = False
             return
         self._said_why = self._said_why or data[0] == CLOSE
+        is_answer = not self._handed.answered
+        if is_answer:
+            self._handed.about_to_answer()
         if not self._outbox.write_control(bytes(data)):
             raise trio.BrokenResourceError
-        if not self._handed.answered:
+        if is_answer:
             self._handed.answer_sent()
 
     async def wait_send_all_might_not_block(self) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime.allowance import Allowance
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.pump import Pump
 

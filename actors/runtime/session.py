@@ -15,7 +15,7 @@ from actors.wire import browser
 from actors.wire.tokens import BadToken, Verifier, covers, granted_calls, may
 
 if TYPE_CHECKING:
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from config.settings import AuthSettings
 
 log = logging.getLogger(__name__)

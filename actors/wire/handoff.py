@@ -67,10 +67,12 @@ class Supersede(Packet, frozen=True):
 
 
 class Note(Packet, frozen=True):
-    """Actor to gateway: keep this with the connection."""
+    """Actor to gateway: keep this with the connection. `once_above`: from when it has carried more than so many bytes;
+    None: from now on."""
 
     id: int
     note: bytes
+    once_above: int | None = None
 
 
 class Rest(Packet, frozen=True):
@@ -82,9 +84,11 @@ class Rest(Packet, frozen=True):
 
 
 class Answered(Packet, frozen=True):
-    """Actor to gateway: the peer has had its answer to the head; a successor must not give it another."""
+    """Actor to gateway: the peer has had its answer to the head; a successor must not give it another. `once_above`: as
+    for a note."""
 
     id: int
+    once_above: int | None = None
 
 
 class Renewed(Packet, frozen=True):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.call_events.entry import Entry
-from actors.call_events.place import NO_COUNT, LostPlace, Place, bytes_written, decode_place, encode_place, walk
-from tests.fakes.connections import tcp_pair
+from actors.call_events.place import LostPlace, Place, decode_place, encode_place, walk
+from actors.runtime.carried import NO_COUNT
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), max_size=8), st.binary(max_size=10), st.data())
@@ -28,25 +26,6 @@ def test_what_was_written_and_what_is_left_are_all_there_is(
 
 def test_more_than_there_is() -> None:
     assert walk(Place("e", 0, 99), 1, []) is None
-
-
-def test_the_kernel_counts() -> None:
-    client, server = tcp_pair()
-    with client, server:
-        assert bytes_written(server) == 0
-        total = 0
-        while True:
-            try:
-                total += server.send(b"x" * 70_000)
-            except BlockingIOError:
-                break
-            assert bytes_written(server) == total
-        client.recv(1_000_000)
-        with server.dup() as other:
-            assert bytes_written(other) == total
-    one, two = socket.socketpair()
-    with one, two:
-        assert bytes_written(one) == NO_COUNT
 
 
 def test_notes() -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.call_events.entry import Entry
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
 
 SMALL_BUFFER = 16 * 1024  # bytes in the kernel, so that frames are written in parts
 

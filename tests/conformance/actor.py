@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from actors.call_events.place import Place
     from actors.call_events.query import Wish
     from actors.ingest.hub import Hub
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
     from actors.runtime.session import Session
     from actors.wire.browser import ListenQuery

@@ -56,6 +56,12 @@ class FakeHanded:
         self.given_away = True
         self.parked = unsent
 
+    def about_to_answer(self) -> None:
+        """The gateway would know."""
+
+    def promise_note(self, note: bytes) -> None:
+        self.note = note
+
     def answer_sent(self) -> None:
         self.answered = True
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
 
 INGEST = upgrade_head("/audio-stream?role=telnyx")
 
@@ -50,9 +50,9 @@ class Exchange:
                     sock, _ = self._listener.accept()
                     nursery.start_soon(self.switchboard.serve_link, sock)
 
-    def connect(self, head: bytes = INGEST) -> socket.socket:
-        """A client whose head has been read."""
-        client, server = tcp_pair()
+    def connect(self, head: bytes = INGEST, pair: tuple[socket.socket, socket.socket] | None = None) -> socket.socket:
+        """A client whose head has been read. `pair`: its two ends."""
+        client, server = pair or tcp_pair()
         parsed = parse_head(head)
         admission = Admission("192.0.2.7:1", None, {"connections": 10_000})
         self.switchboard.admit(server, head, parsed, route(parsed), admission)

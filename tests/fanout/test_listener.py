@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from actors.fanout.listener import TOLD_MAX
 from actors.wire import bus as wire
 from actors.wire.handoff import MAX_NOTE_BYTES
-from tests.fakes.listening import browser_of, listener
+from tests.fakes.listening import browser_of, heard, listener
+
+if TYPE_CHECKING:
+    from actors.fanout.call import Call
+
+
+def call(stream: int) -> Call:
+    """With a start frame to tell."""
+    return cast("Call", SimpleNamespace(number=stream, start=SimpleNamespace(raw=b"start %d" % stream)))
 
 
 @pytest.mark.parametrize(
@@ -33,21 +44,23 @@ def test_what_has_to_come(
 def test_a_start_frame_is_told_once() -> None:
     """Also over a restart. Only so many are remembered."""
     someone = listener()
-    assert someone.first_time(7)
-    assert not someone.first_time(7)
+    someone.welcome(b"welcome")
+    someone.begins(call(7))
+    someone.begins(call(7))
+    assert heard(someone) == [b"welcome", b"start 7"]
     successor = listener()
     successor.resume(browser_of(someone).handed.note)
-    assert not successor.first_time(7)
     assert successor.was_told(7)
-    for number in range(100, 100 + 3 * TOLD_MAX):
-        assert successor.first_time(number)
+    for number in (7, *range(100, 100 + 3 * TOLD_MAX), 99 + 3 * TOLD_MAX):
+        successor.begins(call(number))
+    assert heard(successor) == [b"start %d" % number for number in range(100, 100 + 3 * TOLD_MAX)]
     assert len(browser_of(successor).handed.note) < MAX_NOTE_BYTES
-    assert not successor.first_time(99 + 3 * TOLD_MAX)
 
 
-def test_without_a_note_nothing_is_known() -> None:
-    """A predecessor died before it could say anything."""
-    someone = listener()
-    someone.resume(b"")
-    assert someone.heard_before(7) == [-1, -1]
-    assert someone.first_time(7)
+def test_a_note_of_one_that_has_heard_nothing_yet() -> None:
+    """It has had its welcome, and nothing else is known."""
+    someone, successor = listener(), listener()
+    someone.welcome(b"welcome")
+    successor.resume(browser_of(someone).handed.note)
+    assert successor.heard_before(7) == [-1, -1]
+    assert not successor.was_told(7)

@@ -16,7 +16,7 @@ from tests.fakes.listening import FakeBrowser, FakeFanout, entry, messages
 
 if TYPE_CHECKING:
     from actors.fanout.links import IngestLinks
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
 
 CALL = "v3:call"

@@ -16,7 +16,7 @@ from tests.fakes.handoffs import town, until
 from tests.fakes.websockets import upgrade_head
 
 if TYPE_CHECKING:
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
 
 HTTP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -36,6 +36,7 @@ class Handler:
     async def __call__(self, handed: Handed) -> None:
         self.seen.append(handed)
         if self.answers and not handed.answered:
+            handed.about_to_answer()
             handed.sock.send(b"101")
             handed.answer_sent()
         await self.let_go.wait()
@@ -157,6 +158,76 @@ async def test_one_that_had_no_answer_yet_is_not_resumed(tmp_path: Path) -> None
         await place.actor(successor, generation=2)
         await until(lambda: successor.seen)
         assert not successor.seen[0].resumed
+        client.close()
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
+    """Just before or just after it was written: the peer has it once. So with a note of what was about to be written."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler, successor = Handler(), Handler()
+        handler.answers = successor.answers = False
+        link, scope = await place.actor(handler)
+        one, other = exchange.connect(), exchange.connect()
+        await until(lambda: len(handler.seen) == 2)
+        new, old = handler.seen
+        new.about_to_answer()
+        old.about_to_answer()
+        old.sock.send(b"101")
+        old.answer_sent()
+        old.promise_note(b"welcomed")
+        old.sock.send(b"welcome")
+        old.promise_note(b"told of a call")
+        if written:
+            new.sock.send(b"101")
+            old.sock.send(b"a call")
+        await link.flush()
+        kill(link, scope)
+        await until(lambda: not exchange.switchboard.table.links)
+        await place.actor(successor, generation=2)
+        await until(lambda: len(successor.seen) == 2)
+        found = {handed.id: handed for handed in successor.seen}
+        assert found[new.id].resumed == written
+        assert (found[old.id].resumed, found[old.id].note) == (True, b"told of a call" if written else b"welcomed")
+        one.close()
+        other.close()
+
+
+async def test_a_drain_keeps_what_was_promised(tmp_path: Path) -> None:
+    """One that says goodbye has done what it was about to, whether the kernel has taken it already or not."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler, successor = Handler(), Handler()
+        handler.answers = successor.answers = False
+        link, _ = await place.actor(handler)
+        client = exchange.connect()
+        await until(lambda: handler.seen)
+        [handed] = handler.seen
+        handed.about_to_answer()
+        handed.answer_sent()
+        handed.promise_note(b"welcomed")
+        await place.actor(successor, generation=2)
+        await drain(link)
+        await until(lambda: successor.seen)
+        assert (successor.seen[0].resumed, successor.seen[0].note) == (True, b"welcomed")
+        client.close()
+
+
+async def test_where_bytes_are_not_counted_a_promise_holds_at_once(tmp_path: Path) -> None:
+    """The gateway does TLS there and has the other end of a socket pair."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler = Handler()
+        await place.actor(handler)
+        client = exchange.connect(pair=socket.socketpair())
+        await until(lambda: handler.seen)
+        [handed] = handler.seen
+        assert handed.answered
+        held = exchange.switchboard.table.held[handed.id]
+        await until(lambda: not held.fresh)
+        handed.promise_note(b"welcomed")
+        await until(lambda: held.note == b"welcomed")
         client.close()
 
 

@@ -12,7 +12,7 @@ from actors.runtime.outbox import Outbox
 from tests.fakes.connections import FakeHanded, tcp_pair
 
 if TYPE_CHECKING:
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
 
 
 async def test_pieces() -> None:

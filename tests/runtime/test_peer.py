@@ -43,7 +43,7 @@ from tests.fakes.websockets import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
 
 MESSAGE_MAX = 200_000

@@ -19,7 +19,7 @@ from config.tokens import make_token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
 
 SECRET, NOW = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY", 1_800_000_000.0

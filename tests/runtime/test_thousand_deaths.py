@@ -21,7 +21,7 @@ from tests.fakes.handoffs import town, until
 if TYPE_CHECKING:
     import socket
 
-    from actors.runtime.gateway_link import Handed
+    from actors.runtime.handed import Handed
 
 CYCLES = 1000
 WARM_UP = 100  # caches fill
