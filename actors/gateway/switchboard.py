@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import trio
 
 from actors.gateway.table import Held, Link, Table
 from actors.runtime.beat import next_beat
-from actors.runtime.carried import bytes_carried
+from actors.runtime.carried import NO_COUNT, bytes_carried
 from actors.runtime.packets import PacketSocket, PacketSocketClosed
 from actors.wire import handoff
 from actors.wire.request import BadRequest, RequestHead, Route, call_ids, parse_head, route
@@ -156,7 +157,8 @@ class Switchboard:
         served = len(link.serving)
         for held in [self.table.held[number] for number in link.serving]:
             if held.is_unsettled:
-                held.settle(bytes_carried(held.sock))
+                carried = bytes_carried(held.sock)
+                held.settle(sys.maxsize if carried == NO_COUNT else carried)  # nobody can tell: nearly always, it was
         for held in self.table.leave(link, trio.current_time()):
             self.release(held)
         log.info("%s.%d generation %d has gone; %d connections wait", link.name, link.index, link.generation, served)

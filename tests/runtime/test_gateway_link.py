@@ -231,6 +231,25 @@ async def test_where_bytes_are_not_counted_a_promise_holds_at_once(tmp_path: Pat
         client.close()
 
 
+async def test_what_nobody_can_tell_has_been_written(tmp_path: Path) -> None:
+    """The kernel does not say any more what a connection has carried. Nearly always, what was promised was done."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler, successor = Handler(), Handler()
+        handler.answers = successor.answers = False
+        link, scope = await place.actor(handler)
+        client = exchange.connect(pair=socket.socketpair())
+        await until(lambda: handler.seen)
+        link.tell(handoff.Answered(id=handler.seen[0].id, once_above=5))
+        link.tell(handoff.Note(id=handler.seen[0].id, note=b"welcomed", once_above=134))
+        await link.flush()
+        kill(link, scope)
+        await place.actor(successor, generation=2)
+        await until(lambda: successor.seen)
+        assert (successor.seen[0].resumed, successor.seen[0].note) == (True, b"welcomed")
+        client.close()
+
+
 async def test_a_torn_connection_is_not_resumed(tmp_path: Path) -> None:
     """Too long a rest can't be kept; nobody could go on in the middle of that frame. Once it is whole, all is well."""
     async with town(tmp_path) as place:
