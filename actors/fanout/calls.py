@@ -16,6 +16,7 @@ from actors.fanout.call import Call
 from actors.fanout.groups import IngestClock
 from actors.fanout.lane import TRACK_BITS, Lanes
 from actors.fanout.moments import Moments
+from actors.runtime.recent import Recent
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORGET_AFTER_S: Final = 15.0  # longer than a connection waits for its ingest's next process
+ENDED_KEPT_S: Final = 20.0  # longer than a connection waits for our successor, who must tell its listener
+ENDED_KEPT_MAX: Final = 2000
 BATCH_JUMP_MAX: Final = 1_000_000
 # Times what is replayed: one that was handed over gets all that it missed, and a move may take longer.
 MOMENTS_KEPT: Final = 2
@@ -64,6 +67,7 @@ class Calls:
         self._listeners: dict[Hearer, None] = {}
         self._interest: Counter[bytes] = Counter()
         self._sequences: dict[int, int] = {}
+        self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         self._moving: set[Call] = set()  # from one ingest process to the next
         self._clock = IngestClock()
         self._moments = Moments(MOMENTS_KEPT * replay_s)
@@ -131,6 +135,8 @@ class Calls:
         elif entry.kind == wire.REFUSED:
             news = orjson.loads(entry.payload)
             self._on_talk_news(int(news["talker"]), news)
+        elif entry.kind in wire.ENDS:
+            self._over(entry, now)
         elif (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
             if entry.kind == wire.LEFT:
                 self._catch_up(call, call.succession.left(batch.epoch), now)
@@ -139,9 +145,6 @@ class Calls:
             if entry.kind == wire.ERROR:
                 for listener in call.listeners:
                     listener.errs(call, entry.payload)
-            if entry.kind in (wire.STOP, wire.GONE):
-                call.end()
-                self._remove(call, "stop" if entry.kind == wire.STOP else "gone", entry.payload)
 
     def _started(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         try:
@@ -171,6 +174,13 @@ class Calls:
                 self._catch_up(call, call.succession.announced(batch.epoch, now, in_order=in_order), now)
                 if call.succession.waiting:
                     self._moving.add(call)
+
+    def _over(self, entry: wire.Entry, now: float) -> None:
+        reason: wire.EndReason = "stop" if entry.kind == wire.STOP else "gone"
+        self._ended.put(entry.stream, (reason, entry.payload), now)
+        if (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
+            call.end()
+            self._remove(call, reason, entry.payload)
 
     def _make(self, entry: wire.Entry, start: telnyx.Start, batch: wire.Batch, now: float) -> Call:
         call = self.live[entry.call] = Call(
@@ -216,6 +226,9 @@ class Calls:
         self._listeners[listener] = None
         for topic in listener.topics():
             self._want(topic)
+        for stream in listener.begun():
+            if (end := self._ended.get(stream, now)) is not None:
+                listener.ended_meanwhile(stream, *end)
         for call in self.live.values():
             if listener.wants(call):
                 self._join(listener, call, now)

@@ -73,6 +73,12 @@ class Hearer(Protocol):
     def ends(self, call: Call, reason: EndReason, frame: bytes) -> None:
         """The call's stream is over; `frame`: Telnyx's stop frame, if there was one."""
 
+    def begun(self) -> list[int]:
+        """The streams that it, or its predecessor in an earlier process, has been told of, and not of their end."""
+
+    def ended_meanwhile(self, stream: int, reason: EndReason, frame: bytes) -> None:
+        """One of these was over before it came to us."""
+
     def errs(self, call: Call, frame: bytes) -> None:
         """Telnyx's error frame has come."""
 

@@ -122,8 +122,18 @@ class Listener:
 
     def ends(self, call: Call, reason: wire.EndReason, frame: bytes) -> None:
         """The stop frame, verbatim."""
+        self.ended_meanwhile(call.number, reason, frame)
+
+    def begun(self) -> list[int]:
+        """Those whose start frame it has had, and no stop frame."""
+        return self._told
+
+    def ended_meanwhile(self, stream: int, reason: wire.EndReason, frame: bytes) -> None:
+        """The stop frame, verbatim."""
+        del reason
         if frame:
-            self.write_control(text_frame(frame))
+            self._told = [told for told in self._told if told != stream]
+            self._tell(text_frame(frame))
 
     def errs(self, call: Call, frame: bytes) -> None:
         """The error frame, verbatim."""

@@ -154,6 +154,13 @@ class Subscription:
         self._client.call_ended(call, reason)
         self.stream_ended(reason)
 
+    def begun(self) -> list[int]:
+        return [self.stream] if self.stream else []
+
+    def ended_meanwhile(self, stream: int, reason: EndReason, frame: bytes) -> None:
+        del stream, frame
+        self.stream_ended(reason)
+
     def stream_ended(self, reason: EndReason) -> None:
         """The stream that the client knows is over."""
         ended, self.stream = v1.stream_number(self.stream), 0

@@ -21,6 +21,7 @@ from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, media_format, report
 from actors.ingest.talkback import Talkback
 from actors.runtime.beat import next_beat
+from actors.runtime.recent import Recent
 from actors.wire import bus as wire
 from actors.wire.lenient import Malformed
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
 LIVE_INTERVAL_S = 2.0
 FRAME_MS = 20
+TOLD_AGAIN_S = 15.0  # what has ended, to fan-outs that were not there: longer than one takes to come back
+TOLD_AGAIN_MAX = 1000
 NOTE_MAX_BYTES = 12 * 1024  # of a start frame; Telnyx's are under 1 KiB, custom parameters may add
 
 
@@ -56,6 +59,7 @@ class Hub:
         self.talkback = Talkback(settings.talk, include_stream_id=settings.telnyx.include_stream_id, rounds=self.rounds)
         self._streams: dict[bytes, Stream] = {}  # live ones, by call
         self._waiting: set[Stream] = set()  # that hold frames for missing ones
+        self._ended: Recent[bytes] = Recent(TOLD_AGAIN_S, TOLD_AGAIN_MAX)  # entries
         self._early = EarlyTalk()
         self._admission = Admission(is_needed=settings.ingest.announced_within_s > 0)
         self.pass_on_talk: Callable[[bytes], bool] = lambda message: False  # to a successor, when there is one
@@ -151,6 +155,8 @@ class Hub:
     def news(self, stream: Stream, kind: int, payload: bytes) -> None:
         """Tell every fan-out."""
         entry = entry_of(stream, kind, payload)
+        if kind in wire.ENDS:
+            self._ended.put(stream.number, entry, self.now())
         for sink in self.rounds.everywhere():
             sink.append(entry)
         self.needs_flush()
@@ -300,6 +306,7 @@ class Hub:
         sink = self.rounds.sink(fanout_index)
         if sink is None:
             return
+        sink.extend(self._ended.all(self.now()))
         for stream in self.live:
             if stream.start is not None:
                 sink.append(entry_of(stream, wire.START, stream.start.raw))

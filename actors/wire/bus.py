@@ -40,6 +40,9 @@ FLOOR: Final = 7  # payload: JSON, who may talk into the call now
 LEFT: Final = 9  # the stream goes on in another process; this one has sent all it had
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 
+ENDS: Final = frozenset(
+    {STOP, GONE}
+)  # of a stream: told again to a fan-out that comes later, which may have missed them
 IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
 KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.

@@ -168,6 +168,28 @@ async def test_roll(patchbay: System, scene: Scene, name: str) -> None:
     await hears_at_once(patchbay, scene)
 
 
+async def test_a_call_ends_while_fanout_is_away(patchbay: System) -> None:
+    """Whoever heard it is told by the next process, once."""
+    await patchbay.until_ready()
+    call_id = new_call_id()
+    async with listener(patchbay, call_id) as ear:
+        async with call(patchbay, call_id, tracks={"inbound": CLIP}):
+            await ear.until(lambda: len(ear.audio) > 10)
+            os.kill((await patchbay.actor("fanout"))["pid"], signal.SIGKILL)
+        await ear.until_stop()
+        await patchbay.until_ready()
+        await patchbay.command("roll", "fanout")
+        async with call(patchbay, call_id, tracks={"inbound": CLIP}):
+            await ear.until(lambda: len(ear.of("start")) == 2)
+        await ear.until(lambda: len(ear.of("stop")) >= 2)
+        assert [message["event"] for message in ear.events if message["event"] in ("start", "stop")] == [
+            "start",
+            "stop",
+            "start",
+            "stop",
+        ]
+
+
 async def test_a_webhook_while_call_events_is_away(patchbay: System) -> None:
     """Waits for it, and is answered 200; or has no answer when it was half taken, and is posted again."""
     await patchbay.until_ready()

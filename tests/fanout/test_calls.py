@@ -199,6 +199,37 @@ def test_told_once_over_a_restart(fanout: FakeFanout) -> None:
     assert heard(again) == frames(3, 4)
 
 
+def test_a_stop_that_came_while_nobody_was_there(fanout: FakeFanout) -> None:
+    """A successor that hears of it, before or after its listeners come to it, tells those who were told of the start."""
+    someone, stranger = fanout.joins(listener(1)), listener(2)
+    fanout.hears(started(), spoken(1))
+    successor = FakeFanout()
+    successor.hears(STOPPED)
+    again = listener(1)
+    again.resume(browser_of(someone).handed.note)
+    successor.joins(again)
+    successor.joins(stranger)
+    successor.hears(STOPPED)
+    assert heard(again) == [stop()]
+    assert heard(stranger) == []
+    third = listener(1)
+    third.resume(browser_of(again).handed.note)
+    successor.joins(third)
+    assert heard(third) == []
+
+
+def test_a_stop_that_a_predecessor_has_told(fanout: FakeFanout) -> None:
+    """Is not told again, for as often as it is heard of."""
+    someone = fanout.joins(listener(1))
+    fanout.hears(started(), spoken(1), STOPPED)
+    successor = FakeFanout()
+    successor.hears(STOPPED)
+    again = listener(1)
+    again.resume(browser_of(someone).handed.note)
+    successor.joins(again)
+    assert heard(again) == []
+
+
 class Interest(RuleBasedStateMachine):
     """Listeners and calls come and go in any order."""
 

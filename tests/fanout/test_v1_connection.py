@@ -144,6 +144,20 @@ def test_only_the_tokens_calls() -> None:
     assert room.asks("talk.start", call_control_id="mine")[0]["code"] == 200007
 
 
+@pytest.mark.parametrize("kind", [wire.STOP, wire.GONE])
+def test_a_stream_that_ended_while_nobody_was_there(kind: int) -> None:
+    """The client is told why, once."""
+    room = Room()
+    room.asks("subscribe", call_control_id=CALL)
+    room.fanout.hears(started(CALL))
+    room.told()
+    room.restart(entry(kind, CALL, payload=stop() if kind == wire.STOP else b""))
+    [ended] = room.told()
+    assert (ended["type"], ended["reason"]) == ("stream.ended", "stop" if kind == wire.STOP else "gone")
+    room.restart(entry(kind, CALL))
+    assert room.told() == []
+
+
 def test_welcome_and_the_url() -> None:
     """What the URL names is subscribed to."""
     room = Room({"sub": "ann", "calls": "*", "can": ["listen"], "exp": 2_000_000_000})

@@ -6,6 +6,7 @@ import orjson
 import trio
 
 from actors.ingest.admission import Admission
+from actors.ingest.hub import TOLD_AGAIN_S
 from actors.wire import bus as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 
@@ -47,6 +48,23 @@ async def test_lost_without_a_stop() -> None:
     ingest.hub.gone(stream)
     assert ingest.kinds() == [wire.GONE]
     assert [kind for kind, _ in ingest.told()] == ["stream.started", "stream.failed"]
+
+
+async def test_a_fanout_that_was_away_is_told_what_has_ended() -> None:
+    """Its predecessor may not have passed it on. Not for ever."""
+    ingest = FakeIngest()
+    now = 100.0
+    ingest.hub.now = lambda: now
+    ingest.stream(7, start("a")).on_text(stop())
+    ingest.hub.gone(ingest.stream(8, start("b")))
+    ingest.stream(9, start("c"))
+    ingest.fanout(3)
+    told = ingest.entries(3)
+    assert [(entry.kind, entry.stream) for entry in told[:3]] == [(wire.STOP, 7), (wire.GONE, 8), (wire.START, 9)]
+    assert told[0].payload == stop()
+    now += TOLD_AGAIN_S
+    ingest.fanout(4)
+    assert ingest.kinds(4) == [wire.START, wire.LIVE]
 
 
 async def test_every_fanout_hears_the_news_and_only_the_interested_the_audio() -> None:

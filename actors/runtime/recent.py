@@ -1,0 +1,44 @@
+"""What was, for a while: the latest things by key, bounded in time and number. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """Remembers what was put in during the last `keep_s`, but no more than `most`: the oldest go first."""
+
+    def __init__(self, keep_s: float, most: int) -> None:
+        self._keep_s = keep_s
+        self._most = most
+        self._known: dict[Hashable, tuple[float, T]] = {}  # the oldest first
+
+    def put(self, key: Hashable, value: T, now: float) -> None:
+        """It has happened now; what was known under this key is forgotten."""
+        self._known.pop(key, None)
+        self._known[key] = now, value
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+
+    def get(self, key: Hashable, now: float) -> T | None:
+        """What has happened under this key, if it is not too long ago."""
+        self._forget_old(now)
+        found = self._known.get(key)
+        return None if found is None else found[1]
+
+    def all(self, now: float) -> list[T]:
+        """All that is not too long ago, the oldest first."""
+        self._forget_old(now)
+        return [value for _, value in self._known.values()]
+
+    def _forget_old(self, now: float) -> None:
+        while self._known:
+            key, (when, _) = next(iter(self._known.items()))
+            if now - when < self._keep_s:
+                return
+            del self._known[key]
