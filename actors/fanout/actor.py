@@ -47,6 +47,7 @@ EVENTS_TIMEOUT_S: Final = 0.3  # for the last events to be acknowledged
 G711_BYTES_PER_S: Final = 8000
 BATCHES_AT_ONCE: Final = 32
 CALLS_TIMEOUT_S: Final = 1.0  # to learn which calls are live, before anybody is served who would hear there is none
+HEED_TIMEOUT_S: Final = 0.25  # for ingest to learn what a newcomer wants, before it is told that it is connected
 TELNYX_HINT: Final = "this looks like Telnyx: set a stream_auth_token, or add ?role=telnyx to the stream URL"
 
 
@@ -100,6 +101,7 @@ class Fanout:
         self._talkers: dict[int, Talker | V1Connection] = {}
         self._verifier = verifier_of(context.settings.auth)
         self.calls_known = trio.Event()
+        self._news: trio.Event | None = None  # somebody waits for the next batch
         self.v1_clients = V1Clients(
             context.settings,
             self.calls,
@@ -157,6 +159,7 @@ class Fanout:
                     listener.resume(handed.note)
                     opening.passed()
                 else:
+                    await self._until_heeded(listener)
                     listener.welcome(self._welcome(listener))
                 self.calls.add(listener, trio.current_time())
                 handed.on_drain = partial(_hand_over, listener)
@@ -169,6 +172,16 @@ class Fanout:
                 self.calls.remove(listener)
                 if not handed.given_away:
                     talker.stop()
+
+    async def _until_heeded(self, listener: Listener) -> None:
+        """Whoever hears `connected` may place a call at once, however short; its first frame must come here."""
+        self.calls.expect(listener)
+        with trio.move_on_after(HEED_TIMEOUT_S):
+            while not self.calls.is_heeded(listener, self._context.settings.ingest.processes):
+                self._news = self._news or trio.Event()
+                await self._news.wait()
+            return
+        self.calls.counters["interest_unheeded"] += 1
 
     @contextmanager
     def _present(self, peer: Peer, talker: Talker | V1Connection) -> Iterator[None]:
@@ -188,6 +201,9 @@ class Fanout:
             for message in await batches.receive_many(BATCHES_AT_ONCE):
                 self.calls.receive(message, trio.current_time())
             self._links.flush()  # a call may have moved, and talk for it may wait
+            if self._news is not None:
+                self._news.set()
+                self._news = None
             if len(self.calls.heard_from) == self._context.settings.ingest.processes:
                 self.calls_known.set()
 

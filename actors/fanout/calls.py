@@ -66,6 +66,8 @@ class Calls:
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Hearer, None] = {}
         self._interest: Counter[bytes] = Counter()
+        self._heeded: dict[bytes, set[int]] = {}  # by topic: the ingest processes that know of our interest
+        self._expecting: set[Hearer] = set()
         self._sequences: dict[int, int] = {}
         self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         self._moving: set[Call] = set()  # from one ingest process to the next
@@ -135,6 +137,9 @@ class Calls:
         elif entry.kind == wire.REFUSED:
             news = orjson.loads(entry.payload)
             self._on_talk_news(int(news["talker"]), news)
+        elif entry.kind == wire.HEEDED:
+            if entry.call in self._heeded:
+                self._heeded[entry.call].add(batch.ingest)
         elif entry.kind in wire.ENDS:
             self._over(entry, now)
         elif (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
@@ -221,11 +226,21 @@ class Calls:
 
     # ---- listeners
 
+    def expect(self, listener: Hearer) -> None:
+        """A listener is about to come: what it wants is to come here from now on."""
+        if listener not in self._expecting:
+            self._expecting.add(listener)
+            for topic in listener.topics():
+                self._want(topic)
+
+    def is_heeded(self, listener: Hearer, processes: int) -> bool:
+        """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
+        return all(len(self._heeded.get(topic, ())) >= processes for topic in listener.topics())
+
     def add(self, listener: Hearer, now: float) -> None:
         """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
+        self.expect(listener)
         self._listeners[listener] = None
-        for topic in listener.topics():
-            self._want(topic)
         for stream in listener.begun():
             if (end := self._ended.get(stream, now)) is not None:
                 listener.ended_meanwhile(stream, *end)
@@ -235,9 +250,10 @@ class Calls:
 
     def remove(self, listener: Hearer) -> None:
         """A listener has gone."""
-        if listener not in self._listeners:
+        if listener not in self._expecting:
             return
-        del self._listeners[listener]
+        self._expecting.discard(listener)
+        self._listeners.pop(listener, None)
         for call in list(listener.calls):
             self._leave(listener, call)
         for topic in listener.topics():
@@ -293,10 +309,11 @@ class Calls:
     def _want(self, call: bytes) -> None:
         self._interest[call] += 1
         if self._interest[call] == 1:
+            self._heeded[call] = set()
             self._subscribe(wire.interest_topic(self._index, call))
 
     def _want_no_more(self, call: bytes) -> None:
         self._interest[call] -= 1
         if not self._interest[call]:
-            del self._interest[call]
+            del self._interest[call], self._heeded[call]
             self._unsubscribe(wire.interest_topic(self._index, call))

@@ -121,10 +121,11 @@ class Ingest:
                 stream.ended()
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
-        """Hear what fan-outs want. For ever."""
+        """Hear what fan-outs want, and let them know at once that we have. For ever."""
         while True:
             for message in await publisher.receive_many():
                 self.hub.rounds.subscription(message)
+            self.hub.rounds.flush()
 
     async def receive_talk(self, talk: BusSocket) -> None:
         """Hear what browsers say. For ever."""

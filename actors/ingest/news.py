@@ -18,6 +18,11 @@ def entry_of(stream: Stream, kind: int, payload: bytes) -> bytes:
     return wire.pack_entry(kind, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
 
 
+def heeded_entry(call: bytes) -> bytes:
+    """A fan-out's interest in a call has arrived."""
+    return wire.pack_entry(wire.HEEDED, 0, 0, 0, 0, 0, 0, 0, call)
+
+
 def live_entry(streams: Iterable[Stream]) -> bytes:
     """Which streams are live, so that nobody keeps a stale one."""
     numbers = b"".join(stream.number.to_bytes(8, "little") for stream in streams)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from actors.ingest.news import heeded_entry
 from actors.wire import bus as wire
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Rounds:
             self._fading.pop((change.call, change.fanout_index), None)
             self._interest.setdefault(change.call, set()).add(change.fanout_index)
             self._on_interest(change.call)
+            if (sink := self._sinks.get(change.fanout_index)) is not None:
+                sink.append(heeded_entry(change.call))
         else:
             self._fading[change.call, change.fanout_index] = trio.current_time() + FADE_S
 

@@ -38,6 +38,9 @@ GONE: Final = 5  # the stream's connection has ended without a stop
 LIVE: Final = 6  # payload: the streams (8 bytes each) of all live calls of this publisher
 FLOOR: Final = 7  # payload: JSON, who may talk into the call now
 LEFT: Final = 9  # the stream goes on in another process; this one has sent all it had
+HEEDED: Final = (
+    10  # this fan-out's interest in the call (EVERY_CALL: in all) has arrived: it misses nothing from now on
+)
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 
 ENDS: Final = frozenset(

@@ -6,6 +6,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 from simulator.codecs import PCMU
@@ -121,6 +122,20 @@ async def test_duplicates(patchbay: System) -> None:
         await peer.send({"event": "stop", "stop": {"call_control_id": call_id}})
         await browser.until_stop()
         assert browser.audio == [CLIP.frame(chunk) for chunk in range(1, 20)]
+
+
+async def test_the_shortest_calls(patchbay: System) -> None:
+    """Begun when a listener has just come, and over before anything else can happen: all of each is heard."""
+    for _ in range(20):
+        call_id = new_call_id()
+        start = {"call_control_id": call_id, "media_format": PCMU.media_format}
+        said = [orjson.dumps({"event": "start", "sequence_number": "1", "stream_id": "S-1", "start": start}).decode()]
+        said += [media(chunk, CLIP.frame(chunk)) for chunk in range(1, 4)]
+        said += [orjson.dumps({"event": "stop", "stop": {"call_control_id": call_id}}).decode()]
+        async with telnyx(patchbay) as peer, listener(patchbay, call_id) as browser:
+            await peer.send_together(said)
+            await browser.until_stop()
+            assert browser.audio == [CLIP.frame(chunk) for chunk in range(1, 4)]
 
 
 MALFORMED: list[str | bytes] = [

@@ -230,6 +230,27 @@ def test_a_stop_that_a_predecessor_has_told(fanout: FakeFanout) -> None:
     assert heard(again) == []
 
 
+def test_a_newcomer_is_heeded_once_every_ingest_knows(fanout: FakeFanout) -> None:
+    """Who wants the same as another has not to wait again, unless nobody wanted it in between."""
+    heeded = {index: entry(wire.HEEDED, call) for index, call in enumerate(("a", "b"))}
+    first, second = listener(1, call_control_id=["a", "b"]), listener(2, call_control_id="a")
+    fanout.calls.expect(first)
+    for index in (0, 1):
+        fanout.hears(*heeded.values(), ingest=index, epoch=index + 1)
+        assert fanout.calls.is_heeded(first, 2) == (index == 1)
+    fanout.joins(first)
+    fanout.calls.expect(second)
+    assert fanout.calls.is_heeded(second, 2)
+    fanout.calls.remove(first)
+    fanout.calls.remove(second)
+    assert fanout.topics == []
+    fanout.calls.expect(second)
+    assert not fanout.calls.is_heeded(second, 1)
+    fanout.calls.remove(second)
+    fanout.hears(heeded[0])
+    assert fanout.topics == []
+
+
 class Interest(RuleBasedStateMachine):
     """Listeners and calls come and go in any order."""
 

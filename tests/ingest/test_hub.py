@@ -182,6 +182,7 @@ async def test_a_resumed_stream_goes_on() -> None:
     first, second = FakeIngest(), FakeIngest()
     note = peer_of(first.stream(7, start())).handed.note
     second.fanout(0, "v3:call")
+    second.entries()
     stream = second.stream(7)
     stream.resume(note)
     second.hub.resumed(stream)

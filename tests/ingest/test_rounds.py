@@ -57,6 +57,24 @@ async def test_who_wants_what() -> None:
     assert told.changes.count(wire.EVERY_CALL) == 4
 
 
+async def test_who_wants_something_is_told_that_it_is_known() -> None:
+    """As often as it says so, and nobody else."""
+    told = Told()
+    for index in (0, 1):
+        told.hear(True, index)
+    told.hear(True, 1, CALL)
+    told.hear(True, 1, wire.EVERY_CALL)
+    told.hear(False, 1, CALL)
+    told.hear(True, 1, CALL)
+    told.rounds.flush()
+    [message] = told.publisher.sent
+    assert message.startswith(wire.batch_topic(1))
+    entries = wire.unpack_entries(message, wire.unpack_batch(message)[1])
+    assert [(entry.kind, entry.call) for entry in entries] == [
+        (wire.HEEDED, call) for call in (CALL, wire.EVERY_CALL, CALL)
+    ]
+
+
 async def test_interest_outlives_a_restart() -> None:
     """A fan-out that has gone and comes again in a moment has missed nothing; one that does not is forgotten."""
     told = Told()
