@@ -203,10 +203,8 @@ class Switchboard:
         if held is not None and held.link is link:
             held.keep(message.note, None)
             held.unsent, held.torn = message.unsent, False
-            held.fresh = (
-                held.fresh and held.answered_above is None
-            )  # one that says goodbye has done what it was about to
-            held.answered_above = None
+            if held.answered_above is not None:  # whoever says goodbye has done what it was about to
+                held.answer(None)
             self.table.wait(held, trio.current_time())
             self._place(held)
 
