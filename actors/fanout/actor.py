@@ -178,7 +178,8 @@ class Fanout:
         self.calls.expect(listener)
         with trio.move_on_after(HEED_TIMEOUT_S):
             while not self.calls.is_heeded(listener, self._context.settings.ingest.processes):
-                self._news = self._news or trio.Event()
+                if self._news is None:
+                    self._news = trio.Event()
                 await self._news.wait()
             return
         self.calls.counters["interest_unheeded"] += 1
