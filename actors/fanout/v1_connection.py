@@ -57,7 +57,7 @@ class V1Connection:
             session=session,
             allowance=allowance,
             find=self._live_call,
-            noted=self.told,
+            noted=self._set_note,
         )
 
     # ---- as its subscriptions and the process see it
@@ -90,12 +90,8 @@ class V1Connection:
         """Of any of its calls."""
         return any(each.was_told(stream) for each in self.subscriptions)
 
-    def told(self) -> None:
-        """Note down what a successor must know."""
-        self._set_note()
-
     def about_to_tell(self) -> None:
-        """The same of what the client is told next, and does not know if we die before."""
+        """Note down what a successor must know once the client has been told, which is done next."""
         self.handed.promise_note(self._note())
 
     def floor_changed(self, call: Call) -> None:
@@ -281,6 +277,7 @@ class V1Connection:
         return self._around.calls.live.get(wire.digest(call_control_id))
 
     def _set_note(self, *, heard: bool = False) -> None:
+        """Note down what a successor must know."""
         self.handed.set_note(self._note(heard=heard))
 
     def _note(self, *, heard: bool = False) -> bytes:

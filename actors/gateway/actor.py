@@ -24,7 +24,7 @@ from actors.gateway.buckets import Buckets
 from actors.gateway.door import ACCEPT_PAUSE_S, Door
 from actors.gateway.reception import Reception
 from actors.gateway.room import fitted
-from actors.gateway.switchboard import Switchboard, describe
+from actors.gateway.switchboard import Switchboard
 from actors.gateway.tls import Certificate
 from actors.runtime.beat import next_beat
 from actors.runtime.packets import PacketSocket
@@ -148,7 +148,7 @@ class Gateway:
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 packets.send_nowait(handoff.encode(hello))
                 for held in waiting:
-                    deposit = handoff.Deposit(connection=describe(held), fresh=held.fresh)
+                    deposit = handoff.Deposit(connection=handoff.describe(held), fresh=held.fresh)
                     packets.send_nowait(handoff.encode(deposit), held.sock.fileno())
                 await packets.flush()
             nursery.cancel_scope.cancel()

@@ -242,7 +242,7 @@ class Switchboard:
         link = self.table.choose(held)
         if link is None:
             return
-        offer = handoff.encode(handoff.Offer(connection=describe(held), resumed=not held.fresh))
+        offer = handoff.encode(handoff.Offer(connection=handoff.describe(held), resumed=not held.fresh))
         if self._tell(link, offer, held.sock.fileno()):
             self.table.serve(held, link)
 
@@ -263,19 +263,6 @@ class Switchboard:
             self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
         else:
             self.release(held)
-
-
-def describe(held: Held[socket.socket]) -> handoff.Connection:
-    """What another process needs to know of a connection."""
-    return handoff.Connection(
-        id=held.id,
-        kind=held.kind,
-        head=held.head,
-        peer=held.peer,
-        note=held.note,
-        unsent=held.unsent,
-        claims=held.claims,
-    )
 
 
 def _decode(packet: bytes) -> handoff.ToGateway | None:

@@ -132,21 +132,9 @@ class Handed:
             self.park(self.unsent)
         self.scope.cancel()
 
-    def about(self) -> handoff.Connection:
-        """What a gateway needs to know to keep this connection."""
-        return handoff.Connection(
-            id=self.id,
-            kind=self.kind,
-            head=self.head,
-            peer=self.peer,
-            note=self.note,
-            unsent=self.unsent,
-            claims=self.claims,
-        )
-
     def deposit(self) -> list[handoff.ToGateway]:
         """All that a new gateway is told of this connection; the descriptor goes with the first."""
-        told: list[handoff.ToGateway] = [handoff.Deposit(connection=self.about(), fresh=not self.answered)]
+        told: list[handoff.ToGateway] = [handoff.Deposit(connection=handoff.describe(self), fresh=not self.answered)]
         if self._claimed is not None:
             told.append(handoff.Claim(id=self.id, key=self._claimed))
         return told

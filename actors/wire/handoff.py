@@ -6,7 +6,7 @@ Pure. A packet is MessagePack; the descriptor of a connection travels beside it 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -38,6 +38,31 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     note: bytes = b""
     unsent: bytes = b""
     claims: dict[str, Any] | None = None
+
+
+class Known(Protocol):
+    """A connection as either side has it: `actors.runtime.handed.Handed`, `actors.gateway.table.Held`."""
+
+    id: int
+    kind: Literal["ws", "http"]
+    head: bytes
+    peer: str
+    note: bytes
+    unsent: bytes
+    claims: dict[str, Any] | None
+
+
+def describe(known: Known) -> Connection:
+    """What another process needs to know of a connection."""
+    return Connection(
+        id=known.id,
+        kind=known.kind,
+        head=known.head,
+        peer=known.peer,
+        note=known.note,
+        unsent=known.unsent,
+        claims=known.claims,
+    )
 
 
 class Hello(Packet, frozen=True):

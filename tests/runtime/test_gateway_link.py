@@ -17,6 +17,7 @@ from tests.fakes.websockets import upgrade_head
 
 if TYPE_CHECKING:
     from actors.runtime.handed import Handed
+    from tests.fakes.handoffs import Town
 
 HTTP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -145,19 +146,27 @@ def kill(link: object, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
+async def succeeded(place: Town, count: int = 1) -> list[Handed]:
+    """What the next process is handed, which says nothing."""
+    successor = Handler()
+    successor.answers = False
+    await place.actor(successor, generation=2)
+    await until(lambda: len(successor.seen) == count)
+    return successor.seen
+
+
 async def test_one_that_had_no_answer_yet_is_not_resumed(tmp_path: Path) -> None:
     """Its process died before the handshake: the next one has to answer, or the peer waits for ever."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
-        handler, successor = Handler(), Handler()
+        handler = Handler()
         handler.answers = False
         link, scope = await place.actor(handler)
         client = exchange.connect()
         await until(lambda: handler.seen)
         kill(link, scope)
-        await place.actor(successor, generation=2)
-        await until(lambda: successor.seen)
-        assert not successor.seen[0].resumed
+        [resumed] = await succeeded(place)
+        assert not resumed.resumed
         client.close()
 
 
@@ -166,8 +175,8 @@ async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
     """Just before or just after it was written: the peer has it once. So with a note of what was about to be written."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
-        handler, successor = Handler(), Handler()
-        handler.answers = successor.answers = False
+        handler = Handler()
+        handler.answers = False
         link, scope = await place.actor(handler)
         one, other = exchange.connect(), exchange.connect()
         await until(lambda: len(handler.seen) == 2)
@@ -185,9 +194,7 @@ async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
         await link.flush()
         kill(link, scope)
         await until(lambda: not exchange.switchboard.table.links)
-        await place.actor(successor, generation=2)
-        await until(lambda: len(successor.seen) == 2)
-        found = {handed.id: handed for handed in successor.seen}
+        found = {handed.id: handed for handed in await succeeded(place, 2)}
         assert found[new.id].resumed == written
         assert (found[old.id].resumed, found[old.id].note) == (True, b"told of a call" if written else b"welcomed")
         one.close()
@@ -235,8 +242,8 @@ async def test_what_nobody_can_tell_has_been_written(tmp_path: Path) -> None:
     """The kernel does not say any more what a connection has carried. Nearly always, what was promised was done."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
-        handler, successor = Handler(), Handler()
-        handler.answers = successor.answers = False
+        handler = Handler()
+        handler.answers = False
         link, scope = await place.actor(handler)
         client = exchange.connect(pair=socket.socketpair())
         await until(lambda: handler.seen)
@@ -244,9 +251,8 @@ async def test_what_nobody_can_tell_has_been_written(tmp_path: Path) -> None:
         link.tell(handoff.Note(id=handler.seen[0].id, note=b"welcomed", once_above=134))
         await link.flush()
         kill(link, scope)
-        await place.actor(successor, generation=2)
-        await until(lambda: successor.seen)
-        assert (successor.seen[0].resumed, successor.seen[0].note) == (True, b"welcomed")
+        [resumed] = await succeeded(place)
+        assert (resumed.resumed, resumed.note) == (True, b"welcomed")
         client.close()
 
 
