@@ -94,7 +94,7 @@ class IngestSettings(Section, frozen=True):
     rubbish_limit: Count = 100  # this many unreadable messages in a row close the connection
     messages_per_s: Positive = 1_000.0  # of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
-    linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 4.0  # frames of so long leave in one round, under load
+    linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # frames of so long leave in one round, under load
     cold_read_ms: Positive = 500.0  # how often a call that nobody listens to is read
     announced_within_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # only calls that a webhook announced; 0: any
     ping_interval_s: Positive = 30.0  # a stream that sends nothing is asked this often whether it is there
@@ -187,6 +187,7 @@ class Settings(Section, frozen=True):
     port: Port = 5006  # the public port
     run_dir: str = ""  # Unix and ZeroMQ sockets, 0700; empty: a directory of this user's
     data_dir: str = "var"  # the journal, crash reports
+    io_uring: bool = True  # many sends as one system call, where the kernel allows it
     auth: AuthSettings = AuthSettings()
     telnyx: TelnyxSettings = TelnyxSettings()
     gateway: GatewaySettings = GatewaySettings()

@@ -7,9 +7,9 @@ that was given up and shows itself again is live again.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import orjson
+import msgspec
 import trio
 
 from actors.call_events.call_state import LOST, timestamp
@@ -84,11 +84,19 @@ class LostCalls:
         return own_event(LOST, payload, name=f"{LOST} {call} {state.last_at}", occurred_at=when, now=now)
 
 
+class _Call(msgspec.Struct):
+    call_control_id: str = ""
+
+
+class _Stats(msgspec.Struct):
+    calls: list[_Call] = []
+
+
+_decode = msgspec.json.Decoder(_Stats).decode
+
+
 def _calls_of(stats: bytes) -> list[str]:
     try:
-        said: Any = orjson.loads(stats)
-    except orjson.JSONDecodeError:
+        return [call.call_control_id for call in _decode(stats).calls]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return []
-    calls = said.get("calls") if isinstance(said, dict) else None
-    named = (call.get("call_control_id") for call in calls if isinstance(call, dict)) if isinstance(calls, list) else ()
-    return [call for call in named if isinstance(call, str)]

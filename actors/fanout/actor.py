@@ -18,13 +18,14 @@ from actors.fanout.talker import Talker
 from actors.fanout.v1_clients import V1Clients
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
-from actors.runtime.beat import next_beat
+from actors.runtime.beat import SECOND, every
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
 from actors.runtime.pump import Pump
 from actors.runtime.session import Session, verifier_of
+from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
@@ -94,7 +95,10 @@ class Fanout:
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
         audit = Audit(events, self._person)
-        self.calls = Calls(self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit)
+        self._volley = volley_of(context.settings)
+        self.calls = Calls(
+            self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit, self._volley
+        )
         self._links = IngestLinks(context.bus)
         self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)
         self.peers: dict[Peer, None] = {}
@@ -108,6 +112,7 @@ class Fanout:
             self._links,
             self.pump,
             self._index,
+            volley=self._volley,
             verifier=self._verifier,
             present=self._present,
         )
@@ -129,7 +134,7 @@ class Fanout:
             self.calls.counters["too_many_listeners"] += 1
             handed.sock.send(answer(429, "Too Many Requests: this call has as many listeners as it may have"))
             return
-        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000)
+        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000, volley=self._volley)
         async with accept(
             handed,
             self.pump,
@@ -198,15 +203,17 @@ class Fanout:
 
     async def receive_batches(self, batches: BusSocket) -> None:
         """Hear what ingests have. For ever."""
-        while True:
-            for message in await batches.receive_many(BATCHES_AT_ONCE):
-                self.calls.receive(message, trio.current_time())
-            self._links.flush()  # a call may have moved, and talk for it may wait
-            if self._news is not None:
-                self._news.set()
-                self._news = None
-            if len(self.calls.heard_from) == self._context.settings.ingest.processes:
-                self.calls_known.set()
+        await batches.serve(self._take_batches, BATCHES_AT_ONCE)
+
+    def _take_batches(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self.calls.receive(message, trio.current_time())
+        self._links.flush()  # a call may have moved, and talk for it may wait
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+        if len(self.calls.heard_from) == self._context.settings.ingest.processes:
+            self.calls_known.set()
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
         """Take what the publisher receives, or it would pile up. For ever."""
@@ -215,8 +222,8 @@ class Fanout:
 
     async def report(self, publisher: BusSocket) -> None:
         """Publish statistics for the console. For ever."""
-        identity = self._context.identity
-        while True:
+
+        def look() -> None:
             self.calls.forget_silent(trio.current_time())
             self._links.flush()  # or what could not be sent would wait for somebody to speak
             counters = {**self.calls.counters, **self.pump.counters}
@@ -228,8 +235,8 @@ class Fanout:
             counters["talk_lost"] = self._links.lost
             counters.update(self.v1_clients.counters())
             report = {
-                "from": identity.instance,
-                "epoch": identity.epoch,
+                "from": self._context.identity.instance,
+                "epoch": self._context.identity.epoch,
                 "listeners": self.calls.listener_counts(),
                 "unbound_listeners": self.calls.unbound,
                 "counters": counters,
@@ -238,7 +245,9 @@ class Fanout:
             }
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
             self._context.progress.frames_out = self.calls.heard
-            await next_beat()
+
+        look()
+        await every(SECOND, look)
 
     def _welcome(self, listener: Listener) -> bytes:
         calls = [call for call in self.calls.live.values() if listener.wants(call)]

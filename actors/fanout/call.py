@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
 from actors.fanout.lane import Lane
 from actors.fanout.succession import Succession
+from actors.wire.bus import ENTRY_BYTES, unpack_front
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from actors.fanout.hearer import Hearer, Person
     from actors.fanout.moments import Moments
     from actors.fanout.succession import Placed
+    from actors.runtime.volley import Volley
     from actors.wire.telnyx import Start
 
 SHORTEST_FRAME_S: Final = 0.010
@@ -50,6 +52,7 @@ class Call:
         replay_s: float,
         moments: Moments,
         clock: IngestClock | None = None,
+        volley: Volley | None = None,
     ) -> None:
         self.digest = digest
         self.start = start
@@ -62,6 +65,7 @@ class Call:
         self._moments = moments
         self._replay_s = replay_s
         self._clock = clock or IngestClock()
+        self._volley = volley
         self._groups: dict[GroupKey, Group] = {}
         # No more of either track than can be wanted.
         places = min(PLACES_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
@@ -114,18 +118,18 @@ class Call:
         if group is None:
             group = self._groups[key] = fresh  # its codec and its mix go on from the last moments
             self._index()
-        group.add(listener)
+        group.join(listener)
 
     def leave(self, listener: Hearer) -> None:
         """Let it hear no more."""
         group = self._groups.get(listener.key)
-        if group is not None and group.discard(listener):
+        if group is not None and group.leave(listener):
             del self._groups[listener.key]
             self._index()
 
     def deliver(self, held: Iterable[Placed], now: float) -> int:
         """Deliver frames whose turn it is now. Returns to how many, all together."""
-        return sum(self.lanes[entry.track].deliver(entry, place, now) for entry, place in held)
+        return sum(self._deliver(batch, at, place, now) for batch, at, place in held)
 
     def renew(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
         """The call's stream was announced again. True when it is another stream than before."""
@@ -142,10 +146,11 @@ class Call:
         self._places.clear()
         self.lanes = (Lane(self._places), Lane(self._places))
         members = {key: list(group.members) for key, group in self._groups.items()}
+        self.disband()
         self._groups = {key: self._make_group(key) for key in members}
         for key, listeners in members.items():
             for listener in listeners:
-                self._groups[key].add(listener)
+                self._groups[key].join(listener)
         self._index()
         return True
 
@@ -153,6 +158,15 @@ class Call:
         """The stream is over: listeners get what was held back of it."""
         for group in self._groups.values():
             group.end()
+
+    def disband(self) -> None:
+        """Nobody hears it any more."""
+        for group in self._groups.values():
+            group.disband()
+
+    def _deliver(self, batch: bytes, at: int, place: int, now: float) -> int:
+        _, track, chunk, length, _ = unpack_front(batch, at)
+        return self.lanes[track].deliver(batch, at, at + ENTRY_BYTES + length, chunk, place, now)
 
     def _replay(self, group: Group, key: GroupKey, heard: list[int], now: float) -> bytes:
         """The last moments in one form, less what was heard before. Made with a new group's state, since a group that
@@ -165,7 +179,7 @@ class Call:
         return group.encoder.replay((entry for entry in recent if entry.chunk > heard[entry.track]), now)
 
     def _make_group(self, key: GroupKey) -> Group:
-        return make_group(key, self.start.media_format, self.start.stream_id, self.number, self._clock)
+        return make_group(key, self.start.media_format, self.start.stream_id, self.number, self._clock, self._volley)
 
     def _index(self) -> None:
         for track, lane in enumerate(self.lanes):

@@ -7,6 +7,7 @@ their calls, and forgets calls that nobody confirms any more. No I/O of its own:
 from __future__ import annotations
 
 import logging
+import struct
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from actors.fanout.groups import IngestClock
 from actors.fanout.lane import TRACK_BITS, Lanes
 from actors.fanout.moments import Moments
 from actors.runtime.recent import Recent
+from actors.runtime.volley import Volley
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
@@ -36,6 +38,7 @@ ENDED_KEPT_MAX: Final = 2000
 BATCH_JUMP_MAX: Final = 1_000_000
 # Times what is replayed: one that was handed over gets all that it missed, and a move may take longer.
 MOMENTS_KEPT: Final = 2
+_AUDIO, _ENTRY_BYTES, _front = wire.AUDIO, wire.ENTRY_BYTES, wire.unpack_front  # at hand for every frame
 
 
 class Calls:
@@ -44,6 +47,7 @@ class Calls:
     Args:
         subscribe, unsubscribe: change this process's interest on the bus.
         audit: told who hears and who speaks.
+        volley: what carries frames to listeners; nothing is left in it when `receive` returns.
         on_talk_news: called with (talker, what the ingest says of its talk).
     """
 
@@ -55,6 +59,7 @@ class Calls:
         unsubscribe: Callable[[bytes], None],
         on_talk_news: Callable[[int, dict[str, str]], None],
         audit: Audit | None = None,
+        volley: Volley | None = None,
     ) -> None:
         self._index = fanout_index
         self._replay_s = replay_s
@@ -62,6 +67,7 @@ class Calls:
         self._unsubscribe = unsubscribe
         self._on_talk_news = on_talk_news
         self._audit = audit
+        self._volley = volley or Volley(None)
         self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Hearer, None] = {}
@@ -86,22 +92,27 @@ class Calls:
             self._count_gap(batch)
             self._clock.time_us = batch.time_us
             place = self._moments.keep(message, now)
-            lanes, heard = self._lanes.of(batch.epoch), 0
-            for entry in wire.unpack_entries(message, at):
-                if entry.kind != wire.AUDIO:
-                    self._news(entry, batch, now)
+            lanes, heard, size = self._lanes.of(batch.epoch), 0, len(message)
+            while at < size:
+                kind, track, chunk, length, stream = _front(message, at)
+                end = at + _ENTRY_BYTES + length
+                if end > size:
+                    raise wire.BusFormatError("cut short")
+                if kind != _AUDIO:
+                    self._news(wire.entry_at(message, at), batch, now)
                     lanes = self._lanes.of(batch.epoch)
-                elif (lane := lanes.get(entry.stream << TRACK_BITS | entry.track)) is not None:
-                    heard += lane.deliver(entry, place + at, now)
+                elif (lane := lanes.get(stream << TRACK_BITS | track)) is not None:
+                    heard += lane.deliver(message, at, end, chunk, place + at, now)
                 else:
-                    heard += self._astray(entry, place + at, batch.epoch, now)
-                at += wire.ENTRY_BYTES + entry.length
+                    heard += self._astray((message, at, place + at), batch.epoch, now)
+                at = end
             self.heard += heard
-        except wire.BusFormatError as error:
+        except (wire.BusFormatError, struct.error) as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
         for call in [call for call in self._moving if not self._still_moving(call, now)]:
             self._moving.discard(call)
+        self._volley.flush()
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over."""
@@ -119,13 +130,13 @@ class Calls:
         self._lanes.file(call)
         self.heard += call.deliver(held, now)
 
-    def _astray(self, entry: wire.Entry, place: int, epoch: int, now: float) -> int:
+    def _astray(self, frame: Placed, epoch: int, now: float) -> int:
         """A frame that is not from the process that speaks for its stream. Returns to how many it was delivered."""
+        entry = wire.entry_at(frame[0], frame[1])
         call = self.live.get(entry.call)
         if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
             self.counters["frames_of_unknown_streams"] += 1
             return 0
-        frame = (entry, place)
         return 0 if call.succession.hold(epoch, frame) else call.deliver([frame], now)
 
     def _news(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
@@ -198,6 +209,7 @@ class Calls:
             replay_s=self._replay_s,
             moments=self._moments,
             clock=self._clock,
+            volley=self._volley,
         )
         self._lanes.file(call)
         return call
@@ -302,6 +314,7 @@ class Calls:
         for listener in call.listeners:
             listener.ends(call, reason, frame)
             self._forget(listener, call)
+        call.disband()
         call.talker = None
         if self._audit is not None:
             self._audit.floor(call, None)

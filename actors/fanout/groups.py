@@ -13,16 +13,16 @@ from actors.fanout.mixer import Mixer
 from actors.fanout.peaks import PeakEncoder
 from actors.fanout.transcode import Transcoder
 from actors.fanout.v1_frames import V1Encoder
-from actors.runtime.outbox import write_to_all
+from actors.runtime.volley import Targets
 from actors.wire import browser
-from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, TRACKS
+from actors.wire.bus import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
 from actors.wire.websocket import binary_frame, text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.fanout.hearer import Hearer
-    from actors.runtime.outbox import Outbox
+    from actors.runtime.volley import Volley
     from actors.wire.bus import Entry
     from actors.wire.media_format import MediaFormat
 
@@ -34,44 +34,57 @@ GroupKey = tuple[Literal["binary", "json", "v1", "peaks"], Literal["inbound", "o
 __all__ = ["Encoder", "Group", "GroupKey", "IngestClock", "make_group"]
 
 
-class Group:
-    """Who listens to a call in one form.
+class Group(Targets):
+    """Who listens to a call in one form. Those who get the form as it is are its targets.
 
     Attributes:
-        outboxes: of the members that get the form as it is; what the hot path walks.
         writers: the other members' `write`.
     """
 
-    __slots__ = ("_flush", "encode", "encoder", "members", "outboxes", "writers")
+    __slots__ = ("_flush", "encode_at", "encoder", "members", "writers")
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, volley: Volley | None = None) -> None:
+        super().__init__(volley)
         self.encoder = encoder
-        self.encode = encoder.encode
+        self.encode_at = encoder.encode_at
         self._flush = encoder.flush
         self.members: dict[Hearer, None] = {}
-        self.outboxes: tuple[Outbox, ...] = ()
         self.writers: tuple[Callable[[bytes], None], ...] = ()
 
-    def add(self, listener: Hearer) -> None:
+    def join(self, listener: Hearer) -> None:
         """Let a listener hear this."""
         self.members[listener] = None
-        self._refresh()
+        if listener.outbox is not None:
+            self.add(listener.outbox)
+        self._choose_writers()
 
-    def discard(self, listener: Hearer) -> bool:
+    def leave(self, listener: Hearer) -> bool:
         """Let it not. True when nobody is left."""
         self.members.pop(listener, None)
-        self._refresh()
+        if listener.outbox is not None:
+            self.discard(listener.outbox)
+        self._choose_writers()
         return not self.members
+
+    def deliver(self, frame: bytes) -> int:
+        """Write a frame of this form to all. Returns how many they are."""
+        heard = self.write(frame)
+        for write in self.writers:
+            write(frame)
+            heard += 1
+        return heard
 
     def end(self) -> None:
         """The stream is over: write what was held back."""
         if frames := self._flush():
-            write_to_all(self.outboxes, frames)
-            for write in self.writers:
-                write(frames)
+            self.deliver(frames)
 
-    def _refresh(self) -> None:
-        self.outboxes = tuple(member.outbox for member in self.members if member.outbox is not None)
+    def disband(self) -> None:
+        """Nobody hears this any more."""
+        for listener in list(self.members):
+            self.leave(listener)
+
+    def _choose_writers(self) -> None:
         self.writers = tuple(member.write for member in self.members if member.outbox is None)
 
 
@@ -89,9 +102,12 @@ class UlawEncoder(Encoder):
     """One track of a PCMU call as it is: the usual case, and the cheapest."""
 
     @staticmethod  # so that all calls share it, and it is at hand
-    def encode(entry: Entry, now: float) -> bytes:
-        payload = entry.payload
+    def encode_at(batch: bytes, at: int, end: int, now: float) -> bytes:
+        payload = batch[at + ENTRY_BYTES : end]
         return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload)
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        return _binary_frames(entry.payload)
 
 
 class MixEncoder(Encoder):
@@ -131,25 +147,34 @@ class JsonEncoder(Encoder):
 
 
 def make_group(
-    key: GroupKey, media_format: MediaFormat, stream_id: str | None, number: int = 0, clock: IngestClock | None = None
+    key: GroupKey,
+    media_format: MediaFormat,
+    stream_id: str | None,
+    number: int = 0,
+    clock: IngestClock | None = None,
+    volley: Volley | None = None,
 ) -> Group:
     """The group of listeners that asked for this form and these tracks.
 
     Args:
         number: of the connection that carries the stream.
         clock: when ingest had what is being encoded.
+        volley: what carries frames to its members.
     """
     wanted, track = key
+    encoder: Encoder
     if wanted == "v1":
-        return Group(V1Encoder(media_format, number, clock or IngestClock()))
-    if wanted == "peaks":
-        return Group(PeakEncoder(media_format))
-    if wanted == "json":
-        return Group(JsonEncoder(media_format, stream_id))
-    if track == "both":
-        return Group(MixEncoder(media_format))
-    plain = media_format.encoding == "PCMU" and media_format.sample_rate == 8000 and media_format.channels == 1
-    return Group(UlawEncoder() if plain else BinaryEncoder(media_format))
+        encoder = V1Encoder(media_format, number, clock or IngestClock())
+    elif wanted == "peaks":
+        encoder = PeakEncoder(media_format)
+    elif wanted == "json":
+        encoder = JsonEncoder(media_format, stream_id)
+    elif track == "both":
+        encoder = MixEncoder(media_format)
+    else:
+        plain = media_format.encoding == "PCMU" and media_format.sample_rate == 8000 and media_format.channels == 1
+        encoder = UlawEncoder() if plain else BinaryEncoder(media_format)
+    return Group(encoder, volley)
 
 
 def _binary_frames(ulaw: bytes) -> bytes:

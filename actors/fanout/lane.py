@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.runtime.outbox import write_to_all
 from actors.wire.bus import NO_NUMBER
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from actors.fanout.call import Call
     from actors.fanout.groups import Group
-    from actors.wire.bus import Entry
 
 RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
 NOT_YET: Final = -1
@@ -42,9 +40,8 @@ class Lane:
         self.places = places
         self.repeated = 0
 
-    def deliver(self, entry: Entry, place: int, now: float) -> int:
-        """Deliver one frame, unless it was before. Returns to how many."""
-        chunk = entry.chunk
+    def deliver(self, batch: bytes, at: int, end: int, chunk: int, place: int, now: float) -> int:
+        """Deliver one frame, unless it was before: the entry in these bytes of a batch. Returns to how many."""
         if self.last_chunk < chunk < NO_NUMBER:
             self.last_chunk = chunk
         elif not self._is_new(chunk):
@@ -52,12 +49,9 @@ class Lane:
         self.places.append(place)
         heard = 0
         for group in self.groups:
-            encode = group.encode  # by itself: to read a slot is fast, to call what is in one is not
-            if frame := encode(entry, now):
-                heard += write_to_all(group.outboxes, frame)
-                for write in group.writers:
-                    write(frame)
-                    heard += 1
+            encode_at = group.encode_at  # by itself: to read a slot is fast, to call what is in one is not
+            if frame := encode_at(batch, at, end, now):
+                heard += group.deliver(frame) if group.writers else group.write(frame)
         return heard
 
     def _is_new(self, chunk: int) -> bool:

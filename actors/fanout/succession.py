@@ -7,13 +7,10 @@ the old one might die on the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from actors.wire.bus import Entry
+from typing import Final
 
 PATIENCE_S: Final = 0.5
-Placed = tuple["Entry", int]  # a frame, and its place among the last moments
+Placed = tuple[bytes, int, int]  # a batch, where a frame begins in it, and its place among the last moments
 
 
 class Succession:

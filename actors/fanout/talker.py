@@ -147,7 +147,7 @@ class Talker:
     def _send(self, call: Call, payload: bytes) -> None:
         if not payload:
             return
-        if self._allowance is not None and not self._allowance.spend(len(payload), trio.current_time()):
+        if self._allowance is not None and not self._allowance.spend(len(payload), self.listener.peer.last_heard):
             self._calls.counters["talk_too_fast"] += 1
             self._complain(*TOO_FAST)
             return

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
     from actors.runtime.pump import Pump
+    from actors.runtime.volley import Volley
     from actors.wire.browser import ListenQuery
     from actors.wire.tokens import Verifier
     from actors.wire.v1_control import TrackName
@@ -60,6 +61,7 @@ class V1Clients:
     """The connections.
 
     Args:
+        volley: what carries frames to them.
         present: enters a connection where the process looks after all of them, for as long as it lasts.
     """
 
@@ -71,10 +73,12 @@ class V1Clients:
         pump: Pump,
         fanout_index: int,
         *,
+        volley: Volley | None = None,
         verifier: Verifier | None,
         present: Callable[[Peer, V1Connection], AbstractContextManager[None]],
     ) -> None:
         self._settings = settings
+        self._volley = volley
         self._pump = pump
         self._verifier = verifier
         self._present = present
@@ -95,7 +99,7 @@ class V1Clients:
     async def serve(self, handed: Handed, query: ListenQuery, *, names_track: bool) -> None:
         """Serve one connection until it ends or is parked."""
         options = self._settings.fanout
-        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000)
+        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000, volley=self._volley)
         async with accept(
             handed,
             self._pump,

@@ -12,7 +12,7 @@ from actors.ingest.hub import Hub
 from actors.ingest.stream import Stream
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
-from actors.runtime.beat import next_beat
+from actors.runtime.beat import every
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
@@ -129,9 +129,7 @@ class Ingest:
 
     async def receive_talk(self, talk: BusSocket) -> None:
         """Hear what browsers say. For ever."""
-        while True:
-            for message in await talk.receive_many():
-                self.hub.talk(message)
+        await talk.serve(self.hub.talk)
 
     def hand_over(self, stream: Stream) -> None:
         """Give a stream to the next process: all that was read is sent first, and nothing more is read."""
@@ -150,11 +148,12 @@ class Ingest:
 
     async def count(self) -> None:
         """Keep the count that goes out with heartbeats, and the sockets of silent streams empty. For ever."""
-        while True:
-            live = sum(sum(stream.frames) for stream in self._streams.values())
-            self._context.progress.frames_in = self._frames_of_ended + live
-            self.pump.take_handled(SILENT_S)
-            await next_beat(COUNT_INTERVAL_S)
+        await every(COUNT_INTERVAL_S, self._count)
+
+    def _count(self) -> None:
+        live = sum(sum(stream.frames) for stream in self._streams.values())
+        self._context.progress.frames_in = self._frames_of_ended + live
+        self.pump.take_handled(SILENT_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:
         await stream.peer.handed.superseded.wait()

@@ -20,7 +20,8 @@ from actors.ingest.news import entry_of, live_entry
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, media_format, report
 from actors.ingest.talkback import Talkback
-from actors.runtime.beat import next_beat
+from actors.runtime.beat import SECOND, every
+from actors.runtime.host import Chore
 from actors.runtime.recent import Recent
 from actors.wire import bus as wire
 from actors.wire.lenient import Malformed
@@ -63,8 +64,10 @@ class Hub:
         self._early = EarlyTalk()
         self._admission = Admission(is_needed=settings.ingest.announced_within_s > 0)
         self.pass_on_talk: Callable[[bytes], bool] = lambda message: False  # to a successor, when there is one
-        self._work = trio.Event()
+        self._chore = Chore(self._do)
+        self._ticked_at = float("-inf")
         self._stats_due = False
+        self._next_live = 0.0
         self.endings = Endings()
         self.counters: Counter[str] = Counter()
         self.replay_frames = round(settings.fanout.replay_ms / FRAME_MS)
@@ -168,31 +171,33 @@ class Hub:
     def needs_time(self, stream: Stream) -> None:
         """A stream holds frames for a missing one and must be looked at soon."""
         self._waiting.add(stream)
-        self._work.set()
+        self._wake()
 
     def needs_flush(self) -> None:
         """Something is to be sent though no round may be coming."""
-        self._work.set()
+        self._wake()
 
     # ---- talk
 
-    def talk(self, message: bytes) -> None:
-        """Take one message of talk from a fan-out."""
-        try:
-            for talk in wire.unpack_talk(message):
-                self._talk(talk)
-        except wire.BusFormatError as error:
-            log.error("unreadable talk: %s", error)
+    def talk(self, messages: list[bytes]) -> None:
+        """Take messages of talk from fan-outs."""
+        now = self.now()
+        for message in messages:
+            try:
+                for talk in wire.unpack_talk(message):
+                    self._talk(talk, now)
+            except wire.BusFormatError as error:
+                log.error("unreadable talk: %s", error)
         self.rounds.flush()
         if self.talkback.is_waiting or self._early:
-            self._work.set()
+            self._wake()
 
-    def _talk(self, talk: wire.Talk) -> None:
+    def _talk(self, talk: wire.Talk, now: float) -> None:
         stream = self._streams.get(talk.call)
         if stream is not None:
-            self.talkback.take(stream, talk, self.now())
+            self.talkback.take(stream, talk, now)
         elif not self.pass_on_talk(wire.pack_talk(*talk)):
-            self._early.keep(talk, self.now())
+            self._early.keep(talk, now)
 
     # ---- tasks
 
@@ -209,37 +214,41 @@ class Hub:
 
     async def tick(self) -> None:
         """Do what time alone brings: let go of held frames, send paced talk. For ever; sleeps while there is nothing."""
-        while True:
-            await self._work.wait()
-            now = self.now()
-            self._waiting = {stream for stream in self._waiting if stream.expire(now)}
-            talking = self.talkback.due(now)
-            for talk in self._early.expired(now):
-                self.counters["talk_without_call"] += 1
-                self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
-            if self._stats_due:
-                self.publish_stats()
-            self.rounds.flush()
-            if not self._waiting and not talking and not self._early:
-                self._work = trio.Event()
-            await trio.sleep(TICK_S)
+        await self._chore.run()
+
+    def _wake(self) -> None:
+        self._chore.plan(self._ticked_at + TICK_S)
+
+    def _do(self) -> float | None:
+        now = self._ticked_at = self.now()
+        self._waiting = {stream for stream in self._waiting if stream.expire(now)}
+        talking = self.talkback.due(now)
+        for talk in self._early.expired(now):
+            self.counters["talk_without_call"] += 1
+            self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
+        if self._stats_due:
+            self.publish_stats()
+        self.rounds.flush()
+        return now + TICK_S if self._waiting or talking or self._early else None
 
     async def report(self) -> None:
         """Publish statistics, and now and then which streams are live, so that nobody keeps a stale one. For ever."""
-        next_live = 0.0
-        while True:
-            for stream in self._admission.overdue(self.now()):
-                self.counters["streams_unannounced"] += 1
-                self.end(stream, "no signed webhook has announced this call")
-            self.talkback.look(self.now())
-            self.rounds.fade(self.now())
-            self.needs_flush()
-            self.publish_stats()
-            if self.now() >= next_live:
-                next_live = self.now() + LIVE_INTERVAL_S
-                for sink in self.rounds.everywhere():
-                    sink.append(live_entry(self.live))
-            await next_beat()
+        self._report()
+        await every(SECOND, self._report)
+
+    def _report(self) -> None:
+        now = self.now()
+        for stream in self._admission.overdue(now):
+            self.counters["streams_unannounced"] += 1
+            self.end(stream, "no signed webhook has announced this call")
+        self.talkback.look(now)
+        self.rounds.fade(now)
+        self.needs_flush()
+        self.publish_stats()
+        if now >= self._next_live:
+            self._next_live = now + LIVE_INTERVAL_S
+            for sink in self.rounds.everywhere():
+                sink.append(live_entry(self.live))
 
     def publish_stats(self) -> None:
         """Say what there is, for the console."""

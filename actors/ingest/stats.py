@@ -29,22 +29,28 @@ def report(identity: Identity, live: Iterable[tuple[Stream, int | None]], counte
 
 def describe(stream: Stream, talker: int | None) -> dict[str, Any]:
     """One live call."""
-    start = stream.start
-    if start is None:
-        return {}
+    if stream.told is None:
+        stream.told = _constant(stream)
+    inbound, outbound = stream.frames
     return {
-        "call_control_id": start.call_control_id,
-        "call_session_id": start.call_session_id,
-        "stream_id": start.stream_id,
-        "from": start.from_,
-        "to": start.to,
-        "codec": start.media_format.encoding,
-        "sample_rate": start.media_format.sample_rate,
-        "channels": start.media_format.channels,
-        "started_at": utc(stream.started_at),
-        "frames": {"inbound": stream.frames[0], "outbound": stream.frames[1]},
+        **stream.told,
+        "frames": {"inbound": inbound, "outbound": outbound},
         "talker": None if talker is None else str(talker),
         **stream.counters(),
+    }
+
+
+def _constant(stream: Stream) -> dict[str, Any]:
+    """What is said of a call each time, and does not change while it lasts."""
+    if stream.start is None:
+        return {}
+    given = stream.start.media_format
+    return {
+        **about(stream),
+        "codec": given.encoding,
+        "sample_rate": given.sample_rate,
+        "channels": given.channels,
+        "started_at": utc(stream.started_at),
     }
 
 

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -54,6 +54,7 @@ class Stream:
         self.start: telnyx.Start | None = None
         self.call = b""
         self.started_at = 0.0
+        self.told: dict[str, Any] | None = None  # what the statistics say of it each time; kept by them
         self.talker: int | None = None  # who has the floor
         self.in_order = False  # a predecessor handed this stream over
         self.leaving = False  # we hand it over, and say LEFT, rather than die
@@ -161,6 +162,7 @@ class Stream:
     def _carries(self, start: telnyx.Start) -> None:
         self.start = start
         self.call = wire.digest(start.call_control_id)
+        self.told = None
         self._intake.tail = wire.entry_tail(self.number, self.call)
 
     def _end(self, stop: telnyx.Stop) -> None:

@@ -17,14 +17,14 @@ class Allowance:
         self._per_s = per_s
         self._burst = burst
         self._left = burst
-        self._at: float | None = None
+        self._at = float("-inf")
 
     def spend(self, amount: float, now: float) -> bool:
         """Spend so much; False, and nothing is spent, when there is not so much."""
-        if self._at is not None:
-            self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        left = self._left + (now - self._at) * self._per_s
+        if left > self._burst:
+            left = self._burst
         self._at = now
-        if amount > self._left:
-            return False
-        self._left -= amount
-        return True
+        enough = amount <= left
+        self._left = left - amount if enough else left
+        return enough

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from actors.runtime import host
 from actors.runtime import log as logs
 from actors.runtime.beat import keep_time_with_the_machine
 from actors.runtime.bus import Bus
@@ -64,7 +65,8 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
     gc.freeze()  # what is loaded by now lives for ever: never look at it again
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        trio.run(_live, settings, identity, run)
+        # Those that carry audio do something hundreds of times a second, and trio only has the rest there.
+        (host.run if name in CARRY_AUDIO else trio.run)(_live, settings, identity, run)
     except BaseException:
         if last_words is not None:  # the supervisor quotes its last line as the reason
             os.write(last_words, traceback.format_exc().encode())

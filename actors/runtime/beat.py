@@ -8,8 +8,14 @@ that would keep audio waiting on a machine with few cores (measured: 20 ms once 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import trio
+
+from actors.runtime.host import Chore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECOND = 1.0
 _offset_s = 0.0  # from trio's clock, which begins anywhere, to the machine's
@@ -28,9 +34,25 @@ async def next_beat(interval_s: float = SECOND) -> float:
     Returns:
         How much later it is, in seconds: how late the event loop was.
     """
-    now = trio.current_time() + _offset_s
+    due = beat_after(trio.current_time(), interval_s)
+    await trio.sleep_until(due)
+    return trio.current_time() - due
+
+
+async def every(interval_s: float, work: Callable[[], None]) -> None:
+    """Do something at each moment, for ever, as a chore: without waking a task where that can be had."""
+
+    def turn() -> float:
+        work()
+        return beat_after(trio.current_time(), interval_s)
+
+    await Chore(turn, due=beat_after(trio.current_time(), interval_s)).run()
+
+
+def beat_after(now: float, interval_s: float) -> float:
+    """The next moment, at least half the interval after `now`; both in trio's clock."""
+    now += _offset_s
     due = (now // interval_s + 1) * interval_s
     if due - now < interval_s / 2:
         due += interval_s
-    await trio.sleep_until(due - _offset_s)
-    return trio.current_time() + _offset_s - due
+    return due - _offset_s

@@ -16,9 +16,12 @@ import trio
 import zmq
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, notify_closing, wait_readable
 
+from actors.runtime.host import NOW, Chore
 from config.paths import unix_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.runtime.identity import Identity
     from config import Settings
 
@@ -39,6 +42,7 @@ class BusSocket:
         self._sock = sock
         self._fd = int(sock.getsockopt(zmq.FD))
         self._is_waiting = False
+        self._chore: Chore | None = None  # that receives
         self._is_drained = False  # nothing was there, and nobody has called libzmq since: the next edge is not lost
         self.dropped = 0  # frames that a full queue refused
 
@@ -78,6 +82,28 @@ class BusSocket:
             self._is_drained = True
         return batch
 
+    async def serve(self, take: Callable[[list[bytes]], None], limit: int = 64) -> None:
+        """Give what comes to `take`, 1..limit frames at a time, for ever. For what comes hundreds of times a second: no
+        task is woken for it. Cancelling never loses a frame.
+
+        Raises:
+            trio.BusyResourceError: another task is receiving.
+        """
+        if self._is_waiting or self._chore is not None:
+            raise trio.BusyResourceError("another task is already receiving")
+
+        def work() -> float | None:
+            if batch := self.receive_nowait(limit):
+                take(batch)
+            return None if self._is_drained else NOW
+
+        self._chore = Chore(work, self._fd)
+        self._chore.plan()  # an edge may be gone already
+        try:
+            await self._chore.run()
+        finally:
+            self._chore = None
+
     def send_nowait(self, frame: bytes) -> bool:
         """Queue a frame. False, and counted, when the queue to the peer is full or there is no peer."""
         try:
@@ -108,7 +134,7 @@ class BusSocket:
 
     async def _wait(self) -> None:
         """Wait for the next edge, or until `_rearm` says that it has been swallowed."""
-        if self._is_waiting:
+        if self._is_waiting or self._chore is not None:
             raise trio.BusyResourceError("another task is already receiving")
         self._is_waiting = True
         try:
@@ -124,6 +150,8 @@ class BusSocket:
         self._is_drained = False
         if self._is_waiting and int(self._sock.getsockopt(EVENTS)) & POLLIN:
             notify_closing(self._fd)  # wakes who waits, at no cost to those who wait in vain; nothing is closed
+        elif self._chore is not None:
+            self._chore.plan()
 
 
 class RouterSocket(BusSocket):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.runtime.beat import next_beat
+from actors.runtime.beat import SECOND, every
 from actors.wire.tokens import expires_at
 from actors.wire.websocket import CLOSE_EXPIRED, CLOSE_LIFETIME, PING
 
@@ -41,12 +41,13 @@ async def keep_alive(
     asked: dict[int, float] = {}
     ending: dict[int, None] = {}
     async with trio.open_nursery() as nursery:
-        while True:
-            await next_beat()
+
+        def look() -> None:
             now, today = trio.current_time(), wall()
             present = {peer.handed.id: peer for peer in peers}
-            asked = {number: when for number, when in asked.items() if number in present}
-            ending = {number: None for number in ending if number in present}
+            for gone in [number for number in (*asked, *ending) if number not in present]:
+                asked.pop(gone, None)
+                ending.pop(gone, None)
             for number, peer in present.items():
                 if _ask(peer, asked, now, interval_s, timeout_s):
                     counters["closed_silent"] += 1
@@ -56,6 +57,8 @@ async def keep_alive(
                     counters["closed_expired" if over[0] == CLOSE_EXPIRED else "closed_lifetime"] += 1
                     log.info("connection %d from %s: %s", number, peer.handed.peer, over[1])
                     nursery.start_soon(peer.close, *over)
+
+        await every(SECOND, look)
 
 
 def _ask(peer: Peer, asked: dict[int, float], now: float, interval_s: float, timeout_s: float) -> bool:

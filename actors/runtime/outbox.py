@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from actors.runtime.volley import Targets, Volley
+
 CONTROL_MAX = 1000  # frames
 LOSSY_MAX_BYTES = 1024 * 1024  # whatever their age
 
@@ -36,8 +38,10 @@ class Outbox(_Often):
     Args:
         lossy_s: how long a lossy frame may wait.
         control_max: how many control frames may wait before the connection is broken off.
+        volley: what may carry frames of this connection on their way, too.
 
     Attributes:
+        fd: the socket's descriptor.
         behind: something waits to be written; nothing is written past it.
         put: takes a lossy frame, and returns how much of it needs no more care: what `write` does while all is well.
         dropped: lossy frames that grew too old.
@@ -47,9 +51,14 @@ class Outbox(_Often):
             comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_max", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "on_behind", "on_broken", "on_rest")  # fmt: skip
+    __slots__ = ("_control", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "_volley", "behind", "broken", "dropped", "fd", "on_behind", "on_broken", "on_rest")  # fmt: skip
 
-    def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
+    def __init__(
+        self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX, volley: Volley | None = None
+    ) -> None:
+        self.fd = sock.fileno()
+        self._volley = volley
+        self._followers: tuple[Targets, ...] = ()
         self._send = sock.send
         self.put = sock.send
         self._lossy_s = lossy_s
@@ -65,8 +74,23 @@ class Outbox(_Often):
         self.on_broken: Callable[[], None] = lambda: None
         self.on_rest: Callable[[bytes], None] = lambda rest: None
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a volley may carry its frames: it keeps up, and they come from one place."""
+        return not self.behind and len(self._followers) == 1
+
+    def follow(self, targets: Targets) -> None:
+        """Tell these from now on whether it keeps up."""
+        self._change_followers((*self._followers, targets))
+
+    def unfollow(self, targets: Targets) -> None:
+        """Do so no more."""
+        self._change_followers(tuple(other for other in self._followers if other is not targets))
+
     def write(self, frame: bytes) -> None:
         """Write a lossy frame."""
+        if self._volley is not None:
+            self._settle()
         try:
             taken = self.put(frame)
         except OSError as error:
@@ -92,10 +116,10 @@ class Outbox(_Often):
         """Write a frame that must not be lost. False when the connection is broken."""
         if self.broken:
             return False
+        self._settle()
         self._control.append(frame)
         if not self.behind:
-            self._set_behind(True)
-            self.drain()
+            self._write_waiting()
             if self.behind and not self.broken:
                 self.on_behind()
         elif len(self._control) > self._control_max:
@@ -104,8 +128,10 @@ class Outbox(_Often):
 
     def drain(self) -> None:
         """Write what waits, as far as there is room."""
-        if not self.behind or self.broken:
-            return
+        if self.behind and not self.broken:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
         try:
             if self._rest:
                 self._keep_rest(self._rest[self._send(self._rest) :])
@@ -115,14 +141,15 @@ class Outbox(_Often):
                 if sent != len(frame):
                     self._keep_rest(frame[sent:])
         except BlockingIOError:
-            return
+            self._set_behind(True)
         except OSError:
             self.break_off()
-            return
-        self._set_behind(bool(self._rest))
+        else:
+            self._set_behind(bool(self._rest))
 
     def unsent(self) -> bytes | None:
         """What a successor must write first, whole frames after the rest of one; None when it is too much to move."""
+        self._settle()
         waiting = b"".join((self._rest, *self._control, *(frame for _, frame in self._lossy)))
         return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
 
@@ -137,8 +164,9 @@ class Outbox(_Often):
 
     def detach(self) -> None:
         """Write nothing more: the connection is a successor's, and so is what was `unsent`."""
+        self._settle()
         self.broken = True
-        self.behind = True
+        self._set_behind(True)
         self.put = len  # nothing is written, and nothing is wrong with that
         self._control.clear()
         self._lossy.clear()
@@ -156,12 +184,28 @@ class Outbox(_Often):
         self.on_behind()
 
     def _set_behind(self, behind: bool) -> None:
+        if behind != self.behind:
+            for targets in self._followers:
+                targets.refresh()
         self.behind = behind
         self.put = self._queue_lossy if behind else self._send
 
+    def _change_followers(self, followers: tuple[Targets, ...]) -> None:
+        self._settle()
+        for targets in {*self._followers, *followers}:
+            targets.refresh()
+        self._followers = followers
+
+    def _settle(self) -> None:
+        """What a volley has for us leaves before anything else."""
+        volley = self._volley
+        if volley is not None and any(targets.volley_number == volley.number for targets in self._followers):
+            volley.flush()
+
     def _keep_rest(self, rest: bytes) -> None:
         self._rest = rest
-        self._set_behind(True)
+        if rest:
+            self._set_behind(True)
         self.on_rest(rest)
 
     def _queue_lossy(self, frame: bytes) -> int:

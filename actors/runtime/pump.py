@@ -1,7 +1,8 @@
-"""Reads all media sockets of a process: one private epoll, one task, a round at a time.
+"""Reads all media sockets of a process: one private epoll, a round at a time.
 
 Why not a task for each socket: trio would re-arm, wake and schedule for every frame. A private epoll keeps its
-registrations, and its own descriptor is the one thing that trio waits for; a round then serves whatever is there.
+registrations, and its own descriptor is the one thing that is waited for (`actors.runtime.host`); a round then serves
+whatever is there.
 
 A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames, and takes them at the start of the
 next round at the earliest, when what they led to has left this process. So a crash in between loses nothing: the next
@@ -24,9 +25,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.runtime.beat import next_beat
+from actors.runtime.beat import beat_after
+from actors.runtime.host import Chore
 from actors.runtime.looking import DISCARD, PEEK, remember_looks
-from actors.runtime.ticker import Ticker
+from actors.runtime.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +41,6 @@ BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
 LATE_BYTES = 8192  # about twenty frames
 EVENTS_PER_ROUND = 2048
 COLD_PARTS = 5
-IN_ADVANCE = 2  # rounds
-MANY = 3  # connections served in a round: so many more will have something when the next one is due
 OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between; …
 ENDS_AT_ONCE = 3  # … and so it ends
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
@@ -68,11 +68,12 @@ class Pump:
         cold_read_s: float = 0.1,
         take_late: bool = False,
     ) -> None:
-        self._linger_s = linger_s
+        self._pace = Pace(linger_s)
         self._cold_read_s = cold_read_s
         self._late = take_late
         self._cold: dict[int, Pumped] = {}
-        self._some_cold = trio.Event()
+        self._cold_part = 0
+        self._cold_chore = Chore(self._cold_turn)
         self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
@@ -130,7 +131,7 @@ class Pump:
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
             self._cold[fd] = peer
-            self._some_cold.set()
+            self._cold_chore.plan(beat_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
             self._arm(fd)
 
     def look(self, peer: Pumped) -> None:
@@ -148,45 +149,33 @@ class Pump:
             self._arm(fd)
 
     async def run(self) -> None:
-        """Serve for ever. A connection that fails is ended; the others go on.
-
-        Few frames: each wakes us, once, and a few in a row may come close together. Many: rounds go by the clock.
-        """
-        fd = self._epoll.fileno()
-        ticker = Ticker(self._linger_s)
-        spent_until = 0.0  # each round spends a linger of time; some may be spent in advance
-        try:
-            while True:
-                await trio.lowlevel.wait_readable(fd)
-                now = trio.current_time()
-                early_s = spent_until - IN_ADVANCE * self._linger_s - now
-                by_the_clock = early_s > 0 or self.round()
-                while by_the_clock:
-                    await ticker.tick(early_s if early_s > 0 else self._linger_s)
-                    by_the_clock = self.round() or self._served >= MANY
-                ticker.stop()
-                spent_until = max(spent_until, now) + self._linger_s
-        finally:
-            ticker.close()
+        """Serve for ever. A connection that fails is ended; the others go on."""
+        await Chore(self._turn, self._epoll.fileno()).run()
 
     async def run_cold(self) -> None:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
-        part = 0
-        while True:
-            await self._some_cold.wait()
-            await next_beat(self._cold_read_s / COLD_PARTS)
-            part = (part + 1) % COLD_PARTS
-            self._ends_left = len(self._cold)  # no round is sure to come for those that would have to wait
-            now = trio.current_time()
-            for fd, peer in list(self._cold.items()):
-                if fd % COLD_PARTS == part and self._cold.get(fd) is peer:
-                    self._take(peer)
-                    self._read(peer, now, False)
-                    if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
-                        self._untaken.append(peer)
-            self._end_of_round()
-            if not self._cold:
-                self._some_cold = trio.Event()
+        await self._cold_chore.run()
+
+    def _turn(self) -> float | None:
+        """What the epoll or the clock has woken us for. Returns when to be woken next, whatever comes."""
+        now = trio.current_time()
+        if (due := self._pace.woken(now)) is None:
+            more = self.round()
+            due = self._pace.served(now, more, self._served)
+        return due
+
+    def _cold_turn(self) -> float | None:
+        part = self._cold_part = (self._cold_part + 1) % COLD_PARTS
+        self._ends_left = len(self._cold)  # no round is sure to come for those that would have to wait
+        now = trio.current_time()
+        for fd, peer in list(self._cold.items()):
+            if fd % COLD_PARTS == part and self._cold.get(fd) is peer:
+                self._take(peer)
+                self._read(peer, now, False)
+                if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
+                    self._untaken.append(peer)
+        self._end_of_round()
+        return beat_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
 
     def round(self) -> bool:
         """Serve what is there now. Whether there is something to be done soon, whatever comes."""

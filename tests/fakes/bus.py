@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from actors.wire import bus as wire
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from actors.runtime.identity import Identity
+
+
+def entries_of(message: bytes) -> Iterator[wire.Entry]:
+    """The entries of a whole batch."""
+    _, at = wire.unpack_batch(message)
+    while at < len(message):
+        yield (entry := wire.entry_at(message, at))
+        at += wire.ENTRY_BYTES + entry.length
 
 
 class FakeSocket:

@@ -75,6 +75,26 @@ class FakeHanded:
         self.unsent = rest
 
 
+class FakeOutbox:
+    """Remembers what was written, and of which kind."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.control: list[bytes] = []
+
+    def write(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+    def put(self, frame: bytes) -> int:
+        self.frames.append(frame)
+        return len(frame)
+
+    def write_control(self, frame: bytes) -> bool:
+        self.frames.append(frame)
+        self.control.append(frame)
+        return True
+
+
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two ends of a TCP connection, both non-blocking: the client's and the server's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -8,7 +8,7 @@ from actors.fanout.calls import Calls
 from actors.fanout.listener import Listener
 from actors.wire import bus as wire
 from actors.wire.browser import ListenQuery
-from tests.fakes.connections import FakeHanded
+from tests.fakes.connections import FakeHanded, FakeOutbox
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
@@ -18,26 +18,6 @@ if TYPE_CHECKING:
     from actors.runtime.peer import Peer
 
 
-class FakeOutbox:
-    """Remembers what was written, and of which kind."""
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.control: list[bytes] = []
-
-    def write(self, frame: bytes) -> None:
-        self.frames.append(frame)
-
-    def put(self, frame: bytes) -> int:
-        self.frames.append(frame)
-        return len(frame)
-
-    def write_control(self, frame: bytes) -> bool:
-        self.frames.append(frame)
-        self.control.append(frame)
-        return True
-
-
 class FakeBrowser:
     """What a listener needs of its peer."""
 
@@ -45,6 +25,7 @@ class FakeBrowser:
         self.outbox = FakeOutbox()
         self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
+        self.last_heard = 0.0
 
 
 def listener(number: int = 1, granted: frozenset[str] | None = None, **query: str | list[str]) -> Listener:

@@ -13,8 +13,8 @@ from actors.runtime.event_sender import EventSender
 from actors.runtime.identity import Identity
 from actors.wire import bus as wire
 from config import load
-from tests.fakes.bus import FakeSocket
-from tests.fakes.connections import FakeHanded
+from tests.fakes.bus import FakeSocket, entries_of
+from tests.fakes.connections import FakeHanded, FakeOutbox
 
 if TYPE_CHECKING:
     import socket
@@ -57,7 +57,7 @@ class FakePeer:
         self._now = now
         self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
-        self.written: list[bytes] = []
+        self.outbox = FakeOutbox()
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
         self.counted = 0
@@ -67,8 +67,12 @@ class FakePeer:
     def last_heard(self) -> float:
         return self._now()
 
+    @property
+    def written(self) -> list[bytes]:
+        return self.outbox.frames
+
     def write(self, frame: bytes) -> None:
-        self.written.append(frame)
+        self.outbox.write(frame)
 
     def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
         self.skim = skim
@@ -118,7 +122,7 @@ class FakeIngest:
         self.hub.rounds.flush()
         mine = [message for message in self.publisher.sent if message.startswith(wire.batch_topic(index))]
         self.publisher.sent = [message for message in self.publisher.sent if message not in mine]
-        return [entry for message in mine for entry in wire.unpack_entries(message, wire.unpack_batch(message)[1])]
+        return [entry for message in mine for entry in entries_of(message)]
 
     def kinds(self, index: int = 0) -> list[int]:
         return [entry.kind for entry in self.entries(index)]

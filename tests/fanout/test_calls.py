@@ -178,6 +178,20 @@ def test_rubbish_on_the_bus_is_counted(fanout: FakeFanout, rubbish: bytes) -> No
     assert fanout.calls.counters["bad_batches"] == 2
 
 
+def test_a_batch_that_is_cut_short_is_counted() -> None:
+    """Wherever it is cut, what is whole before that is delivered, and nothing of what is not."""
+    whole = [spoken(1), spoken(2)]
+    message = wire.pack_batch(0, wire.Batch(0, "a", 1, 2, 0), whole)
+    for cut in range(sum(map(len, whole))):
+        fanout = FakeFanout()
+        someone = fanout.joins(listener(call_control_id="v3:call"))
+        fanout.hears(started())
+        heard(someone)
+        fanout.calls.receive(message[: len(message) - cut], fanout.now)
+        assert fanout.calls.counters["bad_batches"] == (cut not in (0, len(whole[1])))
+        assert len(heard(someone)) == (2 if cut == 0 else cut <= len(whole[1]))
+
+
 def test_a_start_frame_that_can_not_be_read_is_no_call(fanout: FakeFanout) -> None:
     """From an ingest of another opinion."""
     fanout.hears(entry(wire.START, payload=b"rubbish"), entry(wire.START, payload=stop()))

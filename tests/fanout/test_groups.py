@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from actors.fanout.groups import GroupKey, make_group
-from actors.wire.bus import AUDIO, NO_NUMBER, NO_TIMESTAMP, Entry
+from actors.wire.bus import AUDIO, NO_NUMBER, NO_TIMESTAMP, Entry, pack_entry
 from actors.wire.g711 import alaw_to_ulaw
 from actors.wire.media_format import MediaFormat
 from tests.fakes.listening import heard, listener, messages
@@ -22,7 +22,12 @@ def piece(payload: bytes, track: int = 0, chunk: int = 3, timestamp: int = 60) -
 
 def encoded(key: GroupKey, payload: bytes, media_format: MediaFormat = PCMU, **given: int) -> list[tuple[int, bytes]]:
     group = make_group(key, media_format, "a stream")
-    return list(messages(group.encode(piece(payload, **given), 0.0) + group._flush()))
+    entry = piece(payload, **given)
+    batch = b"before" + pack_entry(*entry[:-1]) + payload
+    frames = group.encode_at(batch, 6, len(batch), 0.0) + group._flush()
+    again = make_group(key, media_format, "a stream")
+    assert again.encoder.replay([entry], 0.0) + again._flush() == frames
+    return list(messages(frames))
 
 
 @pytest.mark.parametrize("size", [1, 100, 160, 161, 320, 500])
@@ -73,15 +78,15 @@ def test_who_is_in_it() -> None:
     """The hot path's writers are the members', always; the end is written to each."""
     group = make_group(("binary", "both"), PCMU, None)
     first, second = listener(1), listener(2)
-    group.add(first)
-    group.add(second)
-    group.add(second)
+    group.join(first)
+    group.join(second)
+    group.join(second)
     assert group.outboxes == (first.outbox, second.outbox)
-    group.encode(piece(b"\xff" * 160, track=1), 0.0)
-    group.encode(piece(b"\x55" * 160), 0.0)
+    group.encoder.encode(piece(b"\xff" * 160, track=1), 0.0)
+    group.encoder.encode(piece(b"\x55" * 160), 0.0)
     group.end()
     group.end()
     assert heard(first) == heard(second) == [b"\x55" * 160]
-    assert not group.discard(first)
-    assert group.discard(second)
+    assert not group.leave(first)
+    assert group.leave(second)
     assert not group.outboxes

@@ -165,8 +165,7 @@ def bus_frame(data: bytes) -> None:
     """What comes over the bus."""
     bus.parse_subscription(data)
     with suppress(bus.BusFormatError):
-        _, at = bus.unpack_batch(data)
-        list(bus.unpack_entries(data, at))
+        bus.unpack_batch(data)
     with suppress(bus.BusFormatError):
         list(bus.unpack_talk(data))
 

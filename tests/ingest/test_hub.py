@@ -98,7 +98,7 @@ async def test_the_newer_stream_of_a_call_wins() -> None:
     ingest = FakeIngest()
     ingest.fanout(0, "v3:call")
     old = ingest.stream(7, start(stream_id="old"))
-    ingest.hub.talk(wire.pack_talk(wire.TALK, 0, 99, wire.digest("v3:call"), b"\x00" * 800))
+    ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 99, wire.digest("v3:call"), b"\x00" * 800)])
     new = ingest.stream(8, start(stream_id="new"))
     ingest.hub.superseded(old)
     old.on_text(media(1))
@@ -260,8 +260,8 @@ async def test_talk_for_no_call_is_answered(autojump_clock: trio.testing.MockClo
     ingest.entries()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ingest.hub.tick)
-        ingest.hub.talk(wire.pack_talk(wire.TALK, 0, 99, wire.digest("nobody"), b"x"))
-        ingest.hub.talk(b"rubbish")
+        ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 99, wire.digest("nobody"), b"x")])
+        ingest.hub.talk([b"rubbish"])
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     [refusal] = [entry for entry in ingest.entries() if entry.kind == wire.REFUSED]
@@ -273,7 +273,7 @@ async def test_early_talk_waits_for_its_stream() -> None:
     """A stream moves here, and its talk was faster."""
     ingest = FakeIngest()
     note = FakeIngest().stream(7, start()).note()
-    ingest.hub.talk(wire.pack_talk(wire.TALK, 0, 99, wire.digest("v3:call"), b"\x01" * 160))
+    ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 99, wire.digest("v3:call"), b"\x01" * 160)])
     stream = ingest.stream(7)
     stream.resume(note)
     ingest.hub.resumed(stream)

@@ -19,7 +19,7 @@ LOUD, SILENT = b"\x00" * 160, b"\xff" * 160
 
 
 def say(ingest: FakeIngest, talker: int = 99, payload: bytes = LOUD, kind: int = wire.TALK) -> None:
-    ingest.hub.talk(wire.pack_talk(kind, 0, talker, CALL, payload))
+    ingest.hub.talk([wire.pack_talk(kind, 0, talker, CALL, payload)])
 
 
 def heard(stream: Stream) -> list[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -31,6 +31,9 @@ class Sink:
         self.broken = False
         self.calls = 0
 
+    def fileno(self) -> int:
+        return -1
+
     def send(self, data: bytes) -> int:
         self.calls += 1
         if self.broken:
@@ -43,7 +46,7 @@ class Sink:
         return count
 
 
-def outbox(sink: Sink, **options: int) -> Outbox:
+def outbox(sink: Sink, **options: Any) -> Outbox:
     return Outbox(cast("socket.socket", sink), lossy_s=LOSSY_S, **options)
 
 

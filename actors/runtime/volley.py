@@ -1,0 +1,152 @@
+"""Frames that many connections get: written to all that keep up with one system call (`actors.runtime.ring`).
+
+Of what a send costs, the kernel's part is not to be had for less; but to get there from Python for each connection costs a
+third as much again. Connections that are behind, or get frames from several places, which must stay in order, are written
+to one by one, as are all of them where they are few, or where the kernel has no ring.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from actors.runtime.outbox import write_to_all
+from actors.runtime.ring import Arena, Ring, sends, where
+
+if TYPE_CHECKING:
+    from actors.runtime.outbox import Outbox
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+ARENA_BYTES: Final = 256 * 1024  # of frames in one volley
+FEW: Final = 4  # connections; for fewer, preparing a volley costs more than it saves
+
+
+class Volley:
+    """Of one process. Nothing may stay in it beyond the moment: whoever has had something put in calls `flush` before it
+    waits for anything. An outbox flushes it before it writes anything else itself, so that the order is kept.
+
+    Args:
+        ring: None where there is none; then nothing is ever put in.
+    """
+
+    def __init__(self, ring: Ring | None) -> None:
+        self.ring = ring
+        self._arena = Arena(ARENA_BYTES)
+        self._at = 0
+        self._entries: list[bytes] = []
+        self._frames: list[tuple[Targets, bytes]] = []
+        self.number = 0
+
+    def make_room(self, targets: Targets, size: int) -> None:
+        """To be called before `put`; after it, some of the targets may be behind.
+
+        A volley has one frame for each connection: what follows one that was cut short must not be written.
+        """
+        if targets.volley_number == self.number or self._at + size > ARENA_BYTES:
+            self.flush()
+
+    def put(self, targets: Targets, frame: bytes) -> None:
+        """Have a frame, of no more than `ARENA_BYTES`, written to those of the targets that keep up."""
+        targets.volley_number = self.number
+        size, at = len(frame), self._at
+        self._arena.put(at, frame)
+        self._entries.append(where(self._arena.address + at, size).join(targets.entries))
+        self._frames.append((targets, frame))
+        self._at = at + size
+
+    def flush(self) -> None:
+        """Write what has been put in."""
+        if self._entries and self.ring is not None:
+            entries, frames = b"".join(self._entries), self._frames
+            self._entries, self._frames, self._at = [], [], 0
+            self.number += 1
+            for fd, result in self.ring.send(entries):
+                _tell(frames, fd, result)
+
+
+def volley_of(settings: Settings) -> Volley:
+    """With a ring, where the settings and the kernel allow it."""
+    ring = Ring.open() if settings.io_uring else None
+    log.info("frames are sent %s", "one by one" if ring is None else "many at once (io_uring)")
+    return Volley(ring)
+
+
+class Targets:
+    """Connections that get the same frames.
+
+    Attributes:
+        entries: prepared sends to those that keep up, and get such frames from here only. The others are written to one
+            by one.
+        volley_number: the last volley that has something for them.
+    """
+
+    __slots__ = ("_count", "_members", "_others", "_stale", "_volley", "entries", "volley_number")
+
+    def __init__(self, volley: Volley | None) -> None:
+        self._volley = None if volley is None or volley.ring is None else volley
+        self._members: dict[Outbox, None] = {}
+        self._others: tuple[Outbox, ...] = ()
+        self._stale, self._count = False, 0
+        self.entries: tuple[bytes, ...] = ()
+        self.volley_number = -1
+
+    @property
+    def outboxes(self) -> tuple[Outbox, ...]:
+        """All of them."""
+        return tuple(self._members)
+
+    def add(self, outbox: Outbox) -> None:
+        """Let one more get what is written."""
+        self._members[outbox] = None
+        if self._volley is not None:
+            outbox.follow(self)
+        self.refresh()
+
+    def discard(self, outbox: Outbox) -> None:
+        """Let it get nothing more."""
+        if outbox in self._members:
+            if self._volley is not None:
+                outbox.unfollow(self)  # what is on its way to it leaves, while we still know it
+            del self._members[outbox]
+            self.refresh()
+
+    def refresh(self) -> None:
+        """One has fallen behind or caught up, or gets frames from elsewhere, too, or no more."""
+        self._stale = True
+
+    def write(self, frame: bytes) -> int:
+        """Write a lossy frame to each. Returns how many they are."""
+        if self.entries and self._volley is not None:
+            self._volley.make_room(self, len(frame))
+        if self._stale:
+            self._sort()
+        if self.entries and self._volley is not None:
+            self._put(self._volley, frame)
+        write_to_all(self._others, frame)
+        return self._count
+
+    def _put(self, volley: Volley, frame: bytes) -> None:
+        if len(frame) <= ARENA_BYTES:
+            volley.put(self, frame)
+        else:
+            write_to_all(tuple(outbox for outbox in self._members if outbox.is_quick), frame)
+
+    def _sort(self) -> None:
+        self._stale, self._count = False, len(self._members)
+        quick = [] if self._volley is None else [outbox for outbox in self._members if outbox.is_quick]
+        if len(quick) < FEW:
+            quick = []
+        self.entries = sends([outbox.fd for outbox in quick])
+        self._others = tuple(self._members.keys() - quick) if quick else tuple(self._members)
+
+
+def _tell(frames: list[tuple[Targets, bytes]], fd: int, result: int) -> None:
+    """Tell an outbox what became of its frame: so many bytes were sent, or -errno."""
+    outbox, frame = next((outbox, frame) for targets, frame in frames for outbox in targets.outboxes if outbox.fd == fd)
+    if result < 0:
+        outbox.refused(frame, OSError(-result, os.strerror(-result)))
+    else:
+        outbox.cut_short(frame, result)
