@@ -7,7 +7,7 @@ that was given up and shows itself again is live again.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import trio
@@ -85,7 +85,7 @@ class LostCalls:
 
 
 class _Call(msgspec.Struct):
-    call_control_id: str = ""
+    call_control_id: Any = None
 
 
 class _Stats(msgspec.Struct):
@@ -97,6 +97,7 @@ _decode = msgspec.json.Decoder(_Stats).decode
 
 def _calls_of(stats: bytes) -> list[str]:
     try:
-        return [call.call_control_id for call in _decode(stats).calls]
+        named = [call.call_control_id for call in _decode(stats).calls]
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return []
+    return [call for call in named if isinstance(call, str)]

@@ -61,7 +61,8 @@ class Group(Targets):
     def leave(self, listener: Hearer) -> bool:
         """Let it not. True when nobody is left."""
         self.members.pop(listener, None)
-        if listener.outbox is not None:
+        # Two subscriptions of a connection may be here while one takes the other's place.
+        if listener.outbox is not None and all(other.outbox is not listener.outbox for other in self.members):
             self.discard(listener.outbox)
         self._choose_writers()
         return not self.members
@@ -81,8 +82,10 @@ class Group(Targets):
 
     def disband(self) -> None:
         """Nobody hears this any more."""
-        for listener in list(self.members):
-            self.leave(listener)
+        for outbox in self.outboxes:
+            self.discard(outbox)
+        self.members.clear()
+        self.writers = ()
 
     def _choose_writers(self) -> None:
         self.writers = tuple(member.write for member in self.members if member.outbox is None)

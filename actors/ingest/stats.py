@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from actors.ingest.stream import Stream
     from actors.runtime.identity import Identity
+    from actors.wire.telnyx import Start
 
 
 def report(identity: Identity, live: Iterable[tuple[Stream, int | None]], counters: Mapping[str, int]) -> bytes:
@@ -29,8 +30,10 @@ def report(identity: Identity, live: Iterable[tuple[Stream, int | None]], counte
 
 def describe(stream: Stream, talker: int | None) -> dict[str, Any]:
     """One live call."""
+    if stream.start is None:
+        return {}
     if stream.told is None:
-        stream.told = _constant(stream)
+        stream.told = {**about(stream), **_codec(stream.start), "started_at": utc(stream.started_at)}
     inbound, outbound = stream.frames
     return {
         **stream.told,
@@ -40,18 +43,9 @@ def describe(stream: Stream, talker: int | None) -> dict[str, Any]:
     }
 
 
-def _constant(stream: Stream) -> dict[str, Any]:
-    """What is said of a call each time, and does not change while it lasts."""
-    if stream.start is None:
-        return {}
-    given = stream.start.media_format
-    return {
-        **about(stream),
-        "codec": given.encoding,
-        "sample_rate": given.sample_rate,
-        "channels": given.channels,
-        "started_at": utc(stream.started_at),
-    }
+def _codec(start: Start) -> dict[str, Any]:
+    given = start.media_format
+    return {"codec": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}
 
 
 def about(stream: Stream) -> dict[str, Any]:

@@ -63,8 +63,12 @@ class Volley:
             entries, frames = b"".join(self._entries), self._frames
             self._entries, self._frames, self._at = [], [], 0
             self.number += 1
+            whose: dict[int, tuple[Outbox, bytes]] = {}  # by descriptor; made when the first one is asked for
             for fd, result in self.ring.send(entries):
-                _tell(frames, fd, result)
+                whose = whose or {
+                    outbox.fd: (outbox, frame) for targets, frame in frames for outbox in targets.outboxes
+                }
+                _tell(*whose[fd], result)
 
 
 def volley_of(settings: Settings) -> Volley:
@@ -99,11 +103,12 @@ class Targets:
         return tuple(self._members)
 
     def add(self, outbox: Outbox) -> None:
-        """Let one more get what is written."""
-        self._members[outbox] = None
-        if self._volley is not None:
-            outbox.follow(self)
-        self.refresh()
+        """Let one more get what is written. Harmless when it does already."""
+        if outbox not in self._members:
+            self._members[outbox] = None
+            if self._volley is not None:
+                outbox.follow(self)
+            self.refresh()
 
     def discard(self, outbox: Outbox) -> None:
         """Let it get nothing more."""
@@ -143,9 +148,8 @@ class Targets:
         self._others = tuple(self._members.keys() - quick) if quick else tuple(self._members)
 
 
-def _tell(frames: list[tuple[Targets, bytes]], fd: int, result: int) -> None:
+def _tell(outbox: Outbox, frame: bytes, result: int) -> None:
     """Tell an outbox what became of its frame: so many bytes were sent, or -errno."""
-    outbox, frame = next((outbox, frame) for targets, frame in frames for outbox in targets.outboxes if outbox.fd == fd)
     if result < 0:
         outbox.refused(frame, OSError(-result, os.strerror(-result)))
     else:

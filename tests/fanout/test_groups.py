@@ -11,7 +11,7 @@ from actors.fanout.groups import GroupKey, make_group
 from actors.wire.bus import AUDIO, NO_NUMBER, NO_TIMESTAMP, Entry, pack_entry
 from actors.wire.g711 import alaw_to_ulaw
 from actors.wire.media_format import MediaFormat
-from tests.fakes.listening import heard, listener, messages
+from tests.fakes.listening import browser_of, heard, listener, messages
 
 PCMU = MediaFormat()
 
@@ -90,3 +90,18 @@ def test_who_is_in_it() -> None:
     assert not group.leave(first)
     assert group.leave(second)
     assert not group.outboxes
+
+
+def test_one_connection_twice() -> None:
+    """While one of its subscriptions takes the other's place, it gets each frame once, and goes on getting them."""
+    group = make_group(("binary", "inbound"), PCMU, None)
+    first, second = listener(1), listener(2)
+    second.outbox, second.peer.outbox = first.outbox, browser_of(first).outbox  # type: ignore[assignment]
+    group.join(first)
+    group.join(second)
+    assert group.deliver(b"") == 1
+    assert not group.leave(first)
+    assert group.outboxes == (second.outbox,)
+    group.disband()
+    assert not group.outboxes
+    assert not group.members
