@@ -20,7 +20,8 @@ THREE = ("--calls", "3", "--track", "both")
 
 
 def text(page: Page, selector: str) -> str:
-    return page.locator(selector).first.inner_text()
+    words: str = page.locator(selector).first.inner_text()
+    return words
 
 
 def test_without_calls_it_says_how_to_place_one(system: System, chromium: Browser) -> None:
