@@ -211,6 +211,18 @@ async def test_nothing_overtakes_a_message_on_the_general_way() -> None:
         assert served.heard == sent
 
 
+async def test_messages_of_medium_length_go_the_plain_way() -> None:
+    """As all of Telnyx's media do. The letters of a message that is unmasked wrongly are others, and still text."""
+    async with serving() as served:
+        await served.opened.wait()
+        sent = ["short", "a" * 126, "bcde" * 100, "fgh" * 101]
+        await served.client.send_all(masked(sent[0].encode()))
+        await served.until_heard(1)  # from here on nothing out of the ordinary is under way
+        await served.client.send_all(b"".join(masked(message.encode()) for message in sent[1:]))
+        await served.until_heard(len(sent))
+        assert served.heard == sent
+
+
 @pytest.mark.slow
 async def test_the_rest_of_a_frame_always_comes() -> None:
     """The kernel counts a segment whole until its last byte is taken, and we leave half frames there: all in a row they
