@@ -188,6 +188,7 @@ class Settings(Section, frozen=True):
     run_dir: str = ""  # Unix and ZeroMQ sockets, 0700; empty: a directory of this user's
     data_dir: str = "var"  # the journal, crash reports
     io_uring: bool = True  # many sends as one system call, where the kernel allows it
+    native: bool = True  # the hot path's routines in C, where they could be compiled
     auth: AuthSettings = AuthSettings()
     telnyx: TelnyxSettings = TelnyxSettings()
     gateway: GatewaySettings = GatewaySettings()

@@ -12,6 +12,7 @@ import trio
 
 from actors.fanout.audit import Audit
 from actors.fanout.calls import Calls
+from actors.fanout.in_c import deliver_in_c
 from actors.fanout.links import IngestLinks
 from actors.fanout.listener import Listener, topics_of
 from actors.fanout.talker import Talker
@@ -97,7 +98,14 @@ class Fanout:
         audit = Audit(events, self._person)
         self._volley = volley_of(context.settings)
         self.calls = Calls(
-            self._index, replay_s, batches.subscribe, batches.unsubscribe, self._on_talk_news, audit, self._volley
+            self._index,
+            replay_s,
+            batches.subscribe,
+            batches.unsubscribe,
+            self._on_talk_news,
+            audit,
+            self._volley,
+            deliver_in_c(wanted=context.settings.native),
         )
         self._links = IngestLinks(context.bus)
         self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)

@@ -15,7 +15,7 @@ import orjson
 
 from actors.fanout.call import Call
 from actors.fanout.groups import IngestClock
-from actors.fanout.lane import TRACK_BITS, Lanes
+from actors.fanout.lane import Lanes, deliver_audio
 from actors.fanout.moments import Moments
 from actors.runtime.recent import Recent
 from actors.runtime.volley import Volley
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from actors.fanout.audit import Audit
     from actors.fanout.hearer import Hearer
+    from actors.fanout.lane import Deliver
     from actors.fanout.succession import Placed
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ ENDED_KEPT_MAX: Final = 2000
 BATCH_JUMP_MAX: Final = 1_000_000
 # Times what is replayed: one that was handed over gets all that it missed, and a move may take longer.
 MOMENTS_KEPT: Final = 2
-_AUDIO, _ENTRY_BYTES, _front = wire.AUDIO, wire.ENTRY_BYTES, wire.unpack_front  # at hand for every frame
 
 
 class Calls:
@@ -48,6 +48,7 @@ class Calls:
         subscribe, unsubscribe: change this process's interest on the bus.
         audit: told who hears and who speaks.
         volley: what carries frames to listeners; nothing is left in it when `receive` returns.
+        in_c: delivers what is plain audio faster, where it is there.
         on_talk_news: called with (talker, what the ingest says of its talk).
     """
 
@@ -60,6 +61,7 @@ class Calls:
         on_talk_news: Callable[[int, dict[str, str]], None],
         audit: Audit | None = None,
         volley: Volley | None = None,
+        in_c: Deliver | None = None,
     ) -> None:
         self._index = fanout_index
         self._replay_s = replay_s
@@ -68,6 +70,7 @@ class Calls:
         self._on_talk_news = on_talk_news
         self._audit = audit
         self._volley = volley or Volley(None)
+        self._ways = (deliver_audio,) if in_c is None else (in_c, deliver_audio)
         self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Hearer, None] = {}
@@ -92,21 +95,17 @@ class Calls:
             self._count_gap(batch)
             self._clock.time_us = batch.time_us
             place = self._moments.keep(message, now)
-            lanes, heard, size = self._lanes.of(batch.epoch), 0, len(message)
-            while at < size:
-                kind, track, chunk, length, stream = _front(message, at)
-                end = at + _ENTRY_BYTES + length
-                if end > size:
-                    raise wire.BusFormatError("cut short")
-                if kind != _AUDIO:
-                    self._news(wire.entry_at(message, at), batch, now)
-                    lanes = self._lanes.of(batch.epoch)
-                elif (lane := lanes.get(stream << TRACK_BITS | track)) is not None:
-                    heard += lane.deliver(message, at, end, chunk, place + at, now)
-                else:
-                    heard += self._astray((message, at, place + at), batch.epoch, now)
-                at = end
-            self.heard += heard
+            while at < len(message):
+                for deliver in self._ways:
+                    at, heard = deliver(message, at, place, self._lanes.of(batch.epoch), now)
+                    self.heard += heard
+                if at < len(message):
+                    entry = wire.entry_at(message, at)
+                    if entry.kind == wire.AUDIO:
+                        self._astray(entry, (message, at, place + at), batch.epoch, now)
+                    else:
+                        self._news(entry, batch, now)
+                    at += wire.ENTRY_BYTES + entry.length
         except (wire.BusFormatError, struct.error) as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
@@ -130,14 +129,13 @@ class Calls:
         self._lanes.file(call)
         self.heard += call.deliver(held, now)
 
-    def _astray(self, frame: Placed, epoch: int, now: float) -> int:
-        """A frame that is not from the process that speaks for its stream. Returns to how many it was delivered."""
-        entry = wire.entry_at(frame[0], frame[1])
+    def _astray(self, entry: wire.Entry, frame: Placed, epoch: int, now: float) -> None:
+        """A frame that is not from the process that speaks for its stream."""
         call = self.live.get(entry.call)
         if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
             self.counters["frames_of_unknown_streams"] += 1
-            return 0
-        return 0 if call.succession.hold(epoch, frame) else call.deliver([frame], now)
+        elif not call.succession.hold(epoch, frame):
+            self.heard += call.deliver([frame], now)
 
     def _news(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         if entry.kind == wire.START:

@@ -67,6 +67,14 @@ class Group(Targets):
         self._choose_writers()
         return not self.members
 
+    def hear(self, batch: bytes, at: int, end: int, now: float) -> int:
+        """Deliver the entry in these bytes of a batch. Returns to how many."""
+        encode_at = self.encode_at  # by itself: to read a slot is fast, to call what is in one is not
+        frame = encode_at(batch, at, end, now)
+        if not frame:
+            return 0
+        return self.deliver(frame) if self.writers else self.write(frame)
+
     def deliver(self, frame: bytes) -> int:
         """Write a frame of this form to all. Returns how many they are."""
         heard = self.write(frame)

@@ -6,9 +6,10 @@ few small objects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from actors.wire.bus import NO_NUMBER
+from actors.wire.bus import AUDIO, ENTRY_BYTES, NO_NUMBER, BusFormatError, unpack_front
 
 if TYPE_CHECKING:
     from collections import deque
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
 NOT_YET: Final = -1
-TRACK_BITS: Final = 8
-_NO_LANES: Final[dict[int, Lane]] = {}
+_NO_LANES: Final[tuple[dict[int, Lane], ...]] = ({}, {})
 
 
 class Lane:
@@ -49,9 +49,7 @@ class Lane:
         self.places.append(place)
         heard = 0
         for group in self.groups:
-            encode_at = group.encode_at  # by itself: to read a slot is fast, to call what is in one is not
-            if frame := encode_at(batch, at, end, now):
-                heard += group.deliver(frame) if group.writers else group.write(frame)
+            heard += group.hear(batch, at, end, now)
         return heard
 
     def _is_new(self, chunk: int) -> bool:
@@ -64,15 +62,47 @@ class Lane:
         return True
 
 
+def deliver_audio(
+    batch: bytes, at: int, place: int, tracks: tuple[dict[int, Lane], ...], now: float
+) -> tuple[int, int]:
+    """Deliver the entries that begin there, as long as they are audio of these lanes.
+
+    Args:
+        place: where the batch is kept.
+        tracks: see `Lanes.of`.
+
+    Returns:
+        Where the first other entry begins, and to how many frames went, all together.
+
+    Raises:
+        BusFormatError: an entry is cut short. What was before it has been delivered.
+        struct.error: likewise.
+    """
+    heard, size = 0, len(batch)
+    while at < size:
+        kind, track, chunk, length, stream = unpack_front(batch, at)
+        end = at + ENTRY_BYTES + length
+        if end > size:
+            raise BusFormatError("cut short")
+        if kind != AUDIO or track >= len(tracks) or (lane := tracks[track].get(stream)) is None:
+            break
+        heard += lane.deliver(batch, at, end, chunk, place + at, now)
+        at = end
+    return at, heard
+
+
+Deliver = Callable[[bytes, int, int, tuple[dict[int, Lane], ...], float], tuple[int, int]]  # as `deliver_audio` does
+
+
 class Lanes:
     """Of all calls, each where the frames of the process that speaks for its stream are looked up."""
 
     def __init__(self) -> None:
-        self._by_epoch: dict[int, dict[int, Lane]] = {}
+        self._by_epoch: dict[int, tuple[dict[int, Lane], ...]] = {}
         self._filed: dict[Call, tuple[int, int]] = {}  # epoch and stream
 
-    def of(self, epoch: int) -> dict[int, Lane]:
-        """Those that this process feeds, by `stream << TRACK_BITS | track`. Valid until a call is filed or forgotten."""
+    def of(self, epoch: int) -> tuple[dict[int, Lane], ...]:
+        """Those that this process feeds: of each track, by stream. Valid until a call is filed or forgotten."""
         return self._by_epoch.get(epoch, _NO_LANES)
 
     def file(self, call: Call) -> None:
@@ -80,15 +110,14 @@ class Lanes:
         self.forget(call)
         epoch = call.succession.epoch
         self._filed[call] = epoch, call.number
-        lanes = self._by_epoch.setdefault(epoch, {})
-        for track, lane in enumerate(call.lanes):
-            lanes[call.number << TRACK_BITS | track] = lane
+        for lanes, lane in zip(self._by_epoch.setdefault(epoch, ({}, {})), call.lanes, strict=True):
+            lanes[call.number] = lane
 
     def forget(self, call: Call) -> None:
         """A call is over."""
         epoch, number = self._filed.pop(call, (0, 0))
-        lanes = self._by_epoch.get(epoch, {})
-        for track in range(len(call.lanes)):
-            lanes.pop(number << TRACK_BITS | track, None)
-        if not lanes:
+        tracks = self.of(epoch)
+        for lanes in tracks:
+            lanes.pop(number, None)
+        if not any(tracks):
             self._by_epoch.pop(epoch, None)

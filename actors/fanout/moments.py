@@ -14,7 +14,9 @@ from actors.wire import bus as wire
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-OFFSET_BITS: Final = 32  # of a place; the number of the batch is above
+# Of a place; the number of the batch is above. No message of the bus is longer, and what is left of 63 bits (which the
+# routine in C has) is enough for the batches of forty years.
+OFFSET_BITS: Final = 24
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 

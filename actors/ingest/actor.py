@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.ingest.hub import Hub
+from actors.ingest.in_c import serve_in_c
 from actors.ingest.stream import Stream
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
@@ -87,6 +88,7 @@ class Ingest:
             hub.rounds.flush,
             cold_read_s=options.cold_read_ms / 1000,
             take_late=True,  # fan-outs know a chunk that they have had
+            serve_in_c=serve_in_c(wanted=context.settings.native),
         )
         self.pump.counters = hub.counters
         self.peers: dict[Peer, None] = {}

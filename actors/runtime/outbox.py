@@ -7,6 +7,7 @@ a peer that lets too many pile up is disconnected. A frame that was written in p
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,13 @@ class Outbox(_Often):
         """The kernel has taken the beginning of a frame."""
         self._keep_rest(frame[taken:])
         self._fall_behind()
+
+    def not_taken(self, frame: bytes, result: int) -> None:
+        """Of a lossy frame that somebody has sent for us, only so many bytes were taken; or -errno."""
+        if result < 0:
+            self.refused(frame, OSError(-result, os.strerror(-result)))
+        else:
+            self.cut_short(frame, result)
 
     def write_control(self, frame: bytes) -> bool:
         """Write a frame that must not be lost. False when the connection is broken."""

@@ -8,7 +8,7 @@ to one by one, as are all of them where they are few, or where the kernel has no
 from __future__ import annotations
 
 import logging
-import os
+import struct
 from typing import TYPE_CHECKING, Final
 
 from actors.runtime.outbox import write_to_all
@@ -68,7 +68,8 @@ class Volley:
                 whose = whose or {
                     outbox.fd: (outbox, frame) for targets, frame in frames for outbox in targets.outboxes
                 }
-                _tell(*whose[fd], result)
+                outbox, frame = whose[fd]
+                outbox.not_taken(frame, result)
 
 
 def volley_of(settings: Settings) -> Volley:
@@ -82,17 +83,20 @@ class Targets:
     """Connections that get the same frames.
 
     Attributes:
-        entries: prepared sends to those that keep up, and get such frames from here only. The others are written to one
-            by one.
+        entries: prepared sends to those that keep up, and get such frames from here only.
+        others: those that are written to one by one.
+        fds: their descriptors (C ints, one after the other), when they are all, and all keep up and get such frames from
+            here only: then to write to them is to send, and no more. Else empty, as it is at once when that changes.
         volley_number: the last volley that has something for them.
     """
 
-    __slots__ = ("_count", "_members", "_others", "_stale", "_volley", "entries", "volley_number")
+    __slots__ = ("_count", "_members", "_stale", "_volley", "entries", "fds", "others", "volley_number")
 
     def __init__(self, volley: Volley | None) -> None:
         self._volley = None if volley is None or volley.ring is None else volley
         self._members: dict[Outbox, None] = {}
-        self._others: tuple[Outbox, ...] = ()
+        self.others: tuple[Outbox, ...] = ()
+        self.fds = b""
         self._stale, self._count = False, 0
         self.entries: tuple[bytes, ...] = ()
         self.volley_number = -1
@@ -106,21 +110,19 @@ class Targets:
         """Let one more get what is written. Harmless when it does already."""
         if outbox not in self._members:
             self._members[outbox] = None
-            if self._volley is not None:
-                outbox.follow(self)
+            outbox.follow(self)
             self.refresh()
 
     def discard(self, outbox: Outbox) -> None:
         """Let it get nothing more."""
         if outbox in self._members:
-            if self._volley is not None:
-                outbox.unfollow(self)  # what is on its way to it leaves, while we still know it
+            outbox.unfollow(self)  # what is on its way to it leaves, while we still know it
             del self._members[outbox]
             self.refresh()
 
     def refresh(self) -> None:
         """One has fallen behind or caught up, or gets frames from elsewhere, too, or no more."""
-        self._stale = True
+        self._stale, self.fds = True, b""
 
     def write(self, frame: bytes) -> int:
         """Write a lossy frame to each. Returns how many they are."""
@@ -130,7 +132,7 @@ class Targets:
             self._sort()
         if self.entries and self._volley is not None:
             self._put(self._volley, frame)
-        write_to_all(self._others, frame)
+        write_to_all(self.others, frame)
         return self._count
 
     def _put(self, volley: Volley, frame: bytes) -> None:
@@ -141,16 +143,9 @@ class Targets:
 
     def _sort(self) -> None:
         self._stale, self._count = False, len(self._members)
-        quick = [] if self._volley is None else [outbox for outbox in self._members if outbox.is_quick]
-        if len(quick) < FEW:
-            quick = []
-        self.entries = sends([outbox.fd for outbox in quick])
-        self._others = tuple(self._members.keys() - quick) if quick else tuple(self._members)
-
-
-def _tell(outbox: Outbox, frame: bytes, result: int) -> None:
-    """Tell an outbox what became of its frame: so many bytes were sent, or -errno."""
-    if result < 0:
-        outbox.refused(frame, OSError(-result, os.strerror(-result)))
-    else:
-        outbox.cut_short(frame, result)
+        quick = [outbox for outbox in self._members if outbox.is_quick]
+        at_once = [] if self._volley is None or len(quick) < FEW else quick
+        self.entries = sends([outbox.fd for outbox in at_once])
+        self.others = tuple(self._members.keys() - at_once) if at_once else tuple(self._members)
+        if not at_once and len(quick) == self._count:
+            self.fds = struct.pack(f"{len(quick)}i", *[outbox.fd for outbox in self.others])

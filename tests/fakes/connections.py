@@ -76,7 +76,10 @@ class FakeHanded:
 
 
 class FakeOutbox:
-    """Remembers what was written, and of which kind."""
+    """Remembers what was written, and of which kind. It has no socket, so nobody may write past it."""
+
+    fd = -1
+    is_quick = False
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
@@ -84,6 +87,12 @@ class FakeOutbox:
 
     def write(self, frame: bytes) -> None:
         self.frames.append(frame)
+
+    def follow(self, targets: object) -> None:
+        """It always keeps up."""
+
+    def unfollow(self, targets: object) -> None:
+        """Likewise."""
 
     def put(self, frame: bytes) -> int:
         self.frames.append(frame)
