@@ -101,6 +101,8 @@ class Calls:
                     self.heard += heard
                 if at < len(message):
                     entry = wire.entry_at(message, at)
+                    if len(entry.payload) < entry.length:
+                        raise wire.BusFormatError("cut short")
                     if entry.kind == wire.AUDIO:
                         self._astray(entry, (message, at, place + at), batch.epoch, now)
                     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from actors.wire.bus import AUDIO, ENTRY_BYTES, NO_NUMBER, BusFormatError, unpack_front
+from actors.wire.bus import AUDIO, ENTRY_BYTES, NO_NUMBER, unpack_front
 
 if TYPE_CHECKING:
     from collections import deque
@@ -72,19 +72,13 @@ def deliver_audio(
         tracks: see `Lanes.of`.
 
     Returns:
-        Where the first other entry begins, and to how many frames went, all together.
-
-    Raises:
-        BusFormatError: an entry is cut short. What was before it has been delivered.
-        struct.error: likewise.
+        Where the first entry begins that is another, or cut short; and to how many frames went, all together.
     """
     heard, size = 0, len(batch)
-    while at < size:
+    while at + ENTRY_BYTES <= size:
         kind, track, chunk, length, stream = unpack_front(batch, at)
         end = at + ENTRY_BYTES + length
-        if end > size:
-            raise BusFormatError("cut short")
-        if kind != AUDIO or track >= len(tracks) or (lane := tracks[track].get(stream)) is None:
+        if kind != AUDIO or end > size or track >= len(tracks) or (lane := tracks[track].get(stream)) is None:
             break
         heard += lane.deliver(batch, at, end, chunk, place + at, now)
         at = end

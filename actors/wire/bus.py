@@ -167,7 +167,7 @@ class Entry(NamedTuple):
 
 
 def entry_at(message: bytes, at: int) -> Entry:
-    """The whole entry that begins there. Only of one that is known not to be cut short."""
+    """The entry that begins there. Of one that is cut short, the payload is shorter than it says, or struct.error is raised."""
     fields = _ENTRY.unpack_from(message, at)
     at += ENTRY_BYTES
     return Entry._make((*fields, message[at : at + fields[_LENGTH]]))

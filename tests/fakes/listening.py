@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from actors.fanout.calls import Calls
+from actors.fanout.in_c import deliver_in_c
 from actors.fanout.listener import Listener
 from actors.wire import bus as wire
 from actors.wire.browser import ListenQuery
@@ -84,9 +85,9 @@ def spoken(
 
 
 class FakeFanout:
-    """The registry of calls, fed with batches."""
+    """The registry of calls, fed with batches. `in_c`: with the routine in C in front, where it was built."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_c: bool = False) -> None:
         self.topics: list[bytes] = []
         self.talk_news: list[tuple[int, dict[str, str]]] = []
         self.now = 100.0
@@ -96,6 +97,7 @@ class FakeFanout:
             self.topics.append,
             self.topics.remove,
             lambda talker, news: self.talk_news.append((talker, news)),
+            in_c=deliver_in_c(wanted=in_c),
         )
         self._sequences: dict[int, int] = {}
 

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from actors.fanout.calls import FORGET_AFTER_S
 from actors.wire import bus as wire
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
+from tests.fakes.native import needs_c
 from tests.fakes.telnyx import start, stop
 
 STOPPED = entry(wire.STOP, payload=stop())
@@ -20,9 +21,9 @@ def frames(*chunks: int) -> list[bytes]:
     return [bytes([chunk]) * 160 for chunk in chunks]
 
 
-@pytest.fixture
-def fanout() -> FakeFanout:
-    return FakeFanout()
+@pytest.fixture(params=[False, pytest.param(True, marks=needs_c)], ids=["in Python", "in C"])
+def fanout(request: pytest.FixtureRequest) -> FakeFanout:
+    return FakeFanout(in_c=request.param)
 
 
 def test_from_start_to_stop(fanout: FakeFanout) -> None:
@@ -272,7 +273,7 @@ class Interest(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.fanout = FakeFanout()
+        self.fanout = FakeFanout(in_c=True)
         self.listeners: dict[int, tuple[object, frozenset[str]]] = {}
         self.number = 0
 

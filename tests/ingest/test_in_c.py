@@ -1,0 +1,326 @@
+"""What is read in C is read as in Python, whatever comes: the two are given the same, and must not differ in anything.
+
+With `PATCHBAY_TEST_EXAMPLES` set, as many examples are tried: hours of them are worth it after a change of the C.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.ingest import in_c
+from actors.ingest.intake import Intake, Lane
+from actors.ingest.reorder import Reorder
+from actors.runtime.plain_way import LONGEST_ALIGNED, PlainWay
+from actors.runtime.pump import LATE_BYTES, Pump
+from actors.wire import bus as wire
+from actors.wire.websocket import TEXT, find_frames, unmask
+from tests.fakes.native import needs_c
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from actors.wire.telnyx import Media
+
+pytestmark = needs_c
+EXAMPLES = int(os.environ.get("PATCHBAY_TEST_EXAMPLES", "40"))
+TAIL = wire.entry_tail(7, b"c" * 16)
+
+
+class Way(PlainWay):
+    """A connection that only knows the plain way, and remembers what else came."""
+
+    def __init__(self, sock: socket.socket, on_text: Callable[[bytes], None]) -> None:
+        self.sock, self.on_text = sock, on_text
+        self.untaken, self.take_soon, self.last_heard = 0, False, -1.0
+        self._plain, self._uncounted = True, 0
+        self.odd: list[bytes] = []
+        self.spent = 0
+        self.ended = 0
+
+    def _handle_any(self, data: memoryview, at: int, size: int) -> int:
+        frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
+        for first, start, payload, end in frames:
+            self._uncounted += 1
+            try:
+                if first == TEXT:
+                    self.on_text(unmask(data, payload, end))
+                    continue
+            except UnicodeDecodeError:
+                pass
+            self.odd.append(bytes(data[start:end]))
+        at = frames[-1][-1] if frames else at
+        if need:  # nothing that follows can be told
+            self.odd.append(bytes(data[at:size]))
+            return size
+        return at
+
+    def _within_allowance(self) -> bool:
+        self.spent, self._uncounted = self.spent + self._uncounted, 0
+        return True
+
+    def _go_general(self, first: int, frame: memoryview) -> None:
+        self.odd.append(bytes(frame))
+
+    def end_of_input(self) -> None:
+        self.ended += 1
+
+    def writable(self) -> bool:
+        return False
+
+
+class World:
+    """A stream's hot path, read from a socket in one of the two ways."""
+
+    def __init__(self, *, c: bool) -> None:
+        self.client, server = socket.socketpair()
+        server.setblocking(False)
+        self.client.setblocking(False)
+        self.by_python = 0  # times that C left something to do
+        self.pump = Pump(0, take_late=True, serve_in_c=in_c.serve_in_c() if c else None)
+        serve = self.pump._serve
+
+        def count(*args: Any) -> None:
+            self.by_python += 1
+            serve(*args)
+
+        self.pump._serve = count  # type: ignore[method-assign]
+        windows: list[Reorder[Media]] = [Reorder(), Reorder()]
+        self.lanes = [Lane(track, window) for track, window in enumerate(windows)]
+        self.pushed: list[object] = []
+        self.others: list[bytes] = []
+        self.intake = Intake(self.lanes[0], self.lanes[1], self._push, self._other)
+        self.sinks: list[list[bytes]] = [[], []]
+        self.intake.sinks, self.intake.tail = tuple(self.sinks), TAIL
+        self.way = Way(server, self.intake.on_text)
+        self.pump.add(self.way)
+
+    def _push(self, lane: Lane, media: Media) -> None:
+        self.pushed.append((self.lanes.index(lane), media))
+        if media.chunk is not None:
+            lane.push(media.chunk, media, 0.0)
+
+    def _other(self, message: bytes) -> None:
+        self.others.append(message)
+        message.decode()  # what is not UTF-8 is the WebSocket's business
+
+    def hears(self, data: bytes) -> None:
+        with suppress(OSError):  # it may have gone
+            self.client.send(data)
+        self.pump.round()
+
+    def close(self) -> None:
+        self.pump.remove(self.way)
+        self.client.close()
+        self.way.sock.close()
+
+    def state(self) -> dict[str, object]:
+        """All that may be seen of it."""
+        return {
+            "sinks": [b"".join(sink) for sink in self.sinks],
+            "lanes": [(lane.turn, lane.step, lane.frames) for lane in self.lanes],
+            "pushed": self.pushed,
+            "others": self.others,
+            "odd": self.way.odd,
+            "counted": (self.way.spent, self.way._uncounted),
+            "untaken": self.way.untaken,
+            "heard": self.way.last_heard,
+            "ended": self.way.ended,
+            "ripe": len(self.pump._ripe),
+        }
+
+
+@contextmanager
+def world(*, c: bool) -> Iterator[World]:
+    made = World(c=c)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def in_c_world() -> Iterator[World]:
+    with world(c=True) as made:
+        yield made
+
+
+def media(chunk: int, payload: bytes = b"\x55" * 160, track: str = "inbound", **inside: Any) -> dict[str, Any]:
+    encoded = base64.b64encode(payload).decode()
+    body = {"track": track, "chunk": str(chunk), "timestamp": str(chunk * 20), "payload": encoded, **inside}
+    return {"event": "media", "sequence_number": str(chunk + 3), "media": body, "stream_id": "32DE0DEA-53CB-4B21"}
+
+
+def frame(message: bytes, key: bytes = b"\x12\x34\x56\x78", first: int = 0x81, bits: int = 16) -> bytes:
+    """A client's frame. `bits`: of its length, which need not be as few as they could be."""
+    length = {
+        7: bytes([0x80 | min(len(message), 125)]),
+        16: bytes([0xFE]) + (len(message) & 0xFFFF).to_bytes(2, "big"),
+        64: bytes([0xFF]) + len(message).to_bytes(8, "big"),
+    }[bits]
+    return bytes([first]) + length + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(message))
+
+
+def begun(world: World) -> World:
+    """The first frame of each track is pushed, by which the others have their turn."""
+    for track in ("inbound", "outbound"):
+        world.hears(frame(orjson.dumps(media(1, track=track))))
+    return world
+
+
+# ---- plain: all of it in C
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda message: orjson.dumps(message), id="compact"),
+        pytest.param(lambda message: orjson.dumps(message, option=orjson.OPT_INDENT_2), id="indented"),
+        pytest.param(lambda message: orjson.dumps(message, option=orjson.OPT_SORT_KEYS), id="sorted"),
+        pytest.param(lambda message: orjson.dumps(dict(reversed(message.items()))), id="reversed"),
+        pytest.param(lambda message: b' {"version":"1.0",' + orjson.dumps(message)[1:] + b"\r\n ", id="with more"),
+    ],
+)
+async def test_plain_frames_need_no_python(write: Callable[[dict[str, Any]], bytes], in_c_world: World) -> None:
+    """As Telnyx writes them, in whatever order and with whatever space, with numbers as text or not."""
+    stream = begun(in_c_world)
+    before = stream.by_python
+    for chunk in range(2, 30):
+        stream.hears(frame(write(media(chunk, bytes([chunk]) * 160))))
+        stream.hears(frame(write(media(chunk, bytes([chunk]) * chunk, "outbound", timestamp=chunk))))
+    assert stream.by_python == before + (stream.way.spent > 0)  # one in so many is counted
+    assert stream.lanes[0].frames == stream.lanes[1].frames == 29
+    assert stream.pushed[2:] == stream.others == []
+
+
+async def test_many_frames_of_a_reading(in_c_world: World) -> None:
+    """And what is behind them that is not plain is Python's, from there on."""
+    stream = begun(in_c_world)
+    plain = b"".join(frame(orjson.dumps(media(chunk))) for chunk in range(2, 12))
+    stream.hears(plain + frame(b'{"event":"stop"}') + plain[:100])
+    assert stream.lanes[0].frames == 11
+    assert stream.others == [b'{"event":"stop"}']
+    stream.hears(plain[100:])
+    assert [chunk for _, media in stream.pushed[2:] if (chunk := getattr(media, "chunk", 0))] == list(range(2, 12))
+
+
+async def test_ripe_ones_are_taken(in_c_world: World) -> None:
+    """What has been handled does not stay in the socket for ever."""
+    stream = begun(in_c_world)
+    chunk = 2
+    while stream.way.untaken < LATE_BYTES:
+        stream.hears(frame(orjson.dumps(media(chunk))))
+        chunk += 1
+    assert stream.pump._ripe == [stream.way]
+    stream.hears(b"")
+    assert stream.way.untaken == 0
+    stream.hears(frame(orjson.dumps(media(chunk))))
+    assert stream.lanes[0].frames == chunk
+
+
+# ---- anything: the same in both
+
+
+@st.composite
+def messages(draw: st.DrawFn, chunk: int) -> bytes:
+    """A media message as it should be, or nearly; or something else."""
+    track = draw(st.sampled_from(["inbound", "inbound", "outbound"]))
+    number = chunk + draw(st.sampled_from([0, 0, 0, 0, 0, 1, -1, 2, 5000, 2**31, 2**53, 2**63]))
+    message = media(number, draw(st.binary(min_size=0, max_size=170)), track)
+    body = message["media"]
+    if draw(st.integers(0, 9)) == 0:
+        del body[draw(st.sampled_from(sorted(body)))]
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        where = draw(st.sampled_from([message, body]))
+        name = draw(st.sampled_from([*where, "more"]))
+        where[name] = draw(
+            st.sampled_from([1, 0, -1, 1.0, 1.5, True, None, "", "1", "01", "1e3", " 1", "é", 'a"b', "=", "AAA=", "AB==",
+                             "AB=C", "A===", "AAAA\n", "inbound_track", "media", {}, [], 2**40, 2**70, "9" * 17, "-0"])
+        )  # fmt: skip
+    text = bytearray(_dumps(message, draw(st.sampled_from([0, 0, 1, 2]))))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        at = draw(st.integers(0, len(text) - 1))
+        match draw(st.sampled_from(["set", "insert", "delete", "twice"])):
+            case "set":
+                text[at] = draw(st.integers(0, 255))
+            case "insert":
+                text.insert(at, draw(st.sampled_from(b'"\\{}[],: 0\n\x00\x7f\x80\xff=')))
+            case "delete":
+                del text[at : at + draw(st.integers(1, 12))]
+            case "twice":
+                text[at:at] = text[at : at + draw(st.integers(1, 30))]
+    return bytes(text)
+
+
+def _dumps(message: dict[str, Any], style: int) -> bytes:
+    try:
+        return orjson.dumps(message, option=[0, orjson.OPT_INDENT_2, orjson.OPT_SORT_KEYS][style])
+    except TypeError:  # a number that is too great for it
+        return b'{"event":"media","media":' + b"9" * 40 + b"}"
+
+
+@st.composite
+def readings(draw: st.DrawFn) -> list[bytes]:
+    """What a socket gets, in pieces that need not be frames."""
+    data = bytearray()
+    for chunk in range(2, 2 + draw(st.integers(1, 12))):
+        data += draw(
+            st.one_of(
+                st.builds(lambda chunk=chunk: frame(orjson.dumps(media(chunk)))),
+                st.builds(frame, messages(chunk), st.binary(min_size=4, max_size=4)),
+                st.builds(frame, messages(chunk), first=st.sampled_from([0x81, 0x01, 0x80, 0x82, 0x89, 0xC1])),
+                st.builds(frame, messages(chunk), bits=st.sampled_from([7, 64])),
+                st.binary(max_size=20),
+            )
+        )
+    cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=3)))
+    return [bytes(data[a:b]) for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+@settings(max_examples=EXAMPLES)
+@given(readings(), st.booleans())
+def test_whatever_comes_both_do_the_same(pieces: list[bytes], closes: bool) -> None:
+    """Entries, turns, counts, what is left in the socket: all of it."""
+
+    async def main() -> None:
+        with ExitStack() as stack:
+            in_python, in_c = worlds = [stack.enter_context(world(c=c)) for c in (False, True)]
+            for each in worlds:
+                begun(each)
+            for piece in [*pieces, b""]:
+                for each in worlds:
+                    if closes and not piece:
+                        each.client.close()
+                    each.hears(piece)
+                assert in_c.state() == in_python.state()
+
+    trio.run(main, clock=trio.testing.MockClock())
+
+
+async def test_strange_objects_are_left_alone(in_c_world: World) -> None:
+    """Whatever Python does with its objects, the C does not fall over them."""
+    stream = begun(in_c_world)
+    for name, value in [("tail", b"short"), ("sinks", None), ("inbound", None)]:
+        before = getattr(stream.intake, name)
+        setattr(stream.intake, name, value)
+        with suppress(TypeError, AttributeError):  # the Python may
+            stream.hears(frame(orjson.dumps(media(2))))
+        setattr(stream.intake, name, before)
+    for value in (None, 10**30, "2"):
+        stream.lanes[0].turn = value  # type: ignore[assignment]
+        with suppress(TypeError, AttributeError):
+            stream.hears(frame(orjson.dumps(media(2))))
+    stream.lanes[0].turn = 2
+    del stream.lanes[0].head
+    with suppress(AttributeError):
+        stream.hears(frame(orjson.dumps(media(2))))
