@@ -12,7 +12,7 @@ import trio
 
 from actors.fanout.audit import Audit
 from actors.fanout.calls import Calls
-from actors.fanout.in_c import deliver_in_c
+from actors.fanout.in_c import deliver_in_c, reading_in_c
 from actors.fanout.links import IngestLinks
 from actors.fanout.listener import Listener, topics_of
 from actors.fanout.talker import Talker
@@ -108,7 +108,8 @@ class Fanout:
             deliver_in_c(wanted=context.settings.native),
         )
         self._links = IngestLinks(context.bus)
-        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush)
+        in_c = reading_in_c(wanted=context.settings.native)
+        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush, in_c=in_c)
         self.peers: dict[Peer, None] = {}
         self._talkers: dict[int, Talker | V1Connection] = {}
         self._verifier = verifier_of(context.settings.auth)

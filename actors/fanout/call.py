@@ -12,6 +12,7 @@ from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
 from actors.fanout.lane import Lane
 from actors.fanout.succession import Succession
 from actors.wire.bus import ENTRY_BYTES, unpack_front
+from actors.wire.talk import talk_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +38,11 @@ class Call:
         succession: which process's frames are delivered, while the stream moves from one to another.
         owner: (index, slot) of the ingest process that carries it: where talk goes.
         confirmed_at: when its ingest last said that it is live.
+        talk_codec: in which talk into it is to come.
         lanes: its tracks.
     """
+
+    __slots__ = ("_clock", "_groups", "_moments", "_places", "_replay_s", "_volley", "confirmed_at", "digest", "lanes", "number", "owner", "start", "succession", "talk_codec", "talker", "talker_sub")  # fmt: skip
 
     def __init__(
         self,
@@ -55,8 +59,7 @@ class Call:
         volley: Volley | None = None,
     ) -> None:
         self.digest = digest
-        self.start = start
-        self.number = number
+        self._carries(start, number)
         self.owner = owner
         self.succession = Succession(epoch)
         self.confirmed_at = now
@@ -140,7 +143,7 @@ class Call:
         if number != self.number:
             for listener in self.listeners:
                 listener.ends(self, "superseded", b"")
-        self.start, self.number = start, number
+        self._carries(start, number)
         self.succession = Succession(epoch)
         self.talker = self.talker_sub = None
         self._places.clear()
@@ -163,6 +166,10 @@ class Call:
         """Nobody hears it any more."""
         for group in self._groups.values():
             group.disband()
+
+    def _carries(self, start: Start, number: int) -> None:
+        self.start, self.number = start, number
+        self.talk_codec = talk_codec(start.media_format.encoding)
 
     def _deliver(self, batch: bytes, at: int, place: int, now: float) -> int:
         _, track, chunk, length, _ = unpack_front(batch, at)

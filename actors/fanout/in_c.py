@@ -1,12 +1,18 @@
-"""Fan-out's hot path in C (`_native.c`), bound to the classes that it deals with."""
+"""Fan-out's hot path in C (`_media.c`, `_talk.c`), bound to the classes that it deals with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from actors.fanout.call import Call
 from actors.fanout.groups import Group, UlawEncoder
 from actors.fanout.lane import Lane
+from actors.fanout.links import IngestLinks
+from actors.fanout.talker import Talker
+from actors.runtime.allowance import Allowance
 from actors.runtime.native import routines
+from actors.runtime.plain_way import PlainWay
+from actors.runtime.pumped import ReadingInC
 
 if TYPE_CHECKING:
     from actors.fanout.lane import Deliver
@@ -15,8 +21,17 @@ if TYPE_CHECKING:
 def deliver_in_c(*, wanted: bool = True) -> Deliver | None:
     """What does the same as `actors.fanout.lane.deliver_audio`, but stops at all that is not plain. None where it is not
     wanted, or was not built."""
-    native = routines("actors.fanout", wanted=wanted)
-    if native is None:
+    media = routines("actors.fanout._media", wanted=wanted)
+    if media is None:
         return None
-    native.bind(Lane, Group, UlawEncoder.encode_at)
-    return cast("Deliver", native.deliver)
+    media.bind(Lane, Group, UlawEncoder.encode_at)
+    return cast("Deliver", media.deliver)
+
+
+def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
+    """For a pump (`in_c`); it knows what talkers say. None as above."""
+    talk = routines("actors.fanout._talk", wanted=wanted)
+    if talk is None:
+        return None
+    talk.bind(PlainWay, Talker, Talker.on_text, Allowance, IngestLinks, Call)
+    return ReadingInC(talk.serve, talk.take)

@@ -36,6 +36,8 @@ Piece = tuple["Call", Speaker, bytes, "float | None"]
 class IngestLinks:
     """One PUSH socket to each ingest process that carries a call, made when needed."""
 
+    __slots__ = ("_bus", "_pieces", "_sockets", "lost")
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._sockets: dict[Owner, BusSocket] = {}

@@ -16,7 +16,6 @@ from actors.wire import browser, rtp
 from actors.wire import bus as wire
 from actors.wire.g711 import alaw_to_ulaw, encode_float32, ulaw_to_alaw
 from actors.wire.lenient import Malformed
-from actors.wire.talk import talk_codec
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ class Talker:
         allowance: bytes of G.711; None: as much as comes.
     """
 
+    __slots__ = ("_allowance", "_calls", "_candidates", "_complained", "_fanout_index", "_head", "_links", "_number", "_rest", "_session", "_talking_to", "listener")  # fmt: skip
+
     def __init__(
         self,
         listener: Listener,
@@ -73,10 +74,13 @@ class Talker:
         self._number = listener.number
         self._session = session
         self._allowance = allowance
+        self._candidates = listener.calls if listener.names_calls else calls.live.values()
         self._talking_to: Call | None = None
+        self._head = (
+            b""  # of a piece of talk to that call, as long as it may be said (the routine in C says more with it)
+        )
         self._rest = b""  # of a Float32 sample that was cut in two
         self._complained: dict[int, float] = {}
-        self.frames = 0
 
     @property
     def person(self) -> Person:
@@ -95,13 +99,13 @@ class Talker:
             call = self._target()
             if call is not None:
                 payload, codec = rtp.strip(talk)
-                wanted = talk_codec(call.start.media_format.encoding)
-                if codec is not None and codec != wanted:
-                    payload = ulaw_to_alaw(payload) if wanted == "PCMA" else alaw_to_ulaw(payload)
+                if codec is not None and codec != call.talk_codec:
+                    payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
                 self._send(call, payload)
         elif isinstance(talk, browser.TalkStop):
             self.stop()
         elif talk.event == "auth" and self._session is not None:
+            self._head = b""
             self.listener.write_control(text_frame(self._session.renew(message, time.time())))
 
     def on_binary(self, message: bytes) -> None:
@@ -111,12 +115,12 @@ class Talker:
         self._rest = samples[whole:]
         call = self._target()
         if call is not None and whole:
-            self._send(call, encode_float32(samples[:whole], talk_codec(call.start.media_format.encoding)))
+            self._send(call, encode_float32(samples[:whole], call.talk_codec))
 
     def stop(self) -> None:
         """The talker has ended, or gone."""
         call, self._talking_to = self._talking_to, None
-        self._rest = b""
+        self._head = self._rest = b""
         if call is not None:
             self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
 
@@ -133,7 +137,7 @@ class Talker:
         if self._session is not None and not self._session.may_talk:
             self._complain(*NOT_ALLOWED)
             return None
-        candidates = self.listener.calls if self.listener.names_calls else self._calls.live.values()
+        candidates = self._candidates
         if len(candidates) == 1:
             return next(iter(candidates))
         if candidates:
@@ -154,9 +158,10 @@ class Talker:
         if self._talking_to is not call:
             self.stop()
             self._talking_to = call
-        self.frames += 1
         kind = wire.TALK_PREEMPT if self._session is not None and self._session.is_admin else wire.TALK
-        self._links.say(call, self, wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload))
+        packed = wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload)
+        self._head = packed[: wire.TALK_BYTES]
+        self._links.say(call, self, packed)
 
     def _complain(self, code: int, title: str, detail: str) -> None:
         now = trio.current_time()

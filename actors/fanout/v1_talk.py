@@ -11,7 +11,6 @@ from actors.fanout.talker import NO_CALL, TOO_FAST, refusal_code
 from actors.wire import bus as wire
 from actors.wire import v1_control
 from actors.wire.g711 import alaw_to_ulaw, ulaw_to_alaw
-from actors.wire.talk import talk_codec
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
@@ -112,9 +111,9 @@ class V1Talk:
         if not self._allowance.spend(len(frame.payload), now):
             self._complain(*TOO_FAST, now)
             return
-        payload, wanted = frame.payload, talk_codec(call.start.media_format.encoding)
-        if frame.codec != wanted:
-            payload = ulaw_to_alaw(payload) if wanted == "PCMA" else alaw_to_ulaw(payload)
+        payload = frame.payload
+        if frame.codec != call.talk_codec:
+            payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
         self._tell(call, wire.TALK_PREEMPT if self._session.is_admin else wire.TALK, payload)
 
     def floor_changed(self, call: Call) -> None:
@@ -158,7 +157,7 @@ class V1Talk:
                 call=self.call_number,
                 call_control_id=call.call_control_id,
                 talk=self.talk,
-                codec=talk_codec(call.start.media_format.encoding),
+                codec=call.talk_codec,
             )
         )
 

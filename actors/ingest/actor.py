@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.ingest.hub import Hub
-from actors.ingest.in_c import serve_in_c
+from actors.ingest.in_c import reading_in_c, take_talk_in_c
 from actors.ingest.stream import Stream
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
@@ -43,7 +43,8 @@ async def run(context: Context) -> None:
     events = EventSender(context.bus.dealer("call_events", "in"), limit=settings.events.unacknowledged_max)
     publisher = context.bus.publisher("pub")
     talk = context.bus.puller("talk")
-    ingest = Ingest(context, Hub(settings, context.identity, publisher, events))
+    take_talk = take_talk_in_c(wanted=settings.native)
+    ingest = Ingest(context, Hub(settings, context.identity, publisher, events, take_talk))
     async with trio.open_nursery() as nursery:
         for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.endings.run, ingest.count):
             nursery.start_soon(task)
@@ -88,7 +89,7 @@ class Ingest:
             hub.rounds.flush,
             cold_read_s=options.cold_read_ms / 1000,
             take_late=True,  # fan-outs know a chunk that they have had
-            serve_in_c=serve_in_c(wanted=context.settings.native),
+            in_c=reading_in_c(wanted=context.settings.native),
         )
         self.pump.counters = hub.counters
         self.peers: dict[Peer, None] = {}

@@ -1,21 +1,35 @@
-"""Ingest's hot path in C (`_native.c`), bound to the classes that it deals with."""
+"""Ingest's hot path in C (`_media.c`, `_talk.c`), bound to the classes that it deals with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from actors.ingest.floor import Floor
 from actors.ingest.intake import Intake, Lane
+from actors.ingest.talk import TalkPacer
+from actors.ingest.talkback import Conversation
 from actors.runtime.native import routines
+from actors.runtime.outbox import Outbox
 from actors.runtime.plain_way import PlainWay
+from actors.runtime.pumped import ReadingInC
 
 if TYPE_CHECKING:
-    from actors.runtime.pump import ServeInC
+    from actors.ingest.hub import TakeTalk
 
 
-def serve_in_c(*, wanted: bool = True) -> ServeInC | None:
-    """What a pump may use (`serve_in_c`). None where it is not wanted, or was not built."""
-    native = routines("actors.ingest", wanted=wanted)
-    if native is None:
+def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
+    """For a pump (`in_c`); it knows Telnyx's media. None where it is not wanted, or was not built."""
+    media = routines("actors.ingest._media", wanted=wanted)
+    if media is None:
         return None
-    native.bind(PlainWay, Intake, Lane, Intake.on_text)
-    return cast("ServeInC", native.serve)
+    media.bind(PlainWay, Intake, Lane, Intake.on_text)
+    return ReadingInC(media.serve, media.take)
+
+
+def take_talk_in_c(*, wanted: bool = True) -> TakeTalk | None:
+    """What does the same as `actors.ingest.talkback.Talkback.take` with talk that is plain. None as above."""
+    talk = routines("actors.ingest._talk", wanted=wanted)
+    if talk is None:
+        return None
+    talk.bind(Conversation, TalkPacer, Floor, Outbox)
+    return cast("TakeTalk", talk.take_talk)

@@ -17,13 +17,14 @@ from actors.ingest.floor import Floor
 from actors.ingest.talk import TalkPacer
 from actors.wire import bus as wire
 from actors.wire import telnyx
-from actors.wire.g711 import SILENCE, is_silent
+from actors.wire.g711 import QUIET, SILENCE, is_silent
 from actors.wire.talk import FRAME_BYTES, talk_codec
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
     from actors.ingest.rounds import Rounds
     from actors.ingest.stream import Stream
+    from actors.runtime.outbox import Outbox
     from actors.wire.g711 import Codec
     from config.settings import TalkSettings
 
@@ -40,12 +41,20 @@ PREEMPTING: Final = (wire.TALK_PREEMPT, wire.TALK_CLAIM_PREEMPT)
 
 @dataclass(slots=True)
 class Conversation:
-    """Talk into one stream. `begins`: all of a message of one frame that comes before the frame."""
+    """Talk into one stream.
+
+    Attributes:
+        begins: all of a message of one frame that comes before the frame.
+        quiet: the codes that are silence.
+        outbox: of the stream's connection.
+    """
 
     codec: Codec
     pacer: TalkPacer
     floor: Floor
     begins: bytes
+    quiet: bytes
+    outbox: Outbox
     told_holder: int | None = None
     claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
     frames: int = 0
@@ -59,7 +68,7 @@ class Talkback:
         self._settings = settings
         self._include_stream_id = include_stream_id
         self._rounds = rounds
-        self._conversations: dict[Stream, Conversation] = {}
+        self.conversations: dict[Stream, Conversation] = {}
         self._paced: set[Stream] = set()  # where talk waits for its time
         self.refused = 0
 
@@ -113,7 +122,7 @@ class Talkback:
     def due(self, now: float) -> bool:
         """Send what is due by now. False when nothing waits anywhere."""
         for stream in list(self._paced):
-            conversation = self._conversations.get(stream)
+            conversation = self.conversations.get(stream)
             if conversation is not None:
                 self._send(stream, conversation, conversation.pacer.due(now))
             if conversation is None or conversation.pacer.next_due is None:
@@ -122,7 +131,7 @@ class Talkback:
 
     def flush(self, stream: Stream) -> None:
         """Send all that waits, whatever the pace: a successor takes over, and Telnyx queues it."""
-        conversation = self._conversations.get(stream)
+        conversation = self.conversations.get(stream)
         if conversation is not None:
             self._send(stream, conversation, conversation.pacer.flush())
 
@@ -133,23 +142,23 @@ class Talkback:
 
     def look(self, now: float) -> None:
         """Tell of floors that have fallen free by silence alone. To be called now and then."""
-        for stream, conversation in self._conversations.items():
+        for stream, conversation in self.conversations.items():
             self._tell_holder(stream, conversation, now)
 
     def forget(self, stream: Stream, *, moved: bool = False) -> None:
         """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
-        conversation = self._conversations.pop(stream, None)
+        conversation = self.conversations.pop(stream, None)
         if conversation is not None and not moved:
             self._tell_holder(stream, conversation, float("inf"))
 
     def holder(self, stream: Stream) -> int | None:
         """Who has the floor of this stream."""
-        conversation = self._conversations.get(stream)
+        conversation = self.conversations.get(stream)
         return None if conversation is None else conversation.told_holder
 
     def floor_entry(self, stream: Stream, flags: int) -> bytes | None:
         """Who has the floor of this stream, for the bus; None when nobody has."""
-        conversation = self._conversations.get(stream)
+        conversation = self.conversations.get(stream)
         if conversation is None or conversation.told_holder is None:
             return None
         return self._floor_entry(stream, conversation, flags)
@@ -171,7 +180,7 @@ class Talkback:
             sink.append(wire.pack_entry(wire.REFUSED, 0, 0, 0, 0, len(payload), 0, 0, talk.call) + payload)
 
     def _conversation(self, stream: Stream, now: float) -> Conversation:
-        conversation = self._conversations.get(stream)
+        conversation = self.conversations.get(stream)
         if conversation is None:
             codec = talk_codec(stream.start.media_format.encoding if stream.start else "PCMU")
             given = self._settings
@@ -182,11 +191,13 @@ class Talkback:
                 backlog_s=given.backlog_ms / 1000,
                 drain_s=given.drain_ms / 1000,
             )
-            conversation = Conversation(codec, pacer, Floor(given.release_ms / 1000), self._begins(stream))
+            floor = Floor(given.release_ms / 1000)
+            outbox = stream.peer.outbox
+            conversation = Conversation(codec, pacer, floor, self._begins(stream), QUIET[codec], outbox)
             if stream.talker is not None:  # who had the floor when a predecessor of this process ended
                 conversation.floor.offer(stream.talker, False, now)
                 conversation.told_holder = stream.talker
-            self._conversations[stream] = conversation
+            self.conversations[stream] = conversation
         return conversation
 
     def _stream_id(self, stream: Stream) -> str | None:

@@ -13,11 +13,11 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
-def routines(package: str, *, wanted: bool) -> Any | None:
-    """Those of a package; None where they are not wanted, or were not built."""
+def routines(module: str, *, wanted: bool) -> Any | None:
+    """Those of a module; None where they are not wanted, or were not built."""
     if wanted:
         try:
-            return import_module(f"{package}._native")
+            return import_module(module)
         except ImportError:
             log.info("the hot path runs in Python: its routines in C were not built (that takes a C compiler)")
     return None

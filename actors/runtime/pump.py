@@ -33,12 +33,7 @@ from actors.runtime.pace import Pace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime.pumped import Pumped
-
-    # (epoll, peers by descriptor, buffer, now, those that are ripe, from how many bytes on one is, `Pump._serve` for what is
-    # left to do); returns how many connections there were.
-    Serve = Callable[[int, int, float, int, int], None]
-    ServeInC = Callable[[int, list[Pumped | None], memoryview, float, list[Pumped], int, Serve], int]
+    from actors.runtime.pumped import Pumped, ReadingInC
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +59,7 @@ class Pump:
             that much latency at most; a frame after a quiet moment is served at once.
         end_of_round: called after each round, to send what the round has gathered.
         take_late: frames may be handled again after a crash (those of the last quarter of a second), and do no harm.
-        serve_in_c: does with most sockets what is done here with each, faster, where it is there and they are taken late.
+        in_c: does with most connections what is done here with each, faster, where it is there.
     """
 
     def __init__(
@@ -74,12 +69,12 @@ class Pump:
         *,
         cold_read_s: float = 0.1,
         take_late: bool = False,
-        serve_in_c: ServeInC | None = None,
+        in_c: ReadingInC | None = None,
     ) -> None:
         self._pace = Pace(linger_s)
         self._cold_read_s = cold_read_s
         self._late = take_late
-        self._serve_in_c = serve_in_c
+        self._in_c = in_c
         self._cold: dict[int, Pumped] = {}
         self._cold_part = 0
         self._cold_chore = Chore(self._cold_turn)
@@ -192,17 +187,17 @@ class Pump:
         self._ends_left = ENDS_AT_ONCE
         now = trio.current_time()
         handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
-        for peer in handled:
-            self._take(peer)
+        self._take_all(handled)
         again, self._again = self._again, []
         for peer, gone in again:
             if self._serves(peer.sock.fileno()) is peer:
                 self._read(peer, now, gone)
         while self._ending and self._ends_left > 0:
             self._end(self._ending.popleft())
-        if self._serve_in_c is not None and self._late:
-            self._served = self._serve_in_c(
-                self._epoll.fileno(), self._peers, self._buffer, now, self._ripe, LATE_BYTES, self._serve
+        if self._in_c is not None:
+            handled, enough = (self._ripe, LATE_BYTES) if self._late else (self._untaken, 0)
+            self._served = self._in_c.serve(
+                self._epoll.fileno(), self._peers, self._buffer, now, self._late, handled, enough, self._serve
             )
         else:
             events = self._epoll.poll(0, EVENTS_PER_ROUND)
@@ -286,6 +281,13 @@ class Pump:
             peer.end_of_input()
         else:
             self._ending.append(peer)
+
+    def _take_all(self, peers: list[Pumped]) -> None:
+        if self._in_c is not None:
+            self._in_c.take(peers, self._buffer)
+        else:
+            for peer in peers:
+                self._take(peer)
 
     def _take(self, peer: Pumped) -> None:
         count, peer.untaken = peer.untaken, 0

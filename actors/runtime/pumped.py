@@ -1,8 +1,9 @@
-"""A connection as the pump sees it, and nothing else of it."""
+"""A connection as the pump sees it, and nothing else of it; and what may serve many of them in C."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import socket
@@ -24,3 +25,20 @@ class Pumped(Protocol):
 
     def writable(self) -> bool:
         """There is room for output again. False when nothing waits for room any more."""
+
+
+Rest = Callable[[int, int, float, int, int], None]
+
+
+class ReadingInC(NamedTuple):
+    """Routines that do what `actors.runtime.pump.Pump` does with each connection, for all that are plain at once
+    (`reading.h`).
+
+    Attributes:
+        serve: (epoll, peers by descriptor, buffer, now, whether they are taken late, those to be taken, from how many bytes
+            on, what serves those where something is left to do); returns how many connections there were.
+        take: (peers, buffer): takes what they have handled.
+    """
+
+    serve: Callable[[int, list[Pumped | None], memoryview, float, bool, list[Pumped], int, Rest], int]
+    take: Callable[[list[Pumped], memoryview], None]

@@ -62,6 +62,7 @@ _LENGTH: Final = 5  # where an entry's length is among its fields
 _BATCH = struct.Struct("<BBBxQQQ")
 _ENTRY = struct.Struct("<BBHIIIQQ16s")
 _TALK = struct.Struct("<BBHIQ16s")
+TALK_BYTES: Final = _TALK.size
 _HEAD = struct.Struct("<BBH")
 _TAIL = struct.Struct("<Q16s")
 pack_entry = _ENTRY.pack
@@ -196,9 +197,9 @@ def pack_talk(kind: int, fanout_index: int, talker: int, call: bytes, payload: b
     return _TALK.pack(kind, fanout_index, 0, len(payload), talker, call) + payload
 
 
-def unpack_talk(message: bytes) -> Iterator[Talk]:
-    """Yield the pieces of a message. Raises BusFormatError when it is cut short."""
-    at, size, make = 0, len(message), tuple.__new__
+def unpack_talk(message: bytes, at: int = 0) -> Iterator[Talk]:
+    """Yield the pieces of a message that begin at `at`. Raises BusFormatError when it is cut short."""
+    size, make = len(message), tuple.__new__
     while at < size:
         try:
             kind, fanout_index, _, length, talker, call = _TALK.unpack_from(message, at)

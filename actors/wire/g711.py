@@ -75,7 +75,7 @@ _ULAW_HIGH: Final = bytes(sample >> 8 & 0xFF for sample in ULAW_TO_LINEAR)
 _ALAW_LOW: Final = bytes(sample & 0xFF for sample in ALAW_TO_LINEAR)
 _ALAW_HIGH: Final = bytes(sample >> 8 & 0xFF for sample in ALAW_TO_LINEAR)
 
-_QUIET: Final[dict[Codec, bytes]] = {
+QUIET: Final[dict[Codec, bytes]] = {  # the codes of all samples that are silence
     "PCMU": bytes(code for code, s in enumerate(ULAW_TO_LINEAR) if abs(s) <= SILENCE_PEAK),
     "PCMA": bytes(code for code, s in enumerate(ALAW_TO_LINEAR) if abs(s) <= SILENCE_PEAK),
 }
@@ -146,7 +146,7 @@ def encode_float32(samples: bytes, codec: Codec) -> bytes:
 
 def is_silent(payload: bytes, codec: Codec) -> bool:
     """Whether no sample is louder than SILENCE_PEAK. An empty payload is silent."""
-    return not payload.lstrip(_QUIET[codec])  # which looks no further than the first loud sample
+    return not payload.lstrip(QUIET[codec])  # which looks no further than the first loud sample
 
 
 @functools.cache

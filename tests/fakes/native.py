@@ -6,5 +6,8 @@ import pytest
 
 from actors.runtime.native import routines
 
-BUILT = routines("actors.fanout", wanted=True) is not None and routines("actors.ingest", wanted=True) is not None
+BUILT = (
+    routines("actors.fanout._media", wanted=True) is not None
+    and routines("actors.ingest._media", wanted=True) is not None
+)
 needs_c = pytest.mark.skipif(not BUILT, reason="the routines in C were not built: no compiler, or no Python.h")

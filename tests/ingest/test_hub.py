@@ -104,7 +104,7 @@ async def test_the_newer_stream_of_a_call_wins() -> None:
     old.on_text(media(1))
     assert live(ingest) == {8}
     assert ingest.hub.counters["streams_superseded"] == 1
-    assert list(ingest.hub.talkback._conversations) == []
+    assert list(ingest.hub.talkback.conversations) == []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ingest.hub.endings.run)
         await trio.testing.wait_all_tasks_blocked()

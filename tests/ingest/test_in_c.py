@@ -87,7 +87,7 @@ class World:
         server.setblocking(False)
         self.client.setblocking(False)
         self.by_python = 0  # times that C left something to do
-        self.pump = Pump(0, take_late=True, serve_in_c=in_c.serve_in_c() if c else None)
+        self.pump = Pump(0, take_late=True, in_c=in_c.reading_in_c() if c else None)
         serve = self.pump._serve
 
         def count(*args: Any) -> None:

@@ -123,7 +123,7 @@ async def test_a_floor_ends_with_its_stream(ingest: FakeIngest, how: str) -> Non
         ingest.stream(8, start())
     kinds = ingest.entries()
     assert [entry.kind for entry in kinds if entry.stream == 7][:1] == [wire.FLOOR]
-    assert ingest.hub.talkback._conversations == {}
+    assert ingest.hub.talkback.conversations == {}
     heard(stream)
     ingest.now += 1
     ingest.hub.talkback.due(ingest.now)

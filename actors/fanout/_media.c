@@ -257,10 +257,10 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "_native", .m_doc = "Fan-out's hot path.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "_media", .m_doc = "Fan-out's hot path.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
-PyInit__native(void)
+PyInit__media(void)
 {
     PyObject *collections = PyImport_ImportModule("collections");
     PyObject *deque = collections ? PyObject_GetAttrString(collections, "deque") : NULL;

@@ -1,0 +1,211 @@
+/* The hot path of talk in C: what `Talker.on_text` does with talk that is as nearly all is.
+ *
+ * Knows one kind of message: more audio (bare, or as an RTP packet) in the codec of the call that this talker has been talking to
+ * and still may, no faster than it may. See ../runtime/native.h.
+ */
+#include "../runtime/messages.h"
+#include "../runtime/reading.h"
+
+/* A piece of talk on the bus: actors/wire/bus.py. */
+enum { LENGTH_AT = 4, HEAD_BYTES = 32 };
+
+/* RTP: actors/wire/rtp.py. */
+enum { RTP_HEADER_BYTES = 12, RTP_BLOCK_BYTES = 80, RTP_VERSION_2 = 0x80, RTP_MARKER = 0x80, PCMU = 0, PCMA = 8 };
+
+/* Set by `bind`. */
+static PyTypeObject *allowance_type, *links_type, *call_type;
+static struct {
+    Py_ssize_t talking_to, head, candidates, allowance, links; /* of a Talker */
+    Py_ssize_t left, at, per_s, burst;                         /* of an Allowance */
+    Py_ssize_t pieces;                                         /* of IngestLinks */
+    Py_ssize_t talk_codec;                                     /* of a Call */
+} slots;
+
+/* What a message says. All of it must be there, once. */
+enum { EVENT = 1, MEDIA = 2, PAYLOAD = 4, ALL = 7 };
+struct talk {
+    unsigned seen;
+    struct text payload;
+};
+
+static bool
+take_inner(struct cursor *c, struct text key, void *into)
+{
+    struct talk *talk = into;
+    return is(key, "payload") ? take_base64(c, &talk->payload) && see(&talk->seen, PAYLOAD) : skip_value(c);
+}
+
+static bool
+take_outer(struct cursor *c, struct text key, void *into)
+{
+    struct talk *talk = into;
+    struct text text;
+    if (is(key, "media"))
+        return take_object(c, take_inner, talk) && see(&talk->seen, MEDIA);
+    if (is(key, "event"))
+        return take_text(c, &text) && is(text, "media") && see(&talk->seen, EVENT);
+    return skip_value(c);
+}
+
+/* The audio of a packet (`rtp.strip`), if it needs no other codec; else its `at` is NULL. */
+static struct text
+strip(struct text packet, int wanted)
+{
+    Py_ssize_t body = packet.size - RTP_HEADER_BYTES;
+    if (body <= 0 || body % RTP_BLOCK_BYTES || packet.at[0] != RTP_VERSION_2)
+        return packet;
+    int codec = packet.at[1] & ~RTP_MARKER;
+    if (codec != PCMU && codec != PCMA)
+        return packet;
+    return codec == wanted ? (struct text){packet.at + RTP_HEADER_BYTES, body} : (struct text){NULL, 0};
+}
+
+/* The call to talk to, if it is the one that was talked to before (`Talker._target`); borrowed. */
+static PyObject *
+target_of(PyObject *talker)
+{
+    PyObject *call = SLOT(talker, slots.talking_to), *candidates = SLOT(talker, slots.candidates);
+    if (call == NULL || !Py_IS_TYPE(call, call_type) || candidates == NULL || PyObject_Length(candidates) != 1 ||
+        PySequence_Contains(candidates, call) != 1) {
+        PyErr_Clear();
+        return NULL;
+    }
+    return call;
+}
+
+/* The RTP payload type of what is to be said into a call; -1 where that is not known. */
+static int
+codec_of(PyObject *call)
+{
+    PyObject *codec = SLOT(call, slots.talk_codec);
+    if (codec == NULL || !PyUnicode_CheckExact(codec))
+        return -1;
+    if (PyUnicode_CompareWithASCIIString(codec, "PCMU") == 0)
+        return PCMU;
+    return PyUnicode_CompareWithASCIIString(codec, "PCMA") == 0 ? PCMA : -1;
+}
+
+static bool
+read_seconds(PyObject *object, Py_ssize_t place, double *value)
+{
+    PyObject *given = SLOT(object, place);
+    *value = given == NULL ? -1.0 : PyFloat_CheckExact(given) ? PyFloat_AS_DOUBLE(given) : PyFloat_AsDouble(given);
+    if (!PyErr_Occurred())
+        return given != NULL;
+    PyErr_Clear();
+    return false;
+}
+
+/* `Allowance.spend`: 1 when there is enough, 0, and nothing is spent, when it is the Python's to say so; -1 with an exception. */
+static int
+spend(PyObject *allowance, Py_ssize_t amount, PyObject *now)
+{
+    double left, at, per_s, burst;
+    if (allowance == NULL || !Py_IS_TYPE(allowance, allowance_type) || !PyFloat_CheckExact(now) ||
+        !read_seconds(allowance, slots.left, &left) || !read_seconds(allowance, slots.at, &at) ||
+        !read_seconds(allowance, slots.per_s, &per_s) || !read_seconds(allowance, slots.burst, &burst))
+        return 0;
+    left += (PyFloat_AS_DOUBLE(now) - at) * per_s;
+    if (left > burst)
+        left = burst;
+    if (!(left >= (double)amount))
+        return 0;
+    if (set_slot(allowance, slots.left, PyFloat_FromDouble(left - (double)amount)) < 0)
+        return -1;
+    return set_slot(allowance, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
+}
+
+/* `IngestLinks.say` of `pack_talk`. */
+static int
+say(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
+{
+    PyObject *packed = PyBytes_FromStringAndSize(NULL, HEAD_BYTES + audio.size);
+    if (packed == NULL)
+        return -1;
+    char *at = PyBytes_AS_STRING(packed);
+    uint32_t length = (uint32_t)audio.size;
+    memcpy(at, PyBytes_AS_STRING(SLOT(talker, slots.head)), HEAD_BYTES);
+    memcpy(at + LENGTH_AT, &length, sizeof length);
+    memcpy(at + HEAD_BYTES, audio.at, (size_t)audio.size);
+    PyObject *piece = PyTuple_Pack(4, call, talker, packed, Py_None);
+    Py_DECREF(packed);
+    int failed = piece == NULL ? -1 : PyList_Append(pieces, piece);
+    Py_XDECREF(piece);
+    return failed;
+}
+
+static int
+take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *now)
+{
+    static uint8_t packet[LONGEST_PLAIN];
+    struct talk talk = {0};
+    PyObject *head = SLOT(talker, slots.head), *links = SLOT(talker, slots.links), *call = target_of(talker);
+    if (call == NULL || head == NULL || !PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != HEAD_BYTES ||
+        links == NULL || !Py_IS_TYPE(links, links_type) || !take_message(message, size, take_outer, &talk) ||
+        talk.seen != ALL || !decoded_size(talk.payload) || !decode(talk.payload, packet))
+        return 0;
+    PyObject *pieces = SLOT(links, slots.pieces);
+    struct text audio = strip((struct text){packet, decoded_size(talk.payload)}, codec_of(call));
+    if (audio.at == NULL || pieces == NULL || !PyList_CheckExact(pieces))
+        return 0;
+    int enough = spend(SLOT(talker, slots.allowance), audio.size, now);
+    return enough <= 0 ? enough : say(pieces, call, talker, audio) < 0 ? -1 : 1;
+}
+
+static void
+prefetch_reader(PyObject *talker, int step)
+{
+    PyObject *allowance = SLOT(talker, slots.allowance);
+    if (step == 0) {
+        prefetch_object(allowance);
+        prefetch_object(SLOT(talker, slots.candidates));
+        prefetch_object(SLOT(talker, slots.talking_to));
+        prefetch_object(SLOT(talker, slots.head));
+    } else if (allowance != NULL && Py_IS_TYPE(allowance, allowance_type)) {
+        prefetch_object(SLOT(allowance, slots.left));
+    }
+}
+
+PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, allowance: type, links: type, call: type) -> None\n\n"
+                       "Which classes it deals with, and whose messages it understands.");
+
+static PyObject *
+bind_classes(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyTypeObject *peer, *talker, *allowance, *links, *call;
+    PyObject *method;
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!O!", &PyType_Type, &peer, &PyType_Type, &talker, &method, &PyType_Type,
+                          &allowance, &PyType_Type, &links, &PyType_Type, &call))
+        return NULL;
+    if ((slots.talking_to = place_of_slot(talker, "_talking_to")) < 0 ||
+        (slots.head = place_of_slot(talker, "_head")) < 0 ||
+        (slots.talk_codec = place_of_slot(call, "talk_codec")) < 0 ||
+        (slots.candidates = place_of_slot(talker, "_candidates")) < 0 ||
+        (slots.allowance = place_of_slot(talker, "_allowance")) < 0 ||
+        (slots.links = place_of_slot(talker, "_links")) < 0 || (slots.left = place_of_slot(allowance, "_left")) < 0 ||
+        (slots.at = place_of_slot(allowance, "_at")) < 0 || (slots.per_s = place_of_slot(allowance, "_per_s")) < 0 ||
+        (slots.burst = place_of_slot(allowance, "_burst")) < 0 || (slots.pieces = place_of_slot(links, "_pieces")) < 0 ||
+        bind_reading(peer, talker, method) < 0)
+        return NULL;
+    fill_sextets();
+    Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(allowance));
+    Py_XSETREF(call_type, (PyTypeObject *)Py_NewRef(call));
+    Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(links));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    READING_METHODS,
+    {"bind", bind_classes, METH_VARARGS, bind_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_talk", .m_doc = "Talk's hot path from browsers.", .m_size = -1, .m_methods = methods};
+
+PyMODINIT_FUNC
+PyInit__talk(void)
+{
+    return PyModule_Create(&definition);
+}
