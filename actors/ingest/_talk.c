@@ -12,6 +12,7 @@
 /* A piece of talk on the bus: actors/wire/bus.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
 enum { TALK = 1, TALK_PREEMPT = 3 };
+enum { TOGETHER = 16 }; /* pieces */
 enum { FRAME_BYTES = 160, BASE64_BYTES = (FRAME_BYTES + 2) / 3 * 4, MESSAGE_MAX = 1024 };
 static const char ENDS[] = "\"}}";
 static const double FRAME_S = 0.020;
@@ -25,7 +26,9 @@ static struct {
     Py_ssize_t behind, fd, followers;                          /* of an Outbox */
 } slots;
 
-/* What a piece of talk is for. All borrowed. */
+static bool called; /* some Python has run */
+
+/* What a piece of talk is for. All borrowed: none goes before some Python has run. */
 struct piece {
     PyObject *conversation, *pacer, *floor, *outbox;
     const uint8_t *payload;
@@ -42,18 +45,6 @@ seconds_in_slot(PyObject *object, Py_ssize_t place)
 {
     PyObject *value = SLOT(object, place);
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : NAN;
-}
-
-/* The conversation that a piece is for, borrowed, unseen; NULL where there is none, perhaps with an exception. */
-static PyObject *
-find_conversation(PyObject *streams, PyObject *conversations, const uint8_t *piece)
-{
-    PyObject *call = PyBytes_FromStringAndSize((const char *)piece + CALL, CALL_BYTES);
-    if (call == NULL)
-        return NULL;
-    PyObject *stream = PyDict_GetItemWithError(streams, call);
-    Py_DECREF(call);
-    return stream == NULL ? NULL : PyDict_GetItemWithError(conversations, stream);
 }
 
 /* Whether it is the holder of the floor that goes on (`Floor.goes_on`). */
@@ -147,6 +138,7 @@ write_message(const struct piece *piece)
     ssize_t sent = send(fd, message, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == size)
         return 0;
+    called = true;
     PyObject *outbox = Py_NewRef(piece->outbox);
     PyObject *told = PyObject_CallMethod(outbox, "not_taken", "y#n", (const char *)message, size,
                                          (Py_ssize_t)(sent < 0 ? -errno : sent));
@@ -170,6 +162,55 @@ take(const struct piece *piece, PyObject *now)
     return write_message(piece);
 }
 
+/* The conversations that the pieces at `at` are for, up to TOGETHER of them, as far as there are any. Returns how many; -1 with
+ * an exception. */
+static int
+gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8_t *data, Py_ssize_t at, Py_ssize_t size)
+{
+    int count = 0, known = 0;
+    for (; count < TOGETHER && at >= 0 && size - at >= PIECE_BYTES + FRAME_BYTES; at += PIECE_BYTES + FRAME_BYTES) {
+        PyObject *call = PyBytes_FromStringAndSize((const char *)data + at + CALL, CALL_BYTES);
+        if (call == NULL)
+            return -1;
+        found[count] = PyDict_GetItemWithError(streams, call);
+        Py_DECREF(call);
+        if (found[count] == NULL)
+            break;
+        prefetch_object(found[count++]);
+    }
+    while (!PyErr_Occurred() && known < count &&
+           (found[known] = PyDict_GetItemWithError(conversations, found[known])) != NULL)
+        prefetch_object(found[known++]);
+    return PyErr_Occurred() ? -1 : known;
+}
+
+/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+static void
+fetch(PyObject *const *conversations, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (is_of(conversations[i], conversation_type)) {
+            prefetch_object(SLOT(conversations[i], slots.pacer));
+            prefetch_object(SLOT(conversations[i], slots.floor));
+            prefetch_object(SLOT(conversations[i], slots.outbox));
+            prefetch_object(SLOT(conversations[i], slots.begins));
+        }
+    for (int i = 0; i < count; i++) {
+        if (!is_of(conversations[i], conversation_type))
+            continue;
+        PyObject *pacer = SLOT(conversations[i], slots.pacer), *floor = SLOT(conversations[i], slots.floor);
+        if (is_of(pacer, pacer_type)) {
+            __builtin_prefetch(SLOT(pacer, slots.played_at));
+            __builtin_prefetch(SLOT(pacer, slots.queue));
+            __builtin_prefetch(SLOT(pacer, slots.tail));
+        }
+        if (is_of(floor, floor_type)) {
+            __builtin_prefetch(SLOT(floor, slots.talker));
+            __builtin_prefetch(SLOT(floor, slots.sent_at));
+        }
+    }
+}
+
 PyDoc_STRVAR(take_talk_doc,
              "take_talk(message: bytes, at: int, streams: dict, conversations: dict, now: float) -> int\n\n"
              "Take pieces of talk as long as they are plain. Returns where the first other one begins.");
@@ -178,27 +219,27 @@ static PyObject *
 take_talk(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyObject *message, *streams, *conversations, *now;
+    PyObject *message, *streams, *conversations, *now, *found[TOGETHER];
     Py_ssize_t at;
     struct piece piece;
+    int count, done;
     if (!PyArg_ParseTuple(args, "SnO!O!O!", &message, &at, &PyDict_Type, &streams, &PyDict_Type, &conversations,
                           &PyFloat_Type, &now))
         return NULL;
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(message);
-    Py_ssize_t size = PyBytes_GET_SIZE(message);
-    while (at >= 0 && size - at >= PIECE_BYTES + FRAME_BYTES) {
-        PyObject *conversation = find_conversation(streams, conversations, data + at);
-        if (conversation == NULL && PyErr_Occurred())
+    do {
+        if ((count = gather(found, streams, conversations, data, at, PyBytes_GET_SIZE(message))) < 0)
             return NULL;
-        if (!is_plain(&piece, conversation, data + at, PyFloat_AS_DOUBLE(now)))
-            break;
-        Py_INCREF(conversation);
-        int failed = take(&piece, now);
-        Py_DECREF(conversation);
-        if (failed)
-            return NULL;
-        at += PIECE_BYTES + FRAME_BYTES;
-    }
+        fetch(found, count);
+        called = false;
+        for (done = 0; done < count && !called; done++) {
+            if (!is_plain(&piece, found[done], data + at, PyFloat_AS_DOUBLE(now)))
+                return PyLong_FromSsize_t(at);
+            if (take(&piece, now) < 0)
+                return NULL;
+            at += PIECE_BYTES + FRAME_BYTES;
+        }
+    } while (done > 0);
     return PyLong_FromSsize_t(at);
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from actors.ingest.hub import Hub
+from actors.ingest.in_c import take_talk_in_c
 from actors.ingest.stream import Stream
 from actors.runtime.event_sender import EventSender
 from actors.runtime.identity import Identity
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime.bus import BusSocket
+    from actors.runtime.outbox import Outbox
     from actors.runtime.peer import Peer
 
 
@@ -57,7 +59,7 @@ class FakePeer:
         self._now = now
         self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
-        self.outbox = FakeOutbox()
+        self.outbox: FakeOutbox | Outbox = FakeOutbox()
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
         self.counted = 0
@@ -69,7 +71,7 @@ class FakePeer:
 
     @property
     def written(self) -> list[bytes]:
-        return self.outbox.frames
+        return cast("FakeOutbox", self.outbox).frames
 
     def write(self, frame: bytes) -> None:
         self.outbox.write(frame)
@@ -91,18 +93,24 @@ class FakePeer:
 
 
 class FakeIngest:
-    """A hub whose bus is in the test's hands. `entries(fanout)` is what that fan-out has got since last asked."""
+    """A hub whose bus is in the test's hands. `entries(fanout)` is what that fan-out has got since last asked.
 
-    def __init__(self, **environ: str) -> None:
+    `in_c`: with the routine in C in front, where it was built.
+    """
+
+    def __init__(self, *, in_c: bool = False, **environ: str) -> None:
         self.publisher, self.dealer = FakeSocket(), FakeSocket()
         settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ})
         self.events = EventSender(self.dealer, limit=1000)
-        self.hub = Hub(settings, Identity("ingest"), cast("BusSocket", self.publisher), self.events)
+        take_talk = take_talk_in_c(wanted=in_c)
+        self.hub = Hub(settings, Identity("ingest"), cast("BusSocket", self.publisher), self.events, take_talk)
         self.now = 100.0
         self.hub.now = lambda: self.now
 
-    def stream(self, number: int = 1, *messages: bytes) -> Stream:
-        made = Stream(self.hub, cast("Peer", FakePeer(number, lambda: self.hub.now())))
+    def stream(self, number: int = 1, *messages: bytes, outbox: Outbox | None = None) -> Stream:
+        peer = FakePeer(number, lambda: self.hub.now())
+        peer.outbox = peer.outbox if outbox is None else outbox
+        made = Stream(self.hub, cast("Peer", peer))
         for message in messages:
             made.on_text(message)
         return made

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-import socket
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,10 @@ from hypothesis import strategies as st
 from actors.ingest import in_c
 from actors.ingest.intake import Intake, Lane
 from actors.ingest.reorder import Reorder
-from actors.runtime.plain_way import LONGEST_ALIGNED, PlainWay
-from actors.runtime.pump import LATE_BYTES, Pump
+from actors.runtime.pump import LATE_BYTES
 from actors.wire import bus as wire
-from actors.wire.websocket import TEXT, find_frames, unmask
 from tests.fakes.native import needs_c
+from tests.fakes.plain_way import Line, client_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,73 +35,18 @@ EXAMPLES = int(os.environ.get("PATCHBAY_TEST_EXAMPLES", "40"))
 TAIL = wire.entry_tail(7, b"c" * 16)
 
 
-class Way(PlainWay):
-    """A connection that only knows the plain way, and remembers what else came."""
-
-    def __init__(self, sock: socket.socket, on_text: Callable[[bytes], None]) -> None:
-        self.sock, self.on_text = sock, on_text
-        self.untaken, self.take_soon, self.last_heard = 0, False, -1.0
-        self._plain, self._uncounted = True, 0
-        self.odd: list[bytes] = []
-        self.spent = 0
-        self.ended = 0
-
-    def _handle_any(self, data: memoryview, at: int, size: int) -> int:
-        frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
-        for first, start, payload, end in frames:
-            self._uncounted += 1
-            try:
-                if first == TEXT:
-                    self.on_text(unmask(data, payload, end))
-                    continue
-            except UnicodeDecodeError:
-                pass
-            self.odd.append(bytes(data[start:end]))
-        at = frames[-1][-1] if frames else at
-        if need:  # nothing that follows can be told
-            self.odd.append(bytes(data[at:size]))
-            return size
-        return at
-
-    def _within_allowance(self) -> bool:
-        self.spent, self._uncounted = self.spent + self._uncounted, 0
-        return True
-
-    def _go_general(self, first: int, frame: memoryview) -> None:
-        self.odd.append(bytes(frame))
-
-    def end_of_input(self) -> None:
-        self.ended += 1
-
-    def writable(self) -> bool:
-        return False
-
-
-class World:
+class World(Line):
     """A stream's hot path, read from a socket in one of the two ways."""
 
     def __init__(self, *, c: bool) -> None:
-        self.client, server = socket.socketpair()
-        server.setblocking(False)
-        self.client.setblocking(False)
-        self.by_python = 0  # times that C left something to do
-        self.pump = Pump(0, take_late=True, in_c=in_c.reading_in_c() if c else None)
-        serve = self.pump._serve
-
-        def count(*args: Any) -> None:
-            self.by_python += 1
-            serve(*args)
-
-        self.pump._serve = count  # type: ignore[method-assign]
         windows: list[Reorder[Media]] = [Reorder(), Reorder()]
         self.lanes = [Lane(track, window) for track, window in enumerate(windows)]
-        self.pushed: list[object] = []
+        self.pushed: list[tuple[int, Media]] = []
         self.others: list[bytes] = []
         self.intake = Intake(self.lanes[0], self.lanes[1], self._push, self._other)
         self.sinks: list[list[bytes]] = [[], []]
         self.intake.sinks, self.intake.tail = tuple(self.sinks), TAIL
-        self.way = Way(server, self.intake.on_text)
-        self.pump.add(self.way)
+        super().__init__(self.intake.on_text, in_c.reading_in_c(wanted=c), take_late=True)
 
     def _push(self, lane: Lane, media: Media) -> None:
         self.pushed.append((self.lanes.index(lane), media))
@@ -114,29 +57,13 @@ class World:
         self.others.append(message)
         message.decode()  # what is not UTF-8 is the WebSocket's business
 
-    def hears(self, data: bytes) -> None:
-        with suppress(OSError):  # it may have gone
-            self.client.send(data)
-        self.pump.round()
-
-    def close(self) -> None:
-        self.pump.remove(self.way)
-        self.client.close()
-        self.way.sock.close()
-
     def state(self) -> dict[str, object]:
-        """All that may be seen of it."""
         return {
+            **super().state(),
             "sinks": [b"".join(sink) for sink in self.sinks],
             "lanes": [(lane.turn, lane.step, lane.frames) for lane in self.lanes],
             "pushed": self.pushed,
             "others": self.others,
-            "odd": self.way.odd,
-            "counted": (self.way.spent, self.way._uncounted),
-            "untaken": self.way.untaken,
-            "heard": self.way.last_heard,
-            "ended": self.way.ended,
-            "ripe": len(self.pump._ripe),
         }
 
 
@@ -161,20 +88,10 @@ def media(chunk: int, payload: bytes = b"\x55" * 160, track: str = "inbound", **
     return {"event": "media", "sequence_number": str(chunk + 3), "media": body, "stream_id": "32DE0DEA-53CB-4B21"}
 
 
-def frame(message: bytes, key: bytes = b"\x12\x34\x56\x78", first: int = 0x81, bits: int = 16) -> bytes:
-    """A client's frame. `bits`: of its length, which need not be as few as they could be."""
-    length = {
-        7: bytes([0x80 | min(len(message), 125)]),
-        16: bytes([0xFE]) + (len(message) & 0xFFFF).to_bytes(2, "big"),
-        64: bytes([0xFF]) + len(message).to_bytes(8, "big"),
-    }[bits]
-    return bytes([first]) + length + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(message))
-
-
 def begun(world: World) -> World:
     """The first frame of each track is pushed, by which the others have their turn."""
     for track in ("inbound", "outbound"):
-        world.hears(frame(orjson.dumps(media(1, track=track))))
+        world.hears(client_frame(orjson.dumps(media(1, track=track))))
     return world
 
 
@@ -196,22 +113,23 @@ async def test_plain_frames_need_no_python(write: Callable[[dict[str, Any]], byt
     stream = begun(in_c_world)
     before = stream.by_python
     for chunk in range(2, 30):
-        stream.hears(frame(write(media(chunk, bytes([chunk]) * 160))))
-        stream.hears(frame(write(media(chunk, bytes([chunk]) * chunk, "outbound", timestamp=chunk))))
+        stream.hears(client_frame(write(media(chunk, bytes([chunk]) * 160))))
+        stream.hears(client_frame(write(media(chunk, bytes([chunk]) * chunk, "outbound", timestamp=chunk))))
     assert stream.by_python == before + (stream.way.spent > 0)  # one in so many is counted
     assert stream.lanes[0].frames == stream.lanes[1].frames == 29
-    assert stream.pushed[2:] == stream.others == []
+    assert not stream.pushed[2:]
+    assert not stream.others
 
 
 async def test_many_frames_of_a_reading(in_c_world: World) -> None:
     """And what is behind them that is not plain is Python's, from there on."""
     stream = begun(in_c_world)
-    plain = b"".join(frame(orjson.dumps(media(chunk))) for chunk in range(2, 12))
-    stream.hears(plain + frame(b'{"event":"stop"}') + plain[:100])
+    plain = b"".join(client_frame(orjson.dumps(media(chunk))) for chunk in range(2, 12))
+    stream.hears(plain + client_frame(b'{"event":"stop"}') + plain[:100])
     assert stream.lanes[0].frames == 11
     assert stream.others == [b'{"event":"stop"}']
     stream.hears(plain[100:])
-    assert [chunk for _, media in stream.pushed[2:] if (chunk := getattr(media, "chunk", 0))] == list(range(2, 12))
+    assert [media.chunk for _, media in stream.pushed[2:]] == list(range(2, 12))
 
 
 async def test_ripe_ones_are_taken(in_c_world: World) -> None:
@@ -219,12 +137,12 @@ async def test_ripe_ones_are_taken(in_c_world: World) -> None:
     stream = begun(in_c_world)
     chunk = 2
     while stream.way.untaken < LATE_BYTES:
-        stream.hears(frame(orjson.dumps(media(chunk))))
+        stream.hears(client_frame(orjson.dumps(media(chunk))))
         chunk += 1
     assert stream.pump._ripe == [stream.way]
     stream.hears(b"")
     assert stream.way.untaken == 0
-    stream.hears(frame(orjson.dumps(media(chunk))))
+    stream.hears(client_frame(orjson.dumps(media(chunk))))
     assert stream.lanes[0].frames == chunk
 
 
@@ -276,10 +194,10 @@ def readings(draw: st.DrawFn) -> list[bytes]:
     for chunk in range(2, 2 + draw(st.integers(1, 12))):
         data += draw(
             st.one_of(
-                st.builds(lambda chunk=chunk: frame(orjson.dumps(media(chunk)))),
-                st.builds(frame, messages(chunk), st.binary(min_size=4, max_size=4)),
-                st.builds(frame, messages(chunk), first=st.sampled_from([0x81, 0x01, 0x80, 0x82, 0x89, 0xC1])),
-                st.builds(frame, messages(chunk), bits=st.sampled_from([7, 64])),
+                st.builds(lambda chunk=chunk: client_frame(orjson.dumps(media(chunk)))),
+                st.builds(client_frame, messages(chunk), st.binary(min_size=4, max_size=4)),
+                st.builds(client_frame, messages(chunk), first=st.sampled_from([0x81, 0x01, 0x80, 0x82, 0x89, 0xC1])),
+                st.builds(client_frame, messages(chunk), bits=st.sampled_from([7, 64])),
                 st.binary(max_size=20),
             )
         )
@@ -310,17 +228,19 @@ def test_whatever_comes_both_do_the_same(pieces: list[bytes], closes: bool) -> N
 async def test_strange_objects_are_left_alone(in_c_world: World) -> None:
     """Whatever Python does with its objects, the C does not fall over them."""
     stream = begun(in_c_world)
-    for name, value in [("tail", b"short"), ("sinks", None), ("inbound", None)]:
+    changes: list[tuple[str, Any]] = [("tail", b"short"), ("sinks", None), ("inbound", None)]
+    for name, value in changes:
         before = getattr(stream.intake, name)
         setattr(stream.intake, name, value)
         with suppress(TypeError, AttributeError):  # the Python may
-            stream.hears(frame(orjson.dumps(media(2))))
+            stream.hears(client_frame(orjson.dumps(media(2))))
         setattr(stream.intake, name, before)
-    for value in (None, 10**30, "2"):
-        stream.lanes[0].turn = value  # type: ignore[assignment]
+    strange: tuple[Any, ...] = (None, 10**30, "2")
+    for value in strange:
+        stream.lanes[0].turn = value
         with suppress(TypeError, AttributeError):
-            stream.hears(frame(orjson.dumps(media(2))))
+            stream.hears(client_frame(orjson.dumps(media(2))))
     stream.lanes[0].turn = 2
     del stream.lanes[0].head
     with suppress(AttributeError):
-        stream.hears(frame(orjson.dumps(media(2))))
+        stream.hears(client_frame(orjson.dumps(media(2))))

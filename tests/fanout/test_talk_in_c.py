@@ -1,0 +1,199 @@
+"""Talk that is read in C is read as in Python: what ingest gets, and what the talker is told."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, cast
+
+import orjson
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.fanout.in_c import reading_in_c
+from actors.fanout.links import IngestLinks
+from actors.fanout.listener import Listener
+from actors.fanout.talker import Talker
+from actors.runtime.allowance import Allowance
+from actors.wire import bus as wire
+from actors.wire.browser import ListenQuery
+from tests.fakes.bus import FakeSocket
+from tests.fakes.listening import FakeBrowser, FakeFanout, entry, started
+from tests.fakes.native import needs_c
+from tests.fakes.plain_way import Line, client_frame
+from tests.fakes.telnyx import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.runtime.bus import Bus
+    from actors.runtime.peer import Peer
+    from actors.runtime.session import Session
+
+pytestmark = needs_c
+CALLS = ("a", "b")
+
+
+class Rights:
+    """What a session grants, as the test has it."""
+
+    def __init__(self) -> None:
+        self.may_talk, self.is_admin = True, False
+
+    def renew(self, message: bytes, now: float) -> bytes:
+        del now
+        self.may_talk, self.is_admin = orjson.loads(message)["rights"]
+        return b"renewed"
+
+
+class Browser(FakeBrowser):
+    """Whose clock is the connection's."""
+
+    def __init__(self, number: int, line: Line) -> None:
+        self._line = line
+        super().__init__(number)
+
+    @property
+    def last_heard(self) -> float:
+        return self._line.way.last_heard
+
+    @last_heard.setter
+    def last_heard(self, value: float) -> None:
+        """It is the connection's to set."""
+
+
+class World(Line):
+    """A talker in a fan-out, read from a socket in one of the two ways."""
+
+    def __init__(self, *, c: bool, names_call: bool = False) -> None:
+        self.fanout = FakeFanout()
+        self.socket = FakeSocket()
+        self.links = IngestLinks(cast("Bus", self))
+        self.browser = Browser(9, self)
+        query = {"call_control_id": ["a"]} if names_call else {}
+        self.listener = self.fanout.joins(Listener(cast("Peer", self.browser), ListenQuery.parse(query)))
+        self.talker = Talker(
+            self.listener,
+            self.fanout.calls,
+            self.links,
+            3,
+            session=cast("Session", Rights()),
+            allowance=Allowance(8000, 1600),
+        )
+        super().__init__(self.talker.on_text, reading_in_c(wanted=c), take_late=False)
+
+    def pusher(self, *owner: object) -> FakeSocket:
+        return self.socket
+
+    def state(self) -> dict[str, object]:
+        self.links.flush()
+        allowance = cast("Allowance", self.talker._allowance)
+        return {
+            **super().state(),
+            "said": self.socket.sent,
+            "allowed": (allowance._left, allowance._at),
+            "counters": self.fanout.calls.counters,
+            "told": self.browser.outbox.frames,
+        }
+
+
+@contextmanager
+def world(*, c: bool, names_call: bool = False) -> Iterator[World]:
+    made = World(c=c, names_call=names_call)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def text(payload: bytes, **more: object) -> bytes:
+    return orjson.dumps({"event": "media", "media": {"payload": base64.b64encode(payload).decode(), **more}})
+
+
+def rtp(payload: bytes, payload_type: int = 0, first: int = 0x80) -> bytes:
+    return struct.pack(">BBHII", first, payload_type, 1, 2, 3) + payload
+
+
+ULAW = bytes(range(160))
+audio = st.one_of(
+    st.just(rtp(ULAW)),
+    st.just(ULAW),
+    st.builds(
+        rtp, st.sampled_from([ULAW, ULAW[:80], ULAW[:100], ULAW * 2, b""]), st.sampled_from([0, 8, 0x80, 0x88, 9])
+    ),
+    st.builds(rtp, st.just(ULAW), st.just(0), st.sampled_from([0x80, 0x90, 0x81, 0x00])),
+    st.binary(max_size=40),
+    st.builds(lambda size: bytes(size), st.integers(300, 2500)),
+)
+messages = st.one_of(
+    st.builds(text, audio),
+    st.builds(lambda payload: text(payload, track="inbound", n=3), audio),
+    st.builds(lambda payload: orjson.dumps(orjson.loads(text(payload)), option=orjson.OPT_INDENT_2), audio),
+    st.builds(lambda payload, at: text(payload)[:at] + b" " + text(payload)[at:], audio, st.integers(1, 300)),
+    st.builds(lambda payload, at, to: text(payload)[:at] + bytes([to]) + text(payload)[at + 1 :], audio,
+        st.integers(0, 300), st.integers(0, 255)),
+    st.sampled_from([b'{"event":"stop"}', b'{"event":"nothing"}' + b" " * 120, b"rubbish" * 30, b"\xff" * 130]),
+)  # fmt: skip
+steps = st.one_of(
+    st.tuples(st.just("say"), st.lists(messages, min_size=1, max_size=4)),
+    st.tuples(st.just("say"), st.lists(messages, min_size=1, max_size=4)),
+    st.tuples(st.just("wait"), st.sampled_from([0.02, 0.02, 0.2, 2.0])),
+    st.tuples(st.just("start"), st.tuples(st.sampled_from(CALLS), st.sampled_from(["PCMU", "PCMA", "L16"]))),
+    st.tuples(st.just("end"), st.sampled_from(CALLS)),
+    st.tuples(st.just("rights"), st.tuples(st.booleans(), st.booleans())),
+    st.tuples(st.just("full"), st.booleans()),
+)
+
+
+def do(world: World, what: str, given: object, number: int) -> None:
+    if what == "say":
+        world.hears(b"".join(client_frame(message) for message in cast("list[bytes]", given)))
+    elif what == "start":
+        call, codec = cast("tuple[str, str]", given)
+        world.fanout.hears(started(call, stream=number, raw=start(call, encoding=codec)))
+    elif what == "end":
+        live = world.fanout.calls.live.get(wire.digest(cast("str", given)))
+        if live is not None:
+            world.fanout.hears(entry(wire.GONE, cast("str", given), stream=live.number))
+    elif what == "rights":
+        world.hears(client_frame(orjson.dumps({"event": "auth", "rights": given, "more": "x" * 120})))
+    elif what == "full":
+        world.socket.accepts = not given
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=30), st.booleans())
+def test_whatever_is_said_both_do_the_same(plan: list[tuple[str, object]], names_call: bool) -> None:
+    """Whatever calls there are, whatever the talker may."""
+
+    async def main() -> None:
+        with ExitStack() as stack:
+            worlds = [stack.enter_context(world(c=c, names_call=names_call)) for c in (False, True)]
+            for number, (what, given) in enumerate([("start", ("a", "PCMU")), *plan, ("say", [text(ULAW)])]):
+                if what == "wait":
+                    await trio.sleep(cast("float", given))
+                for each in worlds:
+                    do(each, what, given, number)
+                assert worlds[1].state() == worlds[0].state()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_plain_talk_needs_no_python(autojump_clock: trio.testing.MockClock) -> None:
+    """But for the first of it, by which the call is found."""
+    del autojump_clock
+    with world(c=True) as ours:
+        ours.fanout.hears(started("a"))
+        ours.hears(client_frame(text(rtp(ULAW))))
+        before = ours.by_python
+        for _ in range(40):
+            await trio.sleep(0.02)
+            ours.hears(client_frame(text(rtp(ULAW))) + client_frame(text(ULAW[:80] * 1)))
+            await trio.sleep(0.02)
+        assert ours.by_python == before + (ours.way.spent > 0)
+        ours.links.flush()
+        [*_, talk] = wire.unpack_talk(b"".join(ours.socket.sent))
+        assert talk == wire.Talk(wire.TALK, 3, 9, wire.digest("a"), ULAW[:80])
