@@ -33,13 +33,14 @@ class PlainWay(ABC):
         on_text: called with each message. A `UnicodeDecodeError` from it is the peer's fault.
     """
 
-    __slots__ = ("_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
+    __slots__ = ("_bunched_at", "_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
 
     sock: socket.socket
     untaken: int
     take_soon: bool
     last_heard: float
     on_text: Callable[[bytes], None]
+    _bunched_at: float  # when several messages came at once; only the routine in C wants to know (`reading.h`)
     _plain: bool  # nothing out of the ordinary is under way
     _uncounted: int  # frames that have not been spent of the allowance yet
 

@@ -8,9 +8,8 @@ A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames
 next round at the earliest, when what they led to has left this process. So a crash in between loses nothing: the next
 process finds the bytes still in the socket. Untaken bytes stay readable, which is why the epoll is edge-triggered.
 
-Taking costs as much as looking, since TCP then tells the peer of the room it has got. Where whoever hears of a frame
-twice can tell (`take_late`), the kernel is asked to remember how far we have looked (SO_PEEK_OFF; for TCP since Linux
-6.9), and many frames are taken at once.
+Taking costs as much as looking. Where whoever hears of a frame twice can tell (`take_late`), the kernel is asked to
+remember how far we have looked (SO_PEEK_OFF; for TCP since Linux 6.9), and many frames are taken at once.
 
 A connection whose input nobody waits for can be made *cold*: it leaves the epoll and is read a few times a second,
 many frames at a time, which is where most of a frame's price goes: waking up.
@@ -187,7 +186,11 @@ class Pump:
         self._ends_left = ENDS_AT_ONCE
         now = trio.current_time()
         handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
-        self._take_all(handled)
+        if self._in_c is not None:
+            self._in_c.take(handled, self._buffer)
+        else:
+            for peer in handled:
+                self._take(peer)
         again, self._again = self._again, []
         for peer, gone in again:
             if self._serves(peer.sock.fileno()) is peer:
@@ -281,13 +284,6 @@ class Pump:
             peer.end_of_input()
         else:
             self._ending.append(peer)
-
-    def _take_all(self, peers: list[Pumped]) -> None:
-        if self._in_c is not None:
-            self._in_c.take(peers, self._buffer)
-        else:
-            for peer in peers:
-                self._take(peer)
 
     def _take(self, peer: Pumped) -> None:
         count, peer.untaken = peer.untaken, 0

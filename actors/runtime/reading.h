@@ -10,17 +10,21 @@
 #include "native.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* The first two as in actors/runtime/pump.py and plain_way.py. */
 enum { EVENTS_PER_ROUND = 2048, COUNTED_AT_ONCE = 50, LONGEST_PLAIN = 8192, TOGETHER = 16, FRAME_HEADER_BYTES = 8 };
 
+static const double BUNCHED_S = 10.0;
+
 /* What makes something of messages: set by `bind`. */
 static PyTypeObject *peer_type, *reader_type;
 static PyObject *on_text; /* the method of the readers that is the same in Python */
 static struct {
-    Py_ssize_t plain, uncounted, last_heard, on_text, sock, take_soon, untaken;
+    Py_ssize_t bunched_at, plain, uncounted, last_heard, on_text, sock, take_soon, untaken;
 } peer_slots;
 
 /* Deal with one message: 1 when that is done, 0 when it is the Python's, -1 with an exception. */
@@ -32,7 +36,8 @@ static void prefetch_reader(PyObject *reader, int step);
 static int
 bind_reading(PyTypeObject *peer, PyTypeObject *reader, PyObject *method)
 {
-    if ((peer_slots.plain = place_of_slot(peer, "_plain")) < 0 ||
+    if ((peer_slots.bunched_at = place_of_slot(peer, "_bunched_at")) < 0 ||
+        (peer_slots.plain = place_of_slot(peer, "_plain")) < 0 ||
         (peer_slots.uncounted = place_of_slot(peer, "_uncounted")) < 0 ||
         (peer_slots.last_heard = place_of_slot(peer, "last_heard")) < 0 ||
         (peer_slots.on_text = place_of_slot(peer, "on_text")) < 0 ||
@@ -159,6 +164,23 @@ fetch(struct round *r, const struct epoll_event *events, int count)
                 prefetch_reader(readers[i], step);
 }
 
+/* A message that has come by itself may be acknowledged with what we send, or with the next one (RFC 1122, 4.2.3.2): the kernel
+ * would do so as soon as it is taken, with a packet of its own, which costs more than taking it. But whoever waits for that before
+ * he sends the next one (Nagle's algorithm) would send two at once: he has it at once again for a while. */
+static int
+choose_acknowledgement(PyObject *peer, int fd, int64_t messages, PyObject *now)
+{
+    PyObject *bunched_at = SLOT(peer, peer_slots.bunched_at);
+    int at_once = messages > 1;
+    if (at_once && set_slot(peer, peer_slots.bunched_at, Py_NewRef(now)) < 0)
+        return -1;
+    if (messages < 1 || (!at_once && bunched_at != NULL && PyFloat_CheckExact(bunched_at) && PyFloat_CheckExact(now) &&
+                         PyFloat_AS_DOUBLE(now) - PyFloat_AS_DOUBLE(bunched_at) < BUNCHED_S))
+        return 0;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &at_once, sizeof at_once);
+    return 0;
+}
+
 static int
 serve_one(struct round *r, int fd, uint32_t events)
 {
@@ -172,8 +194,10 @@ serve_one(struct round *r, int fd, uint32_t events)
     if (size < 0)
         return errno == EAGAIN ? 0 : leave_to_python(r, fd, events, 0, -1);
     Py_ssize_t begin = r->late ? 0 : (Py_ssize_t)number_in_slot(peer, peer_slots.untaken, PY_SSIZE_T_MAX);
+    int64_t before = number_in_slot(peer, peer_slots.uncounted, 0);
     Py_ssize_t at = begin < size ? take_frames(peer, reader, r->buffer.buf, begin, size, r->now) : begin;
-    if (at < 0)
+    int64_t messages = number_in_slot(peer, peer_slots.uncounted, 0) - before;
+    if (at < 0 || (!r->late && choose_acknowledgement(peer, fd, messages, r->now) < 0))
         return -1;
     if (at != size || size == 0 || size == r->buffer.len)
         return leave_to_python(r, fd, events, at, size);

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.runtime.plain_way import LONGEST_ALIGNED, PlainWay
 from actors.runtime.pump import Pump
 from actors.wire.websocket import TEXT, find_frames, unmask
+from tests.fakes.connections import tcp_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,10 @@ class Way(PlainWay):
 class Line:
     """A client's end, and the connection that a pump serves. `by_python`: how often C left something to do."""
 
-    def __init__(self, on_text: Callable[[bytes], None], in_c: ReadingInC | None, *, take_late: bool) -> None:
-        self.client, server = socket.socketpair()
+    def __init__(
+        self, on_text: Callable[[bytes], None], in_c: ReadingInC | None, *, take_late: bool, tcp: bool = False
+    ) -> None:
+        self.client, server = tcp_pair() if tcp else socket.socketpair()
         for end in (self.client, server):
             end.setblocking(False)
         self.by_python = 0

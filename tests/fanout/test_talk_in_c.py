@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import socket
 import struct
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, cast
 
 import orjson
+import pytest
 import trio
 import trio.testing
 from hypothesis import given, settings
@@ -68,7 +70,7 @@ class Browser(FakeBrowser):
 class World(Line):
     """A talker in a fan-out, read from a socket in one of the two ways."""
 
-    def __init__(self, *, c: bool, names_call: bool = False) -> None:
+    def __init__(self, *, c: bool, names_call: bool = False, tcp: bool = False) -> None:
         self.fanout = FakeFanout()
         self.socket = FakeSocket()
         self.links = IngestLinks(cast("Bus", self))
@@ -83,7 +85,7 @@ class World(Line):
             session=cast("Session", Rights()),
             allowance=Allowance(8000, 1600),
         )
-        super().__init__(self.talker.on_text, reading_in_c(wanted=c), take_late=False)
+        super().__init__(self.talker.on_text, reading_in_c(wanted=c), take_late=False, tcp=tcp)
 
     def pusher(self, *owner: object) -> FakeSocket:
         return self.socket
@@ -101,8 +103,8 @@ class World(Line):
 
 
 @contextmanager
-def world(*, c: bool, names_call: bool = False) -> Iterator[World]:
-    made = World(c=c, names_call=names_call)
+def world(*, c: bool, names_call: bool = False, tcp: bool = False) -> Iterator[World]:
+    made = World(c=c, names_call=names_call, tcp=tcp)
     try:
         yield made
     finally:
@@ -197,3 +199,36 @@ async def test_plain_talk_needs_no_python(autojump_clock: trio.testing.MockClock
         ours.links.flush()
         [*_, talk] = wire.unpack_talk(b"".join(ours.socket.sent))
         assert talk == wire.Talk(wire.TALK, 3, 9, wire.digest("a"), ULAW[:80])
+
+
+SEGMENTS_OUT = struct.Struct("=I")
+SEGMENTS_OUT_AT = 136  # tcpi_segs_out of struct tcp_info, <linux/tcp.h>
+
+
+async def speak(ours: World, messages: int) -> list[int]:
+    """A message every 20 ms, as in life. Returns how many were heard each time."""
+    heard: list[int] = []
+    for _ in range(messages):
+        ours.client.send(client_frame(text(rtp(ULAW))))
+        before = ours.way._uncounted + ours.way.spent
+        for _ in range(4):
+            await trio.sleep(0.005)
+            ours.pump.round()
+        heard.append(ours.way._uncounted + ours.way.spent - before)
+    return heard
+
+
+@pytest.mark.slow
+async def test_acknowledgements_cost_little_and_nobody_waits_for_them() -> None:
+    """Messages that come one by one are not each acknowledged by itself; a peer whose TCP waits for that (Nagle's algorithm)
+    gets it at once from then on."""
+    with world(c=True, tcp=True) as ours:
+        ours.fanout.hears(started("a"))
+        ours.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        assert sum(await speak(ours, 30)) == 30
+        info = ours.way.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        assert SEGMENTS_OUT.unpack_from(info, SEGMENTS_OUT_AT)[0] < 25
+    with world(c=True, tcp=True) as ours:
+        ours.fanout.hears(started("a"))
+        heard = await speak(ours, 30)
+        assert heard[-20:].count(1) >= 18
