@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -110,3 +111,10 @@ def client_frame(message: bytes, key: bytes = b"\x12\x34\x56\x78", first: int = 
         64: bytes([0xFF]) + len(message).to_bytes(8, "big"),
     }[bits]
     return bytes([first]) + length + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(message))
+
+
+def ready(fd: int) -> bool:
+    """Whether there is something to be read now."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
