@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from actors.runtime.native import routines
@@ -11,3 +13,9 @@ BUILT = (
     and routines("actors.ingest._media", wanted=True) is not None
 )
 needs_c = pytest.mark.skipif(not BUILT, reason="the routines in C were not built: no compiler, or no Python.h")
+
+
+def examples(usual: int) -> int:
+    """How many a test that compares C and Python tries. After a change of the C, hours are worth it: with
+    `PATCHBAY_TEST_EXAMPLES` set, as many."""
+    return int(os.environ.get("PATCHBAY_TEST_EXAMPLES", usual))

@@ -23,7 +23,7 @@ from actors.wire import bus as wire
 from actors.wire.browser import ListenQuery
 from tests.fakes.connections import tcp_pair
 from tests.fakes.listening import FakeBrowser, FakeFanout, started
-from tests.fakes.native import needs_c
+from tests.fakes.native import examples, needs_c
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Both:
         return audio(call, -1 if further == 3000 and size == 80 else chunk, track, size, kind)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(steps, max_size=30))
 def test_whatever_happens_both_do_the_same(plan: list[tuple[str, object]]) -> None:
     """Frames in turn and not, of all sizes; listeners that stall, read on, go and come."""

@@ -24,7 +24,7 @@ from actors.wire import bus as wire
 from actors.wire.browser import ListenQuery
 from tests.fakes.bus import FakeSocket
 from tests.fakes.listening import FakeBrowser, FakeFanout, entry, started
-from tests.fakes.native import needs_c
+from tests.fakes.native import examples, needs_c
 from tests.fakes.plain_way import Line, client_frame, ready
 from tests.fakes.telnyx import start
 
@@ -166,7 +166,7 @@ def do(world: World, what: str, given: object, number: int) -> None:
         world.socket.accepts = not given
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(steps, max_size=30), st.booleans())
 def test_whatever_is_said_both_do_the_same(plan: list[tuple[str, object]], names_call: bool) -> None:
     """Whatever calls there are, whatever the talker may."""

@@ -1,12 +1,8 @@
-"""What is read in C is read as in Python, whatever comes: the two are given the same, and must not differ in anything.
-
-With `PATCHBAY_TEST_EXAMPLES` set, as many examples are tried: hours of them are worth it after a change of the C.
-"""
+"""What is read in C is read as in Python, whatever comes: the two are given the same, and must not differ in anything."""
 
 from __future__ import annotations
 
 import base64
-import os
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +18,7 @@ from actors.ingest.intake import Intake, Lane
 from actors.ingest.reorder import Reorder
 from actors.runtime.pump import LATE_BYTES
 from actors.wire import bus as wire
-from tests.fakes.native import needs_c
+from tests.fakes.native import examples, needs_c
 from tests.fakes.plain_way import Line, client_frame
 
 if TYPE_CHECKING:
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
     from actors.wire.telnyx import Media
 
 pytestmark = needs_c
-EXAMPLES = int(os.environ.get("PATCHBAY_TEST_EXAMPLES", "40"))
 TAIL = wire.entry_tail(7, b"c" * 16)
 
 
@@ -205,7 +200,7 @@ def readings(draw: st.DrawFn) -> list[bytes]:
     return [bytes(data[a:b]) for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=examples(40))
 @given(readings(), st.booleans())
 def test_whatever_comes_both_do_the_same(pieces: list[bytes], closes: bool) -> None:
     """Entries, turns, counts, what is left in the socket: all of it."""

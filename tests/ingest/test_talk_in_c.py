@@ -16,7 +16,7 @@ from actors.ingest.in_c import take_talk_in_c
 from actors.ingest.talkback import Talkback
 from actors.runtime.outbox import Outbox
 from actors.wire import bus as wire
-from tests.fakes.native import needs_c
+from tests.fakes.native import examples, needs_c
 from tests.fakes.telnyx import FakeIngest, start, stop
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def do(world: World, what: str, given: object) -> None:
             world.streams[call].on_text(stop(call))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(steps, max_size=40))
 def test_whatever_is_said_both_do_the_same(plan: list[tuple[str, object]]) -> None:
     """By whomever, into whatever call, however fast; with peers that stall or have gone."""
