@@ -21,17 +21,12 @@ if TYPE_CHECKING:
 def deliver_in_c(*, wanted: bool = True) -> Deliver | None:
     """What does the same as `actors.fanout.lane.deliver_audio`, but stops at all that is not plain. None where it is not
     wanted, or was not built."""
-    media = routines("actors.fanout._media", wanted=wanted)
-    if media is None:
-        return None
-    media.bind(Lane, Group, UlawEncoder.encode_at)
-    return cast("Deliver", media.deliver)
+    media = routines("actors.fanout._media", Lane, Group, UlawEncoder.encode_at, wanted=wanted)
+    return None if media is None else cast("Deliver", media.deliver)
 
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
     """For a pump (`in_c`); it knows what talkers say. None as above."""
-    talk = routines("actors.fanout._talk", wanted=wanted)
-    if talk is None:
-        return None
-    talk.bind(PlainWay, Talker, Talker.on_text, Allowance, IngestLinks, Call)
-    return ReadingInC(talk.serve, talk.take)
+    bound = PlainWay, Talker, Talker.on_text, Allowance, IngestLinks, Call
+    talk = routines("actors.fanout._talk", *bound, wanted=wanted)
+    return None if talk is None else ReadingInC(talk.serve, talk.take)

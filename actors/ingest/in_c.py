@@ -19,17 +19,11 @@ if TYPE_CHECKING:
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
     """For a pump (`in_c`); it knows Telnyx's media. None where it is not wanted, or was not built."""
-    media = routines("actors.ingest._media", wanted=wanted)
-    if media is None:
-        return None
-    media.bind(PlainWay, Intake, Lane, Intake.on_text)
-    return ReadingInC(media.serve, media.take)
+    media = routines("actors.ingest._media", PlainWay, Intake, Lane, Intake.on_text, wanted=wanted)
+    return None if media is None else ReadingInC(media.serve, media.take)
 
 
 def take_talk_in_c(*, wanted: bool = True) -> TakeTalk | None:
     """What does the same as `actors.ingest.talkback.Talkback.take` with talk that is plain. None as above."""
-    talk = routines("actors.ingest._talk", wanted=wanted)
-    if talk is None:
-        return None
-    talk.bind(Conversation, TalkPacer, Floor, Outbox)
-    return cast("TakeTalk", talk.take_talk)
+    talk = routines("actors.ingest._talk", Conversation, TalkPacer, Floor, Outbox, wanted=wanted)
+    return None if talk is None else cast("TakeTalk", talk.take_talk)

@@ -6,18 +6,48 @@ and without them everything happens in the same way. What they may know, and how
 
 from __future__ import annotations
 
+import functools
 import logging
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 
-def routines(module: str, *, wanted: bool) -> Any | None:
-    """Those of a module; None where they are not wanted, or were not built."""
-    if wanted:
-        try:
-            return import_module(module)
-        except ImportError:
-            log.info("the hot path runs in Python: its routines in C were not built (that takes a C compiler)")
-    return None
+def routines(module: str, *bound: object, wanted: bool) -> Any | None:
+    """Those of a module, bound to the classes that they deal with; None where they are not wanted, or can't be had."""
+    if not wanted:
+        return None
+    try:
+        native = import_module(module)
+    except ImportError:
+        _say(logging.INFO, "the hot path runs in Python: its routines in C were not built, which takes a C compiler")
+        return None
+    try:
+        native.bind(*bound)
+    except (AttributeError, TypeError) as error:  # what it expects of our classes is not there
+        _say(logging.WARNING, f"the hot path runs in Python: its routines in C are of another version ({error})")
+        return None
+    if _is_older_than_its_source(native.__file__):
+        _say(logging.WARNING, "the hot path runs in Python: its routines in C are older than their source")
+        return None
+    _say(logging.INFO, "the hot path runs in C")
+    return native
+
+
+def _is_older_than_its_source(path: str | None) -> bool:
+    """Whether somebody has updated Patchbay, and not run what builds it."""
+    if path is None:
+        return False
+    built = Path(path)
+    source = built.with_name(built.name.split(".")[0] + ".c")
+    newest = max(
+        (each.stat().st_mtime for each in (source, *Path(__file__).parent.glob("*.h")) if each.exists()), default=0
+    )
+    return built.stat().st_mtime < newest
+
+
+@functools.cache  # once for each process
+def _say(level: int, text: str) -> None:
+    log.log(level, text)
