@@ -181,6 +181,24 @@ choose_acknowledgement(PyObject *peer, int fd, int64_t messages, PyObject *now)
     return 0;
 }
 
+/* Serve a peer with which nothing is out of the ordinary. */
+static int
+serve_plain(struct round *r, int fd, PyObject *peer, PyObject *reader)
+{
+    ssize_t size = recv(fd, r->buffer.buf, (size_t)r->buffer.len, MSG_PEEK | MSG_DONTWAIT);
+    if (size < 0)
+        return errno == EAGAIN ? 0 : leave_to_python(r, fd, EPOLLIN, 0, -1);
+    Py_ssize_t begin = r->late ? 0 : (Py_ssize_t)number_in_slot(peer, peer_slots.untaken, PY_SSIZE_T_MAX);
+    int64_t before = number_in_slot(peer, peer_slots.uncounted, 0);
+    Py_ssize_t at = begin < size ? take_frames(peer, reader, r->buffer.buf, begin, size, r->now) : begin;
+    int64_t messages = number_in_slot(peer, peer_slots.uncounted, 0) - before;
+    if (at < 0 || (!r->late && choose_acknowledgement(peer, fd, messages, r->now) < 0))
+        return -1;
+    if (at != size || size == 0 || size == r->buffer.len)
+        return leave_to_python(r, fd, EPOLLIN, at, size);
+    return number_in_slot(peer, peer_slots.untaken, 0) < r->enough ? 0 : PyList_Append(r->handled, peer);
+}
+
 static int
 serve_one(struct round *r, int fd, uint32_t events)
 {
@@ -190,18 +208,10 @@ serve_one(struct round *r, int fd, uint32_t events)
     PyObject *reader = events == EPOLLIN ? reader_of(peer) : NULL;
     if (!is_reader(reader))
         return leave_to_python(r, fd, events, 0, -1);
-    ssize_t size = recv(fd, r->buffer.buf, (size_t)r->buffer.len, MSG_PEEK | MSG_DONTWAIT);
-    if (size < 0)
-        return errno == EAGAIN ? 0 : leave_to_python(r, fd, events, 0, -1);
-    Py_ssize_t begin = r->late ? 0 : (Py_ssize_t)number_in_slot(peer, peer_slots.untaken, PY_SSIZE_T_MAX);
-    int64_t before = number_in_slot(peer, peer_slots.uncounted, 0);
-    Py_ssize_t at = begin < size ? take_frames(peer, reader, r->buffer.buf, begin, size, r->now) : begin;
-    int64_t messages = number_in_slot(peer, peer_slots.uncounted, 0) - before;
-    if (at < 0 || (!r->late && choose_acknowledgement(peer, fd, messages, r->now) < 0))
-        return -1;
-    if (at != size || size == 0 || size == r->buffer.len)
-        return leave_to_python(r, fd, events, at, size);
-    return number_in_slot(peer, peer_slots.untaken, 0) < r->enough ? 0 : PyList_Append(r->handled, peer);
+    Py_INCREF(peer);
+    int failed = serve_plain(r, fd, peer, reader);
+    Py_DECREF(peer);
+    return failed;
 }
 
 PyDoc_STRVAR(serve_doc,

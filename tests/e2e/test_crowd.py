@@ -1,5 +1,5 @@
-"""A call with many listeners, to whom each frame goes at once where the kernel has io_uring: slow ones, and processes that
-come and go, are as harmless as with a few."""
+"""A call with many listeners, to whom each frame goes at once where the kernel has io_uring, in C or in Python: slow ones, and
+processes that come and go, are as harmless as with a few."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.e2e.calls import call, new_call_id
 from tests.e2e.clients import client, listener
 from tests.e2e.system import eventually, running_system
 from tests.e2e.test_restarts import BACK_S, CLIP, losses
+from tests.fakes.native import BUILT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +30,14 @@ LISTENERS = 12
 STALL_S = 4.0  # longer than a connection's buffers and its queue hold
 
 
-@pytest.fixture(params=["true", "false"], ids=["io_uring", "one by one"])
+@pytest.fixture(params=[("true", "true"), ("false", "true"), ("false", "false")], ids=["io_uring", "in C", "in Python"])
 def patchbay(request: pytest.FixtureRequest) -> Iterator[System]:
     """A system of our own to do harm to."""
     ring = Ring.open()
-    with running_system(IO_URING=request.param) as system:
-        assert ("many at once" in system.log()) == (ring is not None and request.param == "true")
+    io_uring, native = request.param
+    with running_system(IO_URING=io_uring, NATIVE=native) as system:
+        assert ("many at once" in system.log()) == (ring is not None and io_uring == "true")
+        assert ("the hot path runs in C" in system.log()) == (BUILT and native == "true")
         yield system
     if ring is not None:
         ring.close()

@@ -29,7 +29,7 @@ from tests.fakes.plain_way import Line, client_frame, ready
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from actors.runtime.bus import Bus
     from actors.runtime.peer import Peer
@@ -109,6 +109,13 @@ def world(*, c: bool, names_call: bool = False, tcp: bool = False) -> Iterator[W
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture
+async def in_c_world(autojump_clock: trio.testing.MockClock) -> AsyncIterator[World]:
+    del autojump_clock
+    with world(c=True) as made:
+        yield made
 
 
 def text(payload: bytes, **more: object) -> bytes:
@@ -199,6 +206,60 @@ async def test_plain_talk_needs_no_python(autojump_clock: trio.testing.MockClock
         ours.links.flush()
         [*_, talk] = wire.unpack_talk(b"".join(ours.socket.sent))
         assert talk == wire.Talk(wire.TALK, 3, 9, wire.digest("a"), ULAW[:80])
+
+
+PLAIN = text(rtp(ULAW))
+NEARLY = {
+    "something behind": PLAIN + b"}",
+    "no event": PLAIN.replace(b'"event":"media",', b""),
+    "another event": PLAIN.replace(b'"event":"media"', b'"event":"start"'),
+    "the event twice": PLAIN[:-1] + b',"event":"stop"}',
+    "the payload twice": PLAIN.replace(b'"payload"', b'"payload":"AAAA","payload"'),
+    "no payload": b'{"event":"media","media":{"track":"%b"}}' % (b"x" * 120),
+    "no media": b'{"event":"media","more":"%b"}' % (b"x" * 120),
+    "unpadded": text(bytes(160)).replace(b"==", b""),
+    "10 ms and a byte": text(rtp(ULAW[:81] * 2)),
+    "no whole block": text(rtp(ULAW[:150])),
+    "another version of RTP": text(rtp(ULAW, first=0x40)),
+    "another payload type": text(rtp(ULAW, 3)),
+    "the other codec": text(rtp(ULAW, 8)),
+    "the other codec, marked": text(rtp(ULAW, 0x88)),
+    "too much at once": text(bytes(1700)),
+    "as much as may be": text(bytes(1280)),
+}
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA", "L16"])
+@pytest.mark.parametrize("message", [pytest.param(message, id=name) for name, message in NEARLY.items()])
+async def test_what_is_nearly_plain(message: bytes, codec: str, autojump_clock: trio.testing.MockClock) -> None:
+    """As Python has it, and so is what follows."""
+    del autojump_clock
+    states = []
+    with ExitStack() as stack:
+        for each in [stack.enter_context(world(c=c)) for c in (False, True)]:
+            each.fanout.hears(started("a", raw=start("a", encoding=codec)))
+            each.hears(client_frame(PLAIN))
+            each.hears(client_frame(message))
+            each.hears(client_frame(PLAIN))
+            states.append(each.state())
+    assert states[0] == states[1]
+
+
+async def test_into_one_call_only(in_c_world: World) -> None:
+    """Another call is live from now on: it can't be told any more which one is meant."""
+    in_c_world.fanout.hears(started("a", stream=1))
+    in_c_world.hears(client_frame(PLAIN))
+    in_c_world.hears(client_frame(PLAIN))
+    in_c_world.fanout.hears(started("b", stream=2))
+    in_c_world.hears(client_frame(PLAIN))
+    in_c_world.links.flush()
+    assert len(list(wire.unpack_talk(b"".join(in_c_world.socket.sent)))) == 2
+    assert b"several_live_calls" in b"".join(in_c_world.browser.outbox.frames)
+    in_c_world.fanout.hears(entry(wire.GONE, "a", stream=1))
+    in_c_world.hears(client_frame(PLAIN))
+    in_c_world.links.flush()
+    *_, last = wire.unpack_talk(in_c_world.socket.sent[-1])
+    assert last.call == wire.digest("b")
 
 
 SEGMENTS_OUT = struct.Struct("=I")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +219,132 @@ def test_whatever_comes_both_do_the_same(pieces: list[bytes], closes: bool) -> N
                 assert in_c.state() == in_python.state()
 
     trio.run(main, clock=trio.testing.MockClock())
+
+
+PLAIN = orjson.dumps(media(2))
+BODY = b'"track":"inbound","chunk":"2","timestamp":"40","payload":'
+NEARLY = {
+    "something behind": PLAIN + b"}",
+    "a number behind": PLAIN + b" 1",
+    "nothing at the end": PLAIN[:-1],
+    "no event": PLAIN.replace(b'"event":"media",', b""),
+    "another event": PLAIN.replace(b'"event":"media"', b'"event":"mark"'),
+    "the event twice": PLAIN[:-1] + b',"event":"start"}',
+    "media twice": PLAIN[:-1] + b',"media":{"payload":"AAAA"}}',
+    "the chunk twice": PLAIN.replace(b'"chunk":"2"', b'"chunk":"9","chunk":"2"'),
+    "the payload twice": PLAIN.replace(b'"payload"', b'"payload":"AAAA","payload"'),
+    "no sequence number": PLAIN.replace(b'"sequence_number":"5",', b""),
+    "no timestamp": PLAIN.replace(b'"timestamp":"40",', b""),
+    "no track": PLAIN.replace(b'"track":"inbound",', b""),
+    "no chunk": PLAIN.replace(b'"chunk":"2",', b""),
+    "no payload": PLAIN[: PLAIN.index(b',"payload"')] + b"}}",
+    "an empty payload": b'{"event":"media","sequence_number":"5","media":{' + BODY + b'""},"stream_id":"s"}',
+    "another track": PLAIN.replace(b"inbound", b"inbound_track"),
+    "leading zeros": PLAIN.replace(b'"chunk":"2"', b'"chunk":"02"'),
+    "leading zeros, no text": PLAIN.replace(b'"chunk":"2"', b'"chunk":02'),
+    "a fraction": PLAIN.replace(b'"chunk":"2"', b'"chunk":2.0'),
+    "an exponent": PLAIN.replace(b'"chunk":"2"', b'"chunk":2e0'),
+    "a sign": PLAIN.replace(b'"chunk":"2"', b'"chunk":"+2"'),
+    "space in a number": PLAIN.replace(b'"chunk":"2"', b'"chunk":" 2"'),
+    "an escape": PLAIN.replace(b'"track":"inbound"', b'"track":"\\u0069nbound"'),
+    "an escaped name": PLAIN.replace(b'"chunk"', b'"\\u0063hunk"'),
+    "not ASCII": PLAIN.replace(b"32DE0DEA", "é".encode()),
+    "no UTF-8": PLAIN.replace(b"32DE0DEA", b"\xff"),
+    "a control character": PLAIN.replace(b"32DE0DEA", b"\x01"),
+    "DEL": PLAIN.replace(b"32DE0DEA", b"\x7f"),
+    "the stream a number": PLAIN.replace(b'"stream_id":"32DE0DEA-53CB-4B21"', b'"stream_id":7'),
+    "the sequence too great": PLAIN.replace(b'"sequence_number":"5"', b'"sequence_number":"2147483648"'),
+    "the sequence far too great": PLAIN.replace(b'"sequence_number":"5"', b'"sequence_number":"9999999999999999"'),
+    "a great timestamp": PLAIN.replace(b'"timestamp":"40"', b'"timestamp":"999999999999999"'),
+    "too great a timestamp": PLAIN.replace(b'"timestamp":"40"', b'"timestamp":"9999999999999999999"'),
+    "no base64": PLAIN.replace(b'"VVVV', b'"VV*V'),
+    "unpadded": PLAIN.replace(b'=="', b'"'),
+    "padded too much": PLAIN.replace(b'=="', b'===="'),
+    "padding within": PLAIN.replace(b'"VVVV', b'"VV=='),
+    "bits that mean nothing": PLAIN.replace(b'VQ=="', b'VR=="'),
+    "a line break within": PLAIN.replace(b'"VVVV', b'"VVVV\\n'),
+    "a comma too many": PLAIN.replace(b'"track"', b',"track"'),
+    "a comma at the end": PLAIN[:-1] + b",}",
+    "a list": b"[" + PLAIN + b"]",
+    "something nested": PLAIN[:-1] + b',"more":{"chunk":"7"}}',
+}
+
+
+@pytest.mark.parametrize("message", [pytest.param(message, id=name) for name, message in NEARLY.items()])
+async def test_what_is_nearly_plain(message: bytes) -> None:
+    """As Python has it, whether that makes sense of it or not; and so is what follows."""
+    assert message != PLAIN
+    states = []
+    for c in (False, True):
+        with world(c=c) as stream:
+            begun(stream)
+            stream.hears(client_frame(message))
+            stream.hears(client_frame(orjson.dumps(media(3))))
+            stream.hears(client_frame(PLAIN))
+            states.append({**stream.state(), "heard": None})
+    assert states[0] == states[1]
+
+
+async def test_tracks_that_share_a_numbering(in_c_world: World) -> None:
+    """Each goes on by two."""
+    for chunk in range(1, 12):
+        in_c_world.hears(client_frame(orjson.dumps(media(chunk, track=("inbound", "outbound")[chunk % 2]))))
+    before = in_c_world.by_python
+    for chunk in range(12, 40):
+        in_c_world.hears(client_frame(orjson.dumps(media(chunk, track=("inbound", "outbound")[chunk % 2]))))
+    assert in_c_world.by_python == before
+    assert [lane.step for lane in in_c_world.lanes] == [2, 2]
+    assert sum(lane.frames for lane in in_c_world.lanes) == 39
+
+
+@pytest.mark.parametrize("bits", [7, 64])
+async def test_other_lengths(bits: int) -> None:
+    """A frame says in one of three ways how long it is; what is not the usual one is Python's."""
+    short = orjson.dumps({"event": "mark", "mark": {"name": "x"}})
+    states = []
+    for c in (False, True):
+        with world(c=c) as stream:
+            begun(stream)
+            stream.hears(client_frame(PLAIN if bits == 64 else short, bits=bits) + client_frame(orjson.dumps(media(3))))
+            states.append({**stream.state(), "heard": None})
+    assert states[0] == states[1]
+
+
+async def test_frames_that_come_in_parts(in_c_world: World) -> None:
+    """Cut anywhere: nothing is handled before it is whole, whatever the buffer still holds of others."""
+    stream = begun(in_c_world)
+    frames = [client_frame(orjson.dumps(media(chunk))) for chunk in range(2, 400)]
+    for number, frame in enumerate(frames):
+        cut = number % len(frame)
+        stream.hears(frame[:cut])
+        assert stream.lanes[0].frames == 1 + number + (cut == len(frame))
+        stream.hears(frame[cut:])
+        assert stream.lanes[0].frames == 2 + number
+    assert not stream.pushed[2:]
+
+
+async def test_more_than_the_buffer_holds(in_c_world: World) -> None:
+    """What lies behind is looked at without being told again."""
+    stream = begun(in_c_world)
+    stream.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    frames = [client_frame(orjson.dumps(media(chunk, bytes(5000)))) for chunk in range(2, 30)]
+    stream.hears(b"".join(frames))
+    for _ in range(10):
+        stream.pump.round()
+    assert stream.lanes[0].frames == 29
+
+
+async def test_one_that_is_not_plain_at_the_moment(in_c_world: World) -> None:
+    """A fragmented message is under way, say: all is Python's."""
+    stream = begun(in_c_world)
+    stream.way._plain = False
+    stream.hears(client_frame(PLAIN))
+    assert stream.by_python == 3
+    stream.way._plain = True
+    stream.way.take_soon = True
+    stream.hears(client_frame(orjson.dumps(media(3))))
+    assert stream.by_python == 4
+    assert not stream.way.take_soon
 
 
 async def test_strange_objects_are_left_alone(in_c_world: World) -> None:

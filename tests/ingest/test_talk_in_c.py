@@ -160,6 +160,33 @@ def test_whatever_is_said_both_do_the_same(plan: list[tuple[str, object]]) -> No
     trio.run(main, clock=trio.testing.MockClock())
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param([(wire.TALK, 7, LOUD), (wire.TALK, 7, LOUD[:80])], id="a piece waits for its rest"),
+        pytest.param([(wire.TALK, 7, LOUD)] * 30, id="frames wait for their time"),
+        pytest.param([(wire.TALK, 8, LOUD)], id="the floor is another's"),
+        pytest.param([(wire.TALK_PREEMPT, 7, LOUD)], id="it was taken by an administrator"),
+        pytest.param([(wire.TALK, 7, LOUD), (wire.TALK_STOP, 7, b"")], id="it is nobody's"),
+        pytest.param([(wire.TALK, 7, LOUD), (wire.TALK, 7, SILENT)], id="it is silent"),
+        pytest.param([], id="nobody has said anything"),
+    ],
+)
+@pytest.mark.parametrize("payload", [LOUD, SILENT, LOUD[:159], LOUD + b"\x00", b"", LOUD * 2], ids=len)
+@pytest.mark.parametrize("kind", [wire.TALK, wire.TALK_PREEMPT, wire.TALK_CLAIM])
+async def test_what_is_nearly_plain(before: list[tuple[int, int, bytes]], payload: bytes, kind: int) -> None:
+    """As Python has it, and so is what follows."""
+    with ExitStack() as stack:
+        worlds = [stack.enter_context(world(c=c)) for c in (False, True)]
+        for each in worlds:
+            each.begin("a", "PCMU")
+            for pieces in (before, [(kind, 7, payload)], [(wire.TALK, 7, LOUD)], [(wire.TALK, 7, SILENT)]):
+                do(each, "say", [(kind, talker, "a", payload) for kind, talker, payload in pieces])
+                each.ingest.now += 0.02
+            each.read("a")
+        assert worlds[1].state() == worlds[0].state()
+
+
 async def test_plain_talk_needs_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the first frame, by which the floor is taken."""
     taken: list[int] = []
