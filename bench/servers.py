@@ -176,11 +176,18 @@ PATCHBAY = Peer(
     PATCHBAY_ENVIRON,
     "/readyz",
 )
+IN_PYTHON = replace(
+    PATCHBAY,
+    name="patchbay-python",
+    about="the same without its routines in C",
+    environ={**PATCHBAY_ENVIRON, "PATCHBAY_NATIVE": "false"},
+)
 NODE_WS = Peer("node-ws", "the backend replaced: Node `ws`, with a filter by call and track", _node, {})
 PEERS = {
     peer.name: peer
     for peer in (
         PATCHBAY,
+        IN_PYTHON,
         NODE_WS,
         Peer("node-ws-lean", "Node `ws`, frame made once, no log, no metadata", _node, {"MODE": "lean"}),
         Peer("picows", "picows on uvloop", _python_peer("picows_server"), {}),
