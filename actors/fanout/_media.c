@@ -6,9 +6,6 @@
  */
 #include "../runtime/native.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-
 /* An entry on the bus: actors/wire/bus.py. */
 enum { KIND = 0, TRACK = 1, CHUNK = 4, LENGTH = 12, STREAM = 24, ENTRY_BYTES = 48 };
 enum { AUDIO = 1, TRACKS = 2 };
@@ -74,12 +71,12 @@ write_to_all(PyObject *outboxes, PyObject *fds, const uint8_t *payload)
     for (Py_ssize_t i = 0; i < count; i++) {
         int fd;
         memcpy(&fd, PyBytes_AS_STRING(fds) + i * (Py_ssize_t)sizeof fd, sizeof fd);
-        ssize_t sent = send(fd, frame, FRAME_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = send_now(fd, frame, FRAME_BYTES);
         if (sent == FRAME_BYTES)
             continue;
         called = true;
         PyObject *told = PyObject_CallMethod(PyTuple_GET_ITEM(outboxes, i), "not_taken", "y#n", (const char *)frame,
-                                             (Py_ssize_t)FRAME_BYTES, (Py_ssize_t)(sent < 0 ? -errno : sent));
+                                             (Py_ssize_t)FRAME_BYTES, (Py_ssize_t)sent);
         if (told == NULL)
             return -1;
         Py_DECREF(told);

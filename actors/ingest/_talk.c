@@ -5,9 +5,7 @@
  */
 #include "../runtime/native.h"
 
-#include <errno.h>
 #include <math.h>
-#include <sys/socket.h>
 
 /* A piece of talk on the bus: actors/wire/bus.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
@@ -135,13 +133,13 @@ write_message(const struct piece *piece)
     memcpy(message + size + BASE64_BYTES, ENDS, sizeof ENDS - 1);
     size += BASE64_BYTES + (Py_ssize_t)sizeof ENDS - 1;
     int fd = (int)number_in_slot(piece->outbox, slots.fd, -1);
-    ssize_t sent = send(fd, message, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send_now(fd, message, (size_t)size);
     if (sent == size)
         return 0;
     called = true;
     PyObject *outbox = Py_NewRef(piece->outbox);
     PyObject *told = PyObject_CallMethod(outbox, "not_taken", "y#n", (const char *)message, size,
-                                         (Py_ssize_t)(sent < 0 ? -errno : sent));
+                                         (Py_ssize_t)sent);
     Py_DECREF(outbox);
     Py_XDECREF(told);
     return told == NULL ? -1 : 0;

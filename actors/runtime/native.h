@@ -12,9 +12,11 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "what is packed here goes over the bus, which is little-endian"
@@ -69,6 +71,17 @@ prefetch_object(const PyObject *object)
 {
     __builtin_prefetch(object);
     __builtin_prefetch((const char *)object + 64);
+}
+
+/* Send without waiting: how many bytes were taken, or -errno. */
+static inline ssize_t
+send_now(int fd, const void *data, size_t size)
+{
+    ssize_t sent;
+    do
+        sent = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
 }
 
 static inline uint32_t

@@ -9,11 +9,9 @@
 
 #include "native.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 /* The first two as in actors/runtime/pump.py and plain_way.py. */
 enum { EVENTS_PER_ROUND = 2048, COUNTED_AT_ONCE = 50, LONGEST_PLAIN = 8192, TOGETHER = 16, FRAME_HEADER_BYTES = 8 };
