@@ -36,9 +36,25 @@ def supervisor(system: System, *words: str) -> dict[str, Any]:
     return orjson.loads(done.stdout) if "--json" in words else {}
 
 
+def likeness(page: Page, call_id: str) -> list[Any]:
+    """Of both sides: how like what was sent each moment of the last 4 s is."""
+    sent_rate, sent = web.read_wav(SHIPPED_CLIP)
+    rate, *sides = web.recorded(page, call_id)
+    return [web.correlations(side[-4 * rate :], rate, sent, sent_rate) for side in sides]
+
+
+def is_like(sides: list[Any]) -> bool:
+    return all(len(side) > 4 and np.median(side) > 0.98 for side in sides)
+
+
 def test_what_is_heard_is_what_was_sent(system: System, chromium: Browser) -> None:
-    """Both tracks, in every codec; four calls at once on one connection."""
+    """Both tracks, in every codec; four calls at once on one connection.
+
+    While what is late is made up for, a call is played a little faster, and then it is not sample for sample what was sent.
+    On a busy machine that happens now and then: what was not like it is listened to for another 4 s.
+    """
     ids = {codec: f"v3:codec-{codec}" for codec in CODECS}
+    unlike: dict[str, list[Any]] = {codec: [] for codec in CODECS}
     with ExitStack() as calls, web.library_page(chromium, system) as page:
         for codec, call_id in ids.items():
             calls.enter_context(web.simulated_call(system, call_id, "--codec", codec, "--track", "both"))
@@ -47,16 +63,15 @@ def test_what_is_heard_is_what_was_sent(system: System, chromium: Browser) -> No
             page.evaluate(web.RECORD, call_id)
         formats = {codec: page.evaluate(f"patchbay.call('{call_id}').format.codec") for codec, call_id in ids.items()}
         last = f"recordings['{ids['L16']}']"
-        web.until(page, f"() => {last}.samples > 5 * {last}.rate", web.WAIT_MS * BUSY)
-        heard = {codec: web.recorded(page, call_id) for codec, call_id in ids.items()}
+        for listened_s in range(5, 5 + 4 * BUSY, 4):
+            web.until(page, f"() => {last}.samples > {listened_s} * {last}.rate", web.WAIT_MS * BUSY)
+            heard = {codec: likeness(page, ids[codec]) for codec in unlike}
+            unlike = {codec: sides for codec, sides in heard.items() if not is_like(sides)}
+            if not unlike:
+                break
         assert not page.evaluate("patchbay.legacy")
     assert formats == {codec: codec for codec in CODECS}
-    sent_rate, sent = web.read_wav(SHIPPED_CLIP)
-    for codec, (rate, *sides) in heard.items():
-        for side in sides:
-            found = web.correlations(side[-4 * rate :], rate, sent, sent_rate)
-            assert len(found) > 4
-            assert np.median(found) > 0.98, (codec, found.round(3))
+    assert not unlike
 
 
 def test_the_sides_are_not_mixed_up(system: System, chromium: Browser, tmp_path: Path) -> None:
