@@ -161,7 +161,7 @@ gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size,
     return count;
 }
 
-/* Have all that will be needed come from memory while something else is being done; see `fetch` of ingest. */
+/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
 static void
 fetch(const struct plain *plain, Py_ssize_t count)
 {
@@ -235,11 +235,16 @@ bind_classes(PyObject *module, PyObject *args)
     PyObject *encode_at;
     if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &lane, &PyType_Type, &group, &encode_at))
         return NULL;
-    if ((slots.last_chunk = place_of_slot(lane, "last_chunk")) < 0 ||
-        (slots.groups = place_of_slot(lane, "groups")) < 0 || (slots.places = place_of_slot(lane, "places")) < 0 ||
-        (slots.encode_at = place_of_slot(group, "encode_at")) < 0 ||
-        (slots.writers = place_of_slot(group, "writers")) < 0 || (slots.fds = place_of_slot(group, "fds")) < 0 ||
-        (slots.others = place_of_slot(group, "others")) < 0)
+    const struct wanted_slot wanted[] = {
+        {lane, "last_chunk", &slots.last_chunk},
+        {lane, "groups", &slots.groups},
+        {lane, "places", &slots.places},
+        {group, "encode_at", &slots.encode_at},
+        {group, "writers", &slots.writers},
+        {group, "fds", &slots.fds},
+        {group, "others", &slots.others},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
         return NULL;
     Py_XSETREF(as_it_is, Py_NewRef(encode_at));
     Py_XSETREF(group_type, (PyTypeObject *)Py_NewRef(group));

@@ -178,15 +178,20 @@ bind_classes(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!OO!O!O!", &PyType_Type, &peer, &PyType_Type, &talker, &method, &PyType_Type,
                           &allowance, &PyType_Type, &links, &PyType_Type, &call))
         return NULL;
-    if ((slots.talking_to = place_of_slot(talker, "_talking_to")) < 0 ||
-        (slots.head = place_of_slot(talker, "_head")) < 0 ||
-        (slots.talk_codec = place_of_slot(call, "talk_codec")) < 0 ||
-        (slots.candidates = place_of_slot(talker, "_candidates")) < 0 ||
-        (slots.allowance = place_of_slot(talker, "_allowance")) < 0 ||
-        (slots.links = place_of_slot(talker, "_links")) < 0 || (slots.left = place_of_slot(allowance, "_left")) < 0 ||
-        (slots.at = place_of_slot(allowance, "_at")) < 0 || (slots.per_s = place_of_slot(allowance, "_per_s")) < 0 ||
-        (slots.burst = place_of_slot(allowance, "_burst")) < 0 || (slots.pieces = place_of_slot(links, "_pieces")) < 0 ||
-        bind_reading(peer, talker, method) < 0)
+    const struct wanted_slot wanted[] = {
+        {talker, "_talking_to", &slots.talking_to},
+        {talker, "_head", &slots.head},
+        {call, "talk_codec", &slots.talk_codec},
+        {talker, "_candidates", &slots.candidates},
+        {talker, "_allowance", &slots.allowance},
+        {talker, "_links", &slots.links},
+        {allowance, "_left", &slots.left},
+        {allowance, "_at", &slots.at},
+        {allowance, "_per_s", &slots.per_s},
+        {allowance, "_burst", &slots.burst},
+        {links, "_pieces", &slots.pieces},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, talker, method) < 0)
         return NULL;
     fill_sextets();
     Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(allowance));

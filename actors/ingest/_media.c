@@ -134,11 +134,16 @@ bind_classes(PyObject *module, PyObject *args)
     PyObject *method;
     if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &intake, &PyType_Type, &lane, &method))
         return NULL;
-    if ((slots.inbound = place_of_slot(intake, "inbound")) < 0 ||
-        (slots.outbound = place_of_slot(intake, "outbound")) < 0 ||
-        (slots.sinks = place_of_slot(intake, "sinks")) < 0 || (slots.tail = place_of_slot(intake, "tail")) < 0 ||
-        (slots.turn = place_of_slot(lane, "turn")) < 0 || (slots.step = place_of_slot(lane, "step")) < 0 ||
-        (slots.head = place_of_slot(lane, "head")) < 0 || bind_reading(peer, intake, method) < 0)
+    const struct wanted_slot wanted[] = {
+        {intake, "inbound", &slots.inbound},
+        {intake, "outbound", &slots.outbound},
+        {intake, "sinks", &slots.sinks},
+        {intake, "tail", &slots.tail},
+        {lane, "turn", &slots.turn},
+        {lane, "step", &slots.step},
+        {lane, "head", &slots.head},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, intake, method) < 0)
         return NULL;
     Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
     Py_RETURN_NONE;

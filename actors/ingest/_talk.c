@@ -252,22 +252,29 @@ bind_classes(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!O!O!", &PyType_Type, &types[0], &PyType_Type, &types[1], &PyType_Type, &types[2],
                           &PyType_Type, &types[3]))
         return NULL;
-    const struct {
-        int type;
-        const char *name;
-        Py_ssize_t *place;
-    } wanted[] = {
-        {0, "pacer", &slots.pacer},     {0, "floor", &slots.floor},           {0, "begins", &slots.begins},
-        {0, "frames", &slots.frames},   {0, "quiet", &slots.quiet},           {0, "outbox", &slots.outbox},
-        {1, "_ahead_s", &slots.ahead_s}, {1, "_played_at", &slots.played_at}, {1, "_queue", &slots.queue},
-        {1, "_tail", &slots.tail},      {1, "sent", &slots.sent},             {2, "_admin", &slots.admin},
-        {2, "_release_s", &slots.release_s}, {2, "_sent_at", &slots.sent_at}, {2, "_spoke_at", &slots.spoke_at},
-        {2, "_talker", &slots.talker},  {3, "behind", &slots.behind},         {3, "fd", &slots.fd},
-        {3, "_followers", &slots.followers},
+    const struct wanted_slot wanted[] = {
+        {types[0], "pacer", &slots.pacer},
+        {types[0], "floor", &slots.floor},
+        {types[0], "begins", &slots.begins},
+        {types[0], "frames", &slots.frames},
+        {types[0], "quiet", &slots.quiet},
+        {types[0], "outbox", &slots.outbox},
+        {types[1], "_ahead_s", &slots.ahead_s},
+        {types[1], "_played_at", &slots.played_at},
+        {types[1], "_queue", &slots.queue},
+        {types[1], "_tail", &slots.tail},
+        {types[1], "sent", &slots.sent},
+        {types[2], "_admin", &slots.admin},
+        {types[2], "_release_s", &slots.release_s},
+        {types[2], "_sent_at", &slots.sent_at},
+        {types[2], "_spoke_at", &slots.spoke_at},
+        {types[2], "_talker", &slots.talker},
+        {types[3], "behind", &slots.behind},
+        {types[3], "fd", &slots.fd},
+        {types[3], "_followers", &slots.followers},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if ((*wanted[i].place = place_of_slot(types[wanted[i].type], wanted[i].name)) < 0)
-            return NULL;
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
+        return NULL;
     for (int i = 0; i < 4; i++)
         Py_XSETREF(*kept[i], (PyTypeObject *)Py_NewRef(types[i]));
     Py_RETURN_NONE;

@@ -41,6 +41,22 @@ place_of_slot(PyTypeObject *type, const char *name)
     return place;
 }
 
+struct wanted_slot {
+    PyTypeObject *type;
+    const char *name;
+    Py_ssize_t *place;
+};
+
+/* Find all these slots. -1, with an exception, when there is one that is not there. */
+static inline int
+find_slots(const struct wanted_slot *wanted, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((*wanted[i].place = place_of_slot(wanted[i].type, wanted[i].name)) < 0)
+            return -1;
+    return 0;
+}
+
 /* Set a slot. Takes over the reference to the value; -1 when there is none, since its making has failed. */
 static inline int
 set_slot(PyObject *object, Py_ssize_t place, PyObject *value)

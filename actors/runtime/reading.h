@@ -34,14 +34,17 @@ static void prefetch_reader(PyObject *reader, int step);
 static int
 bind_reading(PyTypeObject *peer, PyTypeObject *reader, PyObject *method)
 {
-    if ((peer_slots.bunched_at = place_of_slot(peer, "_bunched_at")) < 0 ||
-        (peer_slots.plain = place_of_slot(peer, "_plain")) < 0 ||
-        (peer_slots.uncounted = place_of_slot(peer, "_uncounted")) < 0 ||
-        (peer_slots.last_heard = place_of_slot(peer, "last_heard")) < 0 ||
-        (peer_slots.on_text = place_of_slot(peer, "on_text")) < 0 ||
-        (peer_slots.sock = place_of_slot(peer, "sock")) < 0 ||
-        (peer_slots.take_soon = place_of_slot(peer, "take_soon")) < 0 ||
-        (peer_slots.untaken = place_of_slot(peer, "untaken")) < 0)
+    const struct wanted_slot wanted[] = {
+        {peer, "_bunched_at", &peer_slots.bunched_at},
+        {peer, "_plain", &peer_slots.plain},
+        {peer, "_uncounted", &peer_slots.uncounted},
+        {peer, "last_heard", &peer_slots.last_heard},
+        {peer, "on_text", &peer_slots.on_text},
+        {peer, "sock", &peer_slots.sock},
+        {peer, "take_soon", &peer_slots.take_soon},
+        {peer, "untaken", &peer_slots.untaken},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
         return -1;
     Py_XSETREF(on_text, Py_NewRef(method));
     Py_XSETREF(reader_type, (PyTypeObject *)Py_NewRef(reader));

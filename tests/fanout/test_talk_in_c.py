@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import struct
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, cast
 
 import orjson
@@ -29,7 +29,7 @@ from tests.fakes.plain_way import Line, client_frame, ready
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from actors.runtime.bus import Bus
     from actors.runtime.peer import Peer
@@ -102,13 +102,8 @@ class World(Line):
         }
 
 
-@contextmanager
-def world(*, c: bool, names_call: bool = False, tcp: bool = False) -> Iterator[World]:
-    made = World(c=c, names_call=names_call, tcp=tcp)
-    try:
-        yield made
-    finally:
-        made.close()
+def world(*, c: bool, names_call: bool = False, tcp: bool = False) -> closing[World]:
+    return closing(World(c=c, names_call=names_call, tcp=tcp))
 
 
 @pytest.fixture

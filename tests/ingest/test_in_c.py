@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -63,13 +63,8 @@ class World(Line):
         }
 
 
-@contextmanager
-def world(*, c: bool) -> Iterator[World]:
-    made = World(c=c)
-    try:
-        yield made
-    finally:
-        made.close()
+def world(*, c: bool) -> closing[World]:
+    return closing(World(c=c))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -20,8 +20,6 @@ from tests.fakes.native import examples, needs_c
 from tests.fakes.telnyx import FakeIngest, start, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from actors.ingest.stream import Stream
 
 pytestmark = needs_c
@@ -91,13 +89,8 @@ class World:
         }
 
 
-@contextmanager
-def world(*, c: bool) -> Iterator[World]:
-    made = World(c=c)
-    try:
-        yield made
-    finally:
-        made.close()
+def world(*, c: bool) -> closing[World]:
+    return closing(World(c=c))
 
 
 pieces = st.tuples(
