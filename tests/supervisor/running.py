@@ -93,6 +93,12 @@ class Running:
             return bool(self.ask("status")["ok"])
         return False
 
+    def is_led_by(self, pid: int) -> bool:
+        """Whether this one answers: in one question, since another that hands over goes after any answer."""
+        with suppress(NoSupervisorError):
+            return bool(self.supervisor()["pid"] == pid)
+        return False
+
     def supervisor(self) -> dict[str, Any]:
         found: dict[str, Any] = self.ask("status")["supervisor"]
         return found

@@ -207,7 +207,7 @@ def test_one_whose_starter_has_gone_hands_over(make: Callable[..., Running]) -> 
     starter.kill()
     starter.wait()
     second = system.open()
-    until(lambda: system.answers() and system.supervisor()["pid"] == second.pid, "it took over")
+    until(lambda: system.is_led_by(second.pid), "it took over")
     assert system.ask("wait-ready")["ok"]
     assert pids(system) == before
     assert old != second.pid
@@ -220,7 +220,7 @@ def test_taking_over_by_hand(make: Callable[..., Running]) -> None:
     before = pids(system)
     second = system.open("--take-over")
     assert first.wait(10) == 0
-    until(lambda: system.answers() and system.supervisor()["pid"] == second.pid, "it took over")
+    until(lambda: system.is_led_by(second.pid), "it took over")
     assert system.ask("wait-ready")["ok"]
     assert pids(system) == before
     system.stop(second)
