@@ -173,14 +173,14 @@ PATCHBAY = Peer(
     "patchbay",
     "all of Patchbay's processes",
     lambda _: [sys.executable, "-m", "supervisor"],
-    PATCHBAY_ENVIRON,
+    {**PATCHBAY_ENVIRON, "PATCHBAY_SUPERVISOR__SPARES": "0"},  # nothing is to be loaded while something is measured
     "/readyz",
 )
 IN_PYTHON = replace(
     PATCHBAY,
     name="patchbay-python",
     about="the same without its routines in C",
-    environ={**PATCHBAY_ENVIRON, "PATCHBAY_NATIVE": "false"},
+    environ={**PATCHBAY.environ, "PATCHBAY_NATIVE": "false"},
 )
 NODE_WS = Peer("node-ws", "the backend replaced: Node `ws`, with a filter by call and track", _node, {})
 PEERS = {

@@ -166,6 +166,7 @@ class SupervisorSettings(Section, frozen=True):
     intensity_period_s: Positive = 30.0  # … in this time, and an actor is FAILED: tried at the longest back-off only
     watchdog_s: Positive = 5.0  # an actor's loop that has not been heard of for so long is hung
     grace_s: Positive = 30.0  # actors without a supervisor stop by themselves after this
+    spares: Annotated[int, msgspec.Meta(ge=0, le=16)] = 2  # loaded processes, to stand in for ingest or fan-out
 
 
 class TlsSettings(Section, frozen=True):

@@ -145,7 +145,7 @@ class Actor:
                 life.start(run, "its process has gone" if life.last_generation else "first start")
             elif run.state in (State.BACKOFF, State.FAILED):
                 await trio.sleep_until(run.again_at)
-                life.start(run, "started again")
+                life.start(run, "started again", stand_in=life.past.streak == 1)
             elif run.state is State.STARTING:
                 await self._come_up(run, run.since + self.spec.start_timeout_s)
             elif run.process is not None:

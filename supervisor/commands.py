@@ -59,6 +59,7 @@ async def status(supervisor: Supervisor, _: Request) -> Answer:
             "port": port,
             "run_dir": str(supervisor.handles.run_dir.path),
             "replaced": supervisor.replaced,
+            "spares": len(supervisor.launcher.spares),
             "events_missed": supervisor.journal.missed_by_followers,
         },
         "actors": [row(actor, run, now) for actor in supervisor.actors.values() for run in actor.runs],

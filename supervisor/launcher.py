@@ -15,6 +15,7 @@ import trio
 from config.paths import path_descriptor, unix_path
 from supervisor.process import KernelProcess, Process
 from supervisor.rundir import NOTIFY_NAME
+from supervisor.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +42,8 @@ CRASHLOG = "crashlog"
 class Launcher(Protocol):
     """Starts processes; a test's starts none."""
 
-    def start(self, spec: ActorSpec, generation: int) -> Process:
-        """Start one process of the actor.
+    def start(self, spec: ActorSpec, generation: int, *, stand_in: bool = False) -> Process:
+        """Start one process of the actor; `stand_in`: one that is loaded already will do, if there is one.
 
         Raises:
             OSError: it can't be started.
@@ -63,7 +64,11 @@ class Lifeline:
 
 
 class ProcessLauncher:
-    """Starts real processes."""
+    """Starts real processes.
+
+    Args:
+        spare: the command line of a process that can become an actor's; empty: there is none.
+    """
 
     def __init__(
         self,
@@ -71,7 +76,9 @@ class ProcessLauncher:
         lifeline: Lifeline,
         environ: Mapping[str, str],
         run_dir: Path,
+        spare: tuple[str, ...] = (),
     ) -> None:
+        self.spares = Spares(lambda fd: spawn((*spare, str(fd)), self._environ, [fd, *self._always]))
         self._sockets = sockets
         self._lifeline = lifeline
         self._environ = {key: value for key, value in environ.items() if key not in WITHHELD}
@@ -79,28 +86,31 @@ class ProcessLauncher:
         through = path_descriptor(self._notify_path)
         self._always = [lifeline.read] if through is None else [lifeline.read, through]
 
-    def start(self, spec: ActorSpec, generation: int) -> KernelProcess:
-        """Start one process of the actor.
-
-        Raises:
-            OSError: it can't be started.
-        """
+    def start(self, spec: ActorSpec, generation: int, *, stand_in: bool = False) -> KernelProcess:
+        """See `Launcher`."""
         # Its last words go to memory: nothing to clean up, and it can't fill a disk that is full already.
         crashlog = os.memfd_create(f"patchbay-{spec.instance}-{generation}", os.MFD_CLOEXEC)
         try:
             given = {**self._sockets.passed_to(spec, generation), CRASHLOG: crashlog}
-            environ = self._environ | self._identity(spec, generation, given)
-            pid = spawn(spec.command, environ, [*given.values(), *self._always])
+            identity = self._identity(spec, generation, given)
+            spare = None
+            if not stand_in:
+                self.spares.renew()  # whoever asked may have changed the program
+            elif spec.spare:
+                spare = self.spares.stand_in(spec.name, spec.command, identity, given)
+            pid = spare or spawn(spec.command, self._environ | identity, [*given.values(), *self._always])
         except OSError:
             os.close(crashlog)
             raise
-        return KernelProcess(
+        process = KernelProcess(
             spec.instance,
             generation,
             pid,
             started_at=trio.current_time(),
             crashlog=crashlog,
         )
+        process.stands_in = spare is not None
+        return process
 
     def _identity(self, spec: ActorSpec, generation: int, given: dict[str, int]) -> dict[str, str]:
         return {

@@ -72,13 +72,16 @@ class Life:
         self.past = Past()
         self.had_its_chance = trio.Event()  # it has been READY once, or has failed once
 
-    def start(self, run: Run, why: str, *, beside: int | None = None) -> None:
-        """Start a process; `beside` is the generation of one that still runs. The run is STARTING in any case."""
+    def start(self, run: Run, why: str, *, beside: int | None = None, stand_in: bool = False) -> None:
+        """Start a process; `beside` is the generation of one that still runs; `stand_in`: see `Launcher.start`. The run
+        is STARTING in any case."""
         again = self.last_generation > 0
         self.last_generation = next_generation(self.last_generation, beside)
         self.restarts += again
         try:
-            self.take(run, self.around.launcher.start(self.spec, self.last_generation))
+            self.take(run, self.around.launcher.start(self.spec, self.last_generation, stand_in=stand_in))
+            if run.process is not None and run.process.stands_in:
+                why = f"{why}, by a spare"
         except OSError as error:
             run.generation, run.condemned = self.last_generation, f"it can't be started: {error}"
         self.advance(run, Event.START, why)

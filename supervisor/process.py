@@ -34,6 +34,7 @@ class Process(ABC):
         self.started_at = started_at  # trio's clock
         self.start_time = 0  # clock ticks since boot; with the pid it names the process for good
         self.adopted = False
+        self.stands_in = False  # it was a spare, loaded before it was needed
         self.ready = trio.Event()
         self.beat_at: float | None = None  # trio's clock, the last sign of life of its loop
         self.status = ""  # its own words

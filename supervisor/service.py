@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 # After a crash: how long the port may still be held by a process that was just ended, and how often to try.
 PORT_PATIENCE_S = 1.0
 PORT_RETRY_S = 0.05
+# All are READY for so long before a processor is asked for what can wait.
+QUIET_S = 1.0
 
 
 class Supervisor:
@@ -64,9 +66,11 @@ class Supervisor:
         self._kept_before = kept
         self._leaving = False  # what runs is another supervisor's from now on
         self._patience = trio.CancelScope()  # a second wish to stop ends it
-        launcher = ProcessLauncher(handles.sockets, handles.lifeline, environ, handles.run_dir.path)
+        planned = plan(settings)
+        spare = next((spec.spare for spec in planned if spec.spare), ())
+        self.launcher = ProcessLauncher(handles.sockets, handles.lifeline, environ, handles.run_dir.path, spare)
         self.around = Surroundings(
-            launcher=launcher,
+            launcher=self.launcher,
             journal=self.journal,
             limits=limits(settings),
             crash_reports=CrashReports(Path(settings.data_dir)),
@@ -74,7 +78,7 @@ class Supervisor:
             changed=self._note,
             restarted=self._restarted,
         )
-        self.actors = {spec.instance: Actor(spec, self.around) for spec in plan(settings)}
+        self.actors = {spec.instance: Actor(spec, self.around) for spec in planned}
         self._survivors = Survivors(self.actors, handles.sockets, handles.run_dir, self.journal)
         self._nursery: trio.Nursery | None = None
 
@@ -118,6 +122,7 @@ class Supervisor:
                 lambda: list(self.actors.values()),
                 lambda: self.settings.supervisor.watchdog_s,
             )
+            nursery.start_soon(self.launcher.spares.run, lambda: self.settings.supervisor.spares, self._is_quiet)
             self.started.set()
             await self.stopping.wait()
             if not self._leaving:
@@ -231,6 +236,13 @@ class Supervisor:
                     process.notified(fields, trio.current_time())
                     return
         logger.debug("notification of a stranger, pid %d: %s", pid, fields)
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing has begun or ended for a while."""
+        since = trio.current_time() - QUIET_S
+        return all(
+            actor.current.state is State.READY and actor.current.since <= since for actor in self.actors.values()
+        )
 
     def _note(self) -> None:
         """Write down what runs, for the supervisor that comes after a crash of this one."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # Two generations of one actor never share a ZeroMQ endpoint: the odd ones have slot a, the even ones b.
 SLOTS = ("a", "b")
 
+# Loads what ingest and fan-out need, and waits to be told which of them it is.
+SPARE = (sys.executable, "-m", "actors.spare")
+
 # Settings that every process reads, so that a change of them concerns all.
 COMMON_SECTIONS = ("run_dir", "data_dir", "auth", "supervisor.grace_s", "log")
 
@@ -35,6 +38,7 @@ class ActorSpec:
     listeners: tuple[str, ...] = ()  # "public", "handoff"
     endpoints: tuple[str, ...] = ()  # ZeroMQ endpoints, a socket for each and for each slot
     sections: tuple[str, ...] = ()  # the settings that it reads, whole sections or single ones
+    spare: tuple[str, ...] = ()  # the command line of a process that can become this one, see `supervisor.spares`
     start_timeout_s: float = 20.0
     stop_timeout_s: float = 4.0
     watchdog_s: float = 5.0  # counts from its first beat on
@@ -84,6 +88,7 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
             "ingest",
             index,
             after=("call_events",),
+            spare=SPARE,
             endpoints=("pub", "talk"),
             sections=("ingest", "talk", "telnyx", "events.unacknowledged_max", "gateway", "fanout.processes"),
         )
@@ -94,6 +99,7 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
             "fanout",
             index,
             after=("call_events",),
+            spare=SPARE,
             endpoints=("pub",),
             sections=("fanout", "talk", "events.unacknowledged_max", "gateway", "ingest"),
         )

@@ -196,6 +196,7 @@ def new_system(**settings: str) -> Iterator[System]:
         "PATCHBAY_DATA_DIR": str(home / "data"),
         "PATCHBAY_INGEST__PROCESSES": "1",  # whatever the machine has
         "PATCHBAY_FANOUT__PROCESSES": "1",
+        "PATCHBAY_SUPERVISOR__SPARES": "0",  # else loading them is most of what the tests do
         **{f"PATCHBAY_{key}": value for key, value in settings.items()},
     }
     system = System(port, home, environ)

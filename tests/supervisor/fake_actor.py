@@ -87,5 +87,19 @@ def find_supervisor(name: str, index: int, generation: int, fds: dict[str, str])
     sys.exit(0)
 
 
+def spare(link: socket.socket) -> int:
+    """Wait to be told which actor it is, as `actors.spare` does."""
+    with link:
+        link.send(b"loaded")
+        packet, fds, _, _ = socket.recv_fds(link, 65536, 64)
+    if not packet:
+        return 0
+    order = json.loads(packet)
+    named = zip(order["fds"], fds, strict=True)
+    os.environ.update(order["environ"], PATCHBAY_ACTOR_FDS=",".join(f"{name}:{fd}" for name, fd in named))
+    return main(order["name"])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    name, *link = sys.argv[1:]
+    sys.exit(spare(socket.socket(fileno=int(link[0]))) if link else main(name))

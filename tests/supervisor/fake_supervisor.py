@@ -18,7 +18,11 @@ real_actors = specs.actors
 
 def fake_actors(settings: Settings) -> tuple[ActorSpec, ...]:
     program = str(Path(__file__).with_name("fake_actor.py"))
-    return tuple(replace(spec, command=(sys.executable, "-S", program, spec.name)) for spec in real_actors(settings))
+    command = (sys.executable, "-S", program)
+    return tuple(
+        replace(spec, command=(*command, spec.name), spare=(*command, "spare") if spec.spare else ())
+        for spec in real_actors(settings)
+    )
 
 
 if __name__ == "__main__":

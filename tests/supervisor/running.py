@@ -50,6 +50,7 @@ class Running:
             "PATCHBAY_RUN_DIR": str(self.run_dir),
             "PATCHBAY_DATA_DIR": str(directory / "data"),
             "PATCHBAY_PORT": str(self.port),
+            "PATCHBAY_SUPERVISOR__SPARES": "0",
             "FAKE_ACTOR_FILE": str(self.ways),
             **{f"PATCHBAY_{key.upper()}": value for key, value in settings.items()},
         }

@@ -1,0 +1,68 @@
+"""`python -m actors.spare FD`: a process that has loaded all that the actors which carry audio need, and waits to be told
+which of them it is.
+
+Loading is most of what a start takes: whoever stands in for a process that has crashed can't afford it. The supervisor
+holds the other end of FD (`supervisor.spares`), hears of it when everything is loaded, and sends one order; when it has gone
+instead, so do we. From the order on this is a process as any other: same settings, same command line for `ps`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.fanout import actor as fanout
+from actors.ingest import actor as ingest
+from actors.runtime.app import run_actor
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from actors.runtime.context import Context
+
+RUNS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {"ingest": ingest.run, "fanout": fanout.run}
+LOADED: Final = b"loaded"
+ORDER_MAX_BYTES: Final = 64 * 1024
+DESCRIPTORS_MAX: Final = 64
+ARG_START, ARG_END = 48, 49  # fields of proc_pid_stat(5), counted from 1
+
+
+def main() -> int:
+    """Wait for the order and carry it out. Returns the exit status; 0 when there was none."""
+    with socket.socket(fileno=int(sys.argv[1])) as link:
+        try:
+            link.send(LOADED)
+            packet, fds, _, _ = socket.recv_fds(link, ORDER_MAX_BYTES, DESCRIPTORS_MAX)
+        except ConnectionError:
+            return 0
+    if not packet:
+        return 0
+    order = json.loads(packet)
+    take_identity(order, fds)
+    show_as(order["command"])
+    return run_actor(order["name"], RUNS[order["name"]])
+
+
+def take_identity(order: dict[str, Any], fds: list[int]) -> None:
+    """Have the environment say what it would have said from the start; the descriptors have other numbers here."""
+    os.environ.update(order["environ"])
+    named = zip(order["fds"], fds, strict=True)
+    os.environ["PATCHBAY_ACTOR_FDS"] = ",".join(f"{name}:{fd}" for name, fd in named)
+
+
+def show_as(command: Sequence[str]) -> None:
+    """Have `ps` show this command line instead of ours, where it is not longer: the kernel shows what lies there."""
+    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    start, end = (int(fields[number - 3]) for number in (ARG_START, ARG_END))  # the first two come before the bracket
+    line = b"\0".join(map(os.fsencode, command)) + b"\0"
+    if start and len(line) <= end - start:
+        ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
