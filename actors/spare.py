@@ -4,6 +4,9 @@ which of them it is.
 Loading is most of what a start takes: whoever stands in for a process that has crashed can't afford it. The supervisor
 holds the other end of FD (`supervisor.spares`), hears of it when everything is loaded, and sends one order; when it has gone
 instead, so do we. From the order on this is a process as any other: same settings, same command line for `ps`.
+
+Calls run meanwhile, and half a second of work would keep their audio waiting. So it is done by a thread that gives way to
+everybody; a whole process that has given way needs privileges to be as urgent as others again (sched(7)).
 """
 
 from __future__ import annotations
@@ -13,19 +16,17 @@ import json
 import os
 import socket
 import sys
+import threading
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.fanout import actor as fanout
-from actors.ingest import actor as ingest
-from actors.runtime.app import run_actor
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from actors.runtime.context import Context
-
-RUNS: Final[dict[str, Callable[[Context], Awaitable[None]]]] = {"ingest": ingest.run, "fanout": fanout.run}
+MODULES: Final = {"ingest": "actors.ingest.actor", "fanout": "actors.fanout.actor"}
+RUNTIME: Final = "actors.runtime.app"
 LOADED: Final = b"loaded"
 ORDER_MAX_BYTES: Final = 64 * 1024
 DESCRIPTORS_MAX: Final = 64
@@ -33,19 +34,29 @@ ARG_START, ARG_END = 48, 49  # fields of proc_pid_stat(5), counted from 1
 
 
 def main() -> int:
-    """Wait for the order and carry it out. Returns the exit status; 0 when there was none."""
+    """Wait for the order and carry it out. Returns the exit status."""
     with socket.socket(fileno=int(sys.argv[1])) as link:
-        try:
-            link.send(LOADED)
-            packet, fds, _, _ = socket.recv_fds(link, ORDER_MAX_BYTES, DESCRIPTORS_MAX)
-        except ConnectionError:
-            return 0
-    if not packet:
-        return 0
+        loading = threading.Thread(target=load, args=(link,), daemon=True)
+        loading.start()
+        packet, fds, _, _ = socket.recv_fds(link, ORDER_MAX_BYTES, DESCRIPTORS_MAX)
+        if not packet:
+            os._exit(0)  # not by way of the interpreter's end: it may be loading still
+        loading.join()
     order = json.loads(packet)
     take_identity(order, fds)
     show_as(order["command"])
-    return run_actor(order["name"], RUNS[order["name"]])
+    name = order["name"]
+    status: int = import_module(RUNTIME).run_actor(name, import_module(MODULES[name]).run)
+    return status
+
+
+def load(link: socket.socket) -> None:
+    """Load everything, whenever nobody else wants the processor, and say so."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
+    for module in (RUNTIME, *MODULES.values()):
+        import_module(module)
+    with suppress(OSError):  # the supervisor has gone
+        link.send(LOADED)
 
 
 def take_identity(order: dict[str, Any], fds: list[int]) -> None:
