@@ -1,0 +1,78 @@
+"""A spare process by itself: loads, waits, and goes when nobody is there to tell it anything."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.spare import LOADED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATIENCE_S = 30.0
+SHOW = """
+import sys
+from pathlib import Path
+from actors.spare import show_as
+show_as(sys.argv[1:])
+print(Path("/proc/self/cmdline").read_text().rstrip("\\0").split("\\0"))
+"""
+
+
+class Spare:
+    """One, and our end of the link to it."""
+
+    def __init__(self) -> None:
+        self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.link.settimeout(PATIENCE_S)
+        with theirs:
+            command = [sys.executable, "-m", "actors.spare", str(theirs.fileno())]
+            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+
+
+@pytest.fixture
+def spare() -> Iterator[Spare]:
+    made = Spare()
+    yield made
+    made.link.close()
+    made.process.kill()
+    made.process.wait()
+
+
+@pytest.mark.slow
+def test_loaded_it_is_as_urgent_as_any_other(spare: Spare) -> None:
+    """What gave way was a thread of it, and that has ended."""
+    assert spare.link.recv(64) == LOADED
+    threads = os.listdir(f"/proc/{spare.process.pid}/task")
+    assert [os.sched_getscheduler(int(thread)) for thread in threads] == [os.SCHED_OTHER]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["loading", "loaded"])
+def test_it_goes_with_the_link(spare: Spare, when: str) -> None:
+    if when == "loaded":
+        assert spare.link.recv(64) == LOADED
+    spare.link.close()
+    assert spare.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["python", "-m", "actors", "fanout"], ["python", "-m", "actors", "fanout"]),
+        (["python", "x" * 10_000], None),
+    ],
+)
+def test_what_ps_shows(command: list[str], shown: list[str] | None) -> None:
+    """Another command line, unless that is longer than there is room for."""
+    text = SHOW.replace("sys.argv[1:]", repr(command))
+    ours = [sys.executable, "-c", text]
+    done = subprocess.run(ours, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    assert done.stdout.strip() == str(shown or ours)
