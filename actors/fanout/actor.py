@@ -15,6 +15,7 @@ from actors.fanout.calls import Calls
 from actors.fanout.in_c import deliver_in_c, reading_in_c
 from actors.fanout.links import IngestLinks
 from actors.fanout.listener import Listener, topics_of
+from actors.fanout.opening import Opening
 from actors.fanout.talker import Talker
 from actors.fanout.v1_clients import V1Clients
 from actors.runtime.accepting import accept
@@ -273,32 +274,6 @@ class Fanout:
         talker = self._talkers.get(number)
         if talker is not None:
             talker.refused(news["title"], news["detail"])
-
-
-class Opening:
-    """Looks at the first message of a connection: Telnyx, taken for a browser, gives itself away there."""
-
-    def __init__(self, peer: Peer, talker: Talker) -> None:
-        self._peer = peer
-        self._talker = talker
-        self._seen = False
-        self.misdirected = trio.Event()
-
-    def on_text(self, message: bytes) -> None:
-        """A text message."""
-        if not self._seen:
-            self._seen = True
-            if browser.looks_like_telnyx(message):
-                self.misdirected.set()
-            else:
-                self.passed()
-        if not self.misdirected.is_set():
-            self._talker.on_text(message)
-
-    def passed(self) -> None:
-        """It is a browser: what comes is the talker's, and nobody looks at it here."""
-        self._seen = True
-        self._peer.on_text = self._talker.on_text
 
 
 def _hand_over(listener: Listener) -> None:

@@ -15,8 +15,10 @@ import orjson
 
 from actors.fanout.call import Call
 from actors.fanout.groups import IngestClock
+from actors.fanout.interest import Interest
 from actors.fanout.lane import Lanes, deliver_audio
 from actors.fanout.moments import Moments
+from actors.fanout.sequences import Sequences
 from actors.runtime.recent import Recent
 from actors.runtime.volley import Volley
 from actors.wire import bus as wire
@@ -36,7 +38,6 @@ log = logging.getLogger(__name__)
 FORGET_AFTER_S: Final = 15.0  # longer than a connection waits for its ingest's next process
 ENDED_KEPT_S: Final = 20.0  # longer than a connection waits for our successor, who must tell its listener
 ENDED_KEPT_MAX: Final = 2000
-BATCH_JUMP_MAX: Final = 1_000_000
 # Times what is replayed: one that was handed over gets all that it missed, and a move may take longer.
 MOMENTS_KEPT: Final = 2
 
@@ -63,10 +64,7 @@ class Calls:
         volley: Volley | None = None,
         in_c: Deliver | None = None,
     ) -> None:
-        self._index = fanout_index
         self._replay_s = replay_s
-        self._subscribe = subscribe
-        self._unsubscribe = unsubscribe
         self._on_talk_news = on_talk_news
         self._audit = audit
         self._volley = volley or Volley(None)
@@ -74,10 +72,9 @@ class Calls:
         self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Hearer, None] = {}
-        self._interest: Counter[bytes] = Counter()
-        self._heeded: dict[bytes, set[int]] = {}  # by topic: the ingest processes that know of our interest
+        self._interest = Interest(fanout_index, subscribe, unsubscribe)
         self._expecting: set[Hearer] = set()
-        self._sequences: dict[int, int] = {}
+        self._sequences = Sequences()
         self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         self._moving: set[Call] = set()  # from one ingest process to the next
         self._clock = IngestClock()
@@ -92,7 +89,8 @@ class Calls:
         """Take in one batch."""
         try:
             batch, at = wire.unpack_batch(message)
-            self._count_gap(batch)
+            if lost := self._sequences.lost_before(batch):
+                self.counters["batches_lost"] += lost
             self._clock.time_us = batch.time_us
             place = self._moments.keep(message, now)
             while at < len(message):
@@ -149,8 +147,7 @@ class Calls:
             news = orjson.loads(entry.payload)
             self._on_talk_news(int(news["talker"]), news)
         elif entry.kind == wire.HEEDED:
-            if entry.call in self._heeded:
-                self._heeded[entry.call].add(batch.ingest)
+            self._interest.heed(entry.call, batch.ingest)
         elif entry.kind in wire.ENDS:
             self._over(entry, now)
         elif (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
@@ -228,14 +225,6 @@ class Calls:
             if call.number in confirmed:
                 call.confirmed_at, call.owner = now, owner
 
-    def _count_gap(self, batch: wire.Batch) -> None:
-        last = self._sequences.get(batch.epoch)
-        if last is not None and 1 < batch.sequence - last < BATCH_JUMP_MAX:
-            self.counters["batches_lost"] += batch.sequence - last - 1
-        if last is None and len(self._sequences) > 1000:
-            self._sequences.clear()
-        self._sequences[batch.epoch] = batch.sequence
-
     # ---- listeners
 
     def expect(self, listener: Hearer) -> None:
@@ -243,11 +232,11 @@ class Calls:
         if listener not in self._expecting:
             self._expecting.add(listener)
             for topic in listener.topics():
-                self._want(topic)
+                self._interest.add(topic)
 
     def is_heeded(self, listener: Hearer, processes: int) -> bool:
         """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
-        return all(len(self._heeded.get(topic, ())) >= processes for topic in listener.topics())
+        return self._interest.is_heeded(listener.topics(), processes)
 
     def add(self, listener: Hearer, now: float) -> None:
         """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
@@ -269,7 +258,7 @@ class Calls:
         for call in list(listener.calls):
             self._leave(listener, call)
         for topic in listener.topics():
-            self._want_no_more(topic)
+            self._interest.remove(topic)
 
     def listener_counts(self) -> dict[str, int]:
         """How many listen to each live call."""
@@ -277,7 +266,7 @@ class Calls:
 
     def interest(self, topic: bytes) -> int:
         """How many listeners want this to come."""
-        return self._interest[topic]
+        return self._interest.count(topic)
 
     @property
     def unbound(self) -> int:
@@ -318,15 +307,3 @@ class Calls:
         call.talker = None
         if self._audit is not None:
             self._audit.floor(call, None)
-
-    def _want(self, call: bytes) -> None:
-        self._interest[call] += 1
-        if self._interest[call] == 1:
-            self._heeded[call] = set()
-            self._subscribe(wire.interest_topic(self._index, call))
-
-    def _want_no_more(self, call: bytes) -> None:
-        self._interest[call] -= 1
-        if not self._interest[call]:
-            del self._interest[call], self._heeded[call]
-            self._unsubscribe(wire.interest_topic(self._index, call))

@@ -147,7 +147,7 @@ class Ingest:
         """From now on, talk for streams that are not here any more goes to the process that takes them over."""
         identity = self._context.identity
         other = "a" if identity.slot == "b" else "b"
-        self.hub.pass_on_talk = self._context.bus.pusher("ingest", identity.index, other, "talk").send_nowait
+        self.hub.talk_switch.pass_on = self._context.bus.pusher("ingest", identity.index, other, "talk").send_nowait
 
     async def count(self) -> None:
         """Keep the count that goes out with heartbeats, and the sockets of silent streams empty. For ever."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.ingest.admission import Admission
-from actors.ingest.early import EarlyTalk
 from actors.ingest.endings import Endings
 from actors.ingest.news import entry_of, live_entry
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, media_format, report
+from actors.ingest.talk_switch import TalkSwitch
 from actors.ingest.talkback import Talkback
 from actors.runtime.beat import SECOND, every
 from actors.runtime.host import Chore
@@ -28,18 +28,15 @@ from actors.wire.lenient import Malformed
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from actors.ingest.stream import Stream
-    from actors.ingest.talkback import Conversation
+    from actors.ingest.talk_switch import TakeTalk
     from actors.runtime.bus import BusSocket
     from actors.runtime.event_sender import EventSender
     from actors.runtime.identity import Identity
     from actors.wire.telnyx import Start
     from config import Settings
-
-    # (message, where its pieces begin, streams by call, their conversations, now): where the first piece begins that is left.
-    TakeTalk = Callable[[bytes, int, dict[bytes, Stream], dict[Stream, Conversation], float], int]
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +69,8 @@ class Hub:
         self._streams: dict[bytes, Stream] = {}  # live ones, by call
         self._waiting: set[Stream] = set()  # that hold frames for missing ones
         self._ended: Recent[bytes] = Recent(TOLD_AGAIN_S, TOLD_AGAIN_MAX)  # entries
-        self._early = EarlyTalk()
+        self.talk_switch = TalkSwitch(self.talkback, self._streams, take_talk)
         self._admission = Admission(is_needed=settings.ingest.announced_within_s > 0)
-        self._take_talk_in_c = take_talk
-        self.pass_on_talk: Callable[[bytes], bool] = lambda message: False  # to a successor, when there is one
         self._chore = Chore(self._do)
         self._ticked_at = float("-inf")
         self._stats_due = False
@@ -117,9 +112,7 @@ class Hub:
             return
         stream.peer.handed.set_note(stream.note())  # we have not handed it over (yet)
         self.news(stream, wire.START, stream.start.raw)
-        self.talkback.resume(stream, self.now())
-        for talk in self._early.claim(stream.call):
-            self.talkback.take(stream, talk, self.now())
+        self.talk_switch.resume(stream, self.now())
         log.info("stream resumed", extra=stream.about)
         self.counters["streams_resumed"] += 1
 
@@ -189,29 +182,14 @@ class Hub:
         """Something is to be sent though no round may be coming."""
         self._wake()
 
-    # ---- talk
-
     def talk(self, messages: list[bytes]) -> None:
         """Take messages of talk from fan-outs."""
         now = self.now()
         for message in messages:
-            try:
-                in_c = self._take_talk_in_c
-                at = 0 if in_c is None else in_c(message, 0, self._streams, self.talkback.conversations, now)
-                for talk in wire.unpack_talk(message, at):
-                    self._talk(talk, now)
-            except wire.BusFormatError as error:
-                log.error("unreadable talk: %s", error)
+            self.talk_switch.take(message, now)
         self.rounds.flush()
-        if self.talkback.is_waiting or self._early:
+        if self.talk_switch.is_waiting:
             self._wake()
-
-    def _talk(self, talk: wire.Talk, now: float) -> None:
-        stream = self._streams.get(talk.call)
-        if stream is not None:
-            self.talkback.take(stream, talk, now)
-        elif not self.pass_on_talk(wire.pack_talk(*talk)):
-            self._early.keep(talk, now)
 
     # ---- tasks
 
@@ -236,14 +214,12 @@ class Hub:
     def _do(self) -> float | None:
         now = self._ticked_at = self.now()
         self._waiting = {stream for stream in self._waiting if stream.expire(now)}
-        talking = self.talkback.due(now)
-        for talk in self._early.expired(now):
-            self.counters["talk_without_call"] += 1
-            self.talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
+        if in_vain := self.talk_switch.due(now):
+            self.counters["talk_without_call"] += in_vain
         if self._stats_due:
             self.publish_stats()
         self.rounds.flush()
-        return now + TICK_S if self._waiting or talking or self._early else None
+        return now + TICK_S if self._waiting or self.talk_switch.is_waiting else None
 
     async def report(self) -> None:
         """Publish statistics, and now and then which streams are live, so that nobody keeps a stale one. For ever."""

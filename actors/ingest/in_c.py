@@ -14,7 +14,7 @@ from actors.runtime.plain_way import PlainWay
 from actors.runtime.pumped import ReadingInC
 
 if TYPE_CHECKING:
-    from actors.ingest.hub import TakeTalk
+    from actors.ingest.talk_switch import TakeTalk
 
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:

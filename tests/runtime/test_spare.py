@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.spare import LOADED
+from tests.supervisor.running import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +47,17 @@ def spare() -> Iterator[Spare]:
     made.process.wait()
 
 
+def threads(spare: Spare) -> list[int]:
+    return [int(each.name) for each in Path(f"/proc/{spare.process.pid}/task").iterdir()]
+
+
 @pytest.mark.slow
 def test_loaded_it_is_as_urgent_as_any_other(spare: Spare) -> None:
     """What gave way was a thread of it, and that has ended."""
     assert spare.link.recv(64) == LOADED
-    threads = os.listdir(f"/proc/{spare.process.pid}/task")
-    assert [os.sched_getscheduler(int(thread)) for thread in threads] == [os.SCHED_OTHER]
+    until(lambda: len(threads(spare)) == 1, "the thread has ended")
+    [only] = threads(spare)
+    assert os.sched_getscheduler(only) == os.SCHED_OTHER
 
 
 @pytest.mark.slow

@@ -1,0 +1,58 @@
+"""What this fan-out process wants to hear of: topics on the bus, each counted by how many listeners want it.
+
+A topic is a call, or every call. Knows neither calls nor listeners.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from actors.wire.bus import interest_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+
+class Interest:
+    """Kept in step with the bus.
+
+    Args:
+        subscribe, unsubscribe: change this process's interest there.
+    """
+
+    def __init__(
+        self, fanout_index: int, subscribe: Callable[[bytes], None], unsubscribe: Callable[[bytes], None]
+    ) -> None:
+        self._index = fanout_index
+        self._subscribe = subscribe
+        self._unsubscribe = unsubscribe
+        self._wanted: Counter[bytes] = Counter()
+        self._heeded: dict[bytes, set[int]] = {}  # by topic: the ingest processes that know
+
+    def count(self, topic: bytes) -> int:
+        """How many want this to come."""
+        return self._wanted[topic]
+
+    def add(self, topic: bytes) -> None:
+        """One more wants it."""
+        self._wanted[topic] += 1
+        if self._wanted[topic] == 1:
+            self._heeded[topic] = set()
+            self._subscribe(interest_topic(self._index, topic))
+
+    def remove(self, topic: bytes) -> None:
+        """One less does."""
+        self._wanted[topic] -= 1
+        if not self._wanted[topic]:
+            del self._wanted[topic], self._heeded[topic]
+            self._unsubscribe(interest_topic(self._index, topic))
+
+    def heed(self, topic: bytes, ingest_index: int) -> None:
+        """That ingest process has learned of it."""
+        if topic in self._heeded:
+            self._heeded[topic].add(ingest_index)
+
+    def is_heeded(self, topics: Collection[bytes], processes: int) -> bool:
+        """Whether so many ingest processes know of all these."""
+        return all(len(self._heeded.get(topic, ())) >= processes for topic in topics)

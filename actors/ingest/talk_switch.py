@@ -1,0 +1,75 @@
+"""Talk from fan-outs on its way to the streams it is for; what comes before its stream waits a little, or is passed on."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from actors.ingest.early import EarlyTalk
+from actors.wire import bus as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.ingest.stream import Stream
+    from actors.ingest.talkback import Conversation, Talkback
+
+    # (message, where its pieces begin, streams by call, their conversations, now): where the first piece begins that is left.
+    TakeTalk = Callable[[bytes, int, dict[bytes, Stream], dict[Stream, Conversation], float], int]
+
+log = logging.getLogger(__name__)
+
+
+class TalkSwitch:
+    """Of one ingest process.
+
+    Args:
+        streams: the live ones, by call.
+        take_talk: does faster what is plain about talk, where it is there.
+
+    Attributes:
+        pass_on: gives a piece of talk to a successor, when there is one.
+    """
+
+    def __init__(self, talkback: Talkback, streams: dict[bytes, Stream], take_talk: TakeTalk | None) -> None:
+        self._talkback = talkback
+        self._streams = streams
+        self._take_talk_in_c = take_talk
+        self._early = EarlyTalk()
+        self.pass_on: Callable[[bytes], bool] = lambda message: False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether talk waits, for its stream or for its time."""
+        return self._talkback.is_waiting or bool(self._early)
+
+    def take(self, message: bytes, now: float) -> None:
+        """Take a message of talk from a fan-out."""
+        try:
+            in_c = self._take_talk_in_c
+            at = 0 if in_c is None else in_c(message, 0, self._streams, self._talkback.conversations, now)
+            for talk in wire.unpack_talk(message, at):
+                self._take(talk, now)
+        except wire.BusFormatError as error:
+            log.error("unreadable talk: %s", error)
+
+    def resume(self, stream: Stream, now: float) -> None:
+        """A predecessor has served this stream, and what is said may have been here before it."""
+        self._talkback.resume(stream, now)
+        for talk in self._early.claim(stream.call):
+            self._talkback.take(stream, talk, now)
+
+    def due(self, now: float) -> int:
+        """Send what is due by now, and refuse what has waited in vain. Returns how many pieces that were."""
+        self._talkback.due(now)
+        expired = list(self._early.expired(now))
+        for talk in expired:
+            self._talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
+        return len(expired)
+
+    def _take(self, talk: wire.Talk, now: float) -> None:
+        stream = self._streams.get(talk.call)
+        if stream is not None:
+            self._talkback.take(stream, talk, now)
+        elif not self.pass_on(wire.pack_talk(*talk)):
+            self._early.keep(talk, now)
