@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
-from actors.fanout.lane import Lane
+from actors.fanout.lane import NOT_YET, Lane
 from actors.fanout.succession import Succession
 from actors.wire.bus import ENTRY_BYTES, unpack_front
 from actors.wire.talk import talk_codec
@@ -104,7 +104,7 @@ class Call:
     @property
     def last_chunk(self) -> list[int]:
         """The last one delivered, by track; -1: none."""
-        return [lane.last_chunk for lane in self.lanes]
+        return [-1 if lane.last_chunk == NOT_YET else lane.last_chunk for lane in self.lanes]
 
     @property
     def repeated(self) -> int:

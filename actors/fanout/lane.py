@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from actors.wire.bus import AUDIO, ENTRY_BYTES, NO_NUMBER, unpack_front
+from actors.wire.bus import AGAIN, AUDIO, ENTRY_BYTES, NO_NUMBER, unpack_front
 
 if TYPE_CHECKING:
     from collections import deque
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from actors.fanout.groups import Group
 
 RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
-NOT_YET: Final = -1
+NOT_YET: Final = 1 << 32  # more than any chunk's number, so that the first frame is looked at closely
+FLAGS_HIGH: Final = 3  # where the upper byte of an entry's flags is
 _NO_LANES: Final[tuple[dict[int, Lane], ...]] = ({}, {})
 
 
@@ -44,7 +45,7 @@ class Lane:
         """Deliver one frame, unless it was before: the entry in these bytes of a batch. Returns to how many."""
         if self.last_chunk < chunk < NO_NUMBER:
             self.last_chunk = chunk
-        elif not self._is_new(chunk):
+        elif not self._is_new(chunk, batch[at + FLAGS_HIGH]):
             return 0
         self.places.append(place)
         heard = 0
@@ -52,10 +53,13 @@ class Lane:
             heard += group.hear(batch, at, end, now)
         return heard
 
-    def _is_new(self, chunk: int) -> bool:
+    def _is_new(self, chunk: int, flags_high: int) -> bool:
+        if self.last_chunk == NOT_YET and flags_high & AGAIN >> 8:
+            self.repeated += 1
+            return False
         if chunk == NO_NUMBER:
             return True
-        if self.last_chunk - chunk < RESTART_JUMP:
+        if self.last_chunk != NOT_YET and self.last_chunk - chunk < RESTART_JUMP:
             self.repeated += 1
             return False
         self.last_chunk = chunk

@@ -105,7 +105,7 @@ class Ingest:
             if peer is None:
                 return
             stream = Stream(self.hub, peer)
-            peer.on_text, peer.on_binary = stream.on_text, stream.on_binary
+            peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.again
             handed.on_drain = partial(self.hand_over, stream)
             self._streams[handed.id] = stream
             self.peers[peer] = None

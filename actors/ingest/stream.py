@@ -200,6 +200,10 @@ class Stream:
             self._cold = Skimmer(self._hub.replay_frames, self._hub.now())
             self.peer.cool(self._skim)
 
+    def again(self, begins: bool) -> None:
+        """What comes now is what a predecessor has dealt with; or that is over."""
+        self._flag(wire.AGAIN if begins else 0)
+
     def leave_calls(self) -> None:
         """This stream carries no call any more; whatever comes is read at once."""
         self._intake.sinks = ()

@@ -20,6 +20,14 @@ def remember_looks(sock: socket.socket, seen: int) -> bool:
     return True
 
 
+def looked_at(sock: socket.socket) -> int:
+    """How far whoever had this socket before has looked, beyond what it took; 0 where that is not remembered."""
+    try:
+        return max(sock.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF), 0)
+    except OSError:
+        return 0
+
+
 def discard(sock: socket.socket) -> None:
     """Take what is there, and what comes in the meantime within reason, unseen."""
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime.general_way import GeneralWay
-from actors.runtime.looking import discard
+from actors.runtime.looking import discard, looked_at
 from actors.runtime.nothing import nothing
 from actors.runtime.plain_way import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
 from actors.wire.websocket import (
@@ -55,6 +55,8 @@ class Peer(PlainWay):
     Attributes:
         on_text, on_binary: called with each whole message of the fast way. A `UnicodeDecodeError` from `on_text` is the
             peer's fault and closes the connection as RFC 6455 says.
+        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and with False
+            after that.
         skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
             dealt with it; the rest is handled as ever.
     """
@@ -67,9 +69,11 @@ class Peer(PlainWay):
         self.untaken = 0
         self.take_soon = False
         self.last_heard = self.opened_at = trio.current_time()
-        self.on_text = _ignore
+        self.on_text = nothing
         self.on_binary: Callable[[bytes], None] | None = None
+        self.on_again: Callable[[bool], object] = nothing
         self.skim: Callable[[memoryview, int, int], int] | None = None
+        self._seen_before = 0  # bytes
         self._pump = pump
         self._general = GeneralWay(
             handed,
@@ -93,6 +97,8 @@ class Peer(PlainWay):
 
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames of any kind."""
+        if self._seen_before:
+            at = self._handle_again(data, at, size)
         if self._deaf:
             return size
         if self._general.is_full:
@@ -121,6 +127,14 @@ class Peer(PlainWay):
                 return size
             self._raw, self._skip = need == NOT_MASKED, max(need, 0)
             self._begins_general(data[at])
+
+    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of what a predecessor had looked at."""
+        end, self._seen_before = min(at + self._seen_before, size), 0
+        self.on_again(True)
+        at = self._handle_any(data, at, end)
+        self.on_again(False)
+        return at
 
     def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
         """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
@@ -220,6 +234,7 @@ class Peer(PlainWay):
 
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""
+        self._seen_before = looked_at(self.sock)
         self._pump.add(self)
         if self.skim is not None:
             self._pump.cool(self)
@@ -257,7 +272,7 @@ class Peer(PlainWay):
 
     async def close(self, code: int, reason: str) -> None:
         """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
-        self.on_text = self.on_binary = _ignore
+        self.on_text = self.on_binary = nothing
         self._closing = True
         with trio.move_on_after(DEAF_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
             await self._general.say_goodbye(code, reason)
@@ -271,8 +286,8 @@ class Peer(PlainWay):
 
     def forget(self) -> None:
         """It has ended: let go of all that held on to it."""
-        self.on_text = self.on_binary = _ignore
-        self.on_too_much = nothing
+        self.on_text = self.on_binary = nothing
+        self.on_too_much = self.on_again = nothing
         self.skim = None
         self._general.forget_all()
 
@@ -286,7 +301,3 @@ class Peer(PlainWay):
             self.outbox.detach()
             self.handed.park(unsent)
         self.handed.scope.cancel()
-
-
-def _ignore(message: bytes) -> None:
-    del message

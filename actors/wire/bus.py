@@ -51,6 +51,9 @@ KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
 STEP_MASK: Final = 0xFF
 SAID_BEFORE: Final = 0x100  # flag of AUDIO: kept from before anybody listened
+# Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its chunk; a
+# fan-out that has just come itself does not, and must take it for delivered.
+AGAIN: Final = 0x200
 
 TRACKS: Final = ("inbound", "outbound")
 EndReason = Literal["stop", "gone", "superseded"]  # why a stream is over

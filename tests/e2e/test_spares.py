@@ -50,6 +50,18 @@ async def test_a_spare_stands_in(patchbay: System, scene: Scene, name: str, how:
     assert f'"actor":"{name}.0","pid":{after["pid"]}' in patchbay.log()
 
 
+async def test_both_are_killed_at_once(patchbay: System, scene: Scene) -> None:
+    """What ingest reads again may have been delivered, which nobody remembers: nothing is heard twice."""
+    await eventually(lambda: has_spares(patchbay))
+    before = {name: (await patchbay.actor(name))["pid"] for name in ("ingest", "fanout")}
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    for name, pid in before.items():
+        await eventually(lambda name=name, pid=pid: is_back(patchbay, name, pid))  # type: ignore[misc]
+    await scene.nobody_noticed(patchbay)
+    await hears_at_once(patchbay, scene)
+
+
 async def test_one_that_stands_in_stops_as_any_other(patchbay: System, scene: Scene) -> None:
     """Rolled, it hands everything over and drains."""
     await eventually(lambda: has_spares(patchbay))

@@ -77,11 +77,10 @@ def started(call: str = "v3:call", *, stream: int = 7, raw: bytes | None = None,
 
 
 def spoken(
-    chunk: int, call: str = "v3:call", *, stream: int = 7, track: int = 0, payload: bytes | None = None
+    chunk: int, call: str = "v3:call", *, stream: int = 7, track: int = 0, payload: bytes | None = None, flags: int = 0
 ) -> bytes:
-    return entry(
-        wire.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload or bytes([chunk % 256]) * 160
-    )
+    payload = payload or bytes([chunk % 256]) * 160
+    return entry(wire.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload, flags=flags)
 
 
 class FakeFanout:

@@ -77,6 +77,19 @@ def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
     assert call.repeated == 2
 
 
+@pytest.mark.parametrize("first", [2, wire.NO_NUMBER])
+def test_what_is_read_again_was_delivered_before_one_that_has_just_come(fanout: FakeFanout, first: int) -> None:
+    """It can't know what its predecessor delivered, which has crashed together with the ingest."""
+    someone = fanout.joins(listener())
+    again = [spoken(chunk, payload=b"\x01" * 160, flags=wire.AGAIN | 1) for chunk in (first, 3)]
+    fanout.hears(started(), *again, spoken(4), spoken(5))
+    fanout.hears(started(), spoken(5, flags=wire.AGAIN | 1), spoken(6, flags=wire.AGAIN | 1), epoch=2, slot="b")
+    assert heard(someone) == [start(), *frames(4, 5, 6)]  # of 6 it is sure
+    [call] = fanout.calls.live.values()
+    assert call.repeated == 3
+    assert call.last_chunk == [6, -1]
+
+
 def test_a_new_stream_of_a_call(fanout: FakeFanout) -> None:
     """Its start frame is told, its numbering is new, and the older one is heard no more."""
     someone = fanout.joins(listener())

@@ -192,6 +192,25 @@ async def test_a_resumed_stream_goes_on() -> None:
     assert second.told() == []
 
 
+async def test_what_a_predecessor_has_dealt_with_is_marked() -> None:
+    """For fan-outs that were not there then."""
+    ingest = FakeIngest()
+    ingest.fanout(0, "v3:call")
+    stream = ingest.stream(7, start())
+    ingest.entries()
+    for again, chunks in ((True, (500, 501)), (False, (502, 503))):
+        stream.again(again)
+        for chunk in chunks:
+            stream.on_text(media(chunk))
+    assert [(entry.chunk, entry.flags) for entry in ingest.entries()] == [
+        (500, wire.AGAIN | 1),
+        (501, wire.AGAIN | 1),
+        (502, 1),
+        (503, 1),
+    ]
+    assert stream.frames == [4, 0]
+
+
 async def test_too_much_rubbish_closes_once() -> None:
     """A peer that never made sense gets less patience."""
     ingest = FakeIngest(PATCHBAY_INGEST__RUBBISH_LIMIT="5")

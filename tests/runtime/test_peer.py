@@ -22,6 +22,8 @@ from actors.runtime import peer as peer_module
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.general_way import UNREAD_MAX
+from actors.runtime.looking import PEEK, remember_looks
+from actors.runtime.nothing import nothing
 from actors.runtime.outbox import Outbox
 from actors.runtime.plain_way import LONGEST_ALIGNED
 from actors.runtime.pump import OPENINGS_AT_ONCE, Pump
@@ -41,7 +43,7 @@ from tests.fakes.websockets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
@@ -60,7 +62,8 @@ class Served:
         self.pump = Pump(0)
         self.outbox = Outbox(server, lossy_s=1)
         self.peer: Peer | None = None
-        self.heard: list[bytes | str] = []
+        self.heard: list[bytes | str | bool] = []
+        self.on_again: Callable[[bool], object] = nothing
         self.opened = trio.Event()
         self.ended = trio.Event()
 
@@ -75,7 +78,7 @@ class Served:
                 if peer is not None:
                     self.peer = peer
                     peer.on_text = self._on_text
-                    peer.on_binary = self.heard.append
+                    peer.on_binary, peer.on_again = self.heard.append, self.on_again
                     peer.start()
                     self.opened.set()
                     await peer.until_closed()
@@ -423,6 +426,33 @@ async def test_a_successor_reads_what_was_not_taken() -> None:
             assert texts == [b"a frame in two parts", b"next", b"third"]
             nursery.cancel_scope.cancel()
         successor.handed.sock.close()
+
+
+@pytest.mark.parametrize("tail", [b"", masked(b"three")[:5]], ids=["whole", "in part"])
+async def test_what_was_looked_at_before_is_told_from_what_comes(tail: bytes) -> None:
+    """After a crash, a successor finds all that was not taken; how far had been looked, the kernel knows."""
+    served = Served(upgrade_head(), resumed=True)
+    served.pump = Pump(0, take_late=True)
+    served.on_again = served.heard.append
+    sock = served.handed.sock
+    assert remember_looks(sock, 0)
+    await served.client.send_all(masked(b"one") + masked(b"two") + tail)
+    await trio.lowlevel.wait_readable(sock)
+    sock.recv(1000, PEEK)
+    await served.client.send_all((masked(b"three"))[len(tail) :] + masked(b"four"))
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.pump.run)
+            nursery.start_soon(served.run)
+            await served.until_heard(6)
+            assert served.heard == [True, "one", "two", False, "three", "four"]
+            await served.client.send_all(masked(b"five"))
+            await served.until_heard(7)
+            assert served.heard[-1] == "five"
+            nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await served.client.aclose()
+    sock.close()
 
 
 def write_until_behind(served: Served) -> int:
