@@ -17,6 +17,7 @@ import os
 import socket
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -51,10 +52,15 @@ def main() -> int:
 
 
 def load(link: socket.socket) -> None:
-    """Load everything, whenever nobody else wants the processor, and say so."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
-    for module in (RUNTIME, *MODULES.values()):
-        import_module(module)
+    """Load everything, whenever nobody else wants the processor, and say so. What can't be loaded ends the process."""
+    with suppress(OSError):  # forbidden, in some containers
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
+    try:
+        for module in (RUNTIME, *MODULES.values()):
+            import_module(module)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     with suppress(OSError):  # the supervisor has gone
         link.send(LOADED)
 

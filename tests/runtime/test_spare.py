@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE_S = 30.0
+ROOT = Path(__file__).parents[2]
 SHOW = """
 from pathlib import Path
 from actors.spare import show_as
@@ -66,6 +67,27 @@ def test_it_goes_with_the_link(spare: Spare, when: str) -> None:
         assert spare.link.recv(64) == LOADED
     spare.link.close()
     assert spare.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.slow
+def test_a_program_that_can_not_be_loaded(tmp_path: Path) -> None:
+    """Ends, with a reason: one that waited for ever would be of no use, and nobody would know."""
+    (tmp_path / "trio.py").write_text("raise ImportError('no such luck')\n")
+    link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with link, theirs:
+        command = [sys.executable, "-m", "actors.spare", str(theirs.fileno())]
+        environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+        done = subprocess.run(
+            command,
+            pass_fds=[theirs.fileno()],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "no such luck" in done.stderr
 
 
 @pytest.mark.slow
