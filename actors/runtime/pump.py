@@ -71,7 +71,7 @@ class Pump:
         in_c: ReadingInC | None = None,
     ) -> None:
         self._pace = Pace(linger_s)
-        self._clock = trio.lowlevel.current_clock().current_time  # by itself: a third of `trio.current_time()`
+        self._clock = trio.current_time
         self._cold_read_s = cold_read_s
         self._late = take_late
         self._in_c = in_c
@@ -154,6 +154,7 @@ class Pump:
 
     async def run(self) -> None:
         """Serve for ever. A connection that fails is ended; the others go on."""
+        self._clock = trio.lowlevel.current_clock().current_time  # by itself: a third of `trio.current_time()`
         await Chore(self._turn, self._epoll.fileno()).run()
 
     async def run_cold(self) -> None:
