@@ -15,8 +15,9 @@ def table(answer: dict[str, Any]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     state = "ready" if supervisor["ready"] else supervisor["state"].lower() + ", not ready"
+    spares = f"{supervisor['spares']} to stand in, " if supervisor.get("spares") else ""
     head = (
-        f"supervisor pid {supervisor['pid']}, {state}, up {duration(supervisor['uptime_s'])}, "
+        f"supervisor pid {supervisor['pid']}, {state}, up {duration(supervisor['uptime_s'])}, {spares}"
         f"http://{url_host(supervisor['host'])}:{supervisor['port']}/"
     )
     return "\n".join([head, "", *lines])

@@ -205,6 +205,7 @@ def test_others_have_none(make: Callable[..., Running]) -> None:
     system.kill("console.0")
     assert system.until_ready("console.0", generation=2)["pid"] != spare
     assert spares(system) == [spare]
+    assert ", 1 to stand in, http://" in system.run("status").stdout
     system.stop(process)
 
 
