@@ -113,11 +113,12 @@ class Tally:
             (self.closed_telnyx, "calls disconnected"),
             (self.closed_listeners, "listeners disconnected"),
             (self.closed_clients, "event clients disconnected"),
+            (self.doubled, "frames doubled"),
         ]
         if self.fault.kind != "roll" and self.fault.hits("fanout"):
             allowed = round(sum(gap / FRAME_MS for gap in self.gaps_ms))
             return [*closed, (max(self.lost - allowed, 0), "frames lost beyond the gap")]
-        return [*closed, (self.lost, "frames lost"), (self.doubled, "frames doubled")]
+        return [*closed, (self.lost, "frames lost")]
 
     def _too_slow(self) -> list[str]:
         gap, worst = percentile(self.gaps_ms, 0.99), percentile(self.worst_ms, 0.99)

@@ -63,6 +63,7 @@ PORT = Fault("pair", ("gateway.0", SUPERVISOR))
         (KILL_FANOUT, {"disordered": 1}, ["1 frames out of order"]),
         (ROLL_FANOUT, {"lost": 1}, ["1 frames lost"]),
         (ROLL_FANOUT, {"doubled": 1}, ["1 frames doubled"]),
+        (KILL_FANOUT, {"doubled": 1}, ["1 frames doubled"]),
         (ROLL_FANOUT, {"listeners": [(25.0, 101.0)]}, ["latency p99 of 101 ms"]),
         (BOTH_HOLDERS, {"closed_telnyx": 100, "lost": 50}, []),
         (BOTH_HOLDERS, {"disordered": 1}, ["1 frames out of order"]),
