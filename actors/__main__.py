@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import os
 import sys
+from importlib import import_module
 
-from actors.runtime.app import run_actor
+from actors.loading import load
 
 NAMES = ("gateway", "ingest", "fanout", "call_events", "console")
 
 
 def main() -> int:
-    """Parse the command line, import that one actor, run it."""
+    """Parse the command line, import that one actor, run it. One that is started beside another, which it is to replace,
+    gives way meanwhile."""
     parser = argparse.ArgumentParser(
         prog="python -m actors", description="One actor of a Patchbay. Normally the supervisor starts these."
     )
     parser.add_argument("name", choices=NAMES)
     name = parser.parse_args().name
-    return run_actor(name, importlib.import_module(f"actors.{name}.actor").run)
+    module, runtime = f"actors.{name}.actor", "actors.runtime.app"
+    if os.environ.get("PATCHBAY_ACTOR_BESIDE"):
+        load((runtime, module), "gives way").join()
+    status: int = import_module(runtime).run_actor(name, import_module(module).run)
+    return status
 
 
 if __name__ == "__main__":

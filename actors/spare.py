@@ -4,9 +4,6 @@ which of them it is.
 Loading is most of what a start takes: whoever stands in for a process that has crashed can't afford it. The supervisor
 holds the other end of FD (`supervisor.spares`), hears of it when everything is loaded, and sends one order; when it has gone
 instead, so do we. From the order on this is a process as any other: same settings, same command line for `ps`.
-
-Calls run meanwhile, and half a second of work would keep their audio waiting. So it is done by a thread that gives way to
-everybody; a whole process that has given way needs privileges to be as urgent as others again (sched(7)).
 """
 
 from __future__ import annotations
@@ -16,12 +13,12 @@ import json
 import os
 import socket
 import sys
-import threading
-import traceback
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from actors.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +34,7 @@ ARG_START, ARG_END = 48, 49  # fields of proc_pid_stat(5), counted from 1
 def main() -> int:
     """Wait for the order and carry it out. Returns the exit status."""
     with socket.socket(fileno=int(sys.argv[1])) as link:
-        loading = threading.Thread(target=load, args=(link,), daemon=True)
-        loading.start()
+        loading = load((RUNTIME, *MODULES.values()), "rests", lambda: say_so(link))
         packet, fds, _, _ = socket.recv_fds(link, ORDER_MAX_BYTES, DESCRIPTORS_MAX)
         if not packet:
             os._exit(0)  # not by way of the interpreter's end: it may be loading still
@@ -51,16 +47,8 @@ def main() -> int:
     return status
 
 
-def load(link: socket.socket) -> None:
-    """Load everything, whenever nobody else wants the processor, and say so. What can't be loaded ends the process."""
-    with suppress(OSError):  # forbidden, in some containers
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
-    try:
-        for module in (RUNTIME, *MODULES.values()):
-            import_module(module)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+def say_so(link: socket.socket) -> None:
+    """Tell the supervisor that everything is loaded."""
     with suppress(OSError):  # the supervisor has gone
         link.send(LOADED)
 

@@ -42,8 +42,12 @@ CRASHLOG = "crashlog"
 class Launcher(Protocol):
     """Starts processes; a test's starts none."""
 
-    def start(self, spec: ActorSpec, generation: int, *, stand_in: bool = False) -> Process:
-        """Start one process of the actor; `stand_in`: one that is loaded already will do, if there is one.
+    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, stand_in: bool = False) -> Process:
+        """Start one process of the actor.
+
+        Args:
+            beside: another one runs, so this one has time.
+            stand_in: one that is loaded already will do, if there is one.
 
         Raises:
             OSError: it can't be started.
@@ -86,7 +90,7 @@ class ProcessLauncher:
         through = path_descriptor(self._notify_path)
         self._always = [lifeline.read] if through is None else [lifeline.read, through]
 
-    def start(self, spec: ActorSpec, generation: int, *, stand_in: bool = False) -> KernelProcess:
+    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, stand_in: bool = False) -> KernelProcess:
         """See `Launcher`."""
         # Its last words go to memory: nothing to clean up, and it can't fill a disk that is full already.
         crashlog = os.memfd_create(f"patchbay-{spec.instance}-{generation}", os.MFD_CLOEXEC)
@@ -98,6 +102,8 @@ class ProcessLauncher:
                 self.spares.renew()  # whoever asked may have changed the program
             elif spec.spare:
                 spare = self.spares.stand_in(spec.name, spec.command, identity, given)
+            if beside:
+                identity["PATCHBAY_ACTOR_BESIDE"] = "1"
             pid = spare or spawn(spec.command, self._environ | identity, [*given.values(), *self._always])
         except OSError:
             os.close(crashlog)

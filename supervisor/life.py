@@ -79,7 +79,8 @@ class Life:
         self.last_generation = next_generation(self.last_generation, beside)
         self.restarts += again
         try:
-            self.take(run, self.around.launcher.start(self.spec, self.last_generation, stand_in=stand_in))
+            start = self.around.launcher.start
+            self.take(run, start(self.spec, self.last_generation, beside=beside is not None, stand_in=stand_in))
             if run.process is not None and run.process.stands_in:
                 why = f"{why}, by a spare"
         except OSError as error:

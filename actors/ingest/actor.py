@@ -33,7 +33,7 @@ TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
 CONNECT_S = 0.05  # for the way by which we pass talk on
 LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
 COUNT_INTERVAL_S = 0.5
-SILENT_S = 0.2  # twenty frames of two tracks: until then more may come, and all be taken at once
+SILENT_S = 0.2  # until then more may come, and all be taken at once
 FANOUTS_TIMEOUT_S = 1.0
 
 

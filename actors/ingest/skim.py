@@ -74,10 +74,14 @@ class Skimmer:
             self._keep(total, reading[:end], now)
         return *self._split(total), at + end
 
+    def is_young(self, now: float) -> bool:
+        """Whether everything is still kept."""
+        return now < self._young_until
+
     def kept(self, now: float) -> Iterator[bytes]:
         """The messages of the last moments, oldest first."""
         every = chain.from_iterable(_messages(reading) for _, reading in self._readings)
-        return every if now < self._young_until else islice(every, max(self._kept - self._wanted, 0), None)
+        return every if self.is_young(now) else islice(every, max(self._kept - self._wanted, 0), None)
 
     @property
     def _wanted(self) -> int:

@@ -68,6 +68,7 @@ class Stream:
         self._intake = Intake(inbound, outbound, self._push, self._message)
         self.on_text = self._intake.on_text
         self._cold: Skimmer | None = None
+        self._read_again: Skimmer | None = None  # what a predecessor had dealt with, while that may still be wanted
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
 
@@ -203,6 +204,8 @@ class Stream:
     def again(self, begins: bool) -> None:
         """What comes now is what a predecessor has dealt with; or that is over."""
         self._flag(wire.AGAIN if begins else 0)
+        if not begins and self._cold is not None:  # kept apart, for a listener who is about to be known
+            self._read_again, self._cold = self._cold, Skimmer(self._hub.replay_frames, self._hub.now())
 
     def leave_calls(self) -> None:
         """This stream carries no call any more; whatever comes is read at once."""
@@ -214,6 +217,8 @@ class Stream:
     def _skim(self, data: memoryview, at: int, size: int) -> int:
         if self._cold is None:
             return at
+        if self._read_again is not None and not self._read_again.is_young(self.peer.last_heard):
+            self._read_again = None
         inbound, outbound, end = self._cold.take(data, at, size, self.peer.last_heard)
         self._lanes[0].count(inbound)
         self._lanes[1].count(outbound)
@@ -222,17 +227,22 @@ class Stream:
 
     def _warm(self, cold: Skimmer) -> None:
         """Somebody listens again: the last moments first."""
-        self._cold = None
+        again, self._read_again, self._cold = self._read_again, None, None
         self._renew_windows()
-        counted = self.frames
-        self._flag(wire.SAID_BEFORE)
-        for message in cold.kept(self._hub.now()):
-            with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
-                self.on_text(message)
-        self._flag(0)
+        counted, now = self.frames, self._hub.now()
+        if again is not None and again.is_young(now):
+            self._say_before(again, now, wire.AGAIN)
+        self._say_before(cold, now, 0)
         for lane, frames in zip(self._lanes, counted, strict=True):
             lane.count(frames - lane.frames)
         self.peer.warm()
+
+    def _say_before(self, cold: Skimmer, now: float, flags: int) -> None:
+        self._flag(wire.SAID_BEFORE | flags)
+        for message in cold.kept(now):
+            with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
+                self.on_text(message)
+        self._flag(0)
 
     def ended(self) -> None:
         """Its connection has ended; nothing more comes."""

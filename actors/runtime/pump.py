@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
-LATE_BYTES = 8192  # about twenty frames
+LATE_BYTES = 2048  # some five frames: more at once saves nothing, and is read again after a crash
 EVENTS_PER_ROUND = 2048
 NOT_LOOKED = -1
 COLD_PARTS = 5
@@ -57,7 +57,7 @@ class Pump:
         linger_s: rounds begin at least this far apart, so that under load a round serves many frames. The price is
             that much latency at most; a frame after a quiet moment is served at once.
         end_of_round: called after each round, to send what the round has gathered.
-        take_late: frames may be handled again after a crash (those of the last quarter of a second), and do no harm.
+        take_late: frames may be handled again after a crash (those of the last tenth of a second), and do no harm.
         in_c: does with most connections what is done here with each, faster, where it is there.
     """
 

@@ -81,6 +81,29 @@ async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(in
     assert stream.counters()["gaps"] == 0
 
 
+@pytest.mark.parametrize(("after_s", "expected"), [(0.1, range(1, 13)), (1.0, range(7, 13))])
+async def test_what_is_read_again_while_nobody_is_known_to_listen(
+    ingest: FakeIngest, after_s: float, expected: range
+) -> None:
+    """A predecessor's listeners are about to be known: one that was there then knows what it has had."""
+    ingest.uninterested(0, "v3:call")
+    stream = ingest.stream(7, start())
+    peer = peer_of(stream)
+    assert peer.skim is not None
+    for again, chunks in ((True, range(1, 7)), (False, range(7, 13))):
+        if again:
+            stream.again(True)
+        data = b"".join(masked(media(chunk)) for chunk in chunks)
+        assert peer.skim(memoryview(data), 0, len(data)) == len(data)
+        if again:
+            stream.again(False)
+    ingest.now += after_s
+    ingest.fanout(0, "v3:call")
+    got = [(entry.chunk, entry.flags & wire.AGAIN != 0) for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    assert got == [(chunk, chunk < 7) for chunk in expected]
+    assert stream.frames == [12, 0]
+
+
 async def test_a_cold_stream_hears_what_is_no_media(ingest: FakeIngest) -> None:
     """The skimmer leaves it, and all behind it, to the stream."""
     ingest.uninterested(0, "v3:call")

@@ -78,7 +78,7 @@ class FakeLauncher:
         self.next_ones: list[dict[str, bool]] = [{}]
         self.broken = False
 
-    def start(self, spec: ActorSpec, generation: int, *, stand_in: bool = False) -> FakeProcess:
+    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, stand_in: bool = False) -> FakeProcess:
         if self.broken:
             raise FileNotFoundError(2, "No such file or directory")
         how = self.next_ones.pop(0) if len(self.next_ones) > 1 else self.next_ones[0]
