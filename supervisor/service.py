@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 # After a crash: how long the port may still be held by a process that was just ended, and how often to try.
 PORT_PATIENCE_S = 1.0
 PORT_RETRY_S = 0.05
-# All are READY for so long before a processor is asked for what can wait.
-QUIET_S = 1.0
 
 
 class Supervisor:
@@ -238,11 +236,8 @@ class Supervisor:
         logger.debug("notification of a stranger, pid %d: %s", pid, fields)
 
     def _is_quiet(self) -> bool:
-        """Whether nothing has begun or ended for a while."""
-        since = trio.current_time() - QUIET_S
-        return all(
-            actor.current.state is State.READY and actor.current.since <= since for actor in self.actors.values()
-        )
+        """Whether nothing begins or ends at the moment."""
+        return all(actor.current.state is State.READY and not actor.busy for actor in self.actors.values())
 
     def _note(self) -> None:
         """Write down what runs, for the supervisor that comes after a crash of this one."""

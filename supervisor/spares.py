@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
+SOON_S: Final = 0.1  # while one is missing
 AGAIN_S: Final = 30.0  # after one that did not last: loading costs half a second of a processor
 
 
@@ -85,6 +86,7 @@ class Spares:
         self._waiting: list[Spare] = []
         self._dying: list[Spare] = []
         self._not_before = float("-inf")
+        self._taken = trio.Event()
 
     def __len__(self) -> int:
         return sum(spare.is_loaded() for spare in self._waiting)
@@ -93,7 +95,10 @@ class Spares:
         """Keep as many as are wanted, for ever; none is started before it `is_quiet`. Cancelled, it ends them all."""
         try:
             while True:
-                await trio.sleep(LOOK_S)
+                hurries = len(self) < wanted() and trio.current_time() >= self._not_before
+                with trio.move_on_after(SOON_S if hurries else LOOK_S):
+                    await self._taken.wait()
+                    self._taken = trio.Event()
                 self.look(wanted(), trio.current_time(), may_start=is_quiet())
         finally:
             self.renew()
@@ -103,8 +108,8 @@ class Spares:
                 spare.close()
 
     def look(self, wanted: int, now: float, *, may_start: bool = True) -> None:
-        """Bury the dead, end those that are too many, and start one that is missing: one at a time, not to take the
-        processor from calls."""
+        """Bury the dead, end those that are too many, and start one that is missing: one after the other, so that the
+        first is loaded sooner."""
         for spare in [spare for spare in self._dying if spare.has_ended()]:
             self._dying.remove(spare)
             spare.close()
@@ -113,7 +118,7 @@ class Spares:
             self._waiting.remove(spare)
             spare.close()
             self._not_before = now + AGAIN_S
-        if len(self._waiting) < wanted and may_start and now >= self._not_before:
+        if len(self) == len(self._waiting) < wanted and may_start and now >= self._not_before:
             self._add(now)
         self._end(self._waiting[wanted:])
 
@@ -130,12 +135,14 @@ class Spares:
                 continue
             self._waiting.remove(spare)
             spare.close()
+            self._taken.set()
             return spare.pid
         return None
 
     def renew(self) -> None:
         """The program may be another by now: end those there are; new ones come in their time."""
         self._end(self._waiting)
+        self._taken.set()
 
     def _end(self, spares: list[Spare]) -> None:
         self._waiting = [spare for spare in self._waiting if spare not in spares]
