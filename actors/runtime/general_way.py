@@ -2,13 +2,15 @@
 fragments, faults, the closing), behind a stream of our own.
 
 A resumed connection's peer has had its answer to the handshake, so trio-websocket, which is given the head again, has
-its 101 swallowed. Knows nothing of sockets: bytes are put in, and what is to be sent goes to the outbox.
+its 101 swallowed; and since most never need it, that is done when something comes this way. Knows nothing of sockets:
+bytes are put in, and what is to be sent goes to the outbox.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,7 +21,7 @@ from actors.wire.tokens import answered_subprotocol
 from actors.wire.websocket import CLOSE, close_frame
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
@@ -65,9 +67,11 @@ class GeneralWay(trio.abc.Stream):
         self._outbox = outbox
         self._turns = turns
         self._on_room, self._on_close = on_room, on_close
-        self._inbox = bytearray(handed.head)
-        self._sizes = deque([len(handed.head)])  # of what was put in, frame by frame
+        self._inbox = bytearray()
+        self._sizes: deque[int] = deque()  # of what was put in, frame by frame
         self._unread = trio.Event()
+        self._shaking = trio.Lock()
+        self._shake: Callable[[], Awaitable[None]] | None = None
         self._ended = False
         self._on_their_way = 0  # messages that have gone here whole and have not come out yet
         self._swallow = handed.resumed
@@ -181,12 +185,28 @@ class GeneralWay(trio.abc.Stream):
     def forget_all(self) -> None:
         """The connection has ended."""
         self._on_room = self._on_close = nothing
-        self._websocket = None
+        self._websocket = self._shake = None
 
     # ---- out
 
     async def open(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> bool:
-        """Have trio-websocket do the handshake. False when there was nothing to shake hands with."""
+        """Have trio-websocket do the handshake; with a peer that has done it already, when it must. False when there was
+        nothing to shake hands with."""
+        self._shake = partial(self._shake_hands, nursery, message_max_bytes, subprotocol)
+        if self._handed.resumed:
+            return True
+        return await self._opened() is not None and not self.closed.is_set()
+
+    async def _opened(self) -> WebSocketConnection | None:
+        async with self._shaking:
+            shake, self._shake = self._shake, None
+            if shake is not None and not self.closed.is_set():
+                await shake()
+        return self._websocket
+
+    async def _shake_hands(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> None:
+        self._inbox[:0] = self._handed.head
+        self._sizes.appendleft(len(self._handed.head))
         with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
             async with trio.open_nursery() as shaking:
 
@@ -200,11 +220,14 @@ class GeneralWay(trio.abc.Stream):
                 with suppress(ConnectionClosed):  # the peer has reset it already
                     self._websocket = await request.accept(subprotocol=chosen)
                 shaking.cancel_scope.cancel()
-        return self._websocket is not None and not self.closed.is_set()
 
     async def messages(self) -> AsyncIterator[bytes | str]:
         """Yield the messages that went this way, until either side has said goodbye, or the peer has gone."""
-        websocket = self._websocket
+        if self._shake is not None:
+            await self._unread.wait()
+            if self._ended and self.is_empty:
+                return  # nothing has ever come this way
+        websocket = await self._opened()
         while websocket is not None:
             try:
                 message = await websocket.get_message()
@@ -216,5 +239,6 @@ class GeneralWay(trio.abc.Stream):
 
     async def say_goodbye(self, code: int, reason: str) -> None:
         """Say why, and wait for the peer's answer. To be given a time."""
-        if self._websocket is not None:
-            await self._websocket.aclose(code, reason)
+        websocket = await self._opened()
+        if websocket is not None:
+            await websocket.aclose(code, reason)
