@@ -18,7 +18,7 @@ from actors.runtime.allowance import Allowance
 from actors.runtime.carried import NO_COUNT, bytes_carried
 from actors.runtime.session import Session
 from actors.wire.answers import answer
-from actors.wire.request import parse_head
+from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_SLOW, text_frame
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Clients:
 
     async def serve(self, handed: Handed) -> None:
         """Serve a connection until either side ends it, or a successor goes on with it."""
-        head = parse_head(handed.head)
+        head = parse_known_head(handed.head)
         if not may_have_events(handed.claims):
             handed.sock.send(answer(403, "Forbidden: needs a token with the right `events`"))
             return

@@ -31,7 +31,7 @@ from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
-from actors.wire.request import parse_head
+from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_POLICY
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Fanout:
         """Serve one browser's connection until it ends or is parked."""
         options = self._context.settings.fanout
         try:
-            head = parse_head(handed.head)
+            head = parse_known_head(handed.head)
             query = browser.ListenQuery.parse(head.query)
         except browser.BadQuery as error:
             handed.sock.send(answer(400, f"Bad Request: {error}"))

@@ -7,6 +7,7 @@ contract's. Who may in is decided elsewhere.
 from __future__ import annotations
 
 import binascii
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -17,6 +18,9 @@ MAX_QUERY_FIELDS = 200
 MAX_HEADERS = 200
 KEY_BYTES = 16  # RFC 6455 §4.2.1
 END_OF_HEAD = b"\r\n\r\n"
+# Of a head that h11 makes more of than its lines say: folded lines, headers whose values it changes, lines before the first,
+# an end in the middle.
+SELDOM = re.compile(rb"\n[ \t]|content-length|transfer-encoding|^[\r\n]|\n\r?\n.", re.IGNORECASE | re.DOTALL)
 
 ActorName = Literal["ingest", "fanout", "call_events", "console"]
 Kind = Literal["ws", "http"]
@@ -106,18 +110,33 @@ def parse_head(head: bytes) -> RequestHead:
         raise BadRequest(400, "Bad Request: incomplete request head")
     if not event.http_version.startswith(b"1."):
         raise BadRequest(505, "HTTP Version Not Supported: this is HTTP/1")
-    target = event.target.decode("latin-1")
+    return _made_of(event.method, event.target, list(event.headers))
+
+
+def parse_known_head(head: bytes) -> RequestHead:
+    """The same for one that has been parsed before, by the gateway: at a third of the price, which counts for whoever
+    takes over hundreds of connections at once."""
+    if SELDOM.search(head):
+        return parse_head(head)
+    first, *lines = head.rstrip(b"\r\n").split(b"\n")
+    method, target, _ = first.split(b" ", 2)
+    pairs = (line.partition(b":") for line in lines)
+    return _made_of(method, target, [(name.lower(), value.strip(b" \t\r")) for name, _, value in pairs])
+
+
+def _made_of(method: bytes, raw_target: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
+    target = raw_target.decode("latin-1")
     try:
         parts = urlsplit(target)
         query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError as error:
         raise BadRequest(400, "Bad Request: unreadable request target") from error
     return RequestHead(
-        method=event.method.decode("ascii"),
+        method=method.decode("ascii"),
         path=normalise_path(unquote(parts.path)),
         raw_target=target,
         query=query,
-        headers=list(event.headers),
+        headers=headers,
     )
 
 
