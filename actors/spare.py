@@ -35,7 +35,9 @@ def main() -> int:
     """Wait for the order and carry it out. Returns the exit status."""
     with socket.socket(fileno=int(sys.argv[1])) as link:
         loading = load((RUNTIME, *MODULES.values()), "rests", lambda: say_so(link))
-        packet, fds, _, _ = socket.recv_fds(link, ORDER_MAX_BYTES, DESCRIPTORS_MAX)
+        packet, fds = b"", list[int]()
+        with suppress(ConnectionError):  # it has gone without having heard that we are loaded
+            packet, fds, _, _ = socket.recv_fds(link, ORDER_MAX_BYTES, DESCRIPTORS_MAX)
         if not packet:
             os._exit(0)  # not by way of the interpreter's end: it may be loading still
         loading.join()

@@ -108,13 +108,8 @@ class ProcessLauncher:
         except OSError:
             os.close(crashlog)
             raise
-        process = KernelProcess(
-            spec.instance,
-            generation,
-            pid,
-            started_at=trio.current_time(),
-            crashlog=crashlog,
-        )
+        began = trio.current_time()
+        process = KernelProcess(spec.instance, generation, pid, started_at=began, crashlog=crashlog)
         process.stands_in = spare is not None
         return process
 

@@ -61,10 +61,10 @@ def test_loaded_it_is_as_urgent_as_any_other(spare: Spare) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["loading", "loaded"])
+@pytest.mark.parametrize("when", ["loading", "unheard", "loaded"])
 def test_it_goes_with_the_link(spare: Spare, when: str) -> None:
-    if when == "loaded":
-        assert spare.link.recv(64) == LOADED
+    if when != "loading":
+        assert spare.link.recv(64, socket.MSG_PEEK if when == "unheard" else 0) == LOADED
     spare.link.close()
     assert spare.process.wait(PATIENCE_S) == 0
 
