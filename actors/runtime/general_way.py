@@ -205,6 +205,7 @@ class GeneralWay(trio.abc.Stream):
         return self._websocket
 
     async def _shake_hands(self, nursery: trio.Nursery, message_max_bytes: int, subprotocol: str | None) -> None:
+        self._unread.set()  # `messages` may wait for it, and the reader makes another one
         self._inbox[:0] = self._handed.head
         self._sizes.appendleft(len(self._handed.head))
         with trio.move_on_after(HANDSHAKE_TIMEOUT_S):

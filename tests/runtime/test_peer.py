@@ -428,6 +428,18 @@ async def test_a_successor_reads_what_was_not_taken() -> None:
         successor.handed.sock.close()
 
 
+async def test_a_resumed_one_that_we_close_ends() -> None:
+    """Though nothing has ever come that was trio-websocket's."""
+    async with serving(resumed=True) as served, trio.open_nursery() as nursery:
+        await served.opened.wait()
+        await wait_all_tasks_blocked()
+        assert served.peer is not None
+        nursery.start_soon(served.peer.close, 4506, "too many messages")
+        assert (await served.reads.frame())[0] == CLOSE
+        await served.client.send_all(masked(struct.pack(">H", 4506), CLOSE))
+        await served.ended.wait()
+
+
 @pytest.mark.parametrize("tail", [b"", masked(b"three")[:5]], ids=["whole", "in part"])
 async def test_what_was_looked_at_before_is_told_from_what_comes(tail: bytes) -> None:
     """After a crash, a successor finds all that was not taken; how far had been looked, the kernel knows."""
