@@ -37,6 +37,7 @@ class FakeProcess(Process):
         self.signals: list[int] = []
         self.closed = False
         self.words = b""
+        self.beside = False  # it was started while another ran
         self._ended = trio.Event()
         if ready:
             self.ready.set()
@@ -88,7 +89,7 @@ class FakeLauncher:
             ready=how.get("ready", True),
             obedient=how.get("obedient", True),
         )
-        process.stands_in = stand_in
+        process.stands_in, process.beside = stand_in, beside
         self.started.append(process)
         return process
 

@@ -220,6 +220,7 @@ async def test_roll(world: World, autojump_clock: object) -> None:
         answers = asked(nursery, lambda: actor.roll("asked for", 5))
         await wait_all_tasks_blocked()
         old, new = world.launcher.started
+        assert (old.beside, new.beside) == (False, True)
         assert [run.state for run in actor.runs] == [State.READY, State.STARTING]
         assert old.signals == []
         new.ready.set()

@@ -52,14 +52,14 @@ def script(text: str, *endpoints: str) -> ActorSpec:
 
 
 async def run(
-    spec: ActorSpec, tmp_path: Path, sockets: Sockets, lifeline: Lifeline, generation: int = 1
+    spec: ActorSpec, tmp_path: Path, sockets: Sockets, lifeline: Lifeline, generation: int = 1, *, beside: bool = False
 ) -> tuple[Exit, list[str]]:
     """Start it, and return how it ended and what it wrote to its crash log."""
     sockets.provide(spec)
     # What the test runner itself was started with goes on to everybody.
     inherited = " ".join(fd.name for fd in descriptors() if inheritable(int(fd.name)))
     environ = {**os.environ, "NOTIFY_SOCKET": "theirs", "WATCHDOG_USEC": "1", "INHERITED": inherited}
-    process = ProcessLauncher(sockets, lifeline, environ, tmp_path).start(spec, generation)
+    process = ProcessLauncher(sockets, lifeline, environ, tmp_path).start(spec, generation, beside=beside)
     with trio.fail_after(10):
         ended = await process.wait()
     words = process.last_words().decode().splitlines()
@@ -113,6 +113,17 @@ async def test_what_an_actor_is_given(tmp_path: Path, sockets: Sockets, lifeline
         "None",
         "/dev/null",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("beside", "told"), [(True, "1"), (False, "None")])
+async def test_one_that_is_started_beside_another_knows(
+    tmp_path: Path, sockets: Sockets, lifeline: Lifeline, beside: bool, told: str
+) -> None:
+    text = "import os; fd = int(os.environ['PATCHBAY_ACTOR_FDS'].rpartition(':')[2]); "
+    text += "os.write(fd, str(os.environ.get('PATCHBAY_ACTOR_BESIDE')).encode())"
+    _, words = await run(script(text), tmp_path, sockets, lifeline, beside=beside)
+    assert words == [told]
 
 
 @pytest.mark.slow
