@@ -92,7 +92,7 @@ class IngestSettings(Section, frozen=True):
     reorder_frames: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4  # at most this many held for a missing one
     reorder_ms: Positive = 80.0  # and at most this long
     rubbish_limit: Count = 100  # this many unreadable messages in a row close the connection
-    messages_per_s: Positive = 1_000.0  # of one stream, in the long run; more closes it with 4506
+    messages_per_s: Positive = 1_000.0  # frames of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # frames of so long leave in one round, under load
     cold_read_ms: Positive = 500.0  # how often a call that nobody listens to is read
@@ -113,8 +113,8 @@ class FanoutSettings(Section, frozen=True):
     ping_interval_s: Positive = 20.0  # an idle connection is asked this often whether it is there
     ping_timeout_s: Positive = 20.0  # and aborted when it has not answered by then
     listeners_per_call: Count = 10_000  # one more is answered 429
-    messages_per_s: Positive = 200.0  # of one connection, in the long run; more closes it with 4506
-    messages_burst: Count = 2_000  # and at once
+    messages_per_s: Positive = 2_000.0  # frames of one connection, in the long run; more closes it with 4506
+    messages_burst: Count = 10_000  # and at once
     lifetime_s: Positive = 86_400.0  # a connection that has lasted so long is closed with 4009: come back
 
 
@@ -143,7 +143,7 @@ class EventSettings(Section, frozen=True):
     lost_after_s: Positive = 15_000.0  # a call without a sign of life for so long is lost; Telnyx ends calls at 14 400
     unacknowledged_max: Count = 10_000  # events a sender keeps until they are acknowledged
     message_max_bytes: Count = 64 * 1024  # a longer WebSocket message of a client closes its connection with 1009
-    messages_per_s: Positive = 50.0  # of one client, in the long run; more closes it with 4506
+    messages_per_s: Positive = 50.0  # frames of one client, in the long run; more closes it with 4506
     messages_burst: Count = 1_000  # and at once
 
 

@@ -107,6 +107,20 @@ class EventOutbox(Outbox):
         """Write no more events after what is on its way."""
         self._is_closing = True
 
+    def finish(self, frame: bytes) -> None:
+        """Write the last frame, a close frame, behind what is on its way."""
+        if not self.is_begun:
+            super().finish(frame)
+        elif not (self.broken or self.finished):
+            self.stop()
+            self._controls.append(frame)
+            self.finished = True
+            self.pull()
+
+    @property
+    def is_waiting(self) -> bool:
+        return not self.broken and bool(self._rest or self._controls) if self.is_begun else super().is_waiting
+
     async def until_idle(self) -> None:
         """Wait until nothing waits any more."""
         while self.behind:
@@ -116,7 +130,7 @@ class EventOutbox(Outbox):
     # ---- what the WebSocket asks for
 
     def write_control(self, frame: bytes) -> bool:
-        if not self.is_begun:
+        if not self.is_begun or self.finished:
             return super().write_control(frame)
         if len(self._controls) >= CONTROLS_MAX:
             self.break_off()
@@ -133,7 +147,7 @@ class EventOutbox(Outbox):
 
     def unsent(self) -> bytes | None:
         """Nothing that can be found from the place; where bytes are not counted, the rest of what is on its way."""
-        if not self.is_begun:
+        if not self.is_begun or self.finished:
             return super().unsent()
         if self._base == NO_COUNT:
             self._handed.set_note(encode_place(Place(self.epoch, NO_COUNT, self.cursor)))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import socket
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from wsproto.utilities import LocalProtocolError
 
+from actors.runtime.handshake import shake_hands
 from actors.runtime.nothing import nothing
 from actors.runtime.peer import Peer
 
@@ -23,14 +21,11 @@ if TYPE_CHECKING:
     from actors.runtime.outbox import Outbox
     from actors.runtime.pump import Pump
 
-log = logging.getLogger(__name__)
-
 # What is left of a big segment counts in the kernel with all the room that the segment took (`truesize`, over 128 KiB), and
 # we leave the beginning of a frame there until its rest has come. With the usual first size of a receive buffer that alone
 # would close the window, and the rest would never come. Several such segments fit into this; the kernel doubles it.
 RECEIVE_BUFFER_BYTES = 256 * 1024
 UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU; enough, since what follows is sent as soon as there is room
-FRAME_HEAD_MAX_BYTES = 14  # RFC 6455 §5.2
 
 
 @asynccontextmanager
@@ -43,10 +38,12 @@ async def accept(
     allowance: Allowance,
     send_buffer_bytes: int | None = None,
     subprotocol: str | None = None,
+    strict_text: bool = True,
 ) -> AsyncIterator[Peer | None]:
     """Open (or resume) the WebSocket on a handed connection; yields None when the handshake was refused.
 
-    A peer that sends more frames than its `allowance` is closed with 4506.
+    A peer that sends more frames than its `allowance` is closed with 4506; with `strict_text`, one whose text is not UTF-8
+    is closed with 1007 as soon as that shows.
 
     The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
     closed by the gateway link.
@@ -57,33 +54,29 @@ async def accept(
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         if handed.sock.family != socket.AF_UNIX:  # there, the gateway does TLS and has the other end
             handed.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL_BYTES)
-    peer = Peer(handed, pump, outbox, allowance, message_max_bytes + FRAME_HEAD_MAX_BYTES)
+    peer = Peer(handed, pump, outbox, allowance, message_max_bytes, strict_text=strict_text)
     outbox.on_broken, outbox.on_rest = peer.end_of_input, handed.set_rest
     outbox.on_behind = partial(pump.want_write, peer)
     try:
         async with trio.open_nursery() as nursery:
-            try:
-                async with nullcontext() if handed.resumed else pump.openings:
-                    is_open = await peer.open(nursery, message_max_bytes, subprotocol)
-                if is_open:
-                    peer.on_too_much = lambda code, reason: nursery.start_soon(peer.close, code, reason)
-                    if handed.unsent:
-                        outbox.restore(handed.unsent)
-                    handed.on_drain, handed.on_end = peer.park, peer.close
-                    yield peer
-                else:
-                    yield None
-            finally:
-                pump.remove(peer)
-                with contextlib.suppress(trio.BrokenResourceError), trio.CancelScope(shield=True):
-                    await peer.aclose()
-                nursery.cancel_scope.cancel()
-    except* LocalProtocolError:
-        if not peer.is_closing:
-            raise
-        log.debug("connection %d: a ping after our goodbye, which trio-websocket would answer", handed.id)
+            peer.on_too_much = lambda code, reason: nursery.start_soon(peer.close, code, reason)
+            if not handed.resumed and not await _open(handed, pump, outbox, subprotocol):
+                yield None
+            else:
+                if handed.unsent:
+                    outbox.restore(handed.unsent)
+                handed.on_drain, handed.on_end = peer.park, peer.close
+                yield peer
+            nursery.cancel_scope.cancel()
     finally:
+        pump.remove(peer)
+        peer.closed.set()
         _part(peer, outbox, handed)
+
+
+async def _open(handed: Handed, pump: Pump, outbox: Outbox, subprotocol: str | None) -> bool:
+    async with pump.openings:
+        return await shake_hands(handed, outbox, subprotocol)
 
 
 def _part(peer: Peer, outbox: Outbox, handed: Handed) -> None:

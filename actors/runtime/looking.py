@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from typing import Final
 
 PEEK, DISCARD = socket.MSG_PEEK, socket.MSG_TRUNC
@@ -21,9 +24,17 @@ def remember_looks(sock: socket.socket, seen: int) -> bool:
 
 
 def looked_at(sock: socket.socket) -> int:
-    """How far whoever had this socket before has looked, beyond what it took; 0 where that is not remembered."""
+    """How far whoever had this socket before may have looked, beyond what it took: so far as the kernel remembers, or all
+    that is there, where this kernel does not."""
     try:
         return max(sock.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF), 0)
+    except OSError:
+        return _bytes_waiting(sock)
+
+
+def _bytes_waiting(sock: socket.socket) -> int:
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
     except OSError:
         return 0
 

@@ -2,7 +2,8 @@
 
 Two kinds of frames. *Lossy* ones (audio) grow old: what waited longer than allowed is dropped, oldest first, and
 counted, so that a listener that reads again is live. *Control* frames (start, stop, errors, answers) are never dropped;
-a peer that lets too many pile up is disconnected. A frame that was written in part is always finished first.
+a peer that lets too many pile up is disconnected. A frame that was written in part is always finished first. Nothing
+follows a close frame.
 """
 
 from __future__ import annotations
@@ -46,13 +47,14 @@ class Outbox(_Often):
         behind: something waits to be written; nothing is written past it.
         put: takes a lossy frame, and returns how much of it needs no more care: what `write` does while all is well.
         dropped: lossy frames that grew too old.
+        finished: the last frame, a close frame, has been written, or waits to be.
         on_behind: called when output begins to wait: `drain` must be called once there is room.
         on_broken: called once when the connection can't be written to any more, or fell too far behind.
         on_rest: called with what is left of a frame that was written in part, and with b"" when it is whole. Whoever
             comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "_volley", "behind", "broken", "dropped", "fd", "on_behind", "on_broken", "on_rest")  # fmt: skip
+    __slots__ = ("_control", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "_volley", "behind", "broken", "dropped", "fd", "finished", "on_behind", "on_broken", "on_rest")  # fmt: skip
 
     def __init__(
         self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX, volley: Volley | None = None
@@ -70,6 +72,7 @@ class Outbox(_Often):
         self._lossy_bytes = 0
         self.behind = False
         self.broken = False
+        self.finished = False
         self.dropped = 0
         self.on_behind: Callable[[], None] = lambda: None
         self.on_broken: Callable[[], None] = lambda: None
@@ -79,6 +82,11 @@ class Outbox(_Often):
     def is_quick(self) -> bool:
         """Whether a volley may carry its frames: it keeps up, and they come from one place."""
         return not self.behind and len(self._followers) == 1
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits to be written."""
+        return not self.broken and bool(self._rest or self._control or self._lossy)
 
     def follow(self, targets: Targets) -> None:
         """Tell these from now on whether it keeps up."""
@@ -121,9 +129,9 @@ class Outbox(_Often):
             self.cut_short(frame, result)
 
     def write_control(self, frame: bytes) -> bool:
-        """Write a frame that must not be lost. False when the connection is broken."""
-        if self.broken:
-            return False
+        """Write a frame that must not be lost; dropped after the last one. False when the connection is broken."""
+        if self.broken or self.finished:
+            return not self.broken
         self._settle()
         self._control.append(frame)
         if not self.behind:
@@ -133,6 +141,21 @@ class Outbox(_Often):
         elif len(self._control) > self._control_max:
             self.break_off()
         return not self.broken
+
+    def finish(self, frame: bytes) -> None:
+        """Write the last frame, a close frame: nothing may follow it (RFC 6455 §5.5.1). Audio that waits is dropped."""
+        if self.broken or self.finished:
+            return
+        self._settle()
+        self._drop_lossy()
+        self._control.append(frame)
+        self.finished = True
+        was_behind = self.behind
+        self._set_behind(True)
+        if not was_behind:
+            self._write_waiting()
+            if self.is_waiting:
+                self.on_behind()
 
     def drain(self) -> None:
         """Write what waits, as far as there is room."""
@@ -156,7 +179,10 @@ class Outbox(_Often):
             self._set_behind(bool(self._rest))
 
     def unsent(self) -> bytes | None:
-        """What a successor must write first, whole frames after the rest of one; None when it is too much to move."""
+        """What a successor must write first, whole frames after the rest of one; None when it is too much to move, or when
+        nothing may follow."""
+        if self.finished:
+            return None
         self._settle()
         waiting = b"".join((self._rest, *self._control, *(frame for _, frame in self._lossy)))
         return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
@@ -177,8 +203,7 @@ class Outbox(_Often):
         self._set_behind(True)
         self.put = len  # nothing is written, and nothing is wrong with that
         self._control.clear()
-        self._lossy.clear()
-        self._lossy_bytes = 0
+        self._drop_lossy()
         self._rest = b""
 
     def break_off(self) -> None:
@@ -192,11 +217,12 @@ class Outbox(_Often):
         self.on_behind()
 
     def _set_behind(self, behind: bool) -> None:
+        behind = behind or self.finished  # for good: nobody writes past the last frame
         if behind != self.behind:
             for targets in self._followers:
                 targets.refresh()
         self.behind = behind
-        self.put = self._queue_lossy if behind else self._send
+        self.put = len if self.finished else self._queue_lossy if behind else self._send
 
     def _change_followers(self, followers: tuple[Targets, ...]) -> None:
         self._settle()
@@ -222,6 +248,10 @@ class Outbox(_Often):
         self._lossy_bytes += len(frame)
         self._drop_old(now)
         return len(frame)
+
+    def _drop_lossy(self) -> None:
+        self._lossy.clear()
+        self._lossy_bytes = 0
 
     def _drop_old(self, now: float) -> None:
         lossy, oldest = self._lossy, now - self._lossy_s

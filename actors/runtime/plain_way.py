@@ -10,7 +10,7 @@ import struct
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
-from actors.wire.websocket import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, TEXT, apply_mask
+from actors.wire.websocket import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, apply_mask
 
 if TYPE_CHECKING:
     import socket
@@ -59,7 +59,8 @@ class PlainWay(ABC):
             try:
                 on_text(apply_mask(data[payload:end], key))
             except UnicodeDecodeError:
-                self._go_general(TEXT, data[at:end])  # where it is closed with 1007
+                self._not_text()
+                return size
             at = end
             if at == size:
                 return at
@@ -74,5 +75,5 @@ class PlainWay(ABC):
         """Spend the uncounted frames. False when the peer has sent too many, and is being ended."""
 
     @abstractmethod
-    def _go_general(self, first: int, frame: memoryview) -> None:
-        """Have a frame, whose first byte this is, be judged the general way."""
+    def _not_text(self) -> None:
+        """Close the connection: a message is not UTF-8."""

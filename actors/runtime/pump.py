@@ -89,7 +89,6 @@ class Pump:
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
         self._ends_left = ENDS_AT_ONCE  # how many more of them may end
-        self.turns = trio.Lock()  # whose turn it is to be served the general way
         self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
         self.counters: Counter[str] = Counter()  # connections that were ended since they went too far, by why
         self.rounds = 0
@@ -122,12 +121,6 @@ class Pump:
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
             self._writing.add(fd)
-            self._arm(fd)
-
-    def look_again(self, peer: Pumped) -> None:
-        """Have a connection that could not be handled before looked at again."""
-        fd = peer.sock.fileno()
-        if self._serves(fd) is peer:
             self._arm(fd)
 
     def cool(self, peer: Pumped) -> None:

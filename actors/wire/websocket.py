@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from codecs import utf_8_decode
+from enum import IntEnum
 from typing import Final
 
 try:
@@ -17,12 +18,16 @@ except ImportError:  # no wheel with the C routine for this platform
 
 __all__ = [
     "BINARY",
+    "CLIENT_PING",
     "CLOSE",
+    "FRAME_HEAD_MAX_BYTES",
     "MEDIUM_HEADER_BYTES",
     "MEDIUM_TEXT",
     "NOT_MASKED",
     "PING",
     "TEXT",
+    "Frame",
+    "Opcode",
     "apply_mask",
     "binary_frame",
     "cannot_be_text",
@@ -31,6 +36,7 @@ __all__ = [
     "pong_frame",
     "text_frame",
     "unmask",
+    "whole_messages",
 ]
 
 TEXT: Final = 0x81  # first byte of a whole text message: FIN, no reserved bit, opcode 1
@@ -39,14 +45,36 @@ MEDIUM_TEXT: Final = TEXT << 8 | 0xFE  # first two bytes of a client's whole tex
 MEDIUM_HEADER_BYTES: Final = 8  # of such a message, its masking key included
 CLOSE: Final = 0x88
 PONG: Final = 0x8A
+FINAL_BIT, OPCODE_BITS, CONTROL_BIT = 0x80, 0x0F, 0x08  # of a frame's first byte
 PING: Final = b"\x89\x00"  # a server's ping without payload, ready to send
+CLIENT_PING: Final = 0x89
+FRAME_HEAD_MAX_BYTES: Final = 14  # §5.2
 NOT_MASKED: Final = -1
+WAITING_FRAGMENTS_MAX: Final = 16  # of a message that is not whole
+
+
+class Opcode(IntEnum):
+    """RFC 6455 §11.8."""
+
+    CONTINUATION = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSE = 8
+    PING = 9
+    PONG = 10
+
+
+CLOSE_NO_CODE: Final = 1005  # never sent: stands for a close frame without a code
+REASON_MAX_BYTES: Final = 123
 
 # Close codes beyond RFC 6455's. 4000-4499: come back; 4500-4999: do not, unchanged.
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
+CLOSE_PROTOCOL: Final = 1002
+CLOSE_BAD_TEXT: Final = 1007
 CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
+CLOSE_RESTART: Final = 1012  # the process is replaced, and this connection could not be moved: come back
 CLOSE_LIFETIME: Final = 4009  # it has been open as long as any may: come back
 CLOSE_BAD_TOKEN: Final = 4501  # its token is missing or not valid
 CLOSE_NOT_ALLOWED: Final = 4503  # its token does not grant what it asked for
@@ -102,6 +130,38 @@ def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longes
     return frames, 0
 
 
+def whole_messages(data: bytes | bytearray | memoryview, frames: list[Frame], *, is_strict: bool) -> list[Frame]:
+    """Leave out the fragments at the end of some frames whose message has not come whole.
+
+    What is left out stays in the socket, as half a frame does, and so survives this process. But only of few fragments,
+    since each look at them costs again; not with control frames among them, which are to be answered at once; nor, with
+    `is_strict`, where they are text that is not UTF-8, which is to be refused at once.
+    """
+    if not frames or frames[-1][0] & (FINAL_BIT | CONTROL_BIT):
+        return frames
+    begin = len(frames) - 1
+    while begin and not frames[begin][0] & (FINAL_BIT | OPCODE_BITS):
+        begin -= 1
+    first, fragments = frames[begin][0], frames[begin:]
+    if len(fragments) > WAITING_FRAGMENTS_MAX or first not in (Opcode.TEXT, Opcode.BINARY):
+        return frames
+    if (
+        is_strict
+        and first == Opcode.TEXT
+        and not _may_be_text([unmask(data, start, end) for *_, start, end in fragments])
+    ):
+        return frames
+    return frames[:begin]
+
+
+def _may_be_text(pieces: list[bytes]) -> bool:
+    try:
+        utf_8_decode(b"".join(pieces), "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def cannot_be_text(data: bytes | bytearray | memoryview, at: int, size: int) -> bool:
     """Whether the incomplete frame that begins at `at` is one of text that is not UTF-8 already, whatever follows."""
     if data[at] != TEXT or size - at < 6:
@@ -109,11 +169,7 @@ def cannot_be_text(data: bytes | bytearray | memoryview, at: int, size: int) -> 
     payload = at + {126: 8, 127: 14}.get(data[at + 1] & 0x7F, 6)
     if payload > size:
         return False  # not even the masking key is whole
-    try:
-        utf_8_decode(unmask(data, payload, size), "strict", False)
-    except UnicodeDecodeError:
-        return True
-    return False
+    return not _may_be_text([unmask(data, payload, size)])
 
 
 def unmask(data: bytes | bytearray | memoryview, payload: int, end: int) -> bytes:
@@ -137,9 +193,12 @@ def pong_frame(payload: bytes) -> bytes:
     return _frame(PONG, payload)
 
 
-def close_frame(code: int) -> bytes:
-    """A server's goodbye without a reason in words."""
-    return _frame(CLOSE, code.to_bytes(2, "big"))
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Make a server's close frame. A reason that is too long for one is cut."""
+    if code == CLOSE_NO_CODE:
+        return _frame(CLOSE, b"")
+    words = reason.encode("utf-8", "replace")[:REASON_MAX_BYTES].decode("utf-8", "ignore").encode()
+    return _frame(CLOSE, code.to_bytes(2, "big") + words)
 
 
 def _frame(first: int, payload: bytes) -> bytes:

@@ -50,8 +50,8 @@ class Way(PlainWay):
         self.spent, self._uncounted = self.spent + self._uncounted, 0
         return True
 
-    def _go_general(self, first: int, frame: memoryview) -> None:
-        self.odd.append(bytes(frame))
+    def _not_text(self) -> None:
+        self.odd.append(b"not text")
 
     def end_of_input(self) -> None:
         self.ended += 1

@@ -21,13 +21,14 @@ from trio.testing import wait_all_tasks_blocked
 from actors.runtime import peer as peer_module
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
-from actors.runtime.general_way import UNREAD_MAX
 from actors.runtime.looking import PEEK, remember_looks
 from actors.runtime.nothing import nothing
 from actors.runtime.outbox import Outbox
 from actors.runtime.plain_way import LONGEST_ALIGNED
 from actors.runtime.pump import OPENINGS_AT_ONCE, Pump
-from actors.wire.websocket import find_frames, text_frame
+from actors.runtime.ring import Ring
+from actors.runtime.volley import Targets, Volley
+from actors.wire.websocket import CLOSE_RESTART, WAITING_FRAGMENTS_MAX, find_frames, text_frame
 from tests.fakes.connections import FakeHanded, tcp_pair
 from tests.fakes.handoffs import until
 from tests.fakes.websockets import (
@@ -200,8 +201,8 @@ def test_any_split_gives_the_same_messages(sent: list[tuple[str | bytes, list[in
     trio.run(main)
 
 
-async def test_nothing_overtakes_a_message_on_the_general_way() -> None:
-    """Several may be there at once; what came after the last of them waits for it."""
+async def test_messages_of_all_kinds_stay_in_order() -> None:
+    """Fragmented ones, very long ones and plain ones, one after the other."""
     async with serving() as served:
         await served.opened.wait()
         sent = []
@@ -269,7 +270,7 @@ async def test_text_that_can_not_be_any_is_refused_before_its_end() -> None:
 
 
 async def test_a_ping_is_answered() -> None:
-    """By the general way, in the middle of plain frames."""
+    """In the middle of plain frames."""
     async with serving() as served:
         await served.reads.answer()
         await served.client.send_all(masked(b"a") + masked(b"hello", PING) + masked(b"b"))
@@ -429,7 +430,7 @@ async def test_a_successor_reads_what_was_not_taken() -> None:
 
 
 async def test_a_resumed_one_that_we_close_ends() -> None:
-    """Though nothing has ever come that was trio-websocket's."""
+    """Though nothing has ever come from its peer."""
     async with serving(resumed=True) as served, trio.open_nursery() as nursery:
         await served.opened.wait()
         await wait_all_tasks_blocked()
@@ -501,29 +502,115 @@ async def test_parking_leaves_the_output_to_the_successor() -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [masked(b"half a message", 0x01), masked(b"x" * (LONGEST_ALIGNED + 1))[:-1]],
-    ids=["fragment", "half of a long frame"],
+    [masked(b"a", 0x01) + masked(b"b", 0x00) * WAITING_FRAGMENTS_MAX, masked(b"x" * (LONGEST_ALIGNED + 1))[:-1]],
+    ids=["many fragments", "half of a long frame"],
 )
 async def test_not_moved_in_the_middle_of_a_message(sent: bytes) -> None:
-    """A successor could make nothing of the rest: it ends instead."""
+    """A successor could make nothing of the rest: the client is asked to come back."""
     async with serving() as served:
+        await served.reads.answer()
         await served.opened.wait()
         await served.client.send_all(sent)
         await wait_all_tasks_blocked(0.01)
         assert served.peer is not None
         served.peer.park()
+        assert await served.reads.close_code() == CLOSE_RESTART
         await served.ended.wait()
         assert not served.handed.given_away
 
 
+@pytest.mark.parametrize("killed", [True, False])
+async def test_a_successor_gets_a_message_in_fragments_whole(killed: bool) -> None:
+    """Its first fragment stays in the socket until the last one is there."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        await served.client.send_all(masked(b"before") + masked(b"one ", 0x01))
+        await served.until_heard(1)
+        await wait_all_tasks_blocked(0.01)
+        successor = Served(upgrade_head(), resumed=True)
+        await successor.client.aclose()
+        successor.handed.sock.close()
+        successor.handed.sock = served.handed.sock.dup()
+        successor.outbox = Outbox(successor.handed.sock, lossy_s=1)
+        assert served.peer is not None
+        if killed:
+            served.handed.scope.cancel()
+        else:
+            served.peer.park()
+        await served.ended.wait()
+        await served.client.send_all(masked(b"message", CONTINUATION) + masked(b"\x03\xe8", CLOSE))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(successor.pump.run)
+            nursery.start_soon(successor.run)
+            assert await served.reads.close_code() == 1000
+            await successor.ended.wait()
+            nursery.cancel_scope.cancel()
+        assert (served.heard, successor.heard) == (["before"], ["one message"])
+        successor.handed.sock.close()
+
+
+@pytest.mark.parametrize("who", ["them", "us"])
+@pytest.mark.parametrize("volley", [False, True])
+async def test_nothing_follows_a_close_frame(who: str, volley: bool) -> None:
+    """However audio comes, and whatever else is said: RFC 6455 §5.5.1."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        peer, outbox = served.peer, served.outbox
+        assert peer is not None
+        targets = Targets(Volley(Ring.open() if volley else None))
+        targets.add(outbox)
+        targets.write(text_frame(b"audio"))
+        if who == "us":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(peer.close, 1008, "no")
+                while not outbox.finished:
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+        else:
+            await served.client.send_all(masked(b"ping", PING) + masked(b"", CLOSE))
+            while not outbox.finished:
+                await trio.lowlevel.checkpoint()
+        targets.write(text_frame(b"more"))
+        outbox.write(text_frame(b"more"))
+        outbox.write_control(text_frame(b"more"))
+        outbox.finish(text_frame(b"more"))
+        assert targets.fds == b""
+        assert outbox.put(b"more") == 4
+        await served.ended.wait() if who == "them" else served.handed.scope.cancel()
+        frames = []
+        with pytest.raises(EOFError):
+            served.handed.sock.shutdown(socket.SHUT_RDWR)
+            while True:
+                frames.append(await served.reads.frame())
+        answers = [(PONG, b"ping")] if who == "them" else []
+        assert [first for first, _ in frames] == [TEXT, *[first for first, _ in answers], CLOSE]
+
+
+async def test_a_close_frame_drops_the_audio_that_waits() -> None:
+    """One that is behind gets what was said to it, and the close; no audio, which would come after it."""
+    async with serving() as served:
+        await served.reads.answer()
+        await served.opened.wait()
+        written = write_until_behind(served)
+        served.outbox.write(text_frame(b"audio"))
+        served.outbox.write_control(text_frame(b"said"))
+        await served.client.send_all(masked(b"\x03\xe8", CLOSE))
+        texts = [await served.reads.text() for _ in range(written + 1)]
+        assert texts[-1] == b"said"
+        assert await served.reads.close_code() == 1000
+        await served.ended.wait()
+
+
 @pytest.mark.parametrize("kind", ["pings", "fragments", "skimmed"])
 async def test_too_many(kind: str) -> None:
-    """Are answered with 4506, and nothing more is read; dear frames count for many."""
+    """Are answered with 4506, and nothing more is read; each frame counts, whatever its kind."""
     async with serving() as served:
         await served.reads.answer()
         await served.opened.wait()
         assert served.peer is not None
-        flood = masked(b"x", PING if kind == "pings" else 0x00) * 60
+        flood = masked(b"x", PING if kind == "pings" else 0x00) * 1100
         if kind == "skimmed":
             served.peer.cool(partial(_skim_all, served.peer))
             served.pump.look(served.peer)
@@ -540,30 +627,6 @@ def _skim_all(peer: Peer, data: memoryview, at: int, size: int) -> int:
     frames, _ = find_frames(data, at, size, 1000)
     peer.count(len(frames))
     return frames[-1][3] if frames else at
-
-
-async def test_a_flood_on_the_general_way_is_bounded() -> None:
-    """While nobody takes its messages the socket is left alone; afterwards all are there."""
-    held = trio.Event()
-    async with serving() as served:
-        await served.opened.wait()
-        assert served.peer is not None
-        peer, count = served.peer, 40
-
-        original = peer._general.receive_some
-
-        async def slow(max_bytes: int | None = None) -> bytes:
-            await held.wait()
-            return await original(max_bytes)
-
-        peer._general.receive_some = slow  # type: ignore[method-assign]
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.client.send_all, masked(b"y" * 50_000) * count)
-            await wait_all_tasks_blocked(0.02)
-            assert len(peer._general._inbox) <= UNREAD_MAX + 65536 + LONGEST_ALIGNED
-            held.set()
-            await served.until_heard(count)
-        assert served.heard == ["y" * 50_000] * count
 
 
 async def test_a_slow_reader_is_written_to_when_it_reads_again() -> None:

@@ -214,7 +214,6 @@ async def test_room_is_told_to_those_who_wait_for_it(lines: Lines, make: Callabl
     pump.want_write(lines)
     pump.cool(lines)
     pump.warm(lines)
-    pump.look_again(lines)
     pump.round()
     assert lines.room == 0
     with trio.fail_after(20):
@@ -237,24 +236,6 @@ async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines, make
     pump.want_write(lines)
     pump.round()
     assert (lines.room, lines.ended) == (1, 0)
-
-
-async def test_looks_again_when_asked(lines: Lines, make: Callable[..., Pump]) -> None:
-    """A connection that could take nothing is not forgotten though nothing new arrives."""
-    pump = make(0)
-    pump.add(lines)
-    lines.untaken, stuck = 0, lines.handle
-    lines.handle = lambda data, at, size: at  # type: ignore[method-assign]
-    await lines.say(b"one\n")
-    pump.round()
-    lines.handle = stuck  # type: ignore[method-assign]
-    pump.round()
-    assert lines.heard == []
-    pump.look_again(lines)
-    pump.round()
-    assert lines.heard == [b"one"]
-    pump.remove(lines)
-    pump.look_again(lines)
 
 
 async def test_cold_ones_are_read_now_and_then(lines: Lines, autojump_clock: trio.testing.MockClock) -> None:

@@ -1,0 +1,73 @@
+"""The opening handshake of a WebSocket (RFC 6455 §4.2), by trio-websocket, on a connection whose request head was taken already.
+
+A resumed connection has had its handshake, so none is made with its peer. What follows is `actors.runtime.peer`'s.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+from trio_websocket import ConnectionClosed, wrap_server_stream
+
+from actors.wire.tokens import answered_subprotocol
+
+if TYPE_CHECKING:
+    from actors.runtime.handed import Handed
+    from actors.runtime.outbox import Outbox
+
+TIMEOUT_S = 5.0
+
+
+async def shake_hands(handed: Handed, outbox: Outbox, subprotocol: str | None) -> bool:
+    """Answer the handshake. False when it was refused, or nobody is there any more.
+
+    Args:
+        subprotocol: the one to accept; None: whichever carries a token.
+    """
+    accepted = False
+    with trio.move_on_after(TIMEOUT_S):
+        async with trio.open_nursery() as nursery:
+            stream = _HeadStream(handed, outbox, nursery.cancel_scope)
+            request = await wrap_server_stream(nursery, stream)
+            with suppress(ConnectionClosed):  # the peer has reset it already
+                await request.accept(subprotocol=subprotocol or answered_subprotocol(request.proposed_subprotocols))
+                accepted = handed.answered
+            nursery.cancel_scope.cancel()  # trio-websocket's reader: nothing more is read by it
+    return accepted
+
+
+class _HeadStream(trio.abc.Stream):
+    """What trio-websocket sees of the connection: the head, and the way of the answer."""
+
+    def __init__(self, handed: Handed, outbox: Outbox, scope: trio.CancelScope) -> None:
+        self._handed = handed
+        self._outbox = outbox
+        self._scope = scope
+        self._head = handed.head
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The head; what follows it stays in the socket."""
+        head, self._head = self._head, b""
+        await trio.lowlevel.checkpoint()
+        if not head:
+            await trio.sleep_forever()
+        return head
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write, or queue, without waiting for the peer."""
+        await trio.lowlevel.checkpoint()
+        self._handed.about_to_answer()
+        if not self._outbox.write_control(bytes(data)):
+            raise trio.BrokenResourceError
+        self._handed.answer_sent()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """It never blocks."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """trio-websocket has refused the handshake. The descriptor is the gateway link's to close."""
+        self._scope.cancel()
+        await trio.lowlevel.checkpoint()
