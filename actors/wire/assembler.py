@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 from actors.wire.websocket import (
     CLOSE_BAD_TEXT,
-    CLOSE_NO_CODE,
     CLOSE_PROTOCOL,
     CLOSE_TOO_BIG,
     CONTROL_BIT,
     FINAL_BIT,
+    NO_CLOSE_CODE,
     OPCODE_BITS,
     Opcode,
 )
@@ -43,7 +43,7 @@ class Message(NamedTuple):
 
 
 class Close(NamedTuple):
-    """The peer closes the connection. `code`: CLOSE_NO_CODE where it gave none."""
+    """The peer closes the connection. `code`: NO_CLOSE_CODE where it gave none."""
 
     code: int
 
@@ -117,7 +117,7 @@ class Assembler:
 
 def _read_close(payload: bytes) -> Close:
     if not payload:
-        return Close(CLOSE_NO_CODE)
+        return Close(NO_CLOSE_CODE)
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or code not in _CLOSE_CODES:
         raise Fault(CLOSE_PROTOCOL, "a close frame without a proper code")

@@ -64,7 +64,7 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-CLOSE_NO_CODE: Final = 1005  # never sent: stands for a close frame without a code
+NO_CLOSE_CODE: Final = 1005  # never sent: stands for a close frame without a code
 REASON_MAX_BYTES: Final = 123
 
 # Close codes beyond RFC 6455's. 4000-4499: come back; 4500-4999: do not, unchanged.
@@ -195,7 +195,7 @@ def pong_frame(payload: bytes) -> bytes:
 
 def close_frame(code: int, reason: str = "") -> bytes:
     """Make a server's close frame. A reason that is too long for one is cut."""
-    if code == CLOSE_NO_CODE:
+    if code == NO_CLOSE_CODE:
         return _frame(CLOSE, b"")
     words = reason.encode("utf-8", "replace")[:REASON_MAX_BYTES].decode("utf-8", "ignore").encode()
     return _frame(CLOSE, code.to_bytes(2, "big") + words)

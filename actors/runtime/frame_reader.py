@@ -1,0 +1,217 @@
+"""The incoming half of a WebSocket: from the bytes that the pump has looked at to messages.
+
+Whole, masked, unfragmented text and binary frames go straight to a callback, most of them the plain way
+(`actors.runtime.plain_way`). Fragments, control frames and faults are judged by `actors.wire.assembler`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import trio
+
+from actors.runtime.nothing import nothing
+from actors.runtime.plain_way import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
+from actors.wire.assembler import CONTROL_MAX_BYTES, Assembler, Close, Fault, LongFrame
+from actors.wire.websocket import (
+    BINARY,
+    CLIENT_PING,
+    CLOSE_BAD_TEXT,
+    CLOSE_FLOOD,
+    CLOSE_PROTOCOL,
+    CLOSE_TOO_BIG,
+    FRAME_HEAD_MAX_BYTES,
+    NOT_MASKED,
+    TEXT,
+    Frame,
+    cannot_be_text,
+    find_frames,
+    pong_frame,
+    unmask,
+    whole_messages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.allowance import Allowance
+    from actors.runtime.outbox import Outbox
+
+
+class FrameReader(PlainWay):
+    """Reads the frames of one connection. What they lead to at its end is the connection's (`actors.runtime.peer`).
+
+    Attributes:
+        on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault and
+            closes the connection as RFC 6455 says.
+        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and with False
+            after that.
+        skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
+            dealt with it; the rest is handled as ever.
+    """
+
+    def __init__(self, outbox: Outbox, allowance: Allowance, message_max_bytes: int, *, strict_text: bool) -> None:
+        self.outbox = outbox
+        self.on_text = nothing
+        self.on_binary: Callable[[bytes], None] | None = None
+        self.on_again: Callable[[bool], object] = nothing
+        self.skim: Callable[[memoryview, int, int], int] | None = None
+        self._allowance = allowance
+        self._assembler = Assembler(message_max_bytes, is_strict=strict_text)
+        self._frame_max_bytes = message_max_bytes + FRAME_HEAD_MAX_BYTES
+        self._strict_text = strict_text
+        self._long: LongFrame | None = None  # that is on its way
+        self._seen_before = 0  # bytes
+        self._uncounted = 0
+        self._plain = False
+        self._deaf = False  # what else comes is thrown away
+
+    @property
+    def is_within_message(self) -> bool:
+        """Whether a part of a message has been taken from the socket, and the rest has not come."""
+        return self._long is not None or self._assembler.is_within
+
+    @abstractmethod
+    def _fail(self, code: int, reason: str) -> None:
+        """Close the connection: the peer has broken the protocol."""
+
+    @abstractmethod
+    def _too_much(self, kind: str, code: int, reason: str) -> None:
+        """Close the connection: the peer has sent too much."""
+
+    @abstractmethod
+    def _hear_close(self, code: int) -> None:
+        """The peer closes the connection."""
+
+    def _not_text(self) -> None:
+        self._fail(CLOSE_BAD_TEXT, "text that is not UTF-8")
+
+    def _handle_any(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of any kind."""
+        if self._seen_before:
+            at = self._handle_again(data, at, size)
+        while not self._deaf:
+            if self._long is not None:
+                at = self._take_long(self._long, data, at, size)
+                if self._long is not None:
+                    return at
+            if self.skim is not None and not self._assembler.is_within:
+                at = self.skim(data, at, size)
+                if self._deaf:
+                    break
+            before = at
+            at, need = self._whole_frames(data, at, size)
+            if self._deaf:
+                break
+            if not need and self.skim is not None and before < at < size:
+                continue
+            self._plain = not (need or self.skim or self._assembler.is_within)
+            if not need:
+                if at < size and self._strict_text and cannot_be_text(data, at, size):
+                    self._not_text()
+                    break
+                return at
+            self._begin_long(data[at], need)
+        return size
+
+    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of what a predecessor had looked at."""
+        end, self._seen_before = min(at + self._seen_before, size), 0
+        self.on_again(True)
+        at = self._handle_any(data, at, end)
+        self.on_again(False)
+        return at
+
+    def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
+        """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
+        frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
+        if not need and not self._assembler.is_within:
+            frames = whole_messages(data, frames, is_strict=self._strict_text)
+        self._uncounted += len(frames)
+        if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+            return size, 0
+        pongs: list[bytes] = []
+        for index, (first, _, payload, end) in enumerate(frames):
+            if first == CLIENT_PING and end - payload <= CONTROL_MAX_BYTES:
+                pongs.append(pong_frame(unmask(data, payload, end)))
+            else:
+                self._take(data, frames[index], pongs)
+                if self._deaf:
+                    return size, 0
+            at = end
+            if self.skim is not None and not self._assembler.is_within:
+                self._uncounted -= len(frames) - index - 1
+                need = 0  # what follows is to be skimmed, too: a listener that joins wants it
+                break
+        self._answer(pongs)
+        return at, need
+
+    def _take(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> None:
+        """Take a frame that is no ping. `pongs`: what is to be answered before it is."""
+        first, _, payload, end = frame
+        try:
+            if first == TEXT and not self._assembler.is_within:
+                self.on_text(unmask(data, payload, end))
+            elif first == BINARY and not self._assembler.is_within:
+                self._binary(unmask(data, payload, end))
+            else:
+                self._answer(pongs)
+                self._take_odd(first, unmask(data, payload, end))
+        except UnicodeDecodeError:
+            self._not_text()
+        except Fault as fault:
+            self._fail(fault.code, fault.reason)
+
+    def _take_odd(self, first: int, payload: bytes) -> None:
+        event = self._assembler.take(first, payload)
+        if isinstance(event, Close):
+            self._hear_close(event.code)
+        elif event is not None:
+            (self.on_text if event.is_text else self._binary)(event.payload)
+
+    def _binary(self, message: bytes) -> None:
+        if self.on_binary is not None:
+            self.on_binary(message)
+
+    def _answer(self, pongs: list[bytes]) -> None:
+        """All pings of a reading in one go: a flood of them costs the others little then. One that does not read what
+        it is sent gets an answer to the last (RFC 6455 §5.5.3)."""
+        if pongs:
+            self.outbox.write_control(pongs[-1] if self.outbox.behind else b"".join(pongs))
+            pongs.clear()
+
+    def _begin_long(self, first: int, need: int) -> None:
+        """A frame begins that is longer than what is read at once, or that can't be told from what follows."""
+        if need == NOT_MASKED:
+            self._fail(CLOSE_PROTOCOL, "a frame that is not masked")
+        elif need > self._frame_max_bytes:
+            self._too_much("too_long", CLOSE_TOO_BIG, "too long a message")
+        else:
+            try:
+                self._assembler.admit(first, need - FRAME_HEAD_MAX_BYTES)
+                self._long = LongFrame(need)
+            except Fault as fault:
+                self._fail(fault.code, fault.reason)
+
+    def _take_long(self, long: LongFrame, data: memoryview, at: int, size: int) -> int:
+        at = long.take(data, at, size)
+        if not long.left:
+            self._long = None
+            raw = memoryview(long.raw())
+            self._uncounted += 1
+            self._take(raw, find_frames(raw, 0, len(raw), len(raw))[0][0], [])
+        return at
+
+    def count(self, messages: int) -> None:
+        """Count messages that `skim` has dealt with."""
+        self._uncounted += messages
+        if self._uncounted >= COUNTED_AT_ONCE:
+            self._within_allowance()
+
+    def _within_allowance(self) -> bool:
+        count, self._uncounted = self._uncounted, 0
+        if self._allowance.spend(count, trio.current_time()):
+            return True
+        self._too_much("flood", CLOSE_FLOOD, "too many messages")
+        return False
