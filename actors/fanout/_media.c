@@ -7,7 +7,7 @@
 #include "../runtime/native.h"
 
 /* An entry on the bus: actors/wire/bus.py. */
-enum { KIND = 0, TRACK = 1, CHUNK = 4, LENGTH = 12, STREAM = 24, ENTRY_BYTES = 48 };
+enum { KIND = 0, TRACK = 1, POSITION = 4, LENGTH = 16, STREAM = 28, ENTRY_BYTES = 52 };
 enum { AUDIO = 1, TRACKS = 2 };
 enum { TOGETHER = 16 }; /* entries */
 static const uint32_t NO_NUMBER = 0xFFFFFFFF;
@@ -21,7 +21,7 @@ static PyTypeObject *lane_type, *group_type;
 static PyObject *as_it_is; /* `UlawEncoder.encode_at` */
 static PyObject *append;   /* `deque.append` */
 static struct {
-    Py_ssize_t last_chunk, groups, places;      /* of a Lane */
+    Py_ssize_t last_position, groups, places;      /* of a Lane */
     Py_ssize_t encode_at, writers, fds, others; /* of a Group */
 } slots;
 
@@ -29,7 +29,7 @@ static struct {
 struct plain {
     PyObject *lane;
     Py_ssize_t at, length;
-    uint32_t chunk;
+    uint32_t position;
 };
 
 static bool called; /* some Python has run */
@@ -108,12 +108,12 @@ deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t len
     return count;
 }
 
-/* `Lane.deliver`, for a chunk that follows the last one. */
+/* `Lane.deliver`, for a frame behind the last one. */
 static Py_ssize_t
 deliver_to_lane(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
 {
     PyObject *groups = SLOT(plain->lane, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
-    if (number == NULL || set_slot(plain->lane, slots.last_chunk, PyLong_FromUnsignedLong(plain->chunk)) < 0)
+    if (number == NULL || set_slot(plain->lane, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
         return -1;
     PyObject *arguments[] = {SLOT(plain->lane, slots.places), number};
     PyObject *appended = PyObject_Vectorcall(append, arguments, 2, NULL);
@@ -129,7 +129,7 @@ deliver_to_lane(const struct plain *plain, PyObject *batch, long long place, PyO
     return more < 0 ? -1 : heard;
 }
 
-/* Whether it is not the Python's alone to judge: the chunk follows the last one. */
+/* Whether it is not the Python's alone to judge: the frame is behind the last one. */
 static bool
 is_in_turn(const struct plain *plain)
 {
@@ -137,8 +137,8 @@ is_in_turn(const struct plain *plain)
         return false;
     PyObject *groups = SLOT(plain->lane, slots.groups);
     return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->lane, slots.places) != NULL &&
-           plain->chunk < NO_NUMBER &&
-           number_in_slot(plain->lane, slots.last_chunk, NO_NUMBER) < (int64_t)plain->chunk;
+           plain->position < NO_NUMBER &&
+           number_in_slot(plain->lane, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
 }
 
 /* The entries that begin at `at` and may be plain, up to TOGETHER. Returns how many; -1 with an exception. */
@@ -155,7 +155,7 @@ gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size,
         if (lane == NULL)
             return PyErr_Occurred() ? -1 : count;
         prefetch_object(lane);
-        plain[count++] = (struct plain){lane, at, length, read_u32(entry + CHUNK)};
+        plain[count++] = (struct plain){lane, at, length, read_u32(entry + POSITION)};
         at += ENTRY_BYTES + length;
     }
     return count;
@@ -169,7 +169,7 @@ fetch(const struct plain *plain, Py_ssize_t count)
     for (Py_ssize_t i = 0; i < count; i++)
         if (Py_IS_TYPE(plain[i].lane, lane_type)) {
             prefetch_object(SLOT(plain[i].lane, slots.groups));
-            prefetch_object(SLOT(plain[i].lane, slots.last_chunk));
+            prefetch_object(SLOT(plain[i].lane, slots.last_position));
             prefetch_object(SLOT(plain[i].lane, slots.places));
         }
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -236,7 +236,7 @@ bind_classes(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &lane, &PyType_Type, &group, &encode_at))
         return NULL;
     const struct wanted_slot wanted[] = {
-        {lane, "last_chunk", &slots.last_chunk},
+        {lane, "last_position", &slots.last_position},
         {lane, "groups", &slots.groups},
         {lane, "places", &slots.places},
         {group, "encode_at", &slots.encode_at},

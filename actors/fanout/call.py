@@ -102,9 +102,9 @@ class Call:
             self.talker_sub = news.get("sub")
 
     @property
-    def last_chunk(self) -> list[int]:
-        """The last one delivered, by track; -1: none."""
-        return [-1 if lane.last_chunk == NOT_YET else lane.last_chunk for lane in self.lanes]
+    def last_positions(self) -> list[int]:
+        """Of the last frames delivered, by track; -1: none."""
+        return [-1 if lane.last_position == NOT_YET else lane.last_position for lane in self.lanes]
 
     @property
     def repeated(self) -> int:
@@ -130,24 +130,29 @@ class Call:
             del self._groups[listener.key]
             self._index()
 
-    def deliver(self, held: Iterable[Placed], now: float) -> int:
-        """Deliver frames whose turn it is now. Returns to how many, all together."""
-        return sum(self._deliver(batch, at, place, now) for batch, at, place in held)
+    def deliver(self, frames: Iterable[Placed], now: float, *, again: bool = False) -> int:
+        """Deliver frames whose turn it is now; `again`: only those that were not delivered before. Returns to how many, all
+        together."""
+        return sum(self._deliver(batch, at, place, now, again) for batch, at, place in frames)
 
     def renew(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
-        """The call's stream was announced again. True when it is another stream than before."""
+        """The call's stream was announced again. True when it is another stream than before, or says something else."""
         self.owner = owner
-        if number == self.number and start.raw == self.start.raw:
+        if number == self.number and start.digest == self.start.digest:
             return False
         self.end()
         if number != self.number:
             for listener in self.listeners:
                 listener.ends(self, "superseded", b"")
+            self.succession = Succession(epoch)
+            self.talker = self.talker_sub = None
+            self.lanes = (Lane(self._places), Lane(self._places))
         self._carries(start, number)
-        self.succession = Succession(epoch)
-        self.talker = self.talker_sub = None
-        self._places.clear()
-        self.lanes = (Lane(self._places), Lane(self._places))
+        self._places.clear()  # what was said before may be in another codec
+        self._renew_groups()
+        return True
+
+    def _renew_groups(self) -> None:
         members = {key: list(group.members) for key, group in self._groups.items()}
         self.disband()
         self._groups = {key: self._make_group(key) for key in members}
@@ -155,7 +160,6 @@ class Call:
             for listener in listeners:
                 self._groups[key].join(listener)
         self._index()
-        return True
 
     def end(self) -> None:
         """The stream is over: listeners get what was held back of it."""
@@ -171,9 +175,9 @@ class Call:
         self.start, self.number = start, number
         self.talk_codec = talk_codec(start.media_format.encoding)
 
-    def _deliver(self, batch: bytes, at: int, place: int, now: float) -> int:
-        _, track, chunk, length, _ = unpack_front(batch, at)
-        return self.lanes[track].deliver(batch, at, at + ENTRY_BYTES + length, chunk, place, now)
+    def _deliver(self, batch: bytes, at: int, place: int, now: float, again: bool) -> int:
+        _, track, position, length, _ = unpack_front(batch, at)
+        return self.lanes[track].deliver(batch, at, at + ENTRY_BYTES + length, position, place, now, again=again)
 
     def _replay(self, group: Group, key: GroupKey, heard: list[int], now: float) -> bytes:
         """The last moments in one form, less what was heard before. Made with a new group's state, since a group that
@@ -183,7 +187,7 @@ class Call:
         oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
         moments = self._moments.entries(self._places)
         recent = (entry for when, entry in moments if when >= oldest and entry.track in wanted)
-        return group.encoder.replay((entry for entry in recent if entry.chunk > heard[entry.track]), now)
+        return group.encoder.replay((entry for entry in recent if entry.position > heard[entry.track]), now)
 
     def _make_group(self, key: GroupKey) -> Group:
         return make_group(key, self.start.media_format, self.start.stream_id, self.number, self._clock, self._volley)

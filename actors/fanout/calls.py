@@ -135,7 +135,7 @@ class Calls:
         if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
             self.counters["frames_of_unknown_streams"] += 1
         elif not call.succession.hold(epoch, frame):
-            self.heard += call.deliver([frame], now)
+            self.heard += call.deliver([frame], now, again=True)  # of one that has given way to another
 
     def _news(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
         if entry.kind == wire.START:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
     from actors.fanout.groups import Group
 
-RESTART_JUMP: Final = 1000  # chunks: so far back is no repetition, but a numbering that began anew
-NOT_YET: Final = 1 << 32  # more than any chunk's number, so that the first frame is looked at closely
+NOT_YET: Final = 1 << 32  # more than any position, so that the first frame is looked at closely
 FLAGS_HIGH: Final = 3  # where the upper byte of an entry's flags is
 _NO_LANES: Final[tuple[dict[int, Lane], ...]] = ({}, {})
 
@@ -27,25 +26,34 @@ class Lane:
     """One track.
 
     Attributes:
-        last_chunk: the last one delivered, or NOT_YET.
+        last_position: of the last frame delivered, or NOT_YET.
         groups: who hears it, by form.
         places: where its frames are (`actors.fanout.moments`), in the order of delivery.
         repeated: frames that had been delivered before: a restarted ingest reads again what was not taken.
     """
 
-    __slots__ = ("groups", "last_chunk", "places", "repeated")
+    __slots__ = ("groups", "last_position", "places", "repeated")
 
     def __init__(self, places: deque[int]) -> None:
         self.groups: tuple[Group, ...] = ()
-        self.last_chunk = NOT_YET
+        self.last_position = NOT_YET
         self.places = places
         self.repeated = 0
 
-    def deliver(self, batch: bytes, at: int, end: int, chunk: int, place: int, now: float) -> int:
-        """Deliver one frame, unless it was before: the entry in these bytes of a batch. Returns to how many."""
-        if self.last_chunk < chunk < NO_NUMBER:
-            self.last_chunk = chunk
-        elif not self._is_new(chunk, batch[at + FLAGS_HIGH]):
+    def deliver(
+        self, batch: bytes, at: int, end: int, position: int, place: int, now: float, *, again: bool = False
+    ) -> int:
+        """Deliver one frame: the entry in these bytes of a batch. Returns to how many.
+
+        A frame that ingest has marked as read again is delivered only if that was not done before; every other is new.
+
+        Args:
+            again: judge it as one that was marked.
+        """
+        if self.last_position < position < NO_NUMBER:
+            self.last_position = position
+        elif not self._is_new(position, again or bool(batch[at + FLAGS_HIGH] & AGAIN >> 8)):
+            self.repeated += 1
             return 0
         self.places.append(place)
         heard = 0
@@ -53,16 +61,11 @@ class Lane:
             heard += group.hear(batch, at, end, now)
         return heard
 
-    def _is_new(self, chunk: int, flags_high: int) -> bool:
-        if self.last_chunk == NOT_YET and flags_high & AGAIN >> 8:
-            self.repeated += 1
+    def _is_new(self, position: int, again: bool) -> bool:
+        if again and (self.last_position == NOT_YET or position != NO_NUMBER):
             return False
-        if chunk == NO_NUMBER:
-            return True
-        if self.last_chunk != NOT_YET and self.last_chunk - chunk < RESTART_JUMP:
-            self.repeated += 1
-            return False
-        self.last_chunk = chunk
+        if position != NO_NUMBER:
+            self.last_position = position
         return True
 
 
@@ -80,11 +83,11 @@ def deliver_audio(
     """
     heard, size = 0, len(batch)
     while at + ENTRY_BYTES <= size:
-        kind, track, chunk, length, stream = unpack_front(batch, at)
+        kind, track, position, length, stream = unpack_front(batch, at)
         end = at + ENTRY_BYTES + length
         if kind != AUDIO or end > size or track >= len(tracks) or (lane := tracks[track].get(stream)) is None:
             break
-        heard += lane.deliver(batch, at, end, chunk, place + at, now)
+        heard += lane.deliver(batch, at, end, position, place + at, now)
         at = end
     return at, heard
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from actors.wire.browser import ListenQuery
 
 TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
+UNKNOWN: Final = 0  # in place of a start frame's digest
 
 
 def topics_of(query: ListenQuery, granted: frozenset[str] | None) -> list[bytes]:
@@ -44,11 +45,11 @@ class ListenerNote(msgspec.Struct, frozen=True, array_like=True):
     """What a successor must know of a listener.
 
     Attributes:
-        told: streams (connection numbers) whose start frame it has had.
-        heard: the last chunk of each track that was delivered, by stream; only from a predecessor that ended in order.
+        told: streams (connection numbers) whose start frame it has had, each with the frame's digest; 0: not known.
+        heard: the positions of the last frames of each track that were delivered, by stream; only from a predecessor that ended in order.
     """
 
-    told: list[int]
+    told: dict[int, int] | list[int]  # a list of a predecessor that knew no digests
     heard: dict[int, list[int]] = {}
 
 
@@ -78,7 +79,7 @@ class Listener:
         self._ids = frozenset(query.call_control_ids)
         self._stream_ids = frozenset(query.stream_ids)
         self.names_calls = granted is not None or bool(self._ids or self._stream_ids)
-        self._told: list[int] = []
+        self._told: dict[int, int] = {}
         self._heard: dict[int, list[int]] = {}
 
     @property
@@ -115,9 +116,12 @@ class Listener:
         return topics_of(self.query, self._granted)
 
     def begins(self, call: Call) -> None:
-        """The start frame, verbatim, if it has not had it."""
-        if not self.was_told(call.number):
-            self._told = [*self._told[-TOLD_MAX + 1 :], call.number]
+        """The start frame, verbatim, if it has not had one that says the same of this stream."""
+        if self._told.get(call.number) not in (call.start.digest, UNKNOWN):
+            self._told.pop(call.number, None)
+            if len(self._told) >= TOLD_MAX:
+                del self._told[next(iter(self._told))]
+            self._told[call.number] = call.start.digest
             self._tell(text_frame(call.start.raw))
 
     def ends(self, call: Call, reason: wire.EndReason, frame: bytes) -> None:
@@ -126,13 +130,13 @@ class Listener:
 
     def begun(self) -> list[int]:
         """Those whose start frame it has had, and no stop frame."""
-        return self._told
+        return list(self._told)
 
     def ended_meanwhile(self, stream: int, reason: wire.EndReason, frame: bytes) -> None:
         """The stop frame, verbatim."""
         del reason
         if frame:
-            self._told = [told for told in self._told if told != stream]
+            self._told.pop(stream, None)
             self._tell(text_frame(frame))
 
     def errs(self, call: Call, frame: bytes) -> None:
@@ -151,18 +155,19 @@ class Listener:
         return stream in self._told
 
     def heard_before(self, stream: int) -> list[int]:
-        """The last chunks of this stream, by track, that a predecessor delivered; -1 where that is not known."""
+        """Where a predecessor was in this stream, by track: positions of the last frames delivered; -1 where that is not known."""
         return self._heard.get(stream, [-1, -1])
 
     def note_what_was_heard(self) -> None:
         """Before a successor takes over: let it go on with the very next frame."""
-        heard = {call.number: list(call.last_chunk) for call in self.calls}
+        heard = {call.number: list(call.last_positions) for call in self.calls}
         self.peer.handed.set_note(_encode_note(ListenerNote(self._told, heard)))
 
     def resume(self, note: bytes) -> None:
         """Go on where a predecessor was."""
         left = _decode_note(note)
-        self._told, self._heard = left.told, left.heard
+        self._told = left.told if isinstance(left.told, dict) else dict.fromkeys(left.told, UNKNOWN)
+        self._heard = left.heard
 
     def _tell(self, frame: bytes) -> None:
         """Write what a successor must know to have been written."""

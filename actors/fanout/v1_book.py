@@ -98,7 +98,8 @@ class Book:
                 each.tracks,
                 each.peaks,
                 each.stream,
-                next((list(call.last_chunk) for call in each.calls), None) if heard else None,
+                next((list(call.last_positions) for call in each.calls), None) if heard else None,
+                each.digest,
             )
             for each in self
         ]

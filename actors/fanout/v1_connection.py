@@ -228,7 +228,7 @@ class V1Connection:
         if before is None:
             return
         if before.call_control_id == self.talk.call_control_id:  # its number is needed
-            silent = Subscription(self, number, before.call_control_id, stream=before.stream)
+            silent = Subscription(self, number, before.call_control_id, stream=before.stream, digest=before.digest)
             self.subscriptions.enter(silent)
             self.subscriptions.hear(silent, before, now)
         else:

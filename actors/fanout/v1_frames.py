@@ -27,17 +27,17 @@ _NOTHING: Final = (-1, 0)
 
 
 class Numbering:
-    """Sequence numbers of one track, from Telnyx's `chunk`: divided by its step, so that they have no gaps of their own,
-    and made from nothing else, so that they are the same everywhere and after every restart."""
+    """Sequence numbers of one track, from the positions of its frames: divided by its step, so that they have no gaps of
+    their own, and made from nothing else, so that they are the same everywhere and after every restart."""
 
     def __init__(self) -> None:
         self._step = 1
         self._lower = 0  # frames in a row with a smaller step
         self._counted = -1
 
-    def sequence(self, chunk: int, step: int) -> int:
-        """Of a frame with this chunk, or NO_NUMBER; `step`: what ingest thinks it is, 0 when it does not say."""
-        if chunk == NO_NUMBER:
+    def sequence(self, position: int, step: int) -> int:
+        """Of a frame at this position, or NO_NUMBER; `step`: what ingest thinks it is, 0 when it does not say."""
+        if position == NO_NUMBER:
             self._counted += 1
             return self._counted
         if step > self._step:
@@ -48,7 +48,7 @@ class Numbering:
                 self._step = step
         else:
             self._lower = 0
-        return (chunk + self._step - 1) // self._step
+        return (position + self._step - 1) // self._step
 
 
 class V1Encoder(Encoder):
@@ -69,7 +69,7 @@ class V1Encoder(Encoder):
         track, payload = entry.track, entry.payload
         if self._transcoders is not None:
             payload = self._transcoders[track].to_ulaw(payload)
-        sequence = self._numbering[track].sequence(entry.chunk, entry.flags & STEP_MASK)
+        sequence = self._numbering[track].sequence(entry.position, entry.flags & STEP_MASK)
         if not payload:
             return b""
         if len(payload) > self._max_bytes:

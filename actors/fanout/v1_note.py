@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import msgspec
 
-PER_SUBSCRIPTION_BYTES = 56  # besides the id: all numbers at their longest, both chunks included
+PER_SUBSCRIPTION_BYTES = 62  # besides the id: all numbers at their longest, both chunks included
 ALONE_BYTES = 600  # of a note without subscriptions: a talk has an id, too
 
 
 class SubscriptionNote(msgspec.Struct, frozen=True, array_like=True):
-    """`stream`: the number of the stream that the client was told of; `heard`: the last chunk of each track of it, only
-    from a predecessor that ended in order."""
+    """`stream`: the number of the stream that the client was told of; `heard`: the positions of the last frames of each track
+    of it, only from a predecessor that ended in order; `digest`: of its start frame, 0 where that is not known."""
 
     call_number: int
     call_control_id: str
@@ -21,6 +21,7 @@ class SubscriptionNote(msgspec.Struct, frozen=True, array_like=True):
     peaks: bool
     stream: int
     heard: list[int] | None = None
+    digest: int = 0
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True):

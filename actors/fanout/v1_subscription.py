@@ -54,7 +54,8 @@ class Subscription:
         call_number: the call's on this connection.
         peaks: whether the client wants those too.
         stream: the number of the stream that the client has been told of, 0 for none.
-        heard: the last chunks that a predecessor delivered.
+        digest: of the start frame that it was told of, 0 where that is not known.
+        heard: the positions of the last frames that a predecessor delivered.
         playout: how it is heard, by the client's last report joined with what we know.
     """
 
@@ -67,6 +68,7 @@ class Subscription:
         *,
         peaks: bool = False,
         stream: int = 0,
+        digest: int = 0,
         heard: list[int] | None = None,
     ) -> None:
         self._client = client
@@ -78,6 +80,7 @@ class Subscription:
         self.calls: set[Call] = set()
         self.peaks = peaks
         self.stream = stream
+        self.digest = digest
         self.heard = heard or NEVER_HEARD
         self.playout: dict[str, Any] | None = None
         self._write = client.outbox.write
@@ -89,8 +92,16 @@ class Subscription:
     @classmethod
     def resumed(cls, client: Client, note: SubscriptionNote) -> Subscription:
         """As a predecessor left it."""
-        number, call_control_id, tracks = note.call_number, note.call_control_id, note.tracks
-        return cls(client, number, call_control_id, tracks, peaks=note.peaks, stream=note.stream, heard=note.heard)
+        return cls(
+            client,
+            note.call_number,
+            note.call_control_id,
+            note.tracks,
+            peaks=note.peaks,
+            stream=note.stream,
+            digest=note.digest,
+            heard=note.heard,
+        )
 
     # ---- as the registry of calls sees it
 
@@ -135,8 +146,8 @@ class Subscription:
 
     def begins(self, call: Call) -> None:
         """The stream, unless the client knows it, and who has the floor."""
-        if not self.was_told(call.number):
-            self.stream = call.number
+        if not self.was_told(call.number) or self.digest not in (0, call.start.digest):
+            self.stream, self.digest = call.number, call.start.digest
             self._client.about_to_tell()
             form = v1.wire_format(call.start.media_format)
             self._say(

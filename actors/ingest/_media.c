@@ -5,13 +5,13 @@
 #include "../runtime/messages.h"
 #include "../runtime/reading.h"
 
-enum { ENTRY_BYTES = 48, TAIL_AT = 24, TAIL_BYTES = ENTRY_BYTES - TAIL_AT };
+enum { ENTRY_BYTES = 52, TAIL_AT = 28, TAIL_BYTES = ENTRY_BYTES - TAIL_AT };
 
 /* Set by `bind`. */
 static PyTypeObject *lane_type;
 static struct {
     Py_ssize_t inbound, outbound, sinks, tail; /* of an Intake */
-    Py_ssize_t turn, step, head;               /* of a Lane */
+    Py_ssize_t turn, step, head, base;         /* of a Lane */
 } slots;
 
 /* What a message says. All of it must be there, once. */
@@ -60,14 +60,14 @@ take_outer(struct cursor *c, struct text key, void *into)
 
 /* The entry of a frame of audio (actors/wire/bus.py); NULL, without an exception, when its base64 is none. */
 static PyObject *
-make_entry(const struct media *media, uint32_t head, PyObject *tail)
+make_entry(const struct media *media, uint32_t head, int64_t position, PyObject *tail)
 {
     Py_ssize_t size = decoded_size(media->payload);
     PyObject *entry = size ? PyBytes_FromStringAndSize(NULL, ENTRY_BYTES + size) : NULL;
     if (entry == NULL)
         return NULL;
     uint8_t *at = (uint8_t *)PyBytes_AS_STRING(entry);
-    uint32_t front[4] = {head, (uint32_t)media->chunk, (uint32_t)media->sequence_number, (uint32_t)size};
+    uint32_t front[5] = {head, (uint32_t)position, (uint32_t)media->chunk, (uint32_t)media->sequence_number, (uint32_t)size};
     memcpy(at, front, sizeof front);
     memcpy(at + sizeof front, &media->timestamp, sizeof media->timestamp);
     memcpy(at + TAIL_AT, PyBytes_AS_STRING(tail), TAIL_BYTES);
@@ -90,10 +90,12 @@ take_plain(PyObject *intake, const uint8_t *message, Py_ssize_t size, PyObject *
     if (lane == NULL || !Py_IS_TYPE(lane, lane_type))
         return 0;
     int64_t step = number_in_slot(lane, slots.step, 0), head = number_in_slot(lane, slots.head, -1);
+    int64_t base = number_in_slot(lane, slots.base, INT64_MIN);
     if (media.chunk != number_in_slot(lane, slots.turn, -1) || step < 1 || head < 0 || head > UINT32_MAX ||
-        media.chunk > INT32_MAX || media.sequence_number > INT32_MAX)
+        media.chunk > INT32_MAX || media.sequence_number > INT32_MAX || base < -media.chunk ||
+        base > INT32_MAX - media.chunk)
         return 0;
-    PyObject *entry = make_entry(&media, (uint32_t)head, tail);
+    PyObject *entry = make_entry(&media, (uint32_t)head, media.chunk + base, tail);
     if (entry == NULL)
         return PyErr_Occurred() ? -1 : 0;
     int result = set_slot(lane, slots.turn, PyLong_FromLongLong(media.chunk + step));
@@ -142,6 +144,7 @@ bind_classes(PyObject *module, PyObject *args)
         {lane, "turn", &slots.turn},
         {lane, "step", &slots.step},
         {lane, "head", &slots.head},
+        {lane, "base", &slots.base},
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, intake, method) < 0)
         return NULL;

@@ -106,6 +106,11 @@ class Hub:
         self.counters["streams_started"] += 1
         self._changed()
 
+    def started_again(self, stream: Stream) -> None:
+        """Telnyx has said once more what was known of a stream: after a hold, say."""
+        log.info("stream announced again, unchanged", extra=stream.about)
+        self.counters["starts_repeated"] += 1
+
     def resumed(self, stream: Stream) -> None:
         """A stream goes on that a predecessor served."""
         if stream.start is None or not self._take_over(stream):
@@ -135,6 +140,12 @@ class Hub:
             self.event(stream, "stream.failed", {"reason": reason})
             log.warning("stream lost: %s", reason, extra=stream.about)
             self._changed()
+
+    def renumbered(self, stream: Stream) -> None:
+        """Telnyx's numbers have begun anew within a stream; its frames go on."""
+        self.counters["streams_renumbered"] += 1
+        if self._streams.get(stream.call) is stream:
+            self._set_note(stream, stream.note())
 
     def leave(self, stream: Stream) -> None:
         """This stream is about to go on in another process, and all that it had here has been sent."""
@@ -266,10 +277,11 @@ class Hub:
         if previous is not None and previous.number > stream.number:
             self._supersede(stream)
             return False
-        if previous is not None:
+        if previous is stream:
+            self.talkback.format_changed(stream)
+        elif previous is not None:
             self._forget(previous)
-            if previous is not stream:
-                self._supersede(previous)
+            self._supersede(previous)
         self._streams[stream.call] = stream
         stream.route(self.rounds.sinks_of(stream.call))
         stream.peer.handed.claim(stream.call)

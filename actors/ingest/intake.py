@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from actors.ingest.reorder import NOBODYS
+from actors.ingest.reorder import NOBODYS, RESTART_CHUNKS
 from actors.runtime.nothing import nothing
 from actors.wire import bus as wire
 from actors.wire.lenient import DECODE_ERRORS
@@ -32,14 +32,20 @@ class Lane:
     Attributes:
         turn: the chunk that goes straight through, and moves `turn` by `step`; every other frame is to be pushed.
         window: puts the others in order.
+        base: what a chunk lacks to its position (`actors.wire.bus`); it changes when Telnyx's numbers begin anew.
     """
 
-    __slots__ = ("_counted", "_flags", "_settled", "_track", "head", "step", "turn", "window")
+    __slots__ = (
+        "_counted", "_flags", "_is_fresh", "_least", "_settled", "_track", "base", "head", "step", "turn", "window"
+    )  # fmt: skip
 
     def __init__(self, track: int, window: Reorder[Media]) -> None:
         self._track = track
         self._flags = 0
         self._counted = 0  # frames, but for those that went straight through since the last `_settle`
+        self.base = 0
+        self._least = 0  # position that the next frame may have
+        self._is_fresh = True  # no frame has left the window yet
         self.turn = NOBODYS
         self.renew(window)
 
@@ -56,7 +62,31 @@ class Lane:
         """Begin again with another window. The frames stay counted."""
         self._catch_up()
         self.window = window
+        self._is_fresh = True
         self._settle()
+
+    def left_at(self) -> tuple[int, int, int]:
+        """Where this track is, for `go_on` elsewhere: base, turn and step. Nothing may be held."""
+        self._catch_up()
+        return self.base, self.window.turn, self.window.step
+
+    def go_on(self, base: int, turn: int, step: int) -> None:
+        """Begin where a predecessor was; `turn` NOBODYS: only its base is known."""
+        self.base = base
+        if turn != NOBODYS:
+            self.window.go_on(turn, step)
+            self._least, self._is_fresh = turn + base, False
+            self._settle()
+
+    def position(self, chunk: int) -> int:
+        """Place a frame that leaves the window: behind all before, also where the numbers have begun anew."""
+        position = chunk + self.base
+        ahead = position - self._least
+        if ahead < 0 or (ahead > RESTART_CHUNKS and not self._is_fresh):
+            self.base -= ahead
+            position = self._least
+        self._least, self._is_fresh = position + self.step, False
+        return position
 
     def flag(self, flags: int) -> None:
         """Mark the frames that follow."""
@@ -83,6 +113,7 @@ class Lane:
         if self.turn != NOBODYS:
             self._counted += (self.turn - self._settled) // self.step
             self.window.passed(self.turn)
+            self._least = self.turn + self.base
 
     def _settle(self) -> None:
         self.turn = self._settled = self.window.turn
@@ -136,7 +167,9 @@ class Intake:
             return
         payload = body.payload
         try:
-            header = _pack_audio(lane.head, chunk, frame.sequence_number, len(payload), body.timestamp)
+            header = _pack_audio(
+                lane.head, chunk + lane.base, chunk, frame.sequence_number, len(payload), body.timestamp
+            )
         except struct.error:  # a number is missing or very great
             self._on_media(lane, media_of(frame))
             return

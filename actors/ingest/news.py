@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def entry_of(stream: Stream, kind: int, payload: bytes) -> bytes:
     """What has happened to a stream."""
     flags = wire.IN_ORDER if kind == wire.START and stream.in_order else 0
-    return wire.pack_entry(kind, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+    return wire.news_entry(kind, stream.number, stream.call, payload, flags)
 
 
 def heeded_entry(call: bytes) -> bytes:
     """A fan-out's interest in a call has arrived."""
-    return wire.pack_entry(wire.HEEDED, 0, 0, 0, 0, 0, 0, 0, call)
+    return wire.news_entry(wire.HEEDED, 0, call)
 
 
 def live_entry(streams: Iterable[Stream]) -> bytes:
     """Which streams are live, so that nobody keeps a stale one."""
     numbers = b"".join(stream.number.to_bytes(8, "little") for stream in streams)
-    return wire.pack_entry(wire.LIVE, 0, 0, 0, 0, len(numbers), 0, 0, wire.EVERY_CALL) + numbers
+    return wire.news_entry(wire.LIVE, 0, wire.EVERY_CALL, numbers)

@@ -14,8 +14,9 @@ Item = TypeVar("Item")
 # A jump of more than this (20 s of audio), either way, is a new numbering: nothing is on its way for so long, and no
 # loss so long leaves the stream standing.
 RESTART_CHUNKS: Final = 1000
-# A shorter jump back shows itself by frames that all come too late and yet in order: after 1 s they are the stream.
-RESTART_RUN: Final = 50
+# A shorter jump back shows itself by frames that all come too late and yet in order: these are kept, and after 0.2 s they
+# are the stream.
+RESTART_RUN: Final = 10
 STEP_MAX: Final = 4  # chunk numbers from one frame of a track to the next, when tracks share a numbering
 STEP_EVIDENCE: Final = 3  # equal steps in a row that are believed, where no two neighbours have been seen
 _MISSED_KEPT: Final = 64  # missing chunks remembered, to tell one that comes late from one that comes twice
@@ -35,9 +36,8 @@ class Reorder(Generic[Item]):
 
     __slots__ = (
         "_anchor",
-        "_behind_chunk",
+        "_behind",
         "_behind_next",
-        "_behind_run",
         "_held",
         "_missed",
         "_neighbours",
@@ -70,8 +70,8 @@ class Reorder(Generic[Item]):
         self._held: dict[int, tuple[float, Item]] = {}
         self._missed: deque[int] = deque(maxlen=_MISSED_KEPT)
         self._neighbours = 0  # chunks that differed by 1 in a row, where the step was thought to be more
-        self._behind_chunk = self._behind_next = _NONE_YET
-        self._behind_run = 0
+        self._behind: list[tuple[int, Item]] = []  # a run of frames that came too late, and in order
+        self._behind_next = _NONE_YET  # whose turn it was when they came
 
     @property
     def turn(self) -> int:
@@ -81,6 +81,12 @@ class Reorder(Generic[Item]):
     def passed(self, turn: int) -> None:
         """All before this one went straight through, and were not pushed."""
         self._next = turn
+
+    def go_on(self, turn: int, step: int) -> None:
+        """Begin where another window has ended, whose `turn` and `step` these were."""
+        self._next = self._anchor = turn
+        self.step = step
+        self._undelivered = False
 
     def push(self, chunk: int, item: Item, now: float) -> list[Item]:
         """A frame has come; the frames whose turn it is now, in order."""
@@ -122,7 +128,7 @@ class Reorder(Generic[Item]):
         elif chunk == self._next or self._next - self.step < chunk < self._next:
             self._take_turn(chunk, item, ready)
         elif chunk < self._next:
-            self._behind(chunk, item, ready)
+            self._push_behind(chunk, item, ready)
         else:
             self._ahead(chunk, item, now, ready)
         self._set_deadline()
@@ -136,11 +142,13 @@ class Reorder(Generic[Item]):
         self._missed.clear()
         return [item]
 
-    def _restart(self, chunk: int, item: Item, ready: list[Item]) -> None:
+    def _restart(self, run: list[tuple[int, Item]], ready: list[Item]) -> None:
+        """Numbering begins again with these frames."""
         self.restarts += 1
         ready.extend(self._held[held][1] for held in sorted(self._held))
         self._held.clear()
-        ready.extend(self._begin(chunk, item))
+        for chunk, item in run:
+            ready.extend(self._begin(chunk, item))
 
     def _take_turn(self, chunk: int, item: Item, ready: list[Item]) -> None:
         """The frame that was waited for; or one between two steps: the tracks have changed turns."""
@@ -160,28 +168,33 @@ class Reorder(Generic[Item]):
         if self._neighbours > 1:
             self.step = 1
 
-    def _behind(self, chunk: int, item: Item, ready: list[Item]) -> None:
-        """The frame's turn is over: it came late, or twice, or the numbering has started again."""
+    def _push_behind(self, chunk: int, item: Item, ready: list[Item]) -> None:
+        """The frame's turn is over: it came late, or twice, or the numbering has begun again."""
         if self._undelivered:  # its turn was never: numbering from 0
             self._undelivered = False
             ready.append(item)
             return
-        if self._behind_next != self._next or chunk <= self._behind_chunk:
-            self._behind_run = 0
-        self._behind_next, self._behind_chunk = self._next, chunk
-        self._behind_run += 1
-        if self._next - chunk > RESTART_CHUNKS or self._behind_run >= RESTART_RUN:
-            self._restart(chunk, item, ready)
-        elif chunk in self._missed:
+        if self._behind_next != self._next or (self._behind and chunk <= self._behind[-1][0]):
+            self._behind.clear()
+        self._behind_next = self._next
+        self._behind.append((chunk, item))
+        if self._next - chunk > RESTART_CHUNKS:
+            self._restart([(chunk, item)], ready)
+        elif len(self._behind) == RESTART_RUN:
+            run, self._behind = self._behind, []
+            self.duplicates -= RESTART_RUN - 1
+            self._restart(run, ready)
+        elif chunk in self._missed and len(self._behind) == 1:
             self._missed.remove(chunk)
             self.late += 1
+            self._behind.clear()  # it was missed, and is no beginning of a new numbering
         else:
             self.duplicates += 1
 
     def _ahead(self, chunk: int, item: Item, now: float, ready: list[Item]) -> None:
         distance = chunk - self._next
         if distance > RESTART_CHUNKS:
-            self._restart(chunk, item, ready)
+            self._restart([(chunk, item)], ready)
             return
         if distance % self.step and not self._held:  # a frame lost would leave the others in step
             self._off_step(chunk, self.step + distance)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from actors.ingest.intake import Intake, Lane
-from actors.ingest.reorder import Reorder
+from actors.ingest.reorder import NOBODYS, Reorder
 from actors.ingest.skim import Skimmer
 from actors.wire import bus as wire
 from actors.wire import telnyx
@@ -30,7 +30,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _encode_note = msgspec.msgpack.Encoder().encode
-_decode_note = msgspec.msgpack.Decoder(tuple[bytes, float, int | None, bool]).decode
+
+
+class StreamNote(msgspec.Struct, frozen=True, array_like=True):
+    """What a successor needs.
+
+    Attributes:
+        start: Telnyx's start frame; empty: there is no call.
+        talker: who has the floor.
+        in_order: this process hands the stream over, rather than die.
+        tracks: of each, base, turn and step (`Lane.left_at`); turn and step only where it is handed over in order.
+    """
+
+    start: bytes
+    started_at: float
+    talker: int | None
+    in_order: bool
+    tracks: tuple[tuple[int, int, int], ...] = ()
+
+
+_decode_note = msgspec.msgpack.Decoder(StreamNote).decode
 
 WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
@@ -108,16 +127,25 @@ class Stream:
             track = TRACK_NUMBERS[media.track]
             chunk = self._counted[track]
             self._counted[track] += 1
-        for ready in lane.push(chunk, media, self.peer.last_heard):
-            self._emit(lane, ready)
+        self._emit(lane, lane.push(chunk, media, self.peer.last_heard))
         if lane.window.deadline is not None:
             self._hub.needs_time(self)
 
-    def _emit(self, lane: Lane, media: telnyx.Media) -> None:
-        payload = media.payload
-        chunk, sequence_number = _number(media.chunk), _number(media.sequence_number)
+    def _emit(self, lane: Lane, ready: list[telnyx.Media]) -> None:
+        base = lane.base
+        for media in ready:
+            self._emit_one(lane, media)
+        if lane.base != base:
+            self.peer.take_soon = True  # a successor would take the old numbers for the new ones
+            self._hub.renumbered(self)
+
+    def _emit_one(self, lane: Lane, media: telnyx.Media) -> None:
+        payload, chunk = media.payload, media.chunk
+        position = wire.NO_NUMBER if chunk is None else lane.position(chunk) & wire.NUMBER_MASK
         timestamp = wire.NO_TIMESTAMP if media.timestamp is None else media.timestamp
-        header = wire.pack_any_audio(lane.head, chunk, sequence_number, len(payload), timestamp)
+        header = wire.pack_any_audio(
+            lane.head, position, _number(chunk), _number(media.sequence_number), len(payload), timestamp
+        )
         for sink in self._intake.sinks:
             sink.extend((header, self._intake.tail, payload))
 
@@ -151,9 +179,14 @@ class Stream:
 
     def begin(self, start: telnyx.Start) -> None:
         """From now on this is the stream of a call."""
-        if self.start is not None:
+        before = self.start
+        if before is not None:
             self._finish_windows()
-            if self.start.call_control_id != start.call_control_id:
+            if before.digest == start.digest:
+                self._renew_windows()  # the numbers may begin anew
+                self._hub.started_again(self)
+                return
+            if before.call_control_id != start.call_control_id:
                 self._hub.gone(self, "its connection carries another call now")
         self._carries(start)
         self.started_at = time.time()
@@ -250,33 +283,40 @@ class Stream:
 
     def resume(self, note: bytes) -> bool:
         """Go on where a predecessor was, from what it had noted. False when the stream had not begun there."""
-        raw, started_at, self.talker, self.in_order = _decode_note(note)
-        frame = telnyx.decode(raw)
+        left = _decode_note(note)
+        self.talker, self.in_order = left.talker, left.in_order
+        for lane, (base, turn, step) in zip(self._lanes, left.tracks, strict=False):
+            lane.go_on(base, turn, step)
+        if not left.start:
+            return False
+        frame = telnyx.decode(left.start)
         if not isinstance(frame, telnyx.Start):
             return False
         self._others += 1
-        if started_at == NOT_BEGUN:
+        if left.started_at == NOT_BEGUN:
             self._begin(frame)
             return False
         self._carries(frame)
-        self.started_at = started_at
+        self.started_at = left.started_at
         return True
 
     def note(self) -> bytes:
         """What a successor needs."""
-        return _encode_note((self.start.raw if self.start else b"", self.started_at, self.talker, self.leaving))
+        is_exact = self.leaving and self._cold is None
+        tracks = tuple(lane.left_at() if is_exact else (lane.base, NOBODYS, 1) for lane in self._lanes)
+        start = self.start.raw if self.start else b""
+        return _encode_note(StreamNote(start, self.started_at, self.talker, self.leaving, tracks))
 
     @staticmethod
     def note_of_waiting(start: telnyx.Start) -> bytes:
         """The same while the stream may not begin yet."""
-        return _encode_note((start.raw, NOT_BEGUN, None, False))
+        return _encode_note(StreamNote(start.raw, NOT_BEGUN, None, False))
 
     def expire(self, now: float) -> bool:
         """Let go of frames that have been held for a missing one for long enough. False when none are held."""
         held = False
         for lane in self._lanes:
-            for ready in lane.expire(now):
-                self._emit(lane, ready)
+            self._emit(lane, lane.expire(now))
             held = held or lane.window.deadline is not None
         return held
 

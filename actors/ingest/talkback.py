@@ -145,6 +145,12 @@ class Talkback:
         for stream, conversation in self.conversations.items():
             self._tell_holder(stream, conversation, now)
 
+    def format_changed(self, stream: Stream) -> None:
+        """The stream may want talk in another codec now; its floor stays whose it is, where that is the same."""
+        conversation = self.conversations.get(stream)
+        if conversation is not None and conversation.codec != _codec_of(stream):
+            self.forget(stream)
+
     def forget(self, stream: Stream, *, moved: bool = False) -> None:
         """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
         conversation = self.conversations.pop(stream, None)
@@ -169,7 +175,7 @@ class Talkback:
         if holder in conversation.claimants:
             news["sub"] = conversation.claimants[holder]
         payload = orjson.dumps(news)
-        return wire.pack_entry(wire.FLOOR, 0, flags, 0, 0, len(payload), 0, stream.number, stream.call) + payload
+        return wire.news_entry(wire.FLOOR, stream.number, stream.call, payload, flags)
 
     def refuse(self, talk: wire.Talk, title: str, detail: str) -> None:
         """Tell a talker why its talk reaches no call."""
@@ -177,12 +183,12 @@ class Talkback:
         sink = self._rounds.sink(talk.fanout_index)
         if sink is not None and talk.kind != wire.TALK_STOP:
             payload = orjson.dumps({"talker": talk.talker, "title": title, "detail": detail})
-            sink.append(wire.pack_entry(wire.REFUSED, 0, 0, 0, 0, len(payload), 0, 0, talk.call) + payload)
+            sink.append(wire.news_entry(wire.REFUSED, 0, talk.call, payload))
 
     def _conversation(self, stream: Stream, now: float) -> Conversation:
         conversation = self.conversations.get(stream)
         if conversation is None:
-            codec = talk_codec(stream.start.media_format.encoding if stream.start else "PCMU")
+            codec = _codec_of(stream)
             given = self._settings
             pacer = TalkPacer(
                 frame_bytes=FRAME_BYTES,
@@ -238,3 +244,7 @@ class Talkback:
         for sink in self._rounds.everywhere():
             sink.append(entry)
         log.info("floor %s", "released" if holder is None else f"taken by {holder}", extra=stream.about)
+
+
+def _codec_of(stream: Stream) -> Codec:
+    return talk_codec(stream.start.media_format.encoding if stream.start else "PCMU")

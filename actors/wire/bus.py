@@ -7,8 +7,11 @@ Pure. A *batch* is what one ingest process has, from one round, for one fan-out 
 The topic is `f` and the fan-out's index. `epoch` names the publishing process, `sequence` counts its batches to that
 fan-out, so that a lost batch is counted and not guessed. An *entry* is one frame or one piece of news of a call:
 
-    kind (1)  track (1)  flags (2)  chunk (4)  sequence_number (4)  length (4)  timestamp (8)  stream (8)  call (16)  payload…
+    kind (1)  track (1)  flags (2)  position (4)  chunk (4)  sequence_number (4)  length (4)  timestamp (8)  stream (8)
+    call (16)  payload…
 
+`chunk`, `sequence_number` and `timestamp` are Telnyx's. `position` is ingest's: a frame's place in its track, which rises
+by the track's step from frame to frame, also where Telnyx's numbers begin anew. Whether a frame is new, ingest alone says.
 `call` is a digest of the call control id: fixed width, so no topic is a prefix of another. `stream` is the number of
 the connection that carries the call; a later connection has a higher one, which is how a superseded stream is told.
 Talk goes the other way in messages of the same idea; see `pack_talk`.
@@ -24,7 +27,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-VERSION: Final = 1
+VERSION: Final = 2
 STATS_TOPIC: Final = b"s"
 DIGEST_BYTES: Final = 16
 EVERY_CALL: Final = bytes(DIGEST_BYTES)  # in place of a call: all of them
@@ -51,38 +54,43 @@ KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
 STEP_MASK: Final = 0xFF
 SAID_BEFORE: Final = 0x100  # flag of AUDIO: kept from before anybody listened
-# Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its chunk; a
-# fan-out that has just come itself does not, and must take it for delivered.
+# Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its position;
+# a fan-out that has just come itself does not, and must take it for delivered.
 AGAIN: Final = 0x200
 
 TRACKS: Final = ("inbound", "outbound")
 EndReason = Literal["stop", "gone", "superseded"]  # why a stream is over
-NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none
+NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none; of a position: it can't be told
 NUMBER_MASK: Final = 0x7FFFFFFF
 NO_TIMESTAMP: Final = 0xFFFFFFFFFFFFFFFF
 
-_LENGTH: Final = 5  # where an entry's length is among its fields
+_LENGTH: Final = 6  # where an entry's length is among its fields
 _BATCH = struct.Struct("<BBBxQQQ")
-_ENTRY = struct.Struct("<BBHIIIQQ16s")
+_ENTRY = struct.Struct("<BBHIIIIQQ16s")
 _TALK = struct.Struct("<BBHIQ16s")
 TALK_BYTES: Final = _TALK.size
 _HEAD = struct.Struct("<BBH")
 _TAIL = struct.Struct("<Q16s")
 pack_entry = _ENTRY.pack
 ENTRY_BYTES: Final = _ENTRY.size
-# Of the entry that begins there: (kind, track, chunk, length, stream), all that a frame of audio needs on its way. Raises
+# Of the entry that begins there: (kind, track, position, length, stream), all that a frame of audio needs on its way. Raises
 # struct.error when there is not so much.
-unpack_front = struct.Struct("<BB2xI4xI8xQ").unpack_from
-# An entry of audio in two parts: of (`audio_head`, chunk, sequence_number, length, timestamp), and `entry_tail`. The
-# numbers are signed so that what would need masking is refused: struct.error.
-pack_audio = struct.Struct("<IiiIq").pack
-pack_any_audio = struct.Struct("<IIIIQ").pack  # the same, of numbers that have been masked
+unpack_front = struct.Struct("<BB2xI8xI8xQ").unpack_from
+# An entry of audio in two parts: of (`audio_head`, position, chunk, sequence_number, length, timestamp), and `entry_tail`.
+# The numbers are signed so that what would need masking is refused: struct.error.
+pack_audio = struct.Struct("<IiiiIq").pack
+pack_any_audio = struct.Struct("<IIIIIQ").pack  # the same, of numbers that have been masked
 
 
 @cache  # there are few of them, so that they are at hand
 def audio_head(track: int, flags: int) -> int:
     """The first fields of an entry of audio, for `pack_audio`."""
     return int.from_bytes(_HEAD.pack(AUDIO, track, flags), "little")
+
+
+def news_entry(kind: int, stream: int, call: bytes, payload: bytes = b"", flags: int = 0) -> bytes:
+    """Make an entry that is no audio."""
+    return pack_entry(kind, 0, flags, 0, 0, 0, len(payload), 0, stream, call) + payload
 
 
 def entry_tail(stream: int, call: bytes) -> bytes:
@@ -161,6 +169,7 @@ class Entry(NamedTuple):
     kind: int
     track: int
     flags: int
+    position: int
     chunk: int
     sequence_number: int
     length: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from zlib import crc32
 
 import msgspec
 
@@ -57,7 +58,10 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A stream begins. `raw` is the frame as it came, for those who join late."""
+    """A stream begins. `raw` is the frame as it came, for those who join late.
+
+    `digest` stands for all that the frame says but its sequence number: two frames with the same one say the same.
+    """
 
     call_control_id: str
     stream_id: str | None
@@ -68,6 +72,7 @@ class Start(msgspec.Struct, frozen=True):
     sequence_number: int | None
     media_format: MediaFormat
     raw: bytes
+    digest: int
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -203,7 +208,14 @@ def _read_start(frame: dict[str, Any], raw: bytes) -> Start:
         sequence_number=integer(frame.get("sequence_number"), "sequence_number"),
         media_format=read_media_format(_part(start, "media_format")),
         raw=raw,
+        digest=_digest(frame),
     )
+
+
+def _digest(frame: dict[str, Any]) -> int:
+    """32 bits, never 0."""
+    told = {name: value for name, value in frame.items() if name != "sequence_number"}
+    return crc32(msgspec.json.encode(told, order="sorted")) or 1
 
 
 def _read_connected(frame: dict[str, Any], _raw: bytes) -> Connected:

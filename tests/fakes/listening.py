@@ -67,8 +67,10 @@ def entry(
     track: int = 0,
     payload: bytes = b"",
     flags: int = 0,
+    position: int | None = None,
 ) -> bytes:
-    head = wire.pack_entry(kind, track, flags, chunk, chunk, len(payload), chunk * 20, stream, wire.digest(call))
+    place, size = chunk if position is None else position, len(payload)
+    head = wire.pack_entry(kind, track, flags, place, chunk, chunk, size, chunk * 20, stream, wire.digest(call))
     return head + payload
 
 
@@ -77,10 +79,19 @@ def started(call: str = "v3:call", *, stream: int = 7, raw: bytes | None = None,
 
 
 def spoken(
-    chunk: int, call: str = "v3:call", *, stream: int = 7, track: int = 0, payload: bytes | None = None, flags: int = 0
+    chunk: int,
+    call: str = "v3:call",
+    *,
+    stream: int = 7,
+    track: int = 0,
+    payload: bytes | None = None,
+    flags: int = 0,
+    position: int | None = None,
 ) -> bytes:
-    payload = payload or bytes([chunk % 256]) * 160
-    return entry(wire.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload, flags=flags)
+    payload = bytes([chunk % 256]) * 160 if payload is None else payload
+    return entry(
+        wire.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload, flags=flags, position=position
+    )
 
 
 class FakeFanout:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from actors.fanout.calls import FORGET_AFTER_S
 from actors.wire import bus as wire
+from actors.wire.g711 import alaw_to_ulaw
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
 from tests.fakes.native import needs_c
 from tests.fakes.telnyx import start, stop
@@ -18,7 +19,7 @@ STOPPED = entry(wire.STOP, payload=stop())
 
 
 def frames(*chunks: int) -> list[bytes]:
-    return [bytes([chunk]) * 160 for chunk in chunks]
+    return [bytes([chunk % 256]) * 160 for chunk in chunks]
 
 
 @pytest.fixture(params=[False, pytest.param(True, marks=needs_c)], ids=["in Python", "in C"])
@@ -70,11 +71,45 @@ def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
     """A restarted ingest reads again what its predecessor had read but not taken."""
     someone = fanout.joins(listener())
     fanout.hears(started(), spoken(1), spoken(2), spoken(3))
-    fanout.hears(started(), spoken(2), spoken(3), spoken(4), epoch=2, slot="b")
+    again = [spoken(chunk, flags=wire.AGAIN | 1) for chunk in (2, 3)]
+    fanout.hears(started(), *again, spoken(4), epoch=2, slot="b")
+    fanout.hears(spoken(3), spoken(4), epoch=1)  # what was on its way when that one ended
     assert heard(someone) == [start(), *frames(1, 2, 3, 4)]
     [call] = fanout.calls.live.values()
     assert call.owner == (0, "b")
-    assert call.repeated == 2
+    assert call.repeated == 4
+
+
+@pytest.mark.parametrize("back", [1, 400, 900, 5000])
+def test_what_is_new_ingest_alone_says(fanout: FakeFanout, back: int) -> None:
+    """Whatever its number, as after a hold; positions tell where it is."""
+    ears = [fanout.joins(listener(number, **query)) for number, query in enumerate(({}, {"format": "json"}), 1)]
+    fanout.hears(started(), spoken(back), spoken(1, position=back + 1), spoken(2, position=back + 2))
+    assert heard(ears[0]) == [start(), *frames(back, 1, 2)]
+    assert [orjson.loads(text)["media"]["chunk"] for text in heard(ears[1])[1:]] == [str(back), "1", "2"]
+    late = fanout.joins(listener(3))
+    assert heard(late) == [start(), *frames(back, 1, 2)]
+
+
+@pytest.mark.parametrize("form", [{}, {"track": "both"}, {"format": "json"}])
+def test_another_start_of_the_same_stream(fanout: FakeFanout, form: dict[str, str]) -> None:
+    """Is told if it says anything else, before audio in its format; who comes later gets nothing of the format before."""
+    someone = fanout.joins(listener(1, **form))
+    other, alaw = start(encoding="PCMA"), b"\x2a" * 160
+    again = start().replace(b'"sequence_number":"1"', b'"sequence_number":"77"')
+    fanout.hears(started(), spoken(1), started(raw=again), spoken(2))
+    assert heard(someone).count(start()) == 1
+    fanout.hears(started(raw=other), *[spoken(chunk, payload=alaw) for chunk in range(3, 9)])
+    late = fanout.joins(listener(2, **form))
+    late_heard = heard(late)
+    assert late_heard[0] == other
+    for told in (heard(someone), late_heard):
+        begins = told.index(other)
+        if "format" in form:
+            assert orjson.loads(told[begins + 1])["media"]["format"] == "PCMA"
+        else:
+            assert told[begins + 1] == alaw_to_ulaw(alaw)
+        assert told.count(other) == 1
 
 
 @pytest.mark.parametrize("first", [2, wire.NO_NUMBER])
@@ -87,7 +122,7 @@ def test_what_is_read_again_was_delivered_before_one_that_has_just_come(fanout: 
     assert heard(someone) == [start(), *frames(4, 5, 6)]  # of 6 it is sure
     [call] = fanout.calls.live.values()
     assert call.repeated == 3
-    assert call.last_chunk == [6, -1]
+    assert call.last_positions == [6, -1]
 
 
 def test_a_new_stream_of_a_call(fanout: FakeFanout) -> None:

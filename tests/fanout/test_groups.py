@@ -17,7 +17,7 @@ PCMU = MediaFormat()
 
 
 def piece(payload: bytes, track: int = 0, chunk: int = 3, timestamp: int = 60) -> Entry:
-    return Entry(AUDIO, track, 0, chunk, 9, len(payload), timestamp, 7, bytes(16), payload)
+    return Entry(AUDIO, track, 0, chunk, chunk, 9, len(payload), timestamp, 7, bytes(16), payload)
 
 
 def encoded(key: GroupKey, payload: bytes, media_format: MediaFormat = PCMU, **given: int) -> list[tuple[int, bytes]]:

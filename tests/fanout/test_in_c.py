@@ -105,7 +105,7 @@ class World:
             "ears": {number: ear.state() for number, ear in self.ears.items()},
             "heard": calls.heard,
             "counters": calls.counters,
-            "lanes": [(call.last_chunk, call.repeated, list(call.lanes[0].places)) for call in calls.live.values()],
+            "lanes": [(call.last_positions, call.repeated, list(call.lanes[0].places)) for call in calls.live.values()],
         }
 
 
@@ -115,7 +115,8 @@ def world(*, c: bool) -> closing[World]:
 
 def audio(call: str, chunk: int, track: int, size: int, kind: int = wire.AUDIO) -> bytes:
     payload = bytes([chunk % 256]) * size
-    numbers = (wire.NO_NUMBER if chunk < 0 else chunk, 9, size, wire.NO_TIMESTAMP)
+    position = wire.NO_NUMBER if chunk < 0 else chunk
+    numbers = (position, position, 9, size, wire.NO_TIMESTAMP)
     return wire.pack_entry(kind, track, 1, *numbers, World.stream(call), wire.digest(call)) + payload
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 import pytest
 
 from actors.fanout.listener import TOLD_MAX
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from actors.fanout.call import Call
 
 
-def call(stream: int) -> Call:
+def call(stream: int, digest: int = 5) -> Call:
     """With a start frame to tell."""
-    return cast("Call", SimpleNamespace(number=stream, start=SimpleNamespace(raw=b"start %d" % stream)))
+    start = SimpleNamespace(raw=b"start %d" % stream, digest=digest)
+    return cast("Call", SimpleNamespace(number=stream, start=start))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,19 @@ def test_a_start_frame_is_told_once() -> None:
         successor.begins(call(number))
     assert heard(successor) == [b"start %d" % number for number in range(100, 100 + 3 * TOLD_MAX)]
     assert len(browser_of(successor).handed.note) < MAX_NOTE_BYTES
+
+
+def test_another_start_frame_of_a_stream_is_told() -> None:
+    """Once, also over a restart; whoever was told by a process that knew no digests is not told again."""
+    someone, successor, older = listener(), listener(), listener()
+    someone.begins(call(7, 1))
+    someone.begins(call(7, 2))
+    successor.resume(browser_of(someone).handed.note)
+    successor.begins(call(7, 2))
+    successor.begins(call(7, 3))
+    older.resume(msgspec.msgpack.encode([[7, 8], {}]))
+    older.begins(call(7, 3))
+    assert [len(heard(each)) for each in (someone, successor, older)] == [2, 1, 0]
 
 
 def test_a_note_of_one_that_has_heard_nothing_yet() -> None:

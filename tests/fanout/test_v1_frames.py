@@ -17,7 +17,7 @@ STREAM = 1_795_000_000_000_000_000
 
 
 def piece(payload: bytes, chunk: int = 3, *, track: int = 0, flags: int = 1, timestamp: int = 60) -> Entry:
-    return Entry(AUDIO, track, flags, chunk, 9, len(payload), timestamp, STREAM, bytes(16), payload)
+    return Entry(AUDIO, track, flags, chunk, chunk, 9, len(payload), timestamp, STREAM, bytes(16), payload)
 
 
 def encoder(media_format: MediaFormat | None = None) -> V1Encoder:

@@ -62,7 +62,7 @@ BROWSER = (
     b"\x00" * (HEADER.size + TALK_BYTES),
     TALK,
 )
-_ENTRY = bus.pack_entry(bus.AUDIO, 0, 0, 1, 1, 160, 20, 7, bus.digest("v3:abc")) + b"\x55" * 160
+_ENTRY = bus.pack_entry(bus.AUDIO, 0, 0, 1, 1, 1, 160, 20, 7, bus.digest("v3:abc")) + b"\x55" * 160
 _BATCH = bus.Batch(0, "a", 1, 2, 3)
 BUS = (
     bus.pack_batch(0, _BATCH, [_ENTRY, _ENTRY]),

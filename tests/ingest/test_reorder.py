@@ -203,12 +203,39 @@ def test_a_jump_far_back_is_a_new_numbering() -> None:
     assert reorder.restarts == 1
 
 
-def test_a_short_jump_back_is_found_out_within_a_second() -> None:
+@pytest.mark.parametrize("before", [RESTART_RUN + 1, 50, 499])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_short_jump_back_loses_nothing(before: int, step: int) -> None:
     reorder: Reorder[int] = Reorder()
-    feed(reorder, range(1, 500))
-    out = feed(reorder, range(1, 200), 20.0)
-    assert flat(out) == list(range(RESTART_RUN, 200))
-    assert reorder.restarts == 1
+    feed(reorder, range(1, before * step + 1, step))
+    chunks = range(1, 200 * step, step)
+    out = feed(reorder, chunks, 20.0)
+    assert flat(out) == list(chunks)
+    assert out[: RESTART_RUN - 1] == [[]] * (RESTART_RUN - 1)
+    assert (reorder.restarts, reorder.duplicates, reorder.late, reorder.gaps) == (1, 0, 0, 0)
+
+
+def test_a_jump_back_to_before_a_lost_frame_loses_nothing() -> None:
+    """It is no late frame then."""
+    reorder: Reorder[int] = Reorder()
+    feed(reorder, [*range(1, 20), *range(22, 100)])
+    assert flat(feed(reorder, range(15, 80), 20.0)) == list(range(15, 80))
+
+
+def test_late_frames_are_no_new_numbering() -> None:
+    """However many there are: each was missed."""
+    reorder: Reorder[int] = Reorder()
+    feed(reorder, [*range(1, 10), *range(40, 50)])
+    assert flat(feed(reorder, range(10, 40), 20.0)) == []
+    assert (reorder.restarts, reorder.late) == (0, 30)
+
+
+def test_goes_on_where_another_window_has_ended() -> None:
+    """What came too late there comes too late here."""
+    reorder: Reorder[int] = Reorder()
+    reorder.go_on(101, 2)
+    assert feed(reorder, [99, 101, 103]) == [[], [101], [103]]
+    assert reorder.duplicates == 1
 
 
 def test_a_stream_sent_twice_is_no_new_numbering() -> None:

@@ -98,7 +98,7 @@ def test_one_message_a_round() -> None:
     told = Told()
     told.hear(True, 0)
     told.hear(True, 1)
-    entry = wire.pack_entry(wire.GONE, 0, 0, 0, 0, 0, 0, 5, CALL)
+    entry = wire.news_entry(wire.GONE, 5, CALL)
     for _ in range(2):
         sink = told.rounds.sink(0)
         assert sink is not None

@@ -46,7 +46,7 @@ async def test_what_goes_on_the_bus(ingest: FakeIngest) -> None:
     """The payload as it is, with what Telnyx said of it."""
     ingest.stream(7, start(), media(500, b"\x01\x02\x03", "outbound"))
     [entry] = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
-    assert entry == wire.Entry(wire.AUDIO, 1, 1, 500, 500, 3, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
+    assert entry == wire.Entry(wire.AUDIO, 1, 1, 500, 500, 500, 3, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
 
 
 async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeIngest) -> None:
@@ -165,3 +165,69 @@ async def test_counters_outlive_the_windows(ingest: FakeIngest) -> None:
         stream.on_text(media(chunk))
     assert stream.counters()["duplicates"] == 2
     assert [chunk for _, chunk in audio(ingest)] == [1, 2, 1, 2]
+
+
+def positions(ingest: FakeIngest, track: int = 0) -> list[tuple[int, int]]:
+    """What a fan-out got of one track: (position, chunk)."""
+    got = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO and entry.track == track]
+    return [(entry.position, entry.chunk) for entry in got]
+
+
+@pytest.mark.parametrize("said", ["nothing", "start", "another start"])
+@pytest.mark.parametrize("before", [50, 400, 900, 5000])
+async def test_numbers_that_begin_anew_go_on(ingest: FakeIngest, said: str, before: int) -> None:
+    """Not a frame is lost, and what a fan-out gets goes on rising; also for who comes after us."""
+    stream = ingest.stream(7, start(), *[media(chunk) for chunk in range(before - 20, before + 1)])
+    note = peer_of(stream).handed.note
+    if said != "nothing":
+        stream.on_text(start() if said == "start" else start(encoding="PCMA"))
+    for chunk in range(1, 31):
+        stream.on_text(media(chunk))
+    got = positions(ingest)
+    assert [chunk for _, chunk in got] == [*range(before - 20, before + 1), *range(1, 31)]
+    assert [position for position, _ in got] == list(range(before - 20, before + 31))
+    assert peer_of(stream).take_soon
+    assert peer_of(stream).handed.note != note
+    successor = ingest.stream(7)
+    assert successor.resume(peer_of(stream).handed.note)
+    ingest.hub.resumed(successor)
+    for chunk in range(29, 33):
+        successor.on_text(media(chunk))
+    assert positions(ingest) == [(before + chunk, chunk) for chunk in range(29, 33)]
+
+
+async def test_a_jump_ahead_is_no_gap(ingest: FakeIngest) -> None:
+    """Of an hour, say: nobody is to conceal that. In a short one frames may be missing."""
+    ingest.stream(7, start(), *[media(chunk) for chunk in (1, 2, 180_000, 180_001)])
+    assert positions(ingest) == [(1, 1), (2, 2), (3, 180_000), (4, 180_001)]
+
+
+async def test_what_comes_late_over_a_roll_is_late(ingest: FakeIngest) -> None:
+    """The successor goes on with the numbers, and with their step."""
+    stream = ingest.stream(7, start(), *[media(chunk) for chunk in range(1, 41, 2)])
+    stream.expire(float("inf"))
+    ingest.hub.leave(stream)
+    ingest.hub.parked(stream)
+    successor = ingest.stream(7)
+    assert successor.resume(peer_of(stream).handed.note)
+    ingest.hub.resumed(successor)
+    assert positions(ingest)[-1] == (39, 39)
+    for chunk in (37, 41, 43):
+        successor.on_text(media(chunk))
+    assert positions(ingest) == [(41, 41), (43, 43)]
+
+
+async def test_a_start_that_is_repeated_is_no_news(ingest: FakeIngest) -> None:
+    """Nor does it take the floor from who has it. One that says something else is news."""
+    stream = ingest.stream(7, start())
+    ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 5, stream.call, b"\x10" * 160)])
+    ingest.entries()
+    stream.on_text(start())
+    assert ingest.kinds() == []
+    assert ingest.hub.talkback.holder(stream) == 5
+    stream.on_text(start(**{"from": "+3"}))
+    assert ingest.kinds() == [wire.START]
+    assert ingest.hub.talkback.holder(stream) == 5
+    stream.on_text(start(encoding="PCMA"))
+    assert ingest.hub.talkback.holder(stream) is None
+    assert [kind for kind, _ in ingest.told()] == ["stream.started"] * 3

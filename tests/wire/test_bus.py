@@ -16,6 +16,7 @@ entries = st.builds(
     kind=st.integers(1, 8),
     track=st.integers(0, 1),
     flags=st.just(0),
+    position=st.integers(0, 2**32 - 1),
     chunk=st.integers(0, 2**32 - 1),
     sequence_number=st.integers(0, 2**32 - 1),
     length=st.just(0),
@@ -32,6 +33,7 @@ def packed(entry: bus.Entry) -> bytes:
             entry.kind,
             entry.track,
             entry.flags,
+            entry.position,
             entry.chunk,
             entry.sequence_number,
             len(entry.payload),
@@ -53,7 +55,7 @@ def test_a_batch_comes_out_as_it_went_in(sent: list[bus.Entry], slot: str, fanou
     assert got == header
     for entry in sent:
         assert bus.entry_at(message, at) == entry
-        assert bus.unpack_front(message, at) == (entry.kind, entry.track, entry.chunk, entry.length, entry.stream)
+        assert bus.unpack_front(message, at) == (entry.kind, entry.track, entry.position, entry.length, entry.stream)
         at += bus.ENTRY_BYTES + entry.length
     assert at == len(message)
 

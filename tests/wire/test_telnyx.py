@@ -146,7 +146,9 @@ def test_start_as_in_the_guide() -> None:
         "stream_id": STREAM_ID,
     }
     message = json.dumps(frame, indent=1).encode()
-    assert telnyx.decode(message) == telnyx.Start(
+    start = telnyx.decode(message)
+    assert isinstance(start, telnyx.Start)
+    assert start == telnyx.Start(
         call_control_id="v3:abc",
         stream_id=STREAM_ID,
         call_session_id="session",
@@ -156,7 +158,17 @@ def test_start_as_in_the_guide() -> None:
         sequence_number=1,
         media_format=MediaFormat("PCMA", 8000, 1),
         raw=message,
+        digest=start.digest,
     )
+
+
+def test_what_two_start_frames_say() -> None:
+    """Is told by their digests: all but the sequence number counts, and no order of keys."""
+    frame = start_frame()
+    digest = read_start(frame).digest
+    assert read_start({"sequence_number": "99", **dict(reversed(frame.items()))}).digest == digest
+    for other in ({"from": "+1"}, {"custom_parameters": {"a": "b"}}, {"media_format": {"encoding": "PCMA"}}):
+        assert read_start(start_frame(**other)).digest not in (digest, 0)
 
 
 def test_start_with_the_least() -> None:
