@@ -5,7 +5,8 @@ What it delivers goes by its lanes (`actors.fanout.lane`), each a track.
 
 from __future__ import annotations
 
-from collections import deque
+import logging
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from actors.fanout.succession import Placed
     from actors.runtime.volley import Volley
     from actors.wire.telnyx import Start
+
+log = logging.getLogger(__name__)
 
 SHORTEST_FRAME_S: Final = 0.010
 PLACES_MAX: Final = 500
@@ -42,7 +45,7 @@ class Call:
         lanes: its tracks.
     """
 
-    __slots__ = ("_clock", "_groups", "_moments", "_places", "_replay_s", "_volley", "confirmed_at", "digest", "lanes", "number", "owner", "start", "succession", "talk_codec", "talker", "talker_sub")  # fmt: skip
+    __slots__ = ("_clock", "_counters", "_groups", "_moments", "_places", "_replay_s", "_said_undecodable", "_volley", "confirmed_at", "digest", "lanes", "number", "owner", "start", "succession", "talk_codec", "talker", "talker_sub")  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Call:
         moments: Moments,
         clock: IngestClock | None = None,
         volley: Volley | None = None,
+        counters: Counter[str] | None = None,
     ) -> None:
         self.digest = digest
         self._carries(start, number)
@@ -69,6 +73,8 @@ class Call:
         self._replay_s = replay_s
         self._clock = clock or IngestClock()
         self._volley = volley
+        self._counters: Counter[str] = Counter() if counters is None else counters
+        self._said_undecodable = False
         self._groups: dict[GroupKey, Group] = {}
         # No more of either track than can be wanted.
         places = min(PLACES_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
@@ -114,14 +120,17 @@ class Call:
     def join(self, listener: Hearer, now: float) -> None:
         """Let a listener hear this call: its last moments at once, then what comes."""
         key = listener.key
-        fresh = self._make_group(key)
-        if (replay := self._replay(fresh, key, listener.heard_before(self.number), now)) != b"":
-            listener.write_replay(replay)
         group = self._groups.get(key)
-        if group is None:
-            group = self._groups[key] = fresh  # its codec and its mix go on from the last moments
-            self._index()
+        if group is None or not group.failed:
+            fresh = self._make_group(key)
+            if (replay := self._replay(fresh, key, listener.heard_before(self.number), now)) != b"":
+                listener.write_replay(replay)
+            if group is None:
+                group = self._groups[key] = fresh  # its codec and its mix go on from the last moments
+                self._index()
         group.join(listener)
+        if group.failed:
+            listener.unheard(self)
 
     def leave(self, listener: Hearer) -> None:
         """Let it hear no more."""
@@ -159,6 +168,8 @@ class Call:
         for key, listeners in members.items():
             for listener in listeners:
                 self._groups[key].join(listener)
+                if self._groups[key].failed:
+                    listener.unheard(self)
         self._index()
 
     def end(self) -> None:
@@ -173,6 +184,7 @@ class Call:
 
     def _carries(self, start: Start, number: int) -> None:
         self.start, self.number = start, number
+        self._said_undecodable = False
         self.talk_codec = talk_codec(start.media_format.encoding)
 
     def _deliver(self, batch: bytes, at: int, place: int, now: float, again: bool) -> int:
@@ -187,10 +199,36 @@ class Call:
         oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
         moments = self._moments.entries(self._places)
         recent = (entry for when, entry in moments if when >= oldest and entry.track in wanted)
-        return group.encoder.replay((entry for entry in recent if entry.position > heard[entry.track]), now)
+        return group.replay((entry for entry in recent if entry.position > heard[entry.track]), now)
 
     def _make_group(self, key: GroupKey) -> Group:
-        return make_group(key, self.start.media_format, self.start.stream_id, self.number, self._clock, self._volley)
+        return make_group(
+            key,
+            self.start.media_format,
+            self.start.stream_id,
+            self.number,
+            self._clock,
+            self._volley,
+            on_undecodable=self._undecodable,
+            on_failed=self._failed,
+        )
+
+    def _undecodable(self) -> None:
+        self._counters["frames_undecodable"] += 1
+        if not self._said_undecodable:
+            self._said_undecodable = True
+            log.warning("undecodable audio: silence in its place", extra=self._about)
+
+    def _failed(self, group: Group, error: Exception) -> None:
+        """One form of this call can't be made any more."""
+        self._counters["forms_failed"] += 1
+        log.error("a form of this call's audio can't be made: %r", error, exc_info=error, extra=self._about)
+        for listener in group.members:
+            listener.unheard(self)
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"call_control_id": self.call_control_id, "codec": self.start.media_format.encoding}
 
     def _index(self) -> None:
         for track, lane in enumerate(self.lanes):

@@ -68,7 +68,7 @@ class Calls:
         self._on_talk_news = on_talk_news
         self._audit = audit
         self._volley = volley or Volley(None)
-        self._ways = (deliver_audio,) if in_c is None else (in_c, deliver_audio)
+        self._in_c = in_c
         self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._listeners: dict[Hearer, None] = {}
@@ -94,24 +94,48 @@ class Calls:
             self._clock.time_us = batch.time_us
             place = self._moments.keep(message, now)
             while at < len(message):
-                for deliver in self._ways:
-                    at, heard = deliver(message, at, place, self._lanes.of(batch.epoch), now)
-                    self.heard += heard
+                at = self._deliver(message, at, place, batch.epoch, now)
                 if at < len(message):
-                    entry = wire.entry_at(message, at)
-                    if len(entry.payload) < entry.length:
-                        raise wire.BusFormatError("cut short")
-                    if entry.kind == wire.AUDIO:
-                        self._astray(entry, (message, at, place + at), batch.epoch, now)
-                    else:
-                        self._news(entry, batch, now)
-                    at += wire.ENTRY_BYTES + entry.length
+                    at = self._take_entry(message, at, place, batch, now)
         except (wire.BusFormatError, struct.error) as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
         for call in [call for call in self._moving if not self._still_moving(call, now)]:
             self._moving.discard(call)
         self._volley.flush()
+
+    def _deliver(self, message: bytes, at: int, place: int, epoch: int, now: float) -> int:
+        """Deliver the audio that begins there. Returns where the first other entry does."""
+        tracks = self._lanes.of(epoch)
+        failed = False
+        if self._in_c is not None:
+            try:
+                at, heard = self._in_c(message, at, place, tracks, now)
+                self.heard += heard
+            except Exception:  # the C's outermost boundary: the Python does the same
+                log.exception("the routine in C has failed; frames are delivered in Python from now on")
+                self.counters["native_failed"] += 1
+                self._in_c, failed = None, True
+        at, heard = deliver_audio(message, at, place, tracks, now, again=failed)
+        self.heard += heard
+        return at
+
+    def _take_entry(self, message: bytes, at: int, place: int, batch: wire.Batch, now: float) -> int:
+        """Take in one entry that is not plainly audio; a fault of ours in it harms no other. Returns where it ends."""
+        entry = wire.entry_at(message, at)
+        if len(entry.payload) < entry.length:
+            raise wire.BusFormatError("cut short")
+        try:
+            if entry.kind == wire.AUDIO:
+                self._unexpected(entry, (message, at, place + at), batch.epoch, now)
+            else:
+                self._news(entry, batch, now)
+        except Exception:  # a call's outermost boundary
+            call = self.live.get(entry.call)
+            about = {"call_control_id": call.call_control_id if call else entry.call.hex()}
+            log.exception("an entry of kind %d was not dealt with", entry.kind, extra=about)
+            self.counters["entries_failed"] += 1
+        return at + wire.ENTRY_BYTES + entry.length
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over."""
@@ -129,7 +153,7 @@ class Calls:
         self._lanes.file(call)
         self.heard += call.deliver(held, now)
 
-    def _astray(self, entry: wire.Entry, frame: Placed, epoch: int, now: float) -> None:
+    def _unexpected(self, entry: wire.Entry, frame: Placed, epoch: int, now: float) -> None:
         """A frame that is not from the process that speaks for its stream."""
         call = self.live.get(entry.call)
         if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
@@ -207,6 +231,7 @@ class Calls:
             moments=self._moments,
             clock=self._clock,
             volley=self._volley,
+            counters=self.counters,
         )
         self._lanes.file(call)
         return call

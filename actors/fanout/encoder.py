@@ -45,3 +45,10 @@ class Encoder(ABC):
     def flush(self) -> bytes:
         """The stream is over: what was held back."""
         return b""
+
+
+class NoEncoder(Encoder):
+    """Makes nothing: of a form that can't be made."""
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        return b""

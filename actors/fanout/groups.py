@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from actors.fanout.encoder import Encoder, IngestClock
+from actors.fanout.encoder import Encoder, IngestClock, NoEncoder
 from actors.fanout.mixer import Mixer
 from actors.fanout.peaks import PeakEncoder
 from actors.fanout.transcode import Transcoder
@@ -16,10 +16,11 @@ from actors.fanout.v1_frames import V1Encoder
 from actors.runtime.volley import Targets
 from actors.wire import browser
 from actors.wire.bus import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
+from actors.wire.g711 import SILENCE_ULAW
 from actors.wire.websocket import binary_frame, text_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from actors.fanout.hearer import Hearer
     from actors.runtime.volley import Volley
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from actors.wire.media_format import MediaFormat
 
 FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
+SILENT_FRAME: Final = SILENCE_ULAW * FRAME_BYTES  # in place of a payload that holds nothing
 FRAME_HEADER: Final = binary_frame(bytes(FRAME_BYTES))[:-FRAME_BYTES]
 # Form and tracks. "peaks" is how loud it is, which is fetched and not written; "none" is no audio at all.
 GroupKey = tuple[Literal["binary", "json", "v1", "peaks"], Literal["inbound", "outbound", "both", "none"]]
@@ -37,19 +39,31 @@ __all__ = ["Encoder", "Group", "GroupKey", "IngestClock", "make_group"]
 class Group(Targets):
     """Who listens to a call in one form. Those who get the form as it is are its targets.
 
+    A form whose making fails, by a fault of ours or of a library, is heard no more; other forms and calls go on.
+
+    Args:
+        on_failed: called then, once.
+
     Attributes:
         writers: the other members' `write`.
+        failed: it makes nothing any more.
     """
 
-    __slots__ = ("_flush", "encode_at", "encoder", "members", "writers")
+    __slots__ = ("_on_failed", "encode_at", "encoder", "failed", "members", "writers")
 
-    def __init__(self, encoder: Encoder, volley: Volley | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        volley: Volley | None = None,
+        on_failed: Callable[[Group, Exception], None] | None = None,
+    ) -> None:
         super().__init__(volley)
         self.encoder = encoder
         self.encode_at = encoder.encode_at
-        self._flush = encoder.flush
         self.members: dict[Hearer, None] = {}
         self.writers: tuple[Callable[[bytes], None], ...] = ()
+        self.failed = False
+        self._on_failed = on_failed
 
     def join(self, listener: Hearer) -> None:
         """Let a listener hear this."""
@@ -70,10 +84,30 @@ class Group(Targets):
     def hear(self, batch: bytes, at: int, end: int, now: float) -> int:
         """Deliver the entry in these bytes of a batch. Returns to how many."""
         encode_at = self.encode_at  # by itself: to read a slot is fast, to call what is in one is not
-        frame = encode_at(batch, at, end, now)
-        if not frame:
+        try:
+            frame = encode_at(batch, at, end, now)
+            if not frame:
+                return 0
+            return self.deliver(frame) if self.writers else self.write(frame)
+        except Exception as error:  # a call's outermost boundary: whatever goes wrong in one ends here
+            self.fail(error)
             return 0
-        return self.deliver(frame) if self.writers else self.write(frame)
+
+    def replay(self, entries: Iterable[Entry], now: float) -> bytes:
+        """Make what is sent of the last moments to one that joins."""
+        try:
+            return self.encoder.replay(entries, now)
+        except Exception as error:  # likewise
+            self.fail(error)
+            return b""
+
+    def fail(self, error: Exception) -> None:
+        """Make nothing any more."""
+        self.failed = True
+        self.encoder = NoEncoder()
+        self.encode_at = self.encoder.encode_at
+        if self._on_failed is not None:
+            self._on_failed(self, error)
 
     def deliver(self, frame: bytes) -> int:
         """Write a frame of this form to all. Returns how many they are."""
@@ -85,8 +119,11 @@ class Group(Targets):
 
     def end(self) -> None:
         """The stream is over: write what was held back."""
-        if frames := self._flush():
-            self.deliver(frames)
+        try:
+            if frames := self.encoder.flush():
+                self.deliver(frames)
+        except Exception as error:  # likewise
+            self.fail(error)
 
     def disband(self) -> None:
         """Nobody hears this any more."""
@@ -102,8 +139,8 @@ class Group(Targets):
 class BinaryEncoder(Encoder):
     """One track as raw µ-law bytes."""
 
-    def __init__(self, media_format: MediaFormat) -> None:
-        self._to_ulaw = Transcoder.for_format(media_format).to_ulaw
+    def __init__(self, media_format: MediaFormat, on_undecodable: Callable[[], None]) -> None:
+        self._to_ulaw = Transcoder.for_format(media_format, on_undecodable).to_ulaw
 
     def encode(self, entry: Entry, now: float) -> bytes:
         return _binary_frames(self._to_ulaw(entry.payload))
@@ -115,17 +152,17 @@ class UlawEncoder(Encoder):
     @staticmethod  # so that all calls share it, and it is at hand
     def encode_at(batch: bytes, at: int, end: int, now: float) -> bytes:
         payload = batch[at + ENTRY_BYTES : end]
-        return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload)
+        return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload or SILENT_FRAME)
 
     def encode(self, entry: Entry, now: float) -> bytes:
-        return _binary_frames(entry.payload)
+        return _binary_frames(entry.payload or SILENT_FRAME)
 
 
 class MixEncoder(Encoder):
     """Both tracks in one, as raw µ-law bytes, for clients that play whatever comes one after the other."""
 
-    def __init__(self, media_format: MediaFormat) -> None:
-        self._transcoders = [Transcoder.for_format(media_format) for _ in TRACKS]
+    def __init__(self, media_format: MediaFormat, on_undecodable: Callable[[], None]) -> None:
+        self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]
         self._mixer = Mixer()
 
     def encode(self, entry: Entry, now: float) -> bytes:
@@ -164,28 +201,46 @@ def make_group(
     number: int = 0,
     clock: IngestClock | None = None,
     volley: Volley | None = None,
+    *,
+    on_undecodable: Callable[[], None] = lambda: None,
+    on_failed: Callable[[Group, Exception], None] | None = None,
 ) -> Group:
-    """The group of listeners that asked for this form and these tracks.
+    """Make the group of listeners that asked for this form and these tracks; one that has failed, where that can't be made.
 
     Args:
         number: of the connection that carries the stream.
         clock: when ingest had what is being encoded.
         volley: what carries frames to its members.
+        on_undecodable: called for each payload that can't be decoded.
     """
+    try:
+        encoder = _make_encoder(key, media_format, stream_id, number, clock or IngestClock(), on_undecodable)
+    except Exception as error:  # no such codec, or no library that has it
+        group = Group(NoEncoder(), volley, on_failed)
+        group.fail(error)
+        return group
+    return Group(encoder, volley, on_failed)
+
+
+def _make_encoder(
+    key: GroupKey,
+    media_format: MediaFormat,
+    stream_id: str | None,
+    number: int,
+    clock: IngestClock,
+    on_undecodable: Callable[[], None],
+) -> Encoder:
     wanted, track = key
-    encoder: Encoder
     if wanted == "v1":
-        encoder = V1Encoder(media_format, number, clock or IngestClock())
-    elif wanted == "peaks":
-        encoder = PeakEncoder(media_format)
-    elif wanted == "json":
-        encoder = JsonEncoder(media_format, stream_id)
-    elif track == "both":
-        encoder = MixEncoder(media_format)
-    else:
-        plain = media_format.encoding == "PCMU" and media_format.sample_rate == 8000 and media_format.channels == 1
-        encoder = UlawEncoder() if plain else BinaryEncoder(media_format)
-    return Group(encoder, volley)
+        return V1Encoder(media_format, number, clock, on_undecodable)
+    if wanted == "peaks":
+        return PeakEncoder(media_format)
+    if wanted == "json":
+        return JsonEncoder(media_format, stream_id)
+    if track == "both":
+        return MixEncoder(media_format, on_undecodable)
+    plain = media_format.encoding == "PCMU" and media_format.sample_rate == 8000 and media_format.channels == 1
+    return UlawEncoder() if plain else BinaryEncoder(media_format, on_undecodable)
 
 
 def _binary_frames(ulaw: bytes) -> bytes:

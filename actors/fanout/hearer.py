@@ -3,7 +3,7 @@ connection, or the meter of peaks. Says nothing of what is sent to whom."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.wire.bus import EndReason
+
+
+CANNOT_BE_HEARD: Final = (200020, "cannot_be_heard")
+
+
+def unheard_detail(call: Call) -> str:
+    """Say why a call can't be heard in some form, for the user."""
+    return f"This call's audio ({call.start.media_format.encoding}) can't be played here; format=json has it as it is."
 
 
 class Person(Protocol):
@@ -84,3 +92,6 @@ class Hearer(Protocol):
 
     def floor_changed(self, call: Call) -> None:
         """Somebody else may talk into the call now, or nobody."""
+
+    def unheard(self, call: Call) -> None:
+        """The call's audio can't be made in the form that it wants."""

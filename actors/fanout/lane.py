@@ -70,13 +70,14 @@ class Lane:
 
 
 def deliver_audio(
-    batch: bytes, at: int, place: int, tracks: tuple[dict[int, Lane], ...], now: float
+    batch: bytes, at: int, place: int, tracks: tuple[dict[int, Lane], ...], now: float, *, again: bool = False
 ) -> tuple[int, int]:
     """Deliver the entries that begin there, as long as they are audio of these lanes.
 
     Args:
         place: where the batch is kept.
         tracks: see `Lanes.of`.
+        again: only those that were not delivered before.
 
     Returns:
         Where the first entry begins that is another, or cut short; and to how many frames went, all together.
@@ -87,7 +88,7 @@ def deliver_audio(
         end = at + ENTRY_BYTES + length
         if kind != AUDIO or end > size or track >= len(tracks) or (lane := tracks[track].get(stream)) is None:
             break
-        heard += lane.deliver(batch, at, end, position, place + at, now)
+        heard += lane.deliver(batch, at, end, position, place + at, now, again=again)
         at = end
     return at, heard
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from actors.fanout.hearer import CANNOT_BE_HEARD, unheard_detail
+from actors.wire import browser
 from actors.wire import bus as wire
 from actors.wire.websocket import text_frame
 
@@ -142,6 +144,10 @@ class Listener:
     def errs(self, call: Call, frame: bytes) -> None:
         """The error frame, verbatim."""
         self.write_control(text_frame(frame))
+
+    def unheard(self, call: Call) -> None:
+        """In words for the user."""
+        self.write_control(text_frame(browser.error_message(*CANNOT_BE_HEARD, unheard_detail(call))))
 
     def floor_changed(self, call: Call) -> None:
         """The first protocol has no word for it."""

@@ -60,6 +60,8 @@ class Watch:
 
     def floor_changed(self, call: Call) -> None: ...
 
+    def unheard(self, call: Call) -> None: ...
+
 
 def _ignore(frames: bytes) -> None:
     del frames

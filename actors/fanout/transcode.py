@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from actors.wire import amr_wb
-from actors.wire.g711 import alaw_to_ulaw, decode_alaw, decode_ulaw, encode_ulaw
+from actors.wire.g711 import FRAME_BYTES, SILENCE_ULAW, alaw_to_ulaw, decode_alaw, decode_ulaw, encode_ulaw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,89 +19,104 @@ if TYPE_CHECKING:
 
     from actors.wire.media_format import MediaFormat
 
+PAYLOAD_MAX_BYTES: Final = 16 * 1024  # some hundred times what a frame has; a longer one is not decoded
+OUTPUT_MAX_BYTES: Final = 2 * PAYLOAD_MAX_BYTES  # of µ-law from one payload
 _ULAW_RATE_HZ: Final = 8000
 _DECODERS: Final = {"G722": ("g722", 16_000), "OPUS": ("libopus", 48_000), "AMR-WB": ("amrwb", 16_000)}
+
+
+class UnknownCodec(Exception):
+    """A codec that nobody here can decode."""
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 class Transcoder(ABC):
     """To µ-law, 8 kHz, mono.
 
-    Attributes:
-        undecodable: payloads that gave nothing since they could not be decoded.
+    Args:
+        on_undecodable: called for each payload that can't be decoded.
     """
 
-    def __init__(self) -> None:
-        self.undecodable = 0
+    def __init__(self, on_undecodable: Callable[[], None] = _nobody) -> None:
+        self._on_undecodable = on_undecodable
+        self._usual_bytes = FRAME_BYTES  # that the last payload gave
+
+    def to_ulaw(self, payload: bytes) -> bytes:
+        """Make µ-law of one payload: silence, as long as the one before, of what holds nothing or can't be decoded."""
+        ulaw = b""
+        if len(payload) > PAYLOAD_MAX_BYTES:
+            self._on_undecodable()
+        elif payload:
+            try:
+                ulaw = self._decode(payload)[:OUTPUT_MAX_BYTES]
+            except ValueError:
+                self._on_undecodable()
+        if not ulaw:
+            return SILENCE_ULAW * self._usual_bytes
+        self._usual_bytes = len(ulaw)
+        return ulaw
 
     @abstractmethod
-    def to_ulaw(self, payload: bytes) -> bytes:
-        """Of one payload. Empty when it can't be decoded, or when the codec needs more before it can give anything."""
+    def _decode(self, payload: bytes) -> bytes:
+        """Make µ-law of one payload; nothing, when the codec needs more before it can give any. Raises ValueError."""
 
     @staticmethod
-    def for_format(media_format: MediaFormat, *, big_endian: bool = False) -> Transcoder:
-        """The one for this format. A codec that nobody knows is not an error: all its payloads are undecodable.
+    def for_format(
+        media_format: MediaFormat, on_undecodable: Callable[[], None] = _nobody, *, big_endian: bool = False
+    ) -> Transcoder:
+        """Make the one for this format.
 
         Args:
             big_endian: of L16. Telnyx's is little endian by all reports, though RFC 3551 says otherwise.
+
+        Raises:
+            UnknownCodec: there is none. What the library raises besides comes out, too.
         """
         encoding, rate = media_format.encoding, media_format.sample_rate
         channels = media_format.channels
         plain = rate == _ULAW_RATE_HZ and channels == 1
         if encoding == "PCMU" and plain:
-            return _Translator(lambda payload: payload)
+            return _Translator(bytes, on_undecodable)
         if encoding == "PCMA" and plain:
-            return _Translator(alaw_to_ulaw)
+            return _Translator(alaw_to_ulaw, on_undecodable)
         if encoding in _DECODERS:
-            return _Decoder(encoding, channels)
+            return _Decoder(encoding, channels, on_undecodable)
         l16 = _swapped if big_endian else bytes
         to_linear = {"PCMU": decode_ulaw, "PCMA": decode_alaw, "L16": l16}.get(encoding)
         if to_linear is None:
-            return _Unknown()
-        return _Linear(to_linear) if plain else _Resampler(to_linear, rate, channels)
+            raise UnknownCodec(f"no decoder for {encoding}")
+        if plain:
+            return _Translator(lambda payload: encode_ulaw(to_linear(payload)), on_undecodable)
+        return _Resampler(to_linear, rate, channels, on_undecodable)
 
 
 def _swapped(pcm: bytes) -> bytes:
+    if len(pcm) % 2:
+        raise ValueError("half a sample")
     swapped = bytearray(len(pcm))
     swapped[0::2], swapped[1::2] = pcm[1::2], pcm[0::2]
     return bytes(swapped)
 
 
 class _Translator(Transcoder):
-    """G.711 at 8 kHz: byte by byte."""
+    """Sample by sample, at 8 kHz."""
 
-    def __init__(self, translate: Callable[[bytes], bytes]) -> None:
-        super().__init__()
+    def __init__(self, translate: Callable[[bytes], bytes], on_undecodable: Callable[[], None]) -> None:
+        super().__init__(on_undecodable)
         self._translate = translate
 
-    def to_ulaw(self, payload: bytes) -> bytes:
+    def _decode(self, payload: bytes) -> bytes:
         return self._translate(payload)
-
-
-class _Unknown(Transcoder):
-    def to_ulaw(self, payload: bytes) -> bytes:
-        self.undecodable += 1
-        return b""
-
-
-class _Linear(Transcoder):
-    """Linear at 8 kHz: sample by sample."""
-
-    def __init__(self, to_linear: Callable[[bytes], bytes]) -> None:
-        super().__init__()
-        self._to_linear = to_linear
-
-    def to_ulaw(self, payload: bytes) -> bytes:
-        if len(payload) % 2:
-            self.undecodable += 1
-            return b""
-        return encode_ulaw(self._to_linear(payload))
 
 
 class _Resampled(Transcoder):
     """What the library's resampler is needed for."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, on_undecodable: Callable[[], None]) -> None:
+        super().__init__(on_undecodable)
         import av
 
         self._av = av
@@ -117,18 +132,19 @@ class _Resampled(Transcoder):
 class _Resampler(_Resampled):
     """Linear of any rate, mono or stereo."""
 
-    def __init__(self, to_linear: Callable[[bytes], bytes], rate: int, channels: int) -> None:
-        super().__init__()
+    def __init__(
+        self, to_linear: Callable[[bytes], bytes], rate: int, channels: int, on_undecodable: Callable[[], None]
+    ) -> None:
+        super().__init__(on_undecodable)
         self._to_linear = to_linear
         self._rate = rate
         self._layout = "stereo" if channels == 2 else "mono"
         self._sample_bytes = 2 * channels
 
-    def to_ulaw(self, payload: bytes) -> bytes:
+    def _decode(self, payload: bytes) -> bytes:
         pcm = self._to_linear(payload)
-        if not pcm or len(pcm) % self._sample_bytes:
-            self.undecodable += bool(pcm)
-            return b""
+        if len(pcm) % self._sample_bytes:
+            raise ValueError("half a sample")
         samples = len(pcm) // self._sample_bytes
         frame = self._av.AudioFrame(format="s16", layout=self._layout, samples=samples, align=1)
         frame.sample_rate = self._rate
@@ -139,21 +155,21 @@ class _Resampler(_Resampled):
 class _Decoder(_Resampled):
     """Wide-band codecs."""
 
-    def __init__(self, encoding: str, channels: int) -> None:
-        super().__init__()
+    def __init__(self, encoding: str, channels: int, on_undecodable: Callable[[], None]) -> None:
+        super().__init__(on_undecodable)
         name, rate = _DECODERS[encoding]
         self._unpack = amr_wb.frames if encoding == "AMR-WB" else lambda payload: [payload]
         self._codec = self._av.AudioCodecContext.create(name, "r")
         self._codec.sample_rate = rate
         self._codec.layout = "stereo" if channels == 2 else "mono"
 
-    def to_ulaw(self, payload: bytes) -> bytes:
-        if not payload:
-            return b""
+    def _decode(self, payload: bytes) -> bytes:
+        return b"".join(
+            SILENCE_ULAW * FRAME_BYTES if data is None else self._decode_one(data) for data in self._unpack(payload)
+        )
+
+    def _decode_one(self, data: bytes) -> bytes:
         try:
-            packets = [self._av.Packet(data) for data in self._unpack(payload)]
-            decoded = [frame for packet in packets for frame in self._codec.decode(packet)]
-            return b"".join(map(self._encode, decoded))
-        except (self._av.FFmpegError, ValueError):
-            self.undecodable += 1
-            return b""
+            return b"".join(map(self._encode, self._codec.decode(self._av.Packet(data))))
+        except self._av.FFmpegError as error:
+            raise ValueError(str(error)) from error

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from actors.fanout.encoder import Encoder, IngestClock
 from actors.fanout.transcode import Transcoder
+from actors.runtime.nothing import nothing
 from actors.wire import v1
 from actors.wire.bus import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from actors.wire.bus import Entry
     from actors.wire.media_format import MediaFormat
@@ -54,11 +55,16 @@ class Numbering:
 class V1Encoder(Encoder):
     """One stream."""
 
-    def __init__(self, media_format: MediaFormat, number: int, clock: IngestClock) -> None:
+    def __init__(
+        self, media_format: MediaFormat, number: int, clock: IngestClock, on_undecodable: Callable[[], None] = nothing
+    ) -> None:
         form = v1.wire_format(media_format)
         self._code = form.code
         self._max_bytes = form.message_max_bytes
-        self._transcoders = None if form.as_it_is else [Transcoder.for_format(media_format) for _ in TRACKS]
+        self._transcoders: list[Transcoder] | None = None
+        if not form.as_it_is:
+            self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]
+        self._silences = [form.silence(FRAME_MS) for _ in TRACKS]  # as long as the last payload of each track
         self._stream = v1.stream_number(number)
         self._numbering = [Numbering() for _ in TRACKS]
         self._clock = clock
@@ -71,7 +77,9 @@ class V1Encoder(Encoder):
             payload = self._transcoders[track].to_ulaw(payload)
         sequence = self._numbering[track].sequence(entry.position, entry.flags & STEP_MASK)
         if not payload:
-            return b""
+            payload = self._silences[track]
+        elif len(payload) != len(self._silences[track]):
+            self._silences[track] = self._silences[track][:1] * len(payload)
         if len(payload) > self._max_bytes:
             return self._cut(entry, payload, sequence)
         flags = v1.REPLAYED if entry.flags & SAID_BEFORE else self._flags

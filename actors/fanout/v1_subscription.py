@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from actors.fanout.hearer import CANNOT_BE_HEARD, unheard_detail
 from actors.wire import bus as wire
 from actors.wire import telnyx, v1, v1_control
 from actors.wire.websocket import text_frame
@@ -183,6 +184,11 @@ class Subscription:
         if isinstance(told, telnyx.StreamError):
             text = v1_control.error(told.code, told.title, told.detail, call=self.call_number)
             self._client.outbox.write_control(text_frame(text))
+
+    def unheard(self, call: Call) -> None:
+        """In words for the user."""
+        text = v1_control.error(*CANNOT_BE_HEARD, unheard_detail(call), call=self.call_number)
+        self._client.outbox.write_control(text_frame(text))
 
     def floor_changed(self, call: Call) -> None:
         self._client.floor_changed(call)

@@ -14,7 +14,7 @@ from actors.ingest.reorder import NOBODYS, RESTART_CHUNKS
 from actors.runtime.nothing import nothing
 from actors.wire import bus as wire
 from actors.wire.lenient import DECODE_ERRORS
-from actors.wire.telnyx import decode_media, media_of
+from actors.wire.telnyx import PAYLOAD_MAX_BYTES, decode_media, media_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +166,9 @@ class Intake:
             self._on_media(lane, media_of(frame))
             return
         payload = body.payload
+        if len(payload) > PAYLOAD_MAX_BYTES:
+            self._on_other(message)
+            return
         try:
             header = _pack_audio(
                 lane.head, chunk + lane.base, chunk, frame.sequence_number, len(payload), body.timestamp

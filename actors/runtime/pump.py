@@ -181,29 +181,52 @@ class Pump:
         self._ends_left = ENDS_AT_ONCE
         now = self._clock()
         handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
-        if self._in_c is not None:
-            self._in_c.take(handled, self._buffer)
-        else:
-            for peer in handled:
-                self._take(peer)
+        self._take_all(handled)
         again, self._again = self._again, []
         for peer, gone in again:
             if self._serves(peer.sock.fileno()) is peer:
                 self._read(peer, now, gone)
         while self._ending and self._ends_left > 0:
             self._end(self._ending.popleft())
+        self._serve_all(now)
+        self._end_of_round()
+        return bool(self._untaken or self._again or self._ending)
+
+    def _take_all(self, handled: list[Pumped]) -> None:
         if self._in_c is not None:
-            handled, enough = (self._ripe, LATE_BYTES) if self._late else (self._untaken, 0)
-            self._served = self._in_c.serve(
-                self._epoll.fileno(), self._peers, self._buffer, now, self._late, handled, enough, self._serve
-            )
-        else:
+            try:
+                self._in_c.take(handled, self._buffer)
+                return
+            except Exception as error:
+                self._do_without_c(error)
+        for peer in handled:
+            self._take(peer)
+
+    def _serve_all(self, now: float) -> None:
+        if self._in_c is None:
             events = self._epoll.poll(0, EVENTS_PER_ROUND)
             self._served = len(events)
             for fd, event in events:
                 self._serve(fd, event, now)
-        self._end_of_round()
-        return bool(self._untaken or self._again or self._ending)
+            return
+        handled, enough = (self._ripe, LATE_BYTES) if self._late else (self._untaken, 0)
+        try:
+            self._served = self._in_c.serve(
+                self._epoll.fileno(), self._peers, self._buffer, now, self._late, handled, enough, self._serve
+            )
+        except Exception as error:
+            self._do_without_c(error)
+
+    def _do_without_c(self, error: Exception) -> None:
+        """The C's outermost boundary: the Python does the same, and looks at all sockets, since what epoll told is lost."""
+        log.error("the routine in C has failed; sockets are read in Python from now on", exc_info=error)
+        self.counters["native_failed"] += 1
+        self._in_c = None
+        for peer in self._peers:
+            if peer is not None:
+                if self._late:
+                    remember_looks(peer.sock, peer.untaken)
+                self._again.append((peer, False))
 
     def _serve(self, fd: int, event: int, now: float, begin: int = 0, size: int = NOT_LOOKED) -> None:
         """Serve one connection, of which so many bytes have been looked at, and those up to `begin` handled."""

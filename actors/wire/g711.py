@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 Codec = Literal["PCMU", "PCMA"]
 
+FRAME_BYTES: Final = 160  # 20 ms
 SILENCE_ULAW: Final = b"\xff"
 SILENCE_ALAW: Final = b"\xd5"
 SILENCE: Final[dict[Codec, bytes]] = {"PCMU": SILENCE_ULAW, "PCMA": SILENCE_ALAW}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Track = Literal["inbound", "outbound"]
 
 CALL_ID_MAX_CHARS: Final = 512  # Telnyx's are under 100
+PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
 MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours
 TOKEN_KEY: Final = "x-telnyx-streaming-auth-token"
 
@@ -143,7 +144,7 @@ def decode(message: bytes) -> Frame:
         frame = decode_media(message)
     except DECODE_ERRORS:
         return _decode_any(message)
-    return media_of(frame)
+    return _bounded(media_of(frame))
 
 
 def media_of(frame: MediaFrame) -> Media:
@@ -183,14 +184,22 @@ def _read_media(frame: dict[str, Any], _raw: bytes) -> Media:
     track = body.get("track")
     if not isinstance(track, str | None) or track not in _TRACKS:
         raise Malformed("media.track is neither inbound nor outbound")
-    return Media(
-        decode_base64(body.get("payload"), "media.payload"),
-        _TRACKS[track],
-        integer(body.get("chunk"), "media.chunk"),
-        integer(body.get("timestamp"), "media.timestamp"),
-        text(frame.get("stream_id")),
-        integer(frame.get("sequence_number"), "sequence_number"),
+    return _bounded(
+        Media(
+            decode_base64(body.get("payload"), "media.payload"),
+            _TRACKS[track],
+            integer(body.get("chunk"), "media.chunk"),
+            integer(body.get("timestamp"), "media.timestamp"),
+            text(frame.get("stream_id")),
+            integer(frame.get("sequence_number"), "sequence_number"),
+        )
     )
+
+
+def _bounded(media: Media) -> Media:
+    if len(media.payload) > PAYLOAD_MAX_BYTES:
+        raise Malformed(f"media.payload has more than {PAYLOAD_MAX_BYTES} bytes")
+    return media
 
 
 def _read_start(frame: dict[str, Any], raw: bytes) -> Start:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from actors.wire.g711 import SILENCE_ALAW, SILENCE_ULAW
 from actors.wire.lenient import Malformed
 from actors.wire.websocket import BINARY, binary_frame
 
@@ -49,6 +50,7 @@ _CODES: Final = {
 }
 _TALK_CODECS: Final[dict[int, Codec]] = {0: "PCMU", 1: "PCMA"}
 _BYTES_PER_MS: Final = (8, 8, 8, 16, 32, 48, 96)  # by code
+_SILENCES: Final = (SILENCE_ULAW, SILENCE_ALAW, b"\xff", *[b"\0"] * 4)  # likewise; G.722's is below 4 of 32,768
 
 
 class WireFormat(NamedTuple):
@@ -58,6 +60,10 @@ class WireFormat(NamedTuple):
     codec: str
     sample_rate: int
     as_it_is: bool
+
+    def silence(self, ms: int) -> bytes:
+        """Make so much of it."""
+        return _SILENCES[self.code] * (_BYTES_PER_MS[self.code] * ms)
 
     @property
     def message_max_bytes(self) -> int:

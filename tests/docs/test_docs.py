@@ -11,7 +11,7 @@ from tests.docs import settings_table
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
-SENDERS = ("fanout/talker.py", "runtime/session.py")
+SENDERS = ("fanout/talker.py", "fanout/hearer.py", "runtime/session.py")
 ERROR_CODE = re.compile(r"\b2000\d\d\b")
 
 

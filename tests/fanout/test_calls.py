@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from actors.fanout.calls import FORGET_AFTER_S
+from actors.fanout.lane import deliver_audio
 from actors.wire import bus as wire
 from actors.wire.g711 import alaw_to_ulaw
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
@@ -83,7 +86,7 @@ def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
 @pytest.mark.parametrize("back", [1, 400, 900, 5000])
 def test_what_is_new_ingest_alone_says(fanout: FakeFanout, back: int) -> None:
     """Whatever its number, as after a hold; positions tell where it is."""
-    ears = [fanout.joins(listener(number, **query)) for number, query in enumerate(({}, {"format": "json"}), 1)]
+    ears = [fanout.joins(listener(number, None, **query)) for number, query in enumerate(({}, {"format": "json"}), 1)]
     fanout.hears(started(), spoken(back), spoken(1, position=back + 1), spoken(2, position=back + 2))
     assert heard(ears[0]) == [start(), *frames(back, 1, 2)]
     assert [orjson.loads(text)["media"]["chunk"] for text in heard(ears[1])[1:]] == [str(back), "1", "2"]
@@ -94,13 +97,13 @@ def test_what_is_new_ingest_alone_says(fanout: FakeFanout, back: int) -> None:
 @pytest.mark.parametrize("form", [{}, {"track": "both"}, {"format": "json"}])
 def test_another_start_of_the_same_stream(fanout: FakeFanout, form: dict[str, str]) -> None:
     """Is told if it says anything else, before audio in its format; who comes later gets nothing of the format before."""
-    someone = fanout.joins(listener(1, **form))
+    someone = fanout.joins(listener(1, None, **form))
     other, alaw = start(encoding="PCMA"), b"\x2a" * 160
     again = start().replace(b'"sequence_number":"1"', b'"sequence_number":"77"')
     fanout.hears(started(), spoken(1), started(raw=again), spoken(2))
     assert heard(someone).count(start()) == 1
     fanout.hears(started(raw=other), *[spoken(chunk, payload=alaw) for chunk in range(3, 9)])
-    late = fanout.joins(listener(2, **form))
+    late = fanout.joins(listener(2, None, **form))
     late_heard = heard(late)
     assert late_heard[0] == other
     for told in (heard(someone), late_heard):
@@ -373,3 +376,73 @@ class Interest(RuleBasedStateMachine):
 
 TestInterest = Interest.TestCase
 TestInterest.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize(
+    "kind", [wire.FLOOR, wire.REFUSED, wire.START, wire.STOP, wire.ERROR, wire.LEFT, wire.LIVE, wire.HEEDED]
+)
+def test_a_fault_in_one_entry_harms_no_other(
+    fanout: FakeFanout, kind: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails in us, or in what an entry says."""
+    someone = fanout.joins(listener())
+    fanout.hears(started(), spoken(1))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fanout.calls, "_news", fail)
+        fanout.hears(entry(kind, payload=b"{"), spoken(2))
+    fanout.hears(entry(kind, "v3:other", payload=b"\x80"), spoken(3))
+    assert heard(someone) == [start(), *frames(1, 2, 3)]
+    assert fanout.calls.counters["entries_failed"] >= 1
+    assert "v3:call" in [getattr(record, "call_control_id", "") for record in caplog.records]
+
+
+def test_a_form_that_fails_is_said(fanout: FakeFanout, caplog: pytest.LogCaptureFixture) -> None:
+    """To those who wanted it, now and later; others hear the call, and all hear other calls."""
+    evs = start(encoding="EVS")
+    one, raw = fanout.joins(listener(1)), fanout.joins(listener(2, None, format="json"))
+    fanout.hears(
+        started(raw=evs), spoken(1), started("other", stream=8, raw=start("other")), spoken(1, "other", stream=8)
+    )
+    late = fanout.joins(listener(3, None, call_control_id="v3:call"))
+    for someone in (one, late):
+        told = heard(someone)
+        assert told[0] == evs
+        error = orjson.loads(told[1])["payload"]
+        assert (error["code"], error["title"]) == (200020, "cannot_be_heard")
+        assert "EVS" in error["detail"]
+    assert [orjson.loads(text)["event"] for text in heard(raw)] == ["start", "media", "start", "media"]
+    assert fanout.calls.counters["forms_failed"] == 1
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+    fanout.hears(started(raw=start(encoding="PCMA")), spoken(2, payload=b"\xd5" * 160))
+    assert alaw_to_ulaw(b"\xd5" * 160) in heard(late)
+
+
+def test_undecodable_audio_is_counted_and_said_once(fanout: FakeFanout, caplog: pytest.LogCaptureFixture) -> None:
+    """A frame each."""
+    someone = fanout.joins(listener())
+    fanout.hears(started(raw=start(encoding="L16")), *[spoken(chunk, payload=b"odd") for chunk in range(1, 4)])
+    assert heard(someone)[1:] == [b"\xff" * 160] * 3
+    assert fanout.calls.counters["frames_undecodable"] == 3
+    [record] = caplog.records
+    assert record.__dict__["call_control_id"] == "v3:call"
+
+
+def test_a_fault_in_c_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python does the same; what has been delivered is not delivered again."""
+    fanout = FakeFanout()
+    someone = fanout.joins(listener())
+    fanout.hears(started())
+
+    def half(batch: bytes, at: int, place: int, tracks: Any, now: float) -> tuple[int, int]:
+        deliver_audio(batch[: at + wire.ENTRY_BYTES + 160], at, place, tracks, now)
+        raise MemoryError
+
+    monkeypatch.setattr(fanout.calls, "_in_c", half)
+    fanout.hears(spoken(1), spoken(2))
+    fanout.hears(spoken(3))
+    assert heard(someone) == [start(), *frames(1, 2, 3)]
+    assert fanout.calls.counters["native_failed"] == 1

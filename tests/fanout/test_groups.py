@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import orjson
 import pytest
 
 from actors.fanout.groups import GroupKey, make_group
+from actors.fanout.transcode import Transcoder
 from actors.wire.bus import AUDIO, NO_NUMBER, NO_TIMESTAMP, Entry, pack_entry
 from actors.wire.g711 import alaw_to_ulaw
 from actors.wire.media_format import MediaFormat
@@ -24,9 +26,9 @@ def encoded(key: GroupKey, payload: bytes, media_format: MediaFormat = PCMU, **g
     group = make_group(key, media_format, "a stream")
     entry = piece(payload, **given)
     batch = b"before" + pack_entry(*entry[:-1]) + payload
-    frames = group.encode_at(batch, 6, len(batch), 0.0) + group._flush()
+    frames = group.encode_at(batch, 6, len(batch), 0.0) + group.encoder.flush()
     again = make_group(key, media_format, "a stream")
-    assert again.encoder.replay([entry], 0.0) + again._flush() == frames
+    assert again.encoder.replay([entry], 0.0) + again.encoder.flush() == frames
     return list(messages(frames))
 
 
@@ -41,10 +43,59 @@ def test_binary_is_ulaw_20_ms_at_a_time(size: int, track: str) -> None:
     assert all(0 < len(data) <= 160 for _, data in got)
 
 
-def test_nothing_of_nothing() -> None:
-    """An empty piece is no frame: the frontend would play it."""
-    assert encoded(("binary", "inbound"), b"") == []
-    assert encoded(("binary", "both"), b"") == []
+@pytest.mark.parametrize("encoding", ["PCMU", "PCMA", "L16", "G722", "OPUS", "AMR-WB"])
+@pytest.mark.parametrize("form", [("binary", "inbound"), ("binary", "both"), ("v1", "inbound")])
+def test_silence_has_a_length(encoding: str, form: GroupKey) -> None:
+    """A payload that holds nothing is silence, as long as the one before of its track; 20 ms, when that was the first."""
+    media_format = MediaFormat(encoding, 16_000 if encoding in ("L16", "AMR-WB") else 8000)
+    [silence] = audio_of(form, media_format, b"")
+    own = {"PCMA": b"\xd5" * 160, "L16": bytes(640)} if form[0] == "v1" else {}
+    assert silence == own.get(encoding, b"\xff" * 160)
+    assert len(b"".join(audio_of(form, MediaFormat("PCMA"), bytes(80), b""))) == 160
+
+
+def audio_of(form: GroupKey, media_format: MediaFormat, *payloads: bytes) -> list[bytes]:
+    """What a listener gets of one track, without headers."""
+    encoder = make_group(form, media_format, "a stream").encoder
+    frames = b"".join(encoder.encode(piece(payload), 0.0) for payload in payloads) + encoder.flush()
+    return [message[20 if form[0] == "v1" else 0 :] for _, message in messages(frames)]
+
+
+@pytest.mark.parametrize("what", ["making", "encoding", "replay", "the end", "a writer"])
+def test_a_form_that_fails_is_heard_no_more(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a codec, or a library, raises; its listeners are told, and nothing comes out."""
+
+    def fail(*_: object) -> Any:
+        raise RuntimeError(what)
+
+    failed: list[Exception] = []
+    if what == "making":
+        monkeypatch.setattr(Transcoder, "for_format", fail)
+    group = make_group(("binary", "both"), PCMU, "a stream", on_failed=lambda group, error: failed.append(error))
+    someone = listener()
+    group.join(someone)
+    for name in {"encoding": ("encode", "encode_at"), "replay": ("replay",), "the end": ("flush",)}.get(what, ()):
+        monkeypatch.setattr(group.encoder, name, fail)
+    if what == "encoding":
+        monkeypatch.setattr(group, "encode_at", fail)
+    if what == "a writer":
+        group.writers = (fail,)
+    batch = pack_entry(*piece(bytes(160))[:-1]) + bytes(160)
+    for _ in range(5):
+        group.hear(batch, 0, len(batch), 0.0)
+    group.replay([piece(bytes(160))], 0.0)
+    group.end()
+    assert group.failed
+    assert [str(error) for error in failed] == [what]
+    browser_of(someone).outbox.frames.clear()
+    assert group.hear(batch, 0, len(batch), 0.0) == 0
+    assert heard(someone) == []
+
+
+def test_a_codec_that_nobody_knows_fails() -> None:
+    """In all forms but the one that leaves it as it is."""
+    forms: list[GroupKey] = [("binary", "inbound"), ("binary", "both"), ("v1", "both"), ("json", "inbound")]
+    assert [make_group(form, MediaFormat("EVS"), None).failed for form in forms] == [True, True, True, False]
 
 
 def test_other_codecs_become_ulaw() -> None:

@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime.looking import SO_PEEK_OFF
 from actors.runtime.pump import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES, Pump
+from actors.runtime.pumped import ReadingInC
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handoffs import until
 
@@ -472,3 +473,29 @@ async def test_a_crowd_ends_a_few_at_a_time(reset: bool) -> None:
     assert ended == [3, 6, 9, 10]
     for lines in crowd:
         lines.sock.close()
+
+
+@pytest.mark.parametrize("what", ["serve", "take"])
+@pytest.mark.parametrize("take_late", [False, True])
+async def test_a_fault_in_c_is_done_without(
+    lines: Lines, what: str, take_late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is ended for it, and what epoll had told is not forgotten."""
+
+    def fail(*_: object) -> Any:
+        raise MemoryError
+
+    def nothing_there(*_: object) -> int:
+        return 0
+
+    pump = Pump(0, take_late=take_late, in_c=ReadingInC(fail if what == "serve" else nothing_there, fail))
+    pump.add(lines)
+    await lines.say(b"one\n")
+    pump.round()
+    pump.round()
+    await lines.say(b"two\n")
+    pump.round()
+    pump.round()
+    assert (lines.heard, lines.ended) == ([b"one", b"two"], 0)
+    assert pump.counters["native_failed"] == 1
+    assert "in Python from now on" in caplog.text

@@ -15,8 +15,13 @@ FRAMES = st.integers(0, 9).flatmap(
 
 
 def stored(kind: int, quality: int, speech: int) -> bytes:
+    """As decoders read it, when it is one of speech."""
     size = -(-BITS[kind] // 8)
     return bytes([kind << 3 | quality << 2]) + (speech << size * 8 - BITS[kind]).to_bytes(size, "big")
+
+
+def wanted(kind: int, quality: int, speech: int) -> bytes | None:
+    return None if kind in amr_wb.SILENT else stored(kind, quality, speech)
 
 
 def octet_aligned(frames: list[Frame]) -> bytes:
@@ -35,17 +40,28 @@ def bandwidth_efficient(frames: list[Frame]) -> bytes:
 
 @given(st.lists(FRAMES, min_size=1, max_size=4))
 def test_octet_aligned(frames: list[Frame]) -> None:
-    assert amr_wb.frames(octet_aligned(frames)) == [stored(*frame) for frame in frames]
+    assert amr_wb.frames(octet_aligned(frames)) == [wanted(*frame) for frame in frames]
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=4))
 def test_bandwidth_efficient(frames: list[Frame]) -> None:
-    assert amr_wb.frames(bandwidth_efficient(frames)) == [stored(*frame) for frame in frames]
+    assert amr_wb.frames(bandwidth_efficient(frames)) == [wanted(*frame) for frame in frames]
 
 
 @pytest.mark.parametrize("payload", [b"\xf0\x7c", b"\xf7\xc0", b"\xf0\x74"])
-def test_frames_that_hold_nothing_are_left_out(payload: bytes) -> None:
-    assert amr_wb.frames(payload) == []
+def test_frames_that_hold_nothing(payload: bytes) -> None:
+    assert amr_wb.frames(payload) == [None]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_no_more_than_a_second(size: int) -> None:
+    """Whatever is claimed."""
+    headers = bytes([0xFC] * (amr_wb.FRAMES_MAX * size - 1) + [0x7C])
+    if size == 1:
+        assert amr_wb.frames(b"\xf0" + headers) == [None] * amr_wb.FRAMES_MAX
+    else:
+        with pytest.raises(ValueError, match="not AMR-WB"):
+            amr_wb.frames(b"\xf0" + headers)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +78,4 @@ def test_any_bytes(payload: bytes) -> None:
         found = amr_wb.frames(payload)
     except ValueError:
         return
-    assert sum(map(len, found)) <= len(payload) + len(found)
+    assert sum(len(frame or b"") for frame in found) <= len(payload) + len(found)
