@@ -260,7 +260,7 @@ class Fanout:
         await every(SECOND, look)
 
     def _welcome(self, listener: Listener) -> bytes:
-        calls = [call for call in self.calls.live.values() if listener.wants(call)]
+        calls = self.calls.choice(listener)
         if len(calls) != 1:
             return browser.connected_message()
         given = calls[0].start.media_format

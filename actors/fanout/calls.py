@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from actors.fanout.audience import Audience
 from actors.fanout.call import Call
 from actors.fanout.groups import IngestClock
 from actors.fanout.interest import Interest
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.fanout.audit import Audit
-    from actors.fanout.hearer import Hearer
     from actors.fanout.lane import Deliver
     from actors.fanout.succession import Placed
 
@@ -42,7 +42,7 @@ ENDED_KEPT_MAX: Final = 2000
 MOMENTS_KEPT: Final = 2
 
 
-class Calls:
+class Calls(Audience):
     """The registry.
 
     Args:
@@ -64,18 +64,14 @@ class Calls:
         volley: Volley | None = None,
         in_c: Deliver | None = None,
     ) -> None:
+        self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
+        super().__init__(Interest(fanout_index, subscribe, unsubscribe), self._ended, audit)
         self._replay_s = replay_s
         self._on_talk_news = on_talk_news
-        self._audit = audit
         self._volley = volley or Volley(None)
         self._in_c = in_c
-        self.live: dict[bytes, Call] = {}
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
-        self._listeners: dict[Hearer, None] = {}
-        self._interest = Interest(fanout_index, subscribe, unsubscribe)
-        self._expecting: set[Hearer] = set()
         self._sequences = Sequences()
-        self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         self._moving: set[Call] = set()  # from one ingest process to the next
         self._clock = IngestClock()
         self._moments = Moments(MOMENTS_KEPT * replay_s)
@@ -142,7 +138,7 @@ class Calls:
         for call in list(self.live.values()):
             if now - call.confirmed_at > FORGET_AFTER_S:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})
-                self._remove(call, "gone")
+                self._remove(call, "gone", now)
 
     def _still_moving(self, call: Call, now: float) -> bool:
         self._catch_up(call, call.succession.overdue(now), now)
@@ -196,7 +192,7 @@ class Calls:
             call = self._make(entry, start, batch, now)
             for listener in self._listeners:
                 if listener.wants(call):
-                    self._join(listener, call, now)
+                    self._offer(listener, call, now)
         elif entry.stream < call.number:
             return  # the older of two streams of this call, announced late
         else:
@@ -217,7 +213,7 @@ class Calls:
         self._ended.put(entry.stream, (reason, entry.payload), now)
         if (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
             call.end()
-            self._remove(call, reason, entry.payload)
+            self._remove(call, reason, now, entry.payload)
 
     def _make(self, entry: wire.Entry, start: telnyx.Start, batch: wire.Batch, now: float) -> Call:
         call = self.live[entry.call] = Call(
@@ -250,70 +246,6 @@ class Calls:
             if call.number in confirmed:
                 call.confirmed_at, call.owner = now, owner
 
-    # ---- listeners
-
-    def expect(self, listener: Hearer) -> None:
-        """A listener is about to come: what it wants is to come here from now on."""
-        if listener not in self._expecting:
-            self._expecting.add(listener)
-            for topic in listener.topics():
-                self._interest.add(topic)
-
-    def is_heeded(self, listener: Hearer, processes: int) -> bool:
-        """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
-        return self._interest.is_heeded(listener.topics(), processes)
-
-    def add(self, listener: Hearer, now: float) -> None:
-        """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
-        self.expect(listener)
-        self._listeners[listener] = None
-        for stream in listener.begun():
-            if (end := self._ended.get(stream, now)) is not None:
-                listener.ended_meanwhile(stream, *end)
-        for call in self.live.values():
-            if listener.wants(call):
-                self._join(listener, call, now)
-
-    def remove(self, listener: Hearer) -> None:
-        """A listener has gone."""
-        if listener not in self._expecting:
-            return
-        self._expecting.discard(listener)
-        self._listeners.pop(listener, None)
-        for call in list(listener.calls):
-            self._leave(listener, call)
-        for topic in listener.topics():
-            self._interest.remove(topic)
-
-    def listener_counts(self) -> dict[str, int]:
-        """How many listen to each live call."""
-        return {call.call_control_id: len(call.people) for call in self.live.values()}
-
-    def interest(self, topic: bytes) -> int:
-        """How many listeners want this to come."""
-        return self._interest.count(topic)
-
-    @property
-    def unbound(self) -> int:
-        """How many listeners hear every call."""
-        return sum(not listener.names_calls for listener in self._listeners)
-
-    def _join(self, listener: Hearer, call: Call, now: float) -> None:
-        listener.calls.add(call)
-        if self._audit is not None and listener.person is not None:
-            self._audit.joined(listener.person, call)
-        listener.begins(call)
-        call.join(listener, now)
-
-    def _leave(self, listener: Hearer, call: Call) -> None:
-        call.leave(listener)
-        self._forget(listener, call)
-
-    def _forget(self, listener: Hearer, call: Call) -> None:
-        listener.calls.discard(call)
-        if self._audit is not None and listener.person is not None:
-            self._audit.left(listener.person, call)
-
     def _floor(self, call: Call, entry: wire.Entry) -> None:
         call.take_floor(orjson.loads(entry.payload))
         if self._audit is not None:
@@ -321,7 +253,7 @@ class Calls:
         for listener in call.listeners:
             listener.floor_changed(call)
 
-    def _remove(self, call: Call, reason: wire.EndReason, frame: bytes = b"") -> None:
+    def _remove(self, call: Call, reason: wire.EndReason, now: float, frame: bytes = b"") -> None:
         del self.live[call.digest]
         self._lanes.forget(call)
         self._moving.discard(call)
@@ -332,3 +264,4 @@ class Calls:
         call.talker = None
         if self._audit is not None:
             self._audit.floor(call, None)
+        self._go_on_to_the_next(call, now)

@@ -47,6 +47,8 @@ class Hearer(Protocol):
     Attributes:
         key: the form of audio it wants.
         calls: live calls that it hears now; kept by the registry.
+        candidates: live calls that it wants; the same, where it hears all of them.
+        is_single: whether it hears one call at a time.
         outbox: where frames go as the form's encoder made them; None where they are not sent as they are.
         write: takes them in any case.
         write_replay: the same, for the moments before it joined.
@@ -55,6 +57,8 @@ class Hearer(Protocol):
 
     key: GroupKey
     calls: set[Call]
+    candidates: set[Call]
+    is_single: bool
     outbox: Outbox | None
     write: Callable[[bytes], None]
     write_replay: Callable[[bytes], None]

@@ -1,7 +1,7 @@
 """One browser's socket: what it asked to hear, and what it has been told so far.
 
-A listener without any call in its query or token hears every call (authentication off, as the existing frontend
-expects). What must survive this process is small and lies in its note at the gateway: the streams whose start frame
+A listener without any call in its query or token may hear every call (authentication off, as the existing frontend
+expects): all of them as JSON, which names them, but one at a time in binary, where two would be noise. What must survive this process is small and lies in its note at the gateway: the streams whose start frame
 it has had.
 """
 
@@ -65,6 +65,8 @@ class Listener:
     Attributes:
         key: the form of audio it asked for.
         calls: live calls that it hears now.
+        candidates: live calls that it wants, of which it hears one where `is_single`; kept by the registry.
+        is_single: whether it hears one call at a time, since it named none.
         names_calls: whether it asked for certain calls, or may hear certain calls only.
     """
 
@@ -81,6 +83,8 @@ class Listener:
         self._ids = frozenset(query.call_control_ids)
         self._stream_ids = frozenset(query.stream_ids)
         self.names_calls = granted is not None or bool(self._ids or self._stream_ids)
+        self.is_single = query.format == "binary" and not (self._ids or self._stream_ids)
+        self.candidates: set[Call] = set() if self.is_single else self.calls
         self._told: dict[int, int] = {}
         self._heard: dict[int, list[int]] = {}
 

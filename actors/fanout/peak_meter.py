@@ -27,11 +27,13 @@ class Watch:
 
     person = None
     names_calls = True
+    is_single = False
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
         self.key: GroupKey = ("peaks", "both")
         self.calls: set[Call] = set()
+        self.candidates = self.calls
         self.outbox: Outbox | None = None
         self.write: Callable[[bytes], None] = _ignore  # it makes no frames
         self.write_replay: Callable[[bytes], None] = _ignore

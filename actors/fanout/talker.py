@@ -74,7 +74,7 @@ class Talker:
         self._number = listener.number
         self._session = session
         self._allowance = allowance
-        self._candidates = listener.calls if listener.names_calls else calls.live.values()
+        self._candidates = listener.candidates if listener.names_calls else calls.live.values()
         self._talking_to: Call | None = None
         self._head = (
             b""  # of a piece of talk to that call, as long as it may be said (the routine in C says more with it)

@@ -60,6 +60,8 @@ class Subscription:
         playout: how it is heard, by the client's last report joined with what we know.
     """
 
+    is_single = False
+
     def __init__(
         self,
         client: Client,
@@ -79,6 +81,7 @@ class Subscription:
         self.call_control_id = call_control_id
         self.key = _CHOICES[frozenset(tracks)]
         self.calls: set[Call] = set()
+        self.candidates = self.calls
         self.peaks = peaks
         self.stream = stream
         self.digest = digest

@@ -14,15 +14,15 @@ class Endings:
     """Closes what it is given. `run` must be running."""
 
     def __init__(self) -> None:
-        self._streams: dict[Stream, tuple[int, str]] = {}
+        self._streams: dict[Stream, tuple[int, str, float]] = {}
         self._more = trio.Event()
 
-    def add(self, stream: Stream, code: int, reason: str) -> bool:
-        """Have a stream's connection closed. False when it is being closed already."""
+    def add(self, stream: Stream, code: int, reason: str, after_s: float = 0.0) -> bool:
+        """Have a stream's connection closed, after so long. False when it is being closed already."""
         if stream.ending:
             return False
         stream.ending = True
-        self._streams[stream] = (code, reason)
+        self._streams[stream] = (code, reason, after_s)
         self._more.set()
         return True
 
@@ -33,5 +33,12 @@ class Endings:
                 await self._more.wait()
                 self._more = trio.Event()
                 given, self._streams = self._streams, {}
-                for stream, (code, reason) in given.items():
-                    nursery.start_soon(stream.peer.close, code, reason)
+                for stream, how in given.items():
+                    nursery.start_soon(_close, stream, *how)
+
+
+async def _close(stream: Stream, code: int, reason: str, after_s: float) -> None:
+    with trio.move_on_after(after_s):
+        await stream.peer.closed.wait()
+        return
+    await stream.peer.close(code, reason)

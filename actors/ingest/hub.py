@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.ingest.admission import Admission
+from actors.ingest.contest import Contests
 from actors.ingest.endings import Endings
 from actors.ingest.news import entry_of, live_entry
 from actors.ingest.rounds import Rounds
@@ -30,6 +31,7 @@ from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from actors.ingest.contest import Turns
     from actors.ingest.stream import Stream
     from actors.ingest.talk_switch import TakeTalk
     from actors.runtime.bus import BusSocket
@@ -76,6 +78,7 @@ class Hub:
         self._stats_due = False
         self._next_live = 0.0
         self.endings = Endings()
+        self._contests = Contests()
         self.counters: Counter[str] = Counter()
         self.replay_frames = round(settings.fanout.replay_ms / FRAME_MS)
 
@@ -288,11 +291,27 @@ class Hub:
         return True
 
     def _supersede(self, stream: Stream) -> None:
-        if self.endings.add(stream, CLOSE_NORMAL, "superseded by a newer stream of this call"):
-            log.info("stream superseded by a newer one of the same call", extra=stream.about)
+        if not stream.ending:
             self.counters["streams_superseded"] += 1
+            turns = self._contests.superseded(stream.call, self.now())
+            if turns.wait_s:
+                self._tell_contest(stream, turns)
+            else:
+                log.info("stream superseded by a newer one of the same call", extra=stream.about)
+            self.endings.add(stream, CLOSE_NORMAL, "superseded by a newer stream of this call", turns.wait_s)
         stream.start = None
         stream.leave_calls()
+
+    def _tell_contest(self, stream: Stream, turns: Turns) -> None:
+        self.counters["streams_contested"] += 1
+        log.warning(
+            "streams of one call take turns (%d times of late): is its stream started twice? The one that has lost is"
+            " closed after %.0f s",
+            turns.times,
+            turns.wait_s,
+            extra=stream.about,
+        )
+        self.event(stream, "stream.contested", {"times": turns.times, "closed_after_s": turns.wait_s})
 
     def _forget(self, stream: Stream, *, moved: bool = False) -> None:
         self.talkback.forget(stream, moved=moved)

@@ -26,6 +26,7 @@ _M, _E = _ME
 _MEDIUM_TEXT: Final = MEDIUM_TEXT.to_bytes(2)
 _begin = struct.Struct(">HH").unpack_from
 LOOK_EVERY: Final = 10  # readings
+READ: Final = 0
 YOUNG_S: Final = 0.5
 ALIKE_FROM_BYTES: Final = 1000
 
@@ -42,7 +43,8 @@ class Skimmer:
     def __init__(self, wanted: int, now: float) -> None:
         self._wanted_of_track = wanted
         self._young_until = now + YOUNG_S
-        self._readings: deque[tuple[int, bytes]] = deque()  # with the number of its messages
+        # As they came, each with the number of its messages; or one message that was read already, whose number is 0.
+        self._readings: deque[tuple[int, bytes]] = deque()
         self._kept = 0
         self._count = 0
         self._tracks: set[str] = set()
@@ -74,13 +76,20 @@ class Skimmer:
             self._keep(total, reading[:end], now)
         return *self._split(total), at + end
 
+    def keep(self, message: bytes, track: str, now: float) -> None:
+        """Keep a media message that `take` has left: one with spaces, say, or with its keys in another order."""
+        self._tracks.add(track)
+        self._append(READ, message, now)
+
     def is_young(self, now: float) -> bool:
         """Whether everything is still kept."""
         return now < self._young_until
 
     def kept(self, now: float) -> Iterator[bytes]:
         """The messages of the last moments, oldest first."""
-        every = chain.from_iterable(_messages(reading) for _, reading in self._readings)
+        every = chain.from_iterable(
+            (reading,) if count == READ else _messages(reading) for count, reading in self._readings
+        )
         return every if self.is_young(now) else islice(every, max(self._kept - self._wanted, 0), None)
 
     @property
@@ -91,10 +100,13 @@ class Skimmer:
         if self._count % LOOK_EVERY == 0:
             self._tracks = {track for message in islice(_messages(reading), 2) if (track := _track(message))}
         self._count += 1
+        self._append(messages, reading, now)
+
+    def _append(self, messages: int, reading: bytes, now: float) -> None:
         self._readings.append((messages, reading))
-        self._kept += messages
-        while now >= self._young_until and self._readings and self._kept - self._readings[0][0] >= self._wanted:
-            self._kept -= self._readings.popleft()[0]
+        self._kept += messages or 1
+        while now >= self._young_until and self._readings and self._kept - (self._readings[0][0] or 1) >= self._wanted:
+            self._kept -= self._readings.popleft()[0] or 1
 
     def _split(self, total: int) -> tuple[int, int]:
         if len(self._tracks) == 2:

@@ -117,6 +117,15 @@ class Stream:
             self._others += 1
             self._other(frame)
 
+    def _cold_message(self, message: bytes) -> None:
+        """One that the skimmer has left, while nobody listens: audio is kept as it keeps its own."""
+        frame = _media_in(message)
+        if frame is None or self._cold is None:
+            self._message(message)
+        else:
+            self._lanes[TRACK_NUMBERS[frame.track]].count(1)
+            self._cold.keep(message, frame.track, self.peer.last_heard)
+
     def on_binary(self, message: bytes) -> None:
         """Telnyx sends none."""
         self._unreadable(Malformed(f"a binary message of {len(message)} bytes"))
@@ -232,6 +241,7 @@ class Stream:
         elif not sinks and self._cold is None and self.start is not None:
             self._finish_windows()
             self._cold = Skimmer(self._hub.replay_frames, self._hub.now())
+            self.peer.on_text = self._cold_message
             self.peer.cool(self._skim)
 
     def again(self, begins: bool) -> None:
@@ -245,6 +255,7 @@ class Stream:
         self._intake.sinks = ()
         if self._cold is not None:
             self._cold = None
+            self.peer.on_text = self.on_text
             self.peer.warm()
 
     def _skim(self, data: memoryview, at: int, size: int) -> int:
@@ -268,6 +279,7 @@ class Stream:
         self._say_before(cold, now, 0)
         for lane, frames in zip(self._lanes, counted, strict=True):
             lane.count(frames - lane.frames)
+        self.peer.on_text = self.on_text
         self.peer.warm()
 
     def _say_before(self, cold: Skimmer, now: float, flags: int) -> None:
@@ -353,3 +365,11 @@ class Stream:
 
 def _number(value: int | None) -> int:
     return wire.NO_NUMBER if value is None else value & wire.NUMBER_MASK
+
+
+def _media_in(message: bytes) -> telnyx.Media | None:
+    try:
+        frame = telnyx.decode(message)
+    except Malformed:
+        return None
+    return frame if isinstance(frame, telnyx.Media) else None

@@ -310,15 +310,27 @@ async def test_frames_longer_than_20_ms(patchbay: System) -> None:
 
 
 async def test_a_listener_without_a_call(quiet: System) -> None:
-    """Hears every call, as today, when authentication is off."""
+    """Hears every call, when authentication is off: as JSON all at once, in binary one after the other."""
     clips = [recording(frames=FRAMES, start=start) for start in (20, 120)]
-    async with listener(quiet) as browser:
-        async with trio.open_nursery() as nursery:
-            for clip in clips:
-                nursery.start_soon(_run, quiet, new_call_id(), clip)
-        await browser.until(lambda: len(browser.of("stop")) == 2)
-        assert len(browser.of("start")) == 2
-        assert sorted(browser.audio) == sorted(clips[0].frames + clips[1].frames)
+    async with listener(quiet) as browser, listener(quiet, format="json") as program:
+        async with (
+            client(quiet, "/audio-stream?role=telnyx") as first,
+            client(quiet, "/audio-stream?role=telnyx") as then,
+        ):
+            for number, (telnyx, clip) in enumerate(zip((first, then), clips, strict=True)):
+                start = {"call_control_id": new_call_id(), "media_format": PCMU.media_format}
+                await telnyx.send({"event": "start", "stream_id": f"S-{number}", "start": start})
+                await browser.until_start()
+                await telnyx.send_together(media(chunk, frame) for chunk, frame in enumerate(clip.frames, 1))
+            await program.until(lambda: len(program.json_audio) == 2 * FRAMES)
+            await first.send({"event": "stop", "stream_id": "S-0", "stop": {}})
+            await browser.until_start(2)
+            await then.send_together(media(chunk, frame) for chunk, frame in enumerate(clips[1].frames, FRAMES + 1))
+            await browser.until(lambda: browser.audio[-1:] == [clips[1].frames[-1]])
+    assert sorted(program.json_audio[: 2 * FRAMES]) == sorted(clips[0].frames + clips[1].frames)
+    assert browser.audio[:FRAMES] == list(clips[0].frames)
+    assert set(browser.audio[FRAMES:]) <= set(clips[1].frames)
+    assert [message.get("event") for message in browser.events] == ["connected", "start", "stop", "start"]
 
 
 @pytest.mark.parametrize("query", ["track=left", "format=mp3", "call_control_id=", "stream_id="])

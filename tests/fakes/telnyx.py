@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
+import trio
 
 from actors.ingest.hub import Hub
 from actors.ingest.in_c import take_talk_in_c
@@ -62,7 +63,9 @@ class FakePeer:
         self.outbox: FakeOutbox | Outbox = FakeOutbox()
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
+        self.on_text: Callable[[bytes], None] = lambda message: None
         self.counted = 0
+        self.closed = trio.Event()
         self.closed_with: list[tuple[int, str]] = []
 
     @property
@@ -90,6 +93,7 @@ class FakePeer:
 
     async def close(self, code: int, reason: str) -> None:
         self.closed_with.append((code, reason))
+        self.closed.set()
 
 
 class FakeIngest:
@@ -111,6 +115,7 @@ class FakeIngest:
         peer = FakePeer(number, lambda: self.hub.now())
         peer.outbox = peer.outbox if outbox is None else outbox
         made = Stream(self.hub, cast("Peer", peer))
+        peer.on_text = made.on_text
         for message in messages:
             made.on_text(message)
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import orjson
@@ -59,7 +60,7 @@ def test_nobody_hears_another_call(fanout: FakeFanout) -> None:
     by_stream = fanout.joins(listener(2, stream_id="stream b"))
     granted = fanout.joins(listener(3, frozenset({"c"})))
     nothing = fanout.joins(listener(4, frozenset({"c"}), call_control_id="a"))
-    everything = fanout.joins(listener(5))
+    everything = fanout.joins(listener(5, None, format="json"))
     for number, call in enumerate("abc", 1):
         fanout.hears(started(call, stream=number, raw=start(call, f"stream {call}")))
         fanout.hears(spoken(number, call, stream=number))
@@ -67,7 +68,45 @@ def test_nobody_hears_another_call(fanout: FakeFanout) -> None:
     assert heard(by_stream)[1:] == frames(2)
     assert heard(granted)[1:] == frames(3)
     assert heard(nothing) == []
-    assert heard(everything)[1::2] == frames(1, 2, 3)
+    audio = [orjson.loads(text)["media"]["payload"] for text in heard(everything)[1::2]]
+    assert [b64decode(payload) for payload in audio] == frames(1, 2, 3)
+
+
+@pytest.mark.parametrize("granted", [None, frozenset({"a", "b", "c", "d"})])
+def test_one_call_at_a_time_for_whoever_names_none(fanout: FakeFanout, granted: frozenset[str] | None) -> None:
+    """In binary, where two would be noise: the latest, until that ends, then the latest of the others."""
+    starts = {call: start(call, f"stream {call}") for call in "abcd"}
+    begins = {call: started(call, stream=number, raw=starts[call]) for number, call in enumerate("abcd", 1)}
+    waiting = fanout.joins(listener(1, granted))
+    fanout.hears(begins["a"], begins["b"], begins["c"], spoken(1, "c", stream=3, payload=b"c"))
+    late = fanout.joins(listener(2, granted))
+    fanout.hears(*[spoken(2, call, stream=number, payload=call.encode()) for number, call in enumerate("abc", 1)])
+    assert heard(waiting) == [starts["a"], b"a"]
+    assert heard(late) == [starts["c"], b"c", b"c"]
+    assert len(late.candidates) == 3  # to talk, it must name one
+    fanout.hears(
+        begins["d"], spoken(1, "d", stream=4, payload=b"d"), entry(wire.STOP, "c", stream=3, payload=stop("c"))
+    )
+    assert heard(late) == [stop("c"), starts["d"], b"d"]
+    fanout.hears(entry(wire.GONE, "a", stream=1), entry(wire.GONE, "d", stream=4), entry(wire.GONE, "b", stream=2))
+    assert heard(waiting) == [starts["d"], b"d", starts["b"], b"b"]
+    assert heard(late) == [starts["b"], b"b"]
+    fanout.hears(started("a", stream=9, raw=starts["a"]), spoken(1, "a", stream=9, payload=b"a"))
+    assert heard(waiting) == heard(late) == [starts["a"], b"a"]
+    fanout.calls.remove(late)
+    assert late.calls == set()
+
+
+def test_one_call_at_a_time_goes_on_in_the_next_process(fanout: FakeFanout) -> None:
+    """The one that it heard, whichever came after."""
+    someone = fanout.joins(listener(1))
+    fanout.hears(started("a", stream=1), started("b", stream=2))
+    successor = listener(1)
+    successor.resume(browser_of(someone).handed.note)
+    other = FakeFanout()
+    other.hears(started("a", stream=1), started("b", stream=2))
+    other.joins(successor)
+    assert [call.number for call in successor.calls] == [call.number for call in someone.calls] == [1]
 
 
 def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
@@ -331,7 +370,8 @@ class Interest(RuleBasedStateMachine):
     @rule(wanted=st.frozensets(calls))
     def join(self, wanted: frozenset[str]) -> None:
         self.number += 1
-        someone = listener(self.number, call_control_id=sorted(wanted))
+        form = "binary" if wanted else "json"
+        someone = listener(self.number, call_control_id=sorted(wanted), format=form)
         self.listeners[self.number] = someone, wanted
         self.fanout.joins(someone)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING
 
 import orjson
@@ -79,6 +80,45 @@ async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(in
     assert kept == list(range(51 - ingest.hub.replay_frames, 52))
     assert stream.frames == [51, 0]
     assert stream.counters()["gaps"] == 0
+
+
+def spaced(chunk: int, track: str = "inbound") -> bytes:
+    """The same as another writer of JSON would have it."""
+    frame = orjson.loads(media(chunk, track=track))
+    return json.dumps(dict(reversed(frame.items())), indent=1).encode()
+
+
+@pytest.mark.parametrize("form", ["plain", "spaced", "mixed", "short", "two tracks"])
+async def test_the_last_moments_do_not_depend_on_how_a_frame_is_written(ingest: FakeIngest, form: str) -> None:
+    """A fast way must not decide what is kept."""
+    ingest.uninterested(0, "v3:call")
+    stream = ingest.stream(7, start())
+    peer = peer_of(stream)
+    ingest.now += 1
+
+    def say(message: bytes) -> None:
+        data = masked(message)
+        assert peer.skim is not None
+        if peer.skim(memoryview(data), 0, len(data)) == 0:
+            peer.on_text(message)
+
+    for chunk in range(1, 51):
+        if form == "short":
+            say(b'{"event":"media","media":{"chunk":"%d","payload":"/w=="}}' % chunk)
+        elif form == "plain" or (form == "mixed" and chunk % 3):
+            say(media(chunk))
+        else:
+            say(spaced(chunk))
+        if form == "two tracks":
+            say(spaced(chunk, "outbound"))
+    peer.on_text(b'{"event": "dtmf", "dtmf": {"digit": "5"}}')
+    assert stream.frames == [50, 50 if form == "two tracks" else 0]
+    ingest.fanout(0, "v3:call")
+    got = audio(ingest)
+    for track in range(1 + (form == "two tracks")):
+        assert [chunk for each, chunk in got if each == track] == list(range(51 - ingest.hub.replay_frames, 51))
+    assert peer.on_text == stream.on_text
+    assert "stream.dtmf" in [kind for kind, _ in ingest.told()]
 
 
 @pytest.mark.parametrize(("after_s", "expected"), [(0.1, range(1, 13)), (1.0, range(7, 13))])
