@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from actors.ingest.intake import Intake, Lane
-from actors.ingest.reorder import Reorder
+from actors.ingest.reorder import RESTART_RUN, Reorder
 from actors.ingest.skim import Skimmer
 from actors.wire import bus as wire
 from actors.wire import telnyx
@@ -60,6 +60,7 @@ class Stream:
         self.leaving = False  # we hand it over, and say LEFT, rather than die
         self.ending = False  # it is being closed
         self.rubbish = 0  # unreadable messages
+        self.mended = 0  # those that were read but for a part that is not needed
         self._rubbish_in_a_row = 0
         self._sense_before = 0  # readable messages when the last unreadable one came
         self._others = 0  # readable messages that are no media
@@ -71,6 +72,7 @@ class Stream:
         self._read_again: Skimmer | None = None  # what a predecessor had dealt with, while that may still be wanted
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
+        self._numbered = [False, False]  # whether the last frame that was pushed had one
 
     # ---- from Telnyx
 
@@ -86,11 +88,14 @@ class Stream:
 
     def _message(self, message: bytes) -> None:
         """One that is not plainly a media frame."""
+        mended: list[str] = []
         try:
-            frame = telnyx.decode(message)
+            frame = telnyx.decode(message, mended)
         except Malformed as error:
             message.decode()  # not UTF-8: the WebSocket's business
             self._unreadable(error)
+            return
+        if mended and not self._accept_mended(frame, mended):
             return
         if type(frame) is telnyx.Media:
             self._push(self._lanes[TRACK_NUMBERS[frame.track]], frame)
@@ -98,14 +103,26 @@ class Stream:
             self._others += 1
             self._other(frame)
 
+    def _accept_mended(self, frame: telnyx.Frame, mended: list[str]) -> bool:
+        """Count a frame of which a part could not be read. False for audio whose place among numbered audio is lost."""
+        if type(frame) is telnyx.Media and telnyx.CHUNK in mended:
+            track = TRACK_NUMBERS[frame.track]
+            if self._numbered[track] and self._rubbish_in_a_row < RESTART_RUN:
+                self._unreadable(Malformed(f"{telnyx.CHUNK} is not a number"))
+                return False
+        self.mended += 1
+        if self.mended == 1:
+            log.warning("a message was read in part; not: %s", ", ".join(mended), extra=self.about)
+        return True
+
     def on_binary(self, message: bytes) -> None:
         """Telnyx sends none."""
         self._unreadable(Malformed(f"a binary message of {len(message)} bytes"))
 
     def _push(self, lane: Lane, media: telnyx.Media) -> None:
-        chunk = media.chunk
+        chunk, track = media.chunk, TRACK_NUMBERS[media.track]
+        self._numbered[track] = chunk is not None
         if chunk is None:
-            track = TRACK_NUMBERS[media.track]
             chunk = self._counted[track]
             self._counted[track] += 1
         for ready in lane.push(chunk, media, self.peer.last_heard):
@@ -291,7 +308,7 @@ class Stream:
         """Gaps, duplicates and the like, of both tracks."""
         inbound, outbound = (lane.window.statistics() for lane in self._lanes)
         both = {name: inbound[name] + outbound[name] + self._earlier[name] for name in WINDOW_COUNTERS}
-        return {**both, "malformed": self.rubbish}
+        return {**both, "malformed": self.rubbish, "mended": self.mended}
 
     def _finish_windows(self) -> None:
         self.expire(float("inf"))
@@ -303,7 +320,7 @@ class Stream:
     def _renew_windows(self) -> None:
         for name, value in self.counters().items():
             self._earlier[name] = value
-        self._earlier.pop("malformed", None)
+        del self._earlier["malformed"], self._earlier["mended"]
         for lane in self._lanes:
             lane.renew(self._new_window())
 

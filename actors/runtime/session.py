@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.wire import browser
+from actors.wire.lenient import DECODE_ERRORS, Malformed, clean
 from actors.wire.tokens import BadToken, Verifier, covers, granted_calls, may
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Session:
         It must be for the same `sub`, grant what the connection is for, and cover the calls of the token before.
         """
         try:
-            token = _decode(message).token
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+            token = _decode(clean(message)).token
+        except (Malformed, *DECODE_ERRORS):
             return self._refuse("an `auth` event needs a `token`")
         try:
             return msgspec.json.encode({"event": "auth", "exp": self.take(token, now)})

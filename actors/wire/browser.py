@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from actors.wire.lenient import DECODE_ERRORS, Malformed, decode_base64, decode_object
+from actors.wire.lenient import DECODE_ERRORS, Malformed, decode_base64, decode_object, require_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +165,7 @@ def decode_talk(message: bytes) -> bytes | TalkStop | TalkOther:
 
 
 def _decode_any_talk(message: bytes) -> bytes | TalkStop | TalkOther:
-    frame = decode_object(message)
+    frame = decode_object(require_utf8(message))
     event = frame.get("event")
     if not isinstance(event, str):
         raise Malformed("event is missing")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from actors.wire.browser import ID_MAX_CHARS
-from actors.wire.lenient import DECODE_ERRORS, Malformed
+from actors.wire.lenient import DECODE_ERRORS, Malformed, clean, require_utf8
 
 COUNT_MAX: Final = 2**53
 encode = msgspec.json.Encoder().encode
@@ -104,6 +104,17 @@ class BadRequest(Malformed):
 
 def decode(message: bytes) -> Request | None:
     """A client's text message; None for a type of the future. Raises BadRequest."""
+    try:
+        return _decode(message)
+    except BadRequest:
+        try:
+            mended = clean(require_utf8(message))
+        except Malformed as error:
+            raise BadRequest(str(error)) from error
+        return _decode(mended)
+
+
+def _decode(message: bytes) -> Request | None:
     try:
         kind = _decode_kind(message)
     except DECODE_ERRORS as error:

@@ -56,7 +56,8 @@ def test_other_events_of_a_talker() -> None:
     ("message", "reason"),
     [
         (b"", "not JSON"),
-        (b"\xff", "not JSON"),
+        (b"\xff", "not UTF-8"),
+        (b'{"event":"media","media":{"payload":7,"x":"\xff"}}', "not UTF-8"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b"{}", "event is missing"),
@@ -69,6 +70,13 @@ def test_malformed_talk_says_why(message: bytes, reason: str) -> None:
     with pytest.raises(Malformed) as caught:
         browser.decode_talk(message)
     assert caught.value.reason == reason
+
+
+def test_what_nobody_needs_costs_no_talk() -> None:
+    """A page that says half an emoji is understood; its text as such must be UTF-8 (the WebSocket closes with 1007)."""
+    message = b'{"event":"media","user":"\\ud83d","n":1e999,"media":{"payload":"AA=="}}'
+    assert browser.decode_talk(message) == b"\0"
+    assert browser.decode_talk(b'{"event":"stop","why":"\\ude00"}') == TalkStop()
 
 
 @given(st.binary(max_size=100))
