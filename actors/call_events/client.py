@@ -18,6 +18,7 @@ from actors.runtime.allowance import Allowance
 from actors.runtime.carried import NO_COUNT, bytes_carried
 from actors.runtime.session import Session
 from actors.wire.answers import answer
+from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_SLOW, text_frame
 
@@ -88,7 +89,12 @@ class Clients:
             handed.sock.send(answer(503, "Service Unavailable: the journal can't be opened"))
             return
         await self._recorder.ready.wait()
-        asked = wish(head.query, handed.claims)
+        try:
+            asked = wish(head.query, handed.claims)
+        except BadQuery as error:
+            if not handed.resumed:  # else a predecessor of another version had let it in, and it comes back
+                handed.sock.send(answer(400, f"Bad Request: {error}"))
+            return
         client = EventClient(handed, self._hub, asked.interest)
         try:
             found = await self._find(handed, asked.interest)

@@ -31,6 +31,7 @@ from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
+from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_POLICY
 
@@ -133,7 +134,7 @@ class Fanout:
         try:
             head = parse_known_head(handed.head)
             query = browser.ListenQuery.parse(head.query)
-        except browser.BadQuery as error:
+        except BadQuery as error:
             handed.sock.send(answer(400, f"Bad Request: {error}"))
             return
         if v1.SUBPROTOCOL in head.subprotocols:

@@ -41,8 +41,11 @@ class Malformed(ValueError):
         self.reason = reason
 
 
-def decode_any(message: bytes, mended: list[str]) -> Any:
+def decode_any(message: bytes, mended: list[str], *, max_bytes: int = MENDED_MAX_BYTES) -> Any:
     """Decode JSON, mending it where need be. Of a key that is there twice the last counts, as with most readers of JSON.
+
+    Args:
+        max_bytes: of a message that is mended.
 
     Raises:
         Malformed: it is no JSON even so.
@@ -50,7 +53,7 @@ def decode_any(message: bytes, mended: list[str]) -> Any:
     try:
         return orjson.loads(message)
     except orjson.JSONDecodeError:
-        value = _mend(message)
+        value = _mend(message, max_bytes)
     mended.append(TEXT)
     return value
 
@@ -96,8 +99,8 @@ def is_whole(text: str, mended: list[str]) -> bool:
     return not (mended and REPLACEMENT in text)
 
 
-def _mend(message: bytes) -> Any:
-    if len(message) > MENDED_MAX_BYTES:
+def _mend(message: bytes, max_bytes: int) -> Any:
+    if len(message) > max_bytes:
         raise Malformed("not JSON")
     try:
         text = message.decode(json.detect_encoding(message), "replace").strip(_AROUND)

@@ -24,13 +24,14 @@ from actors.wire.lenient import (
     text,
 )
 from actors.wire.media_format import MediaFormat, read_media_format
+from actors.wire.query import ID_MAX_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Track = Literal["inbound", "outbound"]
 
-ID_MAX_CHARS: Final = 512  # of an id, a name, a number; Telnyx's are under 100
+TIME_MAX_CHARS: Final = 64
 WORDS_MAX_CHARS: Final = 1000  # of an error
 CHUNK: Final = "media.chunk"  # in `mended`: where the frame belongs is not known
 MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours
@@ -245,7 +246,12 @@ def _read_dtmf(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Dtmf:
     if isinstance(digit, int) and not isinstance(digit, bool) and 0 <= digit <= 9:
         digit = str(digit)
     digit = _needed(digit, "dtmf.digit", mended)
-    return Dtmf(digit, text(frame.get("occurred_at")), _id(frame, "stream_id", mended), raw)
+    return Dtmf(
+        digit,
+        optional_text(frame.get("occurred_at"), "occurred_at", mended, TIME_MAX_CHARS),
+        _id(frame, "stream_id", mended),
+        raw,
+    )
 
 
 def _read_error(frame: dict[str, Any], raw: bytes, mended: list[str]) -> StreamError:

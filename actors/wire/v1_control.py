@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from actors.wire.browser import ID_MAX_CHARS
 from actors.wire.lenient import DECODE_ERRORS, Malformed, clean, require_utf8
+from actors.wire.query import ID_MAX_CHARS
 
 COUNT_MAX: Final = 2**53
 encode = msgspec.json.Encoder().encode

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.wire import browser
-from actors.wire.browser import BadQuery, ListenQuery, TalkOther, TalkStop
+from actors.wire.browser import ListenQuery, TalkOther, TalkStop
 from actors.wire.lenient import Malformed
+from actors.wire.query import BadQuery
 
 
 def test_the_welcome_is_the_contract_s_to_the_letter() -> None:
@@ -132,7 +133,8 @@ def test_a_query_that_asks_for_everything() -> None:
         ({"call_control_id": [""]}, "call_control_id is empty or too long"),
         ({"callId": ["x" * 513]}, "call_control_id is empty or too long"),
         ({"stream_id": [""]}, "stream_id is empty or too long"),
-        ({"call_id": [str(n) for n in range(65)]}, "more than 64 of call_control_id"),
+        ({"call_id": [str(n) for n in range(201)]}, "more than 200 of call_control_id"),
+        ({"CallSid": ["v3:a"]}, "'CallSid' is not known: it is call_control_id"),
         ({"since": ["9" * 65]}, "since is too long"),
     ],
 )
