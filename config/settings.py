@@ -45,7 +45,7 @@ class AuthSettings(Section, frozen=True):
     jwt_secret_file: str | None = None  # a file that holds it; nobody else may read that
     jwt_public_key: str | None = None  # PEM, EdDSA, instead of the secret
     jwt_public_key_file: str | None = None  # a file that holds it
-    allowed_origins: tuple[str, ...] = ()  # browsers' Origins that may connect; empty: any
+    allowed_origins: tuple[str, ...] = ()  # Origins of pages that may connect; empty: any, or (off) this machine's only
     leeway_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0  # clock difference forgiven in `exp`
 
 

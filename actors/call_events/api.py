@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from actors.call_events.query import may_have_events, wish
+from actors.call_events.query import wish
 from actors.call_events.store import Unavailable
 from actors.runtime.http_message import JSON_TYPE, Request, Response
 from actors.wire.query import BadQuery
+from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from actors.call_events.hub import Hub
@@ -28,7 +29,7 @@ class EventsApi:
 
     async def __call__(self, request: Request) -> Response:
         """`since`: what comes after; without it the latest `limit` events. `next` is the `since` of the next page."""
-        if not may_have_events(request.claims):
+        if not may(request.claims, "events"):
             return Response.text("Forbidden: needs a token with the right `events`", 403)
         try:
             asked = wish(request.query, request.claims)

@@ -46,14 +46,6 @@ def wish(query: Query, claims: Mapping[str, Any] | None) -> Wish:
     )
 
 
-def may_have_events(claims: Mapping[str, Any] | None) -> bool:
-    """Whether a token grants events at all; None: authentication is off."""
-    if claims is None:
-        return True
-    rights = claims.get("can")
-    return isinstance(rights, list) and ("events" in rights or "admin" in rights)
-
-
 def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[str] | None:
     """The calls whose events a client gets: those it names, of those it may have. None: all. Raises BadQuery."""
     named = frozenset(calls_only(query)) or None

@@ -13,6 +13,7 @@ from actors.console.memory import own_bytes
 from actors.runtime.http_message import Request, Response
 from actors.runtime.http_routes import Handler, Routes
 from actors.wire.query import BadQuery, calls_only
+from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -104,7 +105,7 @@ def _for_admins(handler: Handler) -> Handler:
     """With authentication on, who calls whom is only for those whose token says `admin`."""
 
     async def guarded(request: Request) -> Response:
-        if not rights.may_administer(request.claims):
+        if not may(request.claims, "admin"):
             return Response.text("Forbidden: needs a token with the right `admin`", 403)
         return await handler(request)
 

@@ -13,7 +13,8 @@ import msgspec
 
 from actors.wire import browser
 from actors.wire.lenient import DECODE_ERRORS, Malformed, clean
-from actors.wire.tokens import BadToken, Verifier, covers, granted_calls, may
+from actors.wire.rights import Right, may, may_preempt
+from actors.wire.tokens import BadToken, Verifier, covers, granted_calls
 
 if TYPE_CHECKING:
     from actors.runtime.handed import Handed
@@ -43,7 +44,7 @@ class Session:
         may_talk, is_admin: what else it may, by its newest token.
     """
 
-    def __init__(self, handed: Handed, verifier: Verifier | None, right: str) -> None:
+    def __init__(self, handed: Handed, verifier: Verifier | None, right: Right) -> None:
         self._handed = handed
         self._verifier = verifier
         self._right = right
@@ -84,7 +85,7 @@ class Session:
 
     def _take_rights(self) -> None:
         self.may_talk = may(self._handed.claims, "talk")
-        self.is_admin = self._handed.claims is not None and may(self._handed.claims, "admin")
+        self.is_admin = may_preempt(self._handed.claims)
 
     def _refuse(self, why: str) -> bytes:
         log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer})
