@@ -1,6 +1,6 @@
 """One call event: read from Telnyx's webhook envelope or from an inside frame, written as clients get it.
 
-Pure. What an event is needed for, its type, is read strictly, all else leniently (`actors.wire.lenient`): what can't be
+Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`actors.wire.lenient`): what can't be
 read is replaced and named in `mended`. What clients get is JSON that each of them can read.
 """
 
@@ -79,7 +79,7 @@ def parse(source: Source, body: bytes, *, received_at: str) -> Event:
 def parse_webhook(body: bytes, *, received_at: str, mended: list[str] | None = None) -> Event:
     """Read Telnyx's envelope, `{"data": {"event_type", "id", "occurred_at", "payload"}}` (API version 2).
 
-    Telnyx documents every field as optional. An event needs a type; what else is missing, or can't be read, is made up:
+    Telnyx documents every field as optional. An event needs a type; what else is missing is made up, and what can't be read:
     the time is that of arrival, and the id a digest of `data`, which a retry sends unchanged.
 
     Raises:
@@ -125,8 +125,7 @@ def _event(data: dict[str, Any], type_key: str, received_at: str, mended: list[s
         raise MalformedEvent(f"{type_key} is not a text of 1 to {TEXT_MAX_CHARS} characters")
     payload = data.get("payload", {})
     if not isinstance(payload, dict):
-        mended.append("payload")
-        payload = {}
+        raise MalformedEvent("payload is not an object")
     return Event(
         id=_identity(data, mended),
         type=event_type,

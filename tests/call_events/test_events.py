@@ -65,6 +65,8 @@ def test_what_telnyx_leaves_out_is_made_up_and_the_same_for_a_retry() -> None:
         b'{"data":{"event_type":""}}',
         b'{"data":{"event_type":7}}',
         b'{"data":{"event_type":"x"}',
+        b'{"data":{"event_type":"x","payload":null}}',
+        b'{"data":{"event_type":"x","payload":"text"}}',
         b'{"data":{"event_type":"call.\\ud83d"}}',
         b'{"data":{"event_type":"call.\xfc"}}',
         b'{"data":{"event_type":"x","payload":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}}",
@@ -115,7 +117,7 @@ def test_a_byte_order_mark_costs_no_webhook(before: bytes) -> None:
     assert parse_webhook(before + orjson.dumps(ANSWERED), received_at=NOW).call_control_id == "v3:abc"
 
 
-@pytest.mark.parametrize("field", ["id", "payload", "occurred_at"])
+@pytest.mark.parametrize("field", ["id", "occurred_at"])
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
 def test_what_can_be_made_up_costs_no_webhook(field: str, value: bytes) -> None:
     """The same for a retry; what was there and could not be read is named."""
@@ -125,7 +127,7 @@ def test_what_can_be_made_up_costs_no_webhook(field: str, value: bytes) -> None:
     mended: list[str] = []
     first, second = (parse_webhook(body, received_at=NOW, mended=mended) for body in retries)
     assert first == second
-    assert (first.occurred_at, first.payload) == (NOW, b"{}") or field != "payload"
+    assert first.occurred_at == NOW
     if (field, value) not in [("id", b"null"), ("id", b'"text"'), ("occurred_at", b"null")]:
         assert mended
 
