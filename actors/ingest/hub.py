@@ -171,7 +171,7 @@ class Hub:
 
     def event(self, stream: Stream, kind: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
         """Tell call events."""
-        self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at)
+        self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at, source=stream.number)
 
     def needs_time(self, stream: Stream) -> None:
         """A stream holds frames for a missing one and must be looked at soon."""
