@@ -172,7 +172,10 @@ class Gateway:
     def _note_refusal(self, peer: str, parsed: RequestHead | None, refusal: BadRequest) -> None:
         self._turned_away[f"turned_away_{refusal.status}"] += 1
         sub = refusal.sub if isinstance(refusal, Refused) else None
-        self._log_refusal(peer, parsed, f"{refusal.status} {refusal}", sub)
+        why = (
+            str(refusal) if parsed is not None else "a head that can't be read"
+        )  # the reason quotes it; it may hold tokens
+        self._log_refusal(peer, parsed, f"{refusal.status} {why}", sub)
 
     def _log_refusal(self, peer: str, parsed: RequestHead | None, why: str, sub: str | None) -> None:
         if not self._refusals.take("log", trio.current_time()):
