@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from actors.wire.lenient import DECODE_ERRORS, Malformed, clean, require_utf8
+from actors.wire.lenient import DECODE_ERRORS, REPLACEMENT, Malformed, clean, require_utf8
 from actors.wire.query import ID_MAX_CHARS
 
 COUNT_MAX: Final = 2**53
@@ -111,7 +111,14 @@ def decode(message: bytes) -> Request | None:
             mended = clean(require_utf8(message))
         except Malformed as error:
             raise BadRequest(str(error)) from error
-        return _decode(mended)
+        return _of_a_whole_call(_decode(mended))
+
+
+def _of_a_whole_call(request: Request | None) -> Request | None:
+    """A request that had to be mended, but not the call that it is about."""
+    if isinstance(request, Subscribe | TalkStart) and REPLACEMENT in request.call_control_id:
+        raise BadRequest("call_control_id can't be read", request.id)
+    return request
 
 
 def _decode(message: bytes) -> Request | None:
