@@ -97,6 +97,7 @@ class Fanout:
         self._context = context
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
+        self._events = events
         audit = Audit(events, self._person)
         self._volley = volley_of(context.settings)
         self.calls = Calls(
@@ -245,6 +246,7 @@ class Fanout:
             counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
             counters["talk_lost"] = self._links.lost
             counters.update(self.v1_clients.counters())
+            counters.update(self._events.totals())
             report = {
                 "from": self._context.identity.instance,
                 "epoch": self._context.identity.epoch,

@@ -245,6 +245,7 @@ class Hub:
         self._stats_due = False
         counters = {
             **self.counters,
+            **self._events.totals(),
             "batches": self.rounds.batches,
             "bus_refused": self._publisher.dropped,
             "talk_refused": self.talkback.refused,

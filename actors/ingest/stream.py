@@ -111,6 +111,7 @@ class Stream:
                 self._unreadable(Malformed(f"{telnyx.CHUNK} is not a number"))
                 return False
         self.mended += 1
+        self._hub.counters["messages_mended"] += 1
         if self.mended == 1:
             log.warning("a message was read in part; not: %s", ", ".join(mended), extra=self.about)
         return True

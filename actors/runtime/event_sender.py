@@ -88,16 +88,16 @@ class EventSender:
                 if not len(self._pending):
                     self._all_acknowledged.set()
 
-    def statistics(self) -> dict[str, int]:
-        """Counters, and how much waits. `events_dropped_floods` are those dropped that a peer can say without end."""
+    def totals(self) -> dict[str, int]:
+        """Counters, for `/metrics`. `events_dropped_floods` are those dropped that a peer can say without end."""
         dropped = self._pending.dropped
         floods = sum(dropped[kind] for kind in FLOODS)
-        return {
-            **self.counters,
-            **({"events_dropped_floods": floods} if floods else {}),
-            "events_unacknowledged": len(self._pending),
-            "events_dropped": dropped.total(),
-        }
+        return {**self.counters, "events_dropped": dropped.total(), "events_dropped_floods": floods}
+
+    @property
+    def waiting(self) -> int:
+        """How many have not been acknowledged."""
+        return len(self._pending)
 
     async def flush(self) -> None:
         """Wait until everything has been acknowledged. Bound it: nobody may be there."""

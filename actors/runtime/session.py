@@ -88,7 +88,8 @@ class Session:
         self.is_admin = may_preempt(self._handed.claims)
 
     def _refuse(self, why: str) -> bytes:
-        log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer})
+        sub = (self._handed.claims or {}).get("sub")
+        log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer, "sub": sub})
         return browser.error_message(*NOT_RENEWED, why)
 
 

@@ -40,15 +40,12 @@ async def test_an_event_leaves_at_once_and_is_let_go_when_acknowledged() -> None
         assert sent["type"] == "stream.started"
         assert sent["occurred_at"] == "2026-01-01T00:00:00Z"
         assert sent["payload"] == {"call_control_id": "v3:a"}
-        assert sender.statistics()["events_unacknowledged"] == 1
+        assert sender.waiting == 1
         dealer.arrive(b"unknown", sent["id"].encode(), sent["id"].encode(), b"\xff")
         await sender.flush()
-        assert sender.statistics() == {
-            "events_sent": 1,
-            "events_acknowledged": 1,
-            "events_unacknowledged": 0,
-            "events_dropped": 0,
-        }
+        assert sender.waiting == 0
+        counted = {"events_sent": 1, "events_acknowledged": 1, "events_dropped": 0, "events_dropped_floods": 0}
+        assert sender.totals() == counted
         await sender.flush()
 
 
@@ -89,7 +86,7 @@ async def test_beyond_the_limit_the_oldest_goes_and_is_counted() -> None:
     dealer.accepts = True
     sender.send_nowait("stream.stopped", {"index": 5})
     assert [orjson.loads(frame)["payload"]["index"] for frame in dealer.sent] == [3, 4, 5]
-    assert sender.statistics()["events_dropped"] == 3
+    assert sender.totals()["events_dropped"] == 3
     await wait_all_tasks_blocked()
 
 
@@ -126,8 +123,8 @@ async def test_a_flood_pushes_nothing_out_that_was_promised(autojump_clock: Mock
             kind = ("stream.dtmf", "stream.mark", "stream.error")[number % 3]
             sender.send_nowait(kind, {"call_control_id": "v3:a", "stream_id": "s", "number": number}, source=7)
         sender.send_nowait("stream.stopped", {"call_control_id": "v3:a", "stream_id": "s"}, source=7)
-        assert sender.statistics()["events_unacknowledged"] == 13
-        assert sender.statistics()["events_dropped"] == sender.statistics()["events_dropped_floods"] == 990
+        assert sender.waiting == 13
+        assert sender.totals()["events_dropped"] == sender.totals()["events_dropped_floods"] == 990
         dealer.accepts = True
         await trio.sleep(0.5)
         kinds = [orjson.loads(frame)["type"] for frame in dealer.sent]
