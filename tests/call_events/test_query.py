@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.call_events.entry import Interest, entry_of
 from actors.call_events.query import Wish, wish
@@ -66,3 +68,11 @@ def test_who_means_one_call_does_not_get_all(text: str) -> None:
     for claims in several:
         with pytest.raises(BadQuery):
             asked(text, claims)
+
+
+@given(st.integers(-(10**20), 10**20).map(str) | st.text(max_size=25))
+def test_whatever_is_asked_for_the_journal_can_be_asked(text: str) -> None:
+    """Numbers that SQLite has."""
+    got = wish({"since": [text], "limit": [text]}, None)
+    assert got.since is None or -1 <= got.since < 2**63
+    assert 1 <= got.limit <= 1000

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.wire import bus as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
@@ -202,3 +205,27 @@ async def test_counters_outlive_the_windows(ingest: FakeIngest) -> None:
         stream.on_text(media(chunk))
     assert stream.counters()["duplicates"] == 2
     assert [chunk for _, chunk in audio(ingest)] == [1, 2, 1, 2]
+
+
+edges = st.sampled_from([0, 1, 2, 999, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53 - 1]) | st.integers(0, 2**53 - 1)
+
+
+@given(st.lists(st.tuples(edges | st.none(), edges | st.none(), edges | st.none()), max_size=12))
+def test_numbers_at_the_edges_of_their_range(frames: list[tuple[int | None, int | None, int | None]]) -> None:
+    """Whatever is accepted goes to the bus, and comes out of it again."""
+    trio.run(_numbers_at_the_edges, frames)
+
+
+async def _numbers_at_the_edges(frames: list[tuple[int | None, int | None, int | None]]) -> None:
+    made = FakeIngest()
+    made.fanout(0, "v3:call")
+    stream = made.stream(7, start())
+    for chunk, timestamp, sequence_number in frames:
+        body = {"payload": "AAAA", "chunk": chunk, "timestamp": timestamp}
+        stream.on_text(orjson.dumps({"event": "media", "sequence_number": sequence_number, "media": body}))
+        made.now += 0.01
+        stream.expire(made.now)
+    stream.expire(float("inf"))
+    got = [entry for entry in made.entries() if entry.kind == wire.AUDIO]
+    assert len(got) <= len(frames) == sum(stream.frames)
+    assert all(entry.payload == bytes(3) for entry in got)

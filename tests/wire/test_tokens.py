@@ -9,10 +9,12 @@ import json
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.wire import v1_control
 from actors.wire.rights import may
 from actors.wire.tokens import (
     BadToken,
@@ -172,3 +174,18 @@ def test_subprotocols() -> None:
     assert answered_subprotocol(["chat"]) is None
     assert answered_subprotocol(["patchbay.token.x"]) == "patchbay.token.x"
     assert answered_subprotocol(["patchbay.token.x", "patchbay"]) == "patchbay"
+
+
+numbers = st.integers() | st.floats() | st.sampled_from([2**53, 2**53 + 1, -(2**53), 2**63, NOW, NOW - LEEWAY_S, 1e308])
+
+
+@given(numbers | st.none() | st.booleans() | st.text(max_size=5), numbers | st.none())
+def test_whatever_times_a_token_has(expires: object, begins: object) -> None:
+    """It is refused, or they can be compared, subtracted and written."""
+    try:
+        claims = VERIFIER.verify(sign({**GOOD, "exp": expires, "nbf": begins}), NOW)
+    except (BadToken, OverflowError):  # the latter is the signer's
+        return
+    assert int(expires_at(claims) - NOW) >= 0
+    assert v1_control.utc(expires_at(claims))
+    assert msgspec.json.decode(msgspec.json.encode({"exp": claims["exp"]}))
