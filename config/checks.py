@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
+ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
 PUBLIC_KEY_BYTES = 32  # RFC 8032 §5.1.5
 SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 TOKEN_MIN_CHARS = 8
@@ -36,6 +38,7 @@ def complaints(settings: Settings) -> list[str]:
         *_authentication(settings),
         *_secrets(settings),
         *_networks(settings),
+        *_origins(settings),
         *_tls(settings),
         *_webhook_keys(settings),
         *_announced(settings),
@@ -135,6 +138,19 @@ def _bad_networks(name: str, networks: Iterable[str]) -> list[str]:
         except ValueError as error:
             problems.append(f"{name}: {error}; write them as 192.0.2.0/24")
     return problems
+
+
+def _origins(settings: Settings) -> list[str]:
+    how = (
+        "write it as browsers do, https://app.example.com or http://localhost:3000, without a path; or * for every page"
+    )
+    listed = settings.auth.allowed_origins
+    return [f"auth.allowed_origins: {origin!r} is no Origin: {how}" for origin in listed if not _is_origin(origin)]
+
+
+def _is_origin(text: str) -> bool:
+    """`null` is none: it is that of every page without an Origin of its own, in a sandbox or a file, whoever wrote it."""
+    return text == "*" or ORIGIN.fullmatch(text) is not None
 
 
 def _tls(settings: Settings) -> list[str]:

@@ -45,7 +45,7 @@ class AuthSettings(Section, frozen=True):
     jwt_secret_file: str | None = None  # a file that holds it; nobody else may read that
     jwt_public_key: str | None = None  # PEM, EdDSA, instead of the secret
     jwt_public_key_file: str | None = None  # a file that holds it
-    allowed_origins: tuple[str, ...] = ()  # browsers' Origins that may connect; empty: any
+    allowed_origins: tuple[str, ...] = ()  # Origins of pages that may connect; empty: any, or (off) this machine's only
     leeway_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0  # clock difference forgiven in `exp`
 
 
@@ -141,7 +141,7 @@ class EventSettings(Section, frozen=True):
     journal_max_mb: Count = 1024  # and at most so much of them; the oldest go
     stall_s: Positive = 10.0  # a client that reads nothing for so long while events wait is closed with 4008
     lost_after_s: Positive = 15_000.0  # a call without a sign of life for so long is lost; Telnyx ends calls at 14 400
-    unacknowledged_max: Count = 10_000  # events a sender keeps until they are acknowledged
+    unacknowledged_max: Count = 10_000  # events a sender keeps until they are acknowledged; keys and marks beside them
     message_max_bytes: Count = 64 * 1024  # a longer WebSocket message of a client closes its connection with 1009
     messages_per_s: Positive = 50.0  # frames of one client, in the long run; more closes it with 4506
     messages_burst: Count = 1_000  # and at once

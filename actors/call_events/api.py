@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from actors.call_events.query import may_have_events, wish
+from actors.call_events.query import wish
 from actors.call_events.store import Unavailable
 from actors.runtime.http_message import JSON_TYPE, Request, Response
+from actors.wire.query import BadQuery
+from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from actors.call_events.hub import Hub
@@ -27,19 +29,21 @@ class EventsApi:
 
     async def __call__(self, request: Request) -> Response:
         """`since`: what comes after; without it the latest `limit` events. `next` is the `since` of the next page."""
-        if not may_have_events(request.claims):
+        if not may(request.claims, "events"):
             return Response.text("Forbidden: needs a token with the right `events`", 403)
-        asked = wish(request.query, request.claims)
         try:
+            asked = wish(request.query, request.claims)
             since = asked.since
             if since is None:
                 since = await self._recorder.latest(asked.interest, asked.limit)
             page = await self._recorder.page(asked.interest, since, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES)
+        except BadQuery as error:
+            return Response.text(f"Bad Request: {error}", 400)
         except Unavailable as error:
             return Response.text(f"Service Unavailable: the journal: {error}", 503, retry_after="1")
         answer = {
             "events": [orjson.Fragment(entry.text) for entry in page.entries],
-            "next": max(since, page.upto),
+            "next": page.upto,  # also for a `since` of another journal, which may be ahead of this one
             "epoch": self._hub.epoch,
             "recovered": page.oldest - 1 <= since <= max(self._hub.tail.last, page.upto),
             "more": len(page.entries) == asked.limit or page.upto < self._hub.tail.last,

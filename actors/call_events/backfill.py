@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import trio
 
-from actors.call_events.call_state import timestamp
 from actors.call_events.events import Arrival, MalformedEvent, parse_webhook
 from actors.call_events.store import Unavailable
+from actors.wire.lenient import decode_any, encode_any
+from actors.wire.times import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 250  # the most there is
+PAGE_MAX_BYTES = 64 * 1024 * 1024
 PAGES_MAX = 400
 TIMEOUT_S = 10.0
 RETRY_FIRST_S, RETRY_MAX_S = 2.0, 300.0
@@ -109,7 +110,7 @@ async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterat
     for number in range(1, PAGES_MAX + 1):
         answer = await client.get(url, params={**query, "page[number]": str(number)})
         answer.raise_for_status()
-        found = orjson.loads(answer.content)
+        found = decode_any(answer.content, [], max_bytes=PAGE_MAX_BYTES)  # one delivery must not keep all others
         if not isinstance(found, dict) or not isinstance(found.get("data"), list):
             raise ValueError("the list of deliveries has another form")
         yield found["data"]
@@ -124,8 +125,8 @@ def _arrival(delivery: Any) -> Arrival | None:
         return None
     now = time.time_ns() // 1000
     try:
-        body = orjson.dumps({"data": webhook, "meta": {"backfilled": True}})
+        body = encode_any({"data": webhook, "meta": {"backfilled": True}})
         return Arrival(parse_webhook(body, received_at=timestamp(now)), "telnyx", body, now)
-    except (MalformedEvent, orjson.JSONEncodeError) as error:
+    except MalformedEvent as error:
         logger.warning("a webhook in the list of deliveries is none: %s", error)
         return None

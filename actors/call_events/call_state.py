@@ -6,11 +6,12 @@ compete; so `merge` is commutative, associative and idempotent. A hangup is term
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
+
+from actors.wire.times import microseconds, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,25 +139,6 @@ def view(state: CallState) -> dict[str, Any]:
         "answered_at": None if state.answered is None else timestamp(state.answered.at),
         "last_event_at": timestamp(state.last_at),
     }
-
-
-def microseconds(text: str) -> int:
-    """µs since 1970 of an ISO 8601 time; 0 for what is none. Without a zone it is UTC, as Telnyx means it."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def timestamp(at: int) -> str:
-    """The time as Telnyx writes it, of µs since 1970."""
-    seconds, rest = divmod(at, 1_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _facts(payload: dict[str, Any]) -> list[tuple[str, str]]:

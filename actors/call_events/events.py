@@ -1,6 +1,7 @@
 """One call event: read from Telnyx's webhook envelope or from an inside frame, written as clients get it.
 
-Pure. The payload stays the JSON that it was, decoded only to be checked and to learn which call it is about.
+Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`actors.wire.lenient`): what can't be
+read is replaced and named in `mended`. What clients get is JSON that each of them can read.
 """
 
 from __future__ import annotations
@@ -11,14 +12,25 @@ from typing import Any, Literal, TypeGuard
 
 import orjson
 
-TEXT_MAX_CHARS = 256  # of an id, a type, a time; ids are remembered for a while
+from actors.wire.lenient import Malformed, decode_object, encode_any, is_whole
+from actors.wire.query import ID_MAX_CHARS
+from actors.wire.times import occurred_at
 
+TEXT_MAX_CHARS = 256  # of an id, a type; ids are remembered for a while
+OLD_API = (
+    "a webhook of API version 1, which says too little: in Telnyx's portal, set the Webhook API Version of the Voice API "
+    "application to API v2"
+)
 
 Source = Literal["telnyx", "inside"]  # whose form a body has
 
 
 class MalformedEvent(Exception):
     """Not an event. The text says what is wrong with it, in one line, and quotes nothing of it."""
+
+
+class OldApi(MalformedEvent):
+    """An event, but of API version 1. The text says what to set."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Event:
     Attributes:
         id: the same however often the event arrives.
         type: Telnyx's `event_type`, or ours (`stream.started`).
-        occurred_at: ISO 8601, as whoever saw it happen wrote it.
+        occurred_at: ISO 8601, as whoever saw it happen wrote it; see `actors.wire.times`.
         payload: a JSON object.
         call_control_id: the call it is about; None when the payload names none.
     """
@@ -64,27 +76,32 @@ def parse(source: Source, body: bytes, *, received_at: str) -> Event:
     return (parse_webhook if source == "telnyx" else parse_inside)(body, received_at=received_at)
 
 
-def parse_webhook(body: bytes, *, received_at: str) -> Event:
+def parse_webhook(body: bytes, *, received_at: str, mended: list[str] | None = None) -> Event:
     """Read Telnyx's envelope, `{"data": {"event_type", "id", "occurred_at", "payload"}}` (API version 2).
 
-    Telnyx documents every field as optional. An event needs a type; what else is missing is made up: the time is that
-    of arrival, and the id a digest of `data`, which a retry sends unchanged.
+    Telnyx documents every field as optional. An event needs a type; what else is missing is made up, and what can't be read:
+    the time is that of arrival, and the id a digest of `data`, which a retry sends unchanged.
 
     Raises:
-        MalformedEvent: not JSON, or not that envelope.
+        MalformedEvent: not JSON, or not that envelope. OldApi: that of API version 1.
     """
-    envelope = _object(_decode(body), "the body")
-    data = _object(envelope.get("data"), "data")
-    return _event(data, "event_type", received_at)
+    mended = [] if mended is None else mended
+    envelope = _decode(body, mended)
+    data = envelope.get("data")
+    if not isinstance(data, dict):
+        _check_version(envelope)
+        raise MalformedEvent("data is not an object")
+    return _event(data, "event_type", received_at, mended)
 
 
-def parse_inside(frame: bytes, *, received_at: str) -> Event:
+def parse_inside(frame: bytes, *, received_at: str, mended: list[str] | None = None) -> Event:
     """Read an event of another actor, `{"id", "type", "occurred_at", "payload"}`.
 
     Raises:
         MalformedEvent: likewise.
     """
-    return _event(_object(_decode(frame), "the frame"), "type", received_at)
+    mended = [] if mended is None else mended
+    return _event(_decode(frame, mended), "type", received_at, mended)
 
 
 def encode(event: Event, *, offset: int, epoch: str) -> bytes:
@@ -102,47 +119,50 @@ def encode(event: Event, *, offset: int, epoch: str) -> bytes:
     )
 
 
-def _event(data: dict[str, Any], type_key: str, received_at: str) -> Event:
-    payload = _object(data.get("payload", {}), "payload")
-    call = payload.get("call_control_id")
-    occurred_at = data.get("occurred_at")
-    identity = data.get("id")
-    if identity is None:
-        identity = hashlib.sha256(_encode(data)).hexdigest()
+def _event(data: dict[str, Any], type_key: str, received_at: str, mended: list[str]) -> Event:
+    event_type = data.get(type_key)
+    if not _is_text(event_type) or not is_whole(event_type, mended):
+        raise MalformedEvent(f"{type_key} is not a text of 1 to {TEXT_MAX_CHARS} characters")
+    payload = data.get("payload", {})
+    if not isinstance(payload, dict):
+        raise MalformedEvent("payload is not an object")
     return Event(
-        id=_text(identity, "id"),
-        type=_text(data.get(type_key), type_key),
-        occurred_at=occurred_at if _is_text(occurred_at) else received_at,
-        payload=_encode(payload),
-        call_control_id=call if isinstance(call, str) else None,
+        id=_identity(data, mended),
+        type=event_type,
+        occurred_at=occurred_at(data.get("occurred_at"), received_at, mended),
+        payload=encode_any(payload),
+        call_control_id=_call(payload, mended),
     )
 
 
-def _decode(text: bytes) -> Any:
+def _identity(data: dict[str, Any], mended: list[str]) -> str:
+    identity = data.get("id")
+    if _is_text(identity) and is_whole(identity, mended):
+        return identity
+    if identity is not None:
+        mended.append("id")
+    return hashlib.sha256(encode_any(data)).hexdigest()
+
+
+def _call(payload: dict[str, Any], mended: list[str]) -> str | None:
+    call = payload.get("call_control_id")
+    if call is None or (isinstance(call, str) and len(call) <= ID_MAX_CHARS and is_whole(call, mended)):
+        return call
+    mended.append("call_control_id")
+    return None
+
+
+def _check_version(envelope: dict[str, Any]) -> None:
+    """API version 1 has what is in `data` outside, or what is about it in `metadata`."""
+    if isinstance(envelope.get("event_type"), str) or isinstance(envelope.get("metadata"), dict):
+        raise OldApi(OLD_API)
+
+
+def _decode(text: bytes, mended: list[str]) -> dict[str, Any]:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise MalformedEvent("not JSON") from error
-
-
-def _encode(value: dict[str, Any]) -> bytes:
-    """Deeply nested JSON can be read but not written; found here, where it can still be refused."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
-        raise MalformedEvent("nested too deeply") from error
-
-
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise MalformedEvent(f"{name} is not an object")
-    return value
-
-
-def _text(value: Any, name: str) -> str:
-    if not _is_text(value):
-        raise MalformedEvent(f"{name} is not a text of 1 to {TEXT_MAX_CHARS} characters")
-    return value
+        return decode_object(text, mended)
+    except Malformed as error:
+        raise MalformedEvent(str(error)) from error
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from actors.call_events.call_state import timestamp
 from actors.call_events.events import Arrival, MalformedEvent, parse_inside
 from actors.call_events.store import Unavailable
+from actors.wire.times import timestamp
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -68,9 +68,12 @@ def own_event(event_type: str, payload: dict[str, Any], *, name: str, occurred_a
 
 
 def _read(frame: bytes, counters: Counter[str]) -> Arrival | None:
-    now = time.time_ns() // 1000
+    now, mended = time.time_ns() // 1000, list[str]()
     try:
-        return Arrival(parse_inside(frame, received_at=timestamp(now)), "inside", frame, now)
+        event = parse_inside(frame, received_at=timestamp(now), mended=mended)
+        if mended:
+            counters["inside_mended"] += 1
+        return Arrival(event, "inside", frame, now)
     except MalformedEvent as error:
         logger.error("event from another actor refused: %s", error)
         counters["inside_malformed"] += 1

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import trio
 
-from actors.call_events.call_state import LOST, timestamp
+from actors.call_events.call_state import LOST
 from actors.call_events.inside import own_event
 from actors.call_events.store import Unavailable
 from actors.wire.bus import STATS_TOPIC
+from actors.wire.times import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

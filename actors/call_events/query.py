@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.call_events.entry import Interest
+from actors.wire.query import calls_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CALL_NAMES = ("call_control_id", "call_id", "callId", "call")
 BEFORE_ALL = -1  # an offset
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
-NAMES_MAX = 500  # calls and types that one request may name; more are left out
+NAMES_MAX = 500  # types that one request may name; more are left out
 YES = frozenset({"1", "true", "yes"})
 
 Query = dict[str, list[str]]
@@ -37,7 +37,7 @@ class Wish:
 
 
 def wish(query: Query, claims: Mapping[str, Any] | None) -> Wish:
-    """Read a query; what the token does not grant is not in it."""
+    """Read a query; what the token does not grant is not in it. Raises BadQuery; see `wire.query`."""
     return Wish(
         Interest(wanted_calls(query, claims), *_types(query)),
         since=_since(_first(query, "since")),
@@ -46,17 +46,9 @@ def wish(query: Query, claims: Mapping[str, Any] | None) -> Wish:
     )
 
 
-def may_have_events(claims: Mapping[str, Any] | None) -> bool:
-    """Whether a token grants events at all; None: authentication is off."""
-    if claims is None:
-        return True
-    rights = claims.get("can")
-    return isinstance(rights, list) and ("events" in rights or "admin" in rights)
-
-
 def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[str] | None:
-    """The calls whose events a client gets: those it names, of those it may have. None: all."""
-    named = frozenset(_listed(query, CALL_NAMES)) or None
+    """The calls whose events a client gets: those it names, of those it may have. None: all. Raises BadQuery."""
+    named = frozenset(calls_only(query)) or None
     if claims is None or claims.get("calls") == "*":
         return named
     granted = claims.get("calls")
@@ -66,7 +58,7 @@ def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[st
 
 def _types(query: Query) -> tuple[frozenset[str] | None, tuple[str, ...]]:
     """`type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins so."""
-    names = [name for text in _listed(query, ("type",)) for name in text.split(",") if name][:NAMES_MAX]
+    names = [name for text in query.get("type", ()) for name in text.split(",") if name][:NAMES_MAX]
     if not names:
         return None, ()
     exact = frozenset(name for name in names if not name.endswith("*"))
@@ -87,7 +79,3 @@ def _limit(text: str) -> int:
 
 def _first(query: Query, name: str) -> str:
     return next((value for value in query.get(name, ()) if value), "")
-
-
-def _listed(query: Query, names: tuple[str, ...]) -> list[str]:
-    return [value for name in names for value in query.get(name, ()) if value][:NAMES_MAX]

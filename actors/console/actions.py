@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from actors.console.forgery import objection
-from actors.console.rights import may_administer
 from actors.runtime.http_message import Response
+from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from actors.runtime.http_message import Request
@@ -44,7 +44,7 @@ class Actions:
         """200 when it is done, 202 when it goes on, else what is wrong with the request or what went wrong."""
         if request.method != "POST":
             return Response.text("Method Not Allowed", 405, allow="POST")
-        if not may_administer(request.claims):
+        if not may(request.claims, "admin"):
             return Response.text("Forbidden: needs a token with the right `admin`", 403)
         if (refusal := objection(request)) is not None:
             logger.warning("refused to %s %s for %s: %s", action, name, request.peer, refusal)

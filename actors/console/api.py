@@ -12,6 +12,8 @@ from actors.console.forgery import objection
 from actors.console.memory import own_bytes
 from actors.runtime.http_message import Request, Response
 from actors.runtime.http_routes import Handler, Routes
+from actors.wire.query import BadQuery, calls_only
+from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -65,9 +67,13 @@ class Api:
         return Response.text("ready")
 
     async def calls(self, request: Request) -> Response:
-        """The live calls."""
-        del request
-        return Response.json({"calls": self._book.calls(trio.current_time())})
+        """The live calls, or those of them that are named."""
+        try:
+            named = calls_only(request.query)
+        except BadQuery as error:
+            return Response.text(f"Bad Request: {error}", 400)
+        calls = self._book.calls(trio.current_time())
+        return Response.json({"calls": [call for call in calls if not named or call.get("call_control_id") in named]})
 
     async def actors(self, request: Request) -> Response:
         """The supervisor and its actors, as `status --json` tells them, and the memory of each (`memory_bytes`)."""
@@ -99,7 +105,7 @@ def _for_admins(handler: Handler) -> Handler:
     """With authentication on, who calls whom is only for those whose token says `admin`."""
 
     async def guarded(request: Request) -> Response:
-        if not rights.may_administer(request.claims):
+        if not may(request.claims, "admin"):
             return Response.text("Forbidden: needs a token with the right `admin`", 403)
         return await handler(request)
 

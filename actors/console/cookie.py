@@ -10,6 +10,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from actors.wire.query import is_nothing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,7 +28,7 @@ def remembering(
 
     def respond_and_remember(request: Request) -> Response | None:
         response = respond(request)
-        tokens = request.query.get("token")
+        tokens = [token for token in request.query.get("token", ()) if not is_nothing(token)]  # the first was verified
         if (
             response is None
             or request.claims is None

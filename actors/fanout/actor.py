@@ -31,6 +31,7 @@ from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
+from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_POLICY
 
@@ -96,6 +97,7 @@ class Fanout:
         self._context = context
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
+        self._events = events
         audit = Audit(events, self._person)
         self._volley = volley_of(context.settings)
         self.calls = Calls(
@@ -133,7 +135,7 @@ class Fanout:
         try:
             head = parse_known_head(handed.head)
             query = browser.ListenQuery.parse(head.query)
-        except browser.BadQuery as error:
+        except BadQuery as error:
             handed.sock.send(answer(400, f"Bad Request: {error}"))
             return
         if v1.SUBPROTOCOL in head.subprotocols:
@@ -244,6 +246,7 @@ class Fanout:
             counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
             counters["talk_lost"] = self._links.lost
             counters.update(self.v1_clients.counters())
+            counters.update(self._events.totals())
             report = {
                 "from": self._context.identity.instance,
                 "epoch": self._context.identity.epoch,

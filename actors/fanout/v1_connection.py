@@ -12,6 +12,7 @@ from actors.fanout.v1_talk import V1Talk
 from actors.wire import bus as wire
 from actors.wire import v1, v1_control
 from actors.wire.lenient import Malformed
+from actors.wire.rights import OF_PAGES
 from actors.wire.tokens import BadToken, expires_at
 from actors.wire.websocket import text_frame
 
@@ -35,7 +36,6 @@ MALFORMED: Final = (200008, "malformed_message")
 TOO_MANY_CALLS: Final = (200009, "too_many_calls")
 TOKEN_NOT_ACCEPTED: Final = (200011, "token_not_accepted")
 TOO_MANY_LISTENERS: Final = (200012, "too_many_listeners")
-RIGHTS: Final = ("listen", "talk", "events", "admin")
 
 
 class V1Connection:
@@ -111,7 +111,7 @@ class V1Connection:
     def open(self, asked: Sequence[str], tracks: list[TrackName], now: float) -> None:
         """Say welcome, and subscribe to what the URL names."""
         claims = self.handed.claims
-        can = [right for right in RIGHTS if right != "admin"] if claims is None else list(claims.get("can", ()))
+        can = [right for right in OF_PAGES if right != "admin"] if claims is None else list(claims.get("can", ()))
         expiry = None if claims is None else expires_at(claims)
         self.about_to_tell()
         self._say(v1_control.welcome(self.number, v1.EPOCH, can, expiry))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hmac
 from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.gateway.addresses import is_in, networks_of
 from actors.wire import v1
+from actors.wire.origins import Origins
+from actors.wire.query import is_nothing
 from actors.wire.request import BadRequest, call_ids
+from actors.wire.rights import TABLE, may, needed_right
 from actors.wire.tokens import (
     REFUSED,
     BadToken,
@@ -20,28 +23,34 @@ from actors.wire.tokens import (
     Verifier,
     covers,
     granted_calls,
-    may,
-    token_of_subprotocols,
+    tokens_of_subprotocols,
 )
 from actors.wire.websocket import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 
 if TYPE_CHECKING:
     from actors.gateway.addresses import Address
     from actors.wire.request import RequestHead, Route
+    from actors.wire.rights import Right
     from config.settings import Settings
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})  # for probes; they tell nothing of calls
-WEBHOOK_PATH: Final = "/calls/telnyx/webhook"  # its signature is checked where its body is read
 COOKIE: Final = "patchbay_token"
+ORIGINS_SETTING: Final = "auth.allowed_origins (PATCHBAY_AUTH__ALLOWED_ORIGINS)"
+SHOWN_CHARS: Final = 100
 STREAM_TOKEN_HEADER: Final = "x-telnyx-streaming-auth-token"
 TELNYX: Final[dict[str, Any]] = {"sub": "telnyx", "calls": "*", "can": ["stream"]}
 BY_SIGNATURE: Final[dict[str, Any]] = {"sub": "", "calls": [], "can": []}
 
-Right = Literal["stream", "listen", "events", "admin"]
-
 
 class Refused(BadRequest):
-    """401: no token, or a bad one. 403: a good one, but not for this; or not from there."""
+    """401: no token, or a bad one. 403: a good one, but not for this; or not from there.
+
+    Attributes:
+        sub: whose token it was, where that is known.
+    """
+
+    def __init__(self, status: int, text: str, sub: str | None = None) -> None:
+        super().__init__(status, text)
+        self.sub = sub
 
 
 class RefusedExpired(Refused):
@@ -59,8 +68,8 @@ class Access:
         self._auth = settings.auth
         self._stream_token = (settings.telnyx.stream_token or "").encode()
         self._stream_networks = networks_of(settings.telnyx.stream_networks)
-        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.auth.allowed_origins)
         self._verifier = Verifier(settings.auth) if settings.auth.enabled else None
+        self._origins = Origins(settings.auth.allowed_origins, loopback=self._verifier is None)
 
     def decide(self, head: RequestHead, target: Route, address: Address | None, now: float) -> dict[str, Any] | None:
         """Return the claims that a request is let in with; None when authentication is off.
@@ -73,12 +82,12 @@ class Access:
             Refused: it is not let in.
         """
         right = needed_right(head, target)
+        if self._verifier is None or right not in (None, "stream"):  # those show a signature or a token of Telnyx's
+            self._check_origin(head)
         if right is None:
             return None if self._verifier is None else BY_SIGNATURE
         if right == "stream":
             self._check_network(address)
-        else:
-            self._check_origin(head)
         if self._verifier is None:
             return None
         if right == "stream":
@@ -91,11 +100,15 @@ class Access:
             raise
 
     def _check_origin(self, head: RequestHead) -> None:
-        origin = head.header("origin")
-        if not self._origins or origin is None or "*" in self._origins:
+        """A page of anybody's can open a WebSocket to this machine, and a browser says only here whose page it is."""
+        if self._origins.is_empty:
             return
-        if origin.rstrip("/").lower() not in self._origins:
-            raise Refused(403, "Forbidden: this Origin is not among auth.allowed_origins")
+        for origin in head.every("origin"):
+            if not self._origins.allow(origin):
+                shown = origin[:SHOWN_CHARS]
+                raise Refused(
+                    403, f"Forbidden: pages of the Origin {shown!r} may not connect: add it to {ORIGINS_SETTING}"
+                )
 
     def _check_network(self, address: Address | None) -> None:
         if self._stream_networks and (address is None or not is_in(address, self._stream_networks)):
@@ -103,39 +116,47 @@ class Access:
 
     def _stream(self, verifier: Verifier, head: RequestHead, now: float) -> dict[str, Any]:
         """Telnyx's token: the one of all calls, or one for this call (a token with the right `stream`)."""
-        given = head.header(STREAM_TOKEN_HEADER) or head.first("token")
+        given = stream_tokens(head)
         if not given:
             raise Refused(401, f"Unauthorized: no stream token, neither in {STREAM_TOKEN_HEADER} nor in ?token=")
-        if self._stream_token and hmac.compare_digest(given.encode("utf-8", "replace"), self._stream_token):
-            return TELNYX
+        if self._stream_token:
+            matches = [hmac.compare_digest(token, self._stream_token) for token in given]
+            if any(matches):
+                return TELNYX
         try:
-            claims = verifier.verify(given, now)
+            claims = verifier.verify(given[0].decode("utf-8", "replace"), now)
         except BadToken:
             raise Refused(401, "Unauthorized: this is not the stream token") from None
         if not may(claims, "stream"):
-            raise Refused(403, "Forbidden: this token is not for media streams")
+            raise Refused(403, "Forbidden: this token is not for media streams", claims["sub"])
         return {key: value for key, value in claims.items() if key != "exp"}  # a call may outlast it
 
 
-def needed_right(head: RequestHead, target: Route) -> Right | None:
-    """Which right a request takes; None: everybody's, or checked elsewhere."""
-    if target.actor == "ingest":
-        return "stream"
-    if target.actor == "fanout":
-        return "listen"
-    if target.actor == "call_events":
-        return None if target.kind == "http" and head.path == WEBHOOK_PATH else "events"
-    return None if head.path in OPEN_PATHS else "admin"
+def stream_tokens(head: RequestHead) -> list[bytes]:
+    """What a media stream shows as its token, as bytes: in its header, and in the query, where a `+` may be meant as such
+    or as a space."""
+    in_query = [*head.query.get("token", ()), *head.literal("token")]
+    given = [
+        *(value.encode("latin-1") for value in head.every(STREAM_TOKEN_HEADER) if not is_nothing(value)),
+        *(value.encode("utf-8", "replace") for value in in_query if not is_nothing(value)),
+    ]
+    return list(dict.fromkeys(given))
 
 
 def find_token(head: RequestHead) -> str | None:
-    """The token of a frontend: from the query, the Authorization header, the subprotocols, or (pages) a cookie."""
-    if (token := head.first("token")) is not None:
-        return token
-    scheme, _, credentials = (head.header("authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and credentials.strip():
-        return credentials.strip()
-    return token_of_subprotocols(head.subprotocols) or (None if head.is_upgrade else _cookie(head))
+    """The token of a frontend: from the query, the Authorization header, the subprotocols, or (pages) a cookie. What a
+    program writes that has none (`undefined`) is none."""
+    found = [
+        *head.query.get("token", ()),
+        *(credentials.strip() for scheme, _, credentials in _authorizations(head) if scheme.lower() == "bearer"),
+        *tokens_of_subprotocols(head.subprotocols),
+    ]
+    token = next((each for each in found if not is_nothing(each)), None)
+    return token if token is not None or head.is_upgrade else _cookie(head)
+
+
+def _authorizations(head: RequestHead) -> list[tuple[str, str, str]]:
+    return [value.strip().partition(" ") for value in head.every("authorization")]
 
 
 def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -> dict[str, Any]:
@@ -149,8 +170,8 @@ def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -
     except BadToken as error:
         raise Refused(401, f"Unauthorized: {error}") from None
     if not may(claims, right):
-        raise Refused(403, f"Forbidden: this token does not grant `{right}`")
-    if right != "admin":
+        raise Refused(403, f"Forbidden: this token does not grant `{right}`", claims["sub"])
+    if TABLE[right].by_call:
         _check_calls(claims, head)
     return claims
 
@@ -161,14 +182,14 @@ def _told_later(refusal: Refused) -> dict[str, Any]:
     code = CLOSE_BAD_TOKEN if refusal.status == 401 else CLOSE_NOT_ALLOWED
     if isinstance(refusal, RefusedExpired):
         code = CLOSE_EXPIRED
-    return {"sub": "", "calls": [], "can": [], REFUSED: [code, str(refusal).partition(": ")[2]]}
+    return {"sub": refusal.sub or "", "calls": [], "can": [], REFUSED: [code, str(refusal).partition(": ")[2]]}
 
 
 def _check_calls(claims: dict[str, Any], head: RequestHead) -> None:
     if not covers(claims, frozenset(call_ids(head))):
-        raise Refused(403, "Forbidden: this token is not for this call")
+        raise Refused(403, "Forbidden: this token is not for this call", claims["sub"])
     if granted_calls(claims) == frozenset():
-        raise Refused(403, "Forbidden: this token is for no call")
+        raise Refused(403, "Forbidden: this token is for no call", claims["sub"])
 
 
 def _cookie(head: RequestHead) -> str | None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import time
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import msgspec
 import orjson
 import trio
 
+from actors.gateway.access import Refused
 from actors.gateway.buckets import Buckets
 from actors.gateway.door import ACCEPT_PAUSE_S, Door
 from actors.gateway.reception import Reception
@@ -30,7 +32,8 @@ from actors.runtime.beat import next_beat
 from actors.runtime.packets import PacketSocket
 from actors.wire import bus as wire
 from actors.wire import handoff
-from actors.wire.request import BadRequest
+from actors.wire.request import BadRequest, call_ids
+from actors.wire.tokens import REFUSED
 from config.paths import unix_path
 
 if TYPE_CHECKING:
@@ -85,7 +88,8 @@ class Gateway:
             settings.gateway, self._turn_away, self._receive_again, self.reception.counted_again
         )
         self.certificate = Certificate.of(context.settings.tls)
-        self.door = Door(settings.gateway, self._admit, self.certificate)
+        self.door = Door(settings.gateway, self._admit, self.certificate, self._note_refusal)
+        self._turned_away: Counter[str] = Counter()
 
     async def accept_links(self, listener: socket.socket) -> None:
         """Accept actors, for ever."""
@@ -116,7 +120,12 @@ class Gateway:
         """Publish statistics for the console. For ever."""
         who = self._context.identity
         while True:
-            counters = {**asdict(self.door.counters), **self.reception.counters, **self.switchboard.counters}
+            counters = {
+                **asdict(self.door.counters),
+                **self._turned_away,
+                **self.reception.counters,
+                **self.switchboard.counters,
+            }
             table = self.switchboard.table
             gauges = {
                 "connections": len(table.held),
@@ -155,16 +164,28 @@ class Gateway:
         packets.close()
 
     def _admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
-        now, wall = trio.current_time(), time.time()
-        try:
-            admission = self.reception.receive(peer, parsed, target, now=now, wall=wall)
-            self.switchboard.admit(sock, head, parsed, target, admission)
-        except BadRequest as refusal:
-            if self._refusals.take("log", now):
-                forwarded = ", ".join(parsed.every("x-forwarded-for"))[:SHOWN_CHARS]
-                about = {"peer": peer, "forwarded_for": forwarded, "path": parsed.path[:SHOWN_CHARS]}
-                log.warning("turned away: %d %s", refusal.status, refusal, extra=about)
-            raise
+        admission = self.reception.receive(peer, parsed, target, now=trio.current_time(), wall=time.time())
+        if admission.claims is not None and REFUSED in admission.claims:  # it is told after the upgrade
+            self._log_refusal(peer, parsed, str(admission.claims[REFUSED][1]), admission.claims["sub"])
+        self.switchboard.admit(sock, head, parsed, target, admission)
+
+    def _note_refusal(self, peer: str, parsed: RequestHead | None, refusal: BadRequest) -> None:
+        self._turned_away[f"turned_away_{refusal.status}"] += 1
+        sub = refusal.sub if isinstance(refusal, Refused) else None
+        why = (
+            str(refusal) if parsed is not None else "a head that can't be read"
+        )  # the reason quotes it; it may hold tokens
+        self._log_refusal(peer, parsed, f"{refusal.status} {why}", sub)
+
+    def _log_refusal(self, peer: str, parsed: RequestHead | None, why: str, sub: str | None) -> None:
+        if not self._refusals.take("log", trio.current_time()):
+            return
+        about: dict[str, object] = {"peer": peer}
+        if parsed is not None:
+            about["forwarded_for"] = ", ".join(parsed.every("x-forwarded-for"))[:SHOWN_CHARS]
+            about["path"] = parsed.path[:SHOWN_CHARS]
+            about["call_control_id"] = ", ".join(call_ids(parsed))[:SHOWN_CHARS] or None
+        log.warning("turned away: %s", why, extra={**about, "sub": sub})
 
     def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
         self._nursery.start_soon(self.door.turn_away, sock, status, text)

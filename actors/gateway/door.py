@@ -17,6 +17,7 @@ import trio
 from actors.gateway import sign_in
 from actors.gateway.tls import carry, shake_hands
 from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, read_head
+from actors.runtime.nothing import nothing
 from actors.wire.answers import answer, html_answer
 from actors.wire.request import BadRequest, RequestHead, Route, parse_head, route
 
@@ -52,6 +53,7 @@ class Door:
         admit: takes a connection whose head has been read; it owns the socket from then on, unless it raises
             BadRequest, which is answered here.
         certificate: for TLS; None: there is none, or a proxy does it.
+        refused: told of each request that is answered here: the peer, the head, and why.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Door:
         settings: GatewaySettings,
         admit: Callable[[socket.socket, str, bytes, RequestHead, Route], None],
         certificate: Certificate | None = None,
+        refused: Callable[[str, RequestHead | None, BadRequest], None] = nothing,
     ) -> None:
         self._settings = settings
         self._admit = admit
+        self._refused = refused
         self._certificate = certificate
         self.counters = DoorCounters()
         self.max_heads = settings.max_heads
@@ -146,6 +150,7 @@ class Door:
             parsed = parse_head(head)
             self._admit(sock, peer, head, parsed, route(parsed))
         except BadRequest as refusal:
+            self._refused(peer, parsed, refusal)
             await self.turn_away(sock, refusal.status, str(refusal), sign_in.page(parsed, refusal.status))
         except HeadTooLarge:
             limit = self._settings.head_max_bytes
@@ -170,8 +175,8 @@ class Door:
             self._leave(sock)
 
     async def turn_away(self, sock: socket.socket, status: int, text: str, page: bytes | None = None) -> None:
-        """Answer, with a line of text or a page, and close. What the peer is still sending is read for a moment, or the reset that follows unread
-        bytes would destroy the answer on its way."""
+        """Answer, with a line of text or a page, and close. What the peer is still sending is read for a moment, or the
+        reset that follows unread bytes would destroy the answer on its way."""
         self.counters.turned_away += 1
         try:
             sock.send(answer(status, text) if page is None else html_answer(status, page, sign_in.HEADERS))

@@ -80,6 +80,8 @@ async def run(context: Context) -> None:
 class Ingest:
     """Connections of this process."""
 
+    strict_text = False  # one byte that is not UTF-8 in a name is not worth a call
+
     def __init__(self, context: Context, hub: Hub) -> None:
         self._context = context
         self.hub = hub
@@ -101,7 +103,9 @@ class Ingest:
         outbox = Outbox(handed.sock, lossy_s=TALK_LATE_S)
         options = self._context.settings.ingest
         limit, allowance = options.message_max_bytes, Allowance(options.messages_per_s, options.messages_burst)
-        async with accept(handed, self.pump, outbox, message_max_bytes=limit, allowance=allowance) as peer:
+        async with accept(
+            handed, self.pump, outbox, message_max_bytes=limit, allowance=allowance, strict_text=self.strict_text
+        ) as peer:
             if peer is None:
                 return
             stream = Stream(self.hub, peer)

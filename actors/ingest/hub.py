@@ -185,7 +185,7 @@ class Hub:
 
     def event(self, stream: Stream, kind: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
         """Tell call events."""
-        self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at)
+        self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at, source=stream.number)
 
     def needs_time(self, stream: Stream) -> None:
         """A stream holds frames for a missing one and must be looked at soon."""
@@ -259,6 +259,7 @@ class Hub:
         self._stats_due = False
         counters = {
             **self.counters,
+            **self._events.totals(),
             "batches": self.rounds.batches,
             "bus_refused": self._publisher.dropped,
             "talk_refused": self.talkback.refused,

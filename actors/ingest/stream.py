@@ -54,6 +54,7 @@ _decode_note = msgspec.msgpack.Decoder(StreamNote).decode
 WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
 NOT_BEGUN: Final = 0.0
+UNNUMBERED_RUN: Final = 50  # frames whose numbers can't be read: after so many in a row they are taken as they come
 TRACK_NUMBERS: Final = {"inbound": 0, "outbound": 1}
 
 
@@ -79,6 +80,7 @@ class Stream:
         self.leaving = False  # we hand it over, and say LEFT, rather than die
         self.ending = False  # it is being closed
         self.rubbish = 0  # unreadable messages
+        self.mended = 0  # those that were read but for a part that is not needed
         self._rubbish_in_a_row = 0
         self._sense_before = 0  # readable messages when the last unreadable one came
         self._others = 0  # readable messages that are no media
@@ -90,6 +92,7 @@ class Stream:
         self._read_again: Skimmer | None = None  # what a predecessor had dealt with, while that may still be wanted
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
+        self._numbered = [False, False]  # whether the last frame that was pushed had one
 
     # ---- from Telnyx
 
@@ -105,11 +108,14 @@ class Stream:
 
     def _message(self, message: bytes) -> None:
         """One that is not plainly a media frame."""
+        mended: list[str] = []
         try:
-            frame = telnyx.decode(message)
+            frame = telnyx.decode(message, mended)
         except Malformed as error:
             message.decode()  # not UTF-8: the WebSocket's business
             self._unreadable(error)
+            return
+        if mended and not self._accept_mended(frame, mended):
             return
         if type(frame) is telnyx.Media:
             self._push(self._lanes[TRACK_NUMBERS[frame.track]], frame)
@@ -126,14 +132,27 @@ class Stream:
             self._lanes[TRACK_NUMBERS[frame.track]].count(1)
             self._cold.keep(message, frame.track, self.peer.last_heard)
 
+    def _accept_mended(self, frame: telnyx.Frame, mended: list[str]) -> bool:
+        """Count a frame of which a part could not be read. False for audio whose place among numbered audio is lost."""
+        if type(frame) is telnyx.Media and telnyx.CHUNK in mended:
+            track = TRACK_NUMBERS[frame.track]
+            if self._numbered[track] and self._rubbish_in_a_row < UNNUMBERED_RUN:
+                self._unreadable(Malformed(f"{telnyx.CHUNK} is not a number"))
+                return False
+        self.mended += 1
+        self._hub.counters["messages_mended"] += 1
+        if self.mended == 1:
+            log.warning("a message was read in part; not: %s", ", ".join(mended), extra=self.about)
+        return True
+
     def on_binary(self, message: bytes) -> None:
         """Telnyx sends none."""
         self._unreadable(Malformed(f"a binary message of {len(message)} bytes"))
 
     def _push(self, lane: Lane, media: telnyx.Media) -> None:
-        chunk = media.chunk
+        chunk, track = media.chunk, TRACK_NUMBERS[media.track]
+        self._numbered[track] = chunk is not None
         if chunk is None:
-            track = TRACK_NUMBERS[media.track]
             chunk = self._counted[track]
             self._counted[track] += 1
         self._emit(lane, lane.push(chunk, media, self.peer.last_heard))
@@ -343,7 +362,7 @@ class Stream:
         """Gaps, duplicates and the like, of both tracks."""
         inbound, outbound = (lane.window.statistics() for lane in self._lanes)
         both = {name: inbound[name] + outbound[name] + self._earlier[name] for name in WINDOW_COUNTERS}
-        return {**both, "malformed": self.rubbish}
+        return {**both, "malformed": self.rubbish, "mended": self.mended}
 
     def _finish_windows(self) -> None:
         self.expire(float("inf"))
@@ -355,7 +374,7 @@ class Stream:
     def _renew_windows(self) -> None:
         for name, value in self.counters().items():
             self._earlier[name] = value
-        self._earlier.pop("malformed", None)
+        del self._earlier["malformed"], self._earlier["mended"]
         for lane in self._lanes:
             lane.renew(self._new_window())
 

@@ -1,7 +1,7 @@
 """Sends an actor's events to `call_events`, at least once: kept until acknowledged, sent again until then.
 
-`PendingEvents` is pure and takes the time as an argument; `EventSender` puts it on the bus. Ids make a repeat harmless
-at the other end.
+Which are kept, and which are due, is `pending_events`'s. Ids make a repeat harmless at the other end. What could not be
+kept is told by an event of its own (`events.lost`) as soon as somebody acknowledges again.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import orjson
 import trio
 
+from actors.runtime.pending_events import FLOODS, Event, PendingEvents
+from actors.wire.lenient import encode_any
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable
 
 logger = logging.getLogger(__name__)
 
-LOOK_INTERVAL_S = 0.25  # how soon a peer that came back gets what it missed
-RESEND_FIRST_S = 1.0  # an event not acknowledged by then is sent again; the wait doubles …
-RESEND_MAX_S = 15.0  # … up to this
+LOOK_INTERVAL_S: Final = 0.25  # how soon a peer that came back gets what it missed
+LOST: Final = "events.lost"
 
 
 class Dealer(Protocol):
@@ -32,46 +32,6 @@ class Dealer(Protocol):
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
 
     def send_nowait(self, frame: bytes) -> bool: ...
-
-
-@dataclass
-class _Pending:
-    frame: bytes
-    due_at: float
-    wait_s: float = RESEND_FIRST_S
-
-
-class PendingEvents:
-    """Events not acknowledged yet, oldest first; beyond `limit` the oldest goes and is counted in `dropped`."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._events: dict[str, _Pending] = {}
-        self.dropped = 0
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def add(self, event_id: str, frame: bytes, now: float) -> None:
-        """Keep an event; it is due at once."""
-        self._events[event_id] = _Pending(frame, due_at=now)
-        if len(self._events) > self._limit:
-            del self._events[next(iter(self._events))]
-            self.dropped += 1
-
-    def acknowledge(self, event_id: str) -> bool:
-        """Let go of an event; False when it was not waited for."""
-        return self._events.pop(event_id, None) is not None
-
-    def due(self, now: float) -> Iterator[tuple[str, bytes]]:
-        """Those to be sent now. Nothing may be added or acknowledged while this is iterated over."""
-        return ((event_id, event.frame) for event_id, event in self._events.items() if event.due_at <= now)
-
-    def sent(self, event_id: str, now: float) -> None:
-        """An event has left: it is due again later, and later each time."""
-        event = self._events[event_id]
-        event.due_at = now + event.wait_s
-        event.wait_s = min(event.wait_s * 2, RESEND_MAX_S)
 
 
 class EventSender:
@@ -92,24 +52,27 @@ class EventSender:
         self._all_acknowledged = trio.Event()
         self.counters: Counter[str] = Counter()
 
-    def send_nowait(self, event_type: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
+    def send_nowait(
+        self, event_type: str, payload: dict[str, Any], occurred_at: str | None = None, source: Hashable = None
+    ) -> None:
         """Send an event as soon as `call_events` can take it. Never waits, never fails.
 
         Args:
             event_type: `stream.started`, say.
             payload: JSON; `call_control_id` in it says which call it is about.
             occurred_at: ISO 8601; now, when it is not given.
+            source: whose doing it is; the connection that the payload names, when it is not given.
         """
         event_id = str(uuid.uuid4())
         when = occurred_at or datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         try:
-            frame = orjson.dumps({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
-        except orjson.JSONEncodeError as error:
-            # A payload is in part what a peer sent, and a peer can nest deeper than can be written.
-            logger.warning("event %s left out: %s", event_type, error)
+            frame = encode_any({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
+        except TypeError as error:
+            logger.error("event %s left out: %s", event_type, error)
             self.counters["events_unwritable"] += 1
             return
-        self._pending.add(event_id, frame, trio.current_time())
+        source = payload.get("connection") if source is None else source
+        self._pending.add(Event(event_id, event_type, source, frame, payload))
         self._send_due()
         self._waiting.set()
 
@@ -121,16 +84,20 @@ class EventSender:
                 for event_id in await self._dealer.receive_many():
                     if self._pending.acknowledge(event_id.decode("utf-8", "replace")):
                         self.counters["events_acknowledged"] += 1
+                self._tell_lost()
                 if not len(self._pending):
                     self._all_acknowledged.set()
 
-    def statistics(self) -> dict[str, int]:
-        """Counters, and how much waits."""
-        return {
-            **self.counters,
-            "events_unacknowledged": len(self._pending),
-            "events_dropped": self._pending.dropped,
-        }
+    def totals(self) -> dict[str, int]:
+        """Counters, for `/metrics`. `events_dropped_floods` are those dropped that a peer can say without end."""
+        dropped = self._pending.dropped
+        floods = sum(dropped[kind] for kind in FLOODS)
+        return {**self.counters, "events_dropped": dropped.total(), "events_dropped_floods": floods}
+
+    @property
+    def waiting(self) -> int:
+        """How many have not been acknowledged."""
+        return len(self._pending)
 
     async def flush(self) -> None:
         """Wait until everything has been acknowledged. Bound it: nobody may be there."""
@@ -148,8 +115,17 @@ class EventSender:
 
     def _send_due(self) -> None:
         now = trio.current_time()
-        for event_id, frame in list(self._pending.due(now)):
-            if not self._dealer.send_nowait(frame):
+        while (event := self._pending.first_due(now)) is not None:
+            if not self._dealer.send_nowait(event.frame):
                 return  # no peer, or a full one: the rest would fare no better
-            self._pending.sent(event_id, now)
+            self._pending.sent(event, now)
             self.counters["events_sent"] += 1
+
+    def _tell_lost(self) -> None:
+        for source, payload in self._pending.take_lost():
+            logger.error("events were lost while they could not be kept: %s", payload["lost"], extra=_about(payload))
+            self.send_nowait(LOST, payload, source=source)
+
+
+def _about(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name != "lost"}

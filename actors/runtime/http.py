@@ -242,9 +242,12 @@ class _Session:
         if self._handed.claims is not None:
             return False  # they are one request's: a proxy may send another client's next, and the gateway looks again
         try:
-            target = route(parse_head(head))
+            parsed = parse_head(head)
+            target = route(parsed)
         except BadRequest:
             return True  # whoever has it may say so
+        if parsed.header("origin") is not None:
+            return False  # a page asks, and one that may not can share a connection with one that may
         return target.kind == "http" and target.actor == self._server.actor
 
     def _hand_back(self) -> None:

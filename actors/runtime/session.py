@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.wire import browser
-from actors.wire.tokens import BadToken, Verifier, covers, granted_calls, may
+from actors.wire.lenient import DECODE_ERRORS, Malformed, clean
+from actors.wire.rights import Right, may, may_preempt
+from actors.wire.tokens import BadToken, Verifier, covers, granted_calls
 
 if TYPE_CHECKING:
     from actors.runtime.handed import Handed
@@ -42,7 +44,7 @@ class Session:
         may_talk, is_admin: what else it may, by its newest token.
     """
 
-    def __init__(self, handed: Handed, verifier: Verifier | None, right: str) -> None:
+    def __init__(self, handed: Handed, verifier: Verifier | None, right: Right) -> None:
         self._handed = handed
         self._verifier = verifier
         self._right = right
@@ -55,8 +57,8 @@ class Session:
         It must be for the same `sub`, grant what the connection is for, and cover the calls of the token before.
         """
         try:
-            token = _decode(message).token
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+            token = _decode(clean(message)).token
+        except (Malformed, *DECODE_ERRORS):
             return self._refuse("an `auth` event needs a `token`")
         try:
             return msgspec.json.encode({"event": "auth", "exp": self.take(token, now)})
@@ -83,10 +85,11 @@ class Session:
 
     def _take_rights(self) -> None:
         self.may_talk = may(self._handed.claims, "talk")
-        self.is_admin = self._handed.claims is not None and may(self._handed.claims, "admin")
+        self.is_admin = may_preempt(self._handed.claims)
 
     def _refuse(self, why: str) -> bytes:
-        log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer})
+        sub = (self._handed.claims or {}).get("sub")
+        log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer, "sub": sub})
         return browser.error_message(*NOT_RENEWED, why)
 
 

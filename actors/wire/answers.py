@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 EXTRA = {
     401: "WWW-Authenticate: Bearer\r\n",
-    426: "Upgrade: websocket\r\n",
+    426: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     429: "Retry-After: 5\r\n",
     503: "Retry-After: 1\r\n",
 }

@@ -9,29 +9,23 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from actors.wire.lenient import DECODE_ERRORS, Malformed, decode_base64, decode_object
+from actors.wire.lenient import DECODE_ERRORS, Malformed, decode_base64, decode_object, require_utf8
+from actors.wire.query import BadQuery, calls_of, streams_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ID_MAX_CHARS: Final = 512  # call ids of Telnyx are under 100
-IDS_MAX: Final = 64  # calls and streams that one listener may name
 SINCE_MAX_CHARS: Final = 64
 
 TrackChoice = Literal["inbound", "outbound", "both"]
 FormatChoice = Literal["binary", "json"]
 
-_CALL_PARAMETERS: Final = ("call_control_id", "call_id", "callId")
 _TRACKS: Final[dict[str, TrackChoice]] = {
     "inbound": "inbound",
     "outbound": "outbound",
     "both": "both",
 }
 _FORMATS: Final[dict[str, FormatChoice]] = {"binary": "binary", "json": "json"}
-
-
-class BadQuery(ValueError):
-    """A query that cannot be served. Its text is for the person who wrote it."""
 
 
 class TalkStop(msgspec.Struct, frozen=True):
@@ -55,16 +49,13 @@ class ListenQuery(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, query: Mapping[str, Sequence[str]]) -> ListenQuery:
-        """From the percent-decoded query. Unknown parameters are ignored; of a repeated choice the last counts.
-
-        Raises BadQuery. An id that is there but empty is an error: a client that means one call must never get all.
-        """
+        """From the percent-decoded query; of a repeated choice the last counts. Raises BadQuery; see `wire.query`."""
         since = _last(query, "since")
         if since is not None and len(since) > SINCE_MAX_CHARS:
             raise BadQuery("since is too long")
         return cls(
-            _ids(query, _CALL_PARAMETERS),
-            _ids(query, ("stream_id",)),
+            calls_of(query),
+            streams_of(query),
             _TRACKS[_choice(query, "track", tuple(_TRACKS))],
             _FORMATS[_choice(query, "format", tuple(_FORMATS))],
             since,
@@ -84,15 +75,6 @@ def _choice(query: Mapping[str, Sequence[str]], name: str, choices: tuple[str, .
     if value not in choices:
         raise BadQuery(f"{name} must be one of {', '.join(choices)}")
     return value
-
-
-def _ids(query: Mapping[str, Sequence[str]], names: tuple[str, ...]) -> tuple[str, ...]:
-    ids = tuple(dict.fromkeys(value for name in names for value in query.get(name, ())))
-    if len(ids) > IDS_MAX:
-        raise BadQuery(f"more than {IDS_MAX} of {names[0]}")
-    if not all(0 < len(value) <= ID_MAX_CHARS for value in ids):
-        raise BadQuery(f"{names[0]} is empty or too long")
-    return ids
 
 
 def connected_message(codec: str = "PCMU", sample_rate: int = 8000, channels: int = 1) -> bytes:
@@ -165,7 +147,7 @@ def decode_talk(message: bytes) -> bytes | TalkStop | TalkOther:
 
 
 def _decode_any_talk(message: bytes) -> bytes | TalkStop | TalkOther:
-    frame = decode_object(message)
+    frame = decode_object(require_utf8(message))
     event = frame.get("event")
     if not isinstance(event, str):
         raise Malformed("event is missing")

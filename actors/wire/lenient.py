@@ -1,16 +1,33 @@
-"""What the JSON protocols share: reading anything that peers send without raising anything but `Malformed`."""
+"""What the JSON protocols share: reading anything that peers send without raising anything but `Malformed`.
+
+What a message is needed for is read strictly; a field that nobody needs never costs the message. So JSON is decoded as
+RFC 8259 says where it can be, and otherwise once more with everything replaced that can't be read: half a surrogate pair,
+bytes that are not UTF-8, a byte order mark, control characters in text, NaN and numbers out of range. Each reader says
+in a list (`mended`) which fields it has replaced, so that its caller can count and log them.
+"""
 
 from __future__ import annotations
 
 import binascii
+import json
+import math
+import re
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _PADDING: Final = {0: b"", 2: b"==", 3: b"="}
 
 INTEGER_MAX: Final = 2**53 - 1  # what every JSON implementation can carry
+INT64: Final = range(-(2**63), 2**63)
+MENDED_MAX_BYTES: Final = 256 * 1024  # mending costs ten times what decoding costs: a longer message is refused
+DEPTH_MAX: Final = 100  # of JSON that is written anew; what is nested deeper becomes null
+REPLACEMENT: Final = "\ufffd"
+TEXT: Final = "text"  # in `mended`: somewhere in the message was text or a number that can't be read
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_AROUND: Final = "\ufeff\0 \t\r\n"
 
 # What msgspec raises: for bad JSON or a wrong type; for text that is not UTF-8; for nesting without end.
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -24,14 +41,104 @@ class Malformed(ValueError):
         self.reason = reason
 
 
-def decode_object(message: bytes) -> dict[str, Any]:
-    """A JSON object of any shape. Of a key that is there twice the last counts, as with most readers of JSON."""
+def decode_any(message: bytes, mended: list[str], *, max_bytes: int = MENDED_MAX_BYTES) -> Any:
+    """Decode JSON, mending it where need be. Of a key that is there twice the last counts, as with most readers of JSON.
+
+    Args:
+        max_bytes: of a message that is mended.
+
+    Raises:
+        Malformed: it is no JSON even so.
+    """
     try:
-        value = msgspec.json.decode(message)
-    except DECODE_ERRORS as error:
-        raise Malformed("not JSON") from error
+        return orjson.loads(message)
+    except orjson.JSONDecodeError:
+        value = _mend(message, max_bytes)
+    mended.append(TEXT)
+    return value
+
+
+def decode_object(message: bytes, mended: list[str] | None = None) -> dict[str, Any]:
+    """Decode a JSON object of any shape. Raises Malformed."""
+    value = decode_any(message, [] if mended is None else mended)
     if not isinstance(value, dict):
         raise Malformed("not a JSON object")
+    return value
+
+
+def clean(message: bytes) -> bytes:
+    """Return a JSON message as every reader of JSON can read it: itself where it is so already. Raises Malformed."""
+    mended: list[str] = []
+    value = decode_any(message, mended)
+    return encode_any(value) if mended else message
+
+
+def require_utf8(message: bytes) -> bytes:
+    """Return a message of a peer whose text must be UTF-8, as every browser's is (RFC 6455 §5.6). Raises Malformed."""
+    try:
+        message.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("not UTF-8") from error
+    return message
+
+
+def encode_any(value: Any) -> bytes:
+    """Encode what is made of JSON values. What no reader could read is replaced, and what is nested too deep left out.
+
+    Raises:
+        TypeError: there is something else in it.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_writable(value, DEPTH_MAX))
+
+
+def is_whole(text: str, mended: list[str]) -> bool:
+    """Whether nothing in a text was replaced."""
+    return not (mended and REPLACEMENT in text)
+
+
+def _mend(message: bytes, max_bytes: int) -> Any:
+    if len(message) > max_bytes:
+        raise Malformed("not JSON")
+    try:
+        text = message.decode(json.detect_encoding(message), "replace").strip(_AROUND)
+        value = _forgiving.decode(text)
+        return orjson.loads(_SURROGATES.sub(REPLACEMENT, json.dumps(value, ensure_ascii=False)))
+    except (ValueError, RecursionError) as error:
+        raise Malformed("not JSON") from error
+
+
+def _integer(digits: str) -> int | float | None:
+    if len(digits) < 20 and (number := int(digits)) in INT64:
+        return number
+    return _float(digits)
+
+
+def _float(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _constant(name: str) -> None:
+    del name  # NaN, Infinity, -Infinity
+
+
+_forgiving: Final = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+
+
+def _writable(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return _SURROGATES.sub(REPLACEMENT, value)
+    if isinstance(value, dict):
+        if not depth:
+            return None
+        return {_SURROGATES.sub(REPLACEMENT, str(key)): _writable(each, depth - 1) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(each, depth - 1) for each in value] if depth else None
+    if isinstance(value, int) and value not in INT64:
+        return None
     return value
 
 
@@ -59,6 +166,23 @@ def integer(value: object, field: str) -> int | None:
     return value
 
 
+def optional_integer(value: object, field: str, mended: list[str]) -> int | None:
+    """The same for a number that is good to have: None when it can't be read."""
+    try:
+        return integer(value, field)
+    except Malformed:
+        mended.append(field)
+        return None
+
+
 def text(value: object) -> str | None:
     """Text, or None for whatever is not: for fields that are good to have but worth no error."""
     return value if isinstance(value, str) else None
+
+
+def optional_text(value: object, field: str, mended: list[str], max_chars: int) -> str | None:
+    """The same, of a length that can be kept."""
+    if value is None or (isinstance(value, str) and len(value) <= max_chars):
+        return value
+    mended.append(field)
+    return None

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from actors.wire.lenient import Malformed, integer, text
+from actors.wire.lenient import optional_integer, optional_text
 
-_RATE_MAX_HZ: Final = 192_000
-_CHANNELS_MAX: Final = 2
+_RATES_HZ: Final = range(8000, 48_001)
+_CHANNELS: Final = range(1, 3)
+NAME_MAX_CHARS: Final = 64
 _USUAL_RATES: Final = {"L16": 16_000, "AMR-WB": 16_000}  # when the frame names none; else 8000
 _ENCODINGS: Final = {
     "pcmu": "PCMU",
@@ -47,15 +48,20 @@ def normalise_encoding(name: str) -> str:
     return _ENCODINGS.get(key, bare.upper())
 
 
-def read_media_format(given: dict[str, Any]) -> MediaFormat:
-    """The JSON object as it came; what it leaves out is PCMU, the codec's usual rate, mono. Raises Malformed."""
-    encoding = normalise_encoding(text(given.get("encoding")) or "PCMU")
-    rate = integer(given.get("sample_rate"), "media_format.sample_rate")
-    channels = integer(given.get("channels"), "media_format.channels")
-    if rate is None:
-        rate = _USUAL_RATES.get(encoding, 8000)
-    if channels is None:
-        channels = 1
-    if not 0 < rate <= _RATE_MAX_HZ or not 0 < channels <= _CHANNELS_MAX:
-        raise Malformed("media_format is out of range")
-    return MediaFormat(encoding, rate, channels)
+def read_media_format(given: dict[str, Any], mended: list[str]) -> MediaFormat:
+    """Read the JSON object as it came. What it leaves out, what can't be read (see `wire.lenient`), and what no stream has,
+    is the usual: PCMU, the codec's rate, mono."""
+    encoding = normalise_encoding(
+        optional_text(given.get("encoding"), "media_format.encoding", mended, NAME_MAX_CHARS) or "PCMU"
+    )
+    rate = _within(_RATES_HZ, given.get("sample_rate"), "media_format.sample_rate", mended)
+    channels = _within(_CHANNELS, given.get("channels"), "media_format.channels", mended)
+    return MediaFormat(encoding, rate or _USUAL_RATES.get(encoding, 8000), channels or 1)
+
+
+def _within(allowed: range, value: object, field: str, mended: list[str]) -> int | None:
+    number = optional_integer(value, field, mended)
+    if number is None or number in allowed:
+        return number
+    mended.append(field)
+    return None

@@ -7,16 +7,22 @@ contract's. Who may in is decided elsewhere.
 from __future__ import annotations
 
 import binascii
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 import h11
+
+from actors.wire.query import BadQuery, calls_of, streams_of
 
 MAX_QUERY_FIELDS = 200
 MAX_HEADERS = 200
 KEY_BYTES = 16  # RFC 6455 §4.2.1
+WEBSOCKET_VERSION = "13"
+ABSOLUTE = re.compile(r"(?:https?|wss?)://[^/@]+(/.*)?", re.IGNORECASE)  # RFC 9112 §3.2.2
+SLASHES = re.compile("/+")
 END_OF_HEAD = b"\r\n\r\n"
 # Of a head that h11 makes more of than its lines say: folded lines, headers whose values it changes, lines before the first,
 # an end in the middle.
@@ -27,6 +33,7 @@ Kind = Literal["ws", "http"]
 
 SOCKET_PATHS = frozenset({"/audio-stream", "/frontend-audio", "/call-events"})
 CALL_EVENT_PATHS = frozenset({"/calls/telnyx/webhook", "/events"})
+NAMING_PATHS = SOCKET_PATHS | {"/events", "/calls"}  # on which a query may name calls
 IGNORED_SEGMENTS = ("/api", "/ws")
 
 
@@ -51,6 +58,7 @@ class RequestHead:
     raw_target: str
     query: dict[str, list[str]]
     headers: list[tuple[bytes, bytes]] = field(repr=False)  # may hold tokens: never printed
+    version: str = "1.1"
 
     def header(self, name: str) -> str | None:
         """The first value of a header, or None."""
@@ -62,9 +70,10 @@ class RequestHead:
         wanted = name.lower().encode()
         return [value.decode("latin-1") for key, value in self.headers if key == wanted]
 
-    def first(self, *names: str) -> str | None:
-        """The first non-empty value among query parameters of these names."""
-        return next((value for name in names for value in self.query.get(name, ()) if value), None)
+    def literal(self, name: str) -> list[str]:
+        """The values of a query parameter in which `+` is a plus, as RFC 3986 has it; in `query` it is a space, as in
+        forms."""
+        return _parse_query(self.raw_target.partition("?")[2].replace("+", "%2B")).get(name, [])
 
     @property
     def subprotocols(self) -> list[str]:
@@ -73,15 +82,18 @@ class RequestHead:
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether a WebSocket is asked for. nginx sends `Connection: upgrade` with everything, so both headers count."""
-        return (
-            self.method == "GET"
-            and self._has_token("upgrade", "websocket")
-            and self._has_token("connection", "upgrade")
-        )
+        """Whether a WebSocket is asked for. nginx sends `Connection: upgrade` with everything, so both headers count. In
+        HTTP/1.0 there are no upgrades (RFC 9110 §7.8)."""
+        return self.method == "GET" and self.version != "1.0" and self.asks_for_upgrade
 
-    def _has_token(self, name: str, token: str) -> bool:
-        return any(part.strip().lower() == token for value in self.every(name) for part in value.split(","))
+    @property
+    def asks_for_upgrade(self) -> bool:
+        """Whether the headers say so."""
+        return "websocket" in self.listed("upgrade") and "upgrade" in self.listed("connection")
+
+    def listed(self, name: str) -> list[str]:
+        """The members of a header that is a list, in lower case."""
+        return [part.strip().lower() for value in self.every(name) for part in value.split(",")]
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ def parse_head(head: bytes) -> RequestHead:
         raise BadRequest(400, "Bad Request: incomplete request head")
     if not event.http_version.startswith(b"1."):
         raise BadRequest(505, "HTTP Version Not Supported: this is HTTP/1")
-    return _made_of(event.method, event.target, list(event.headers))
+    return _made_of(event.method, event.target, event.http_version, list(event.headers))
 
 
 def parse_known_head(head: bytes) -> RequestHead:
@@ -119,54 +131,113 @@ def parse_known_head(head: bytes) -> RequestHead:
     if SELDOM.search(head):
         return parse_head(head)
     first, *lines = head.rstrip(b"\r\n").split(b"\n")
-    method, target, _ = first.split(b" ", 2)
+    method, target, version = first.split(b" ", 2)
     pairs = (line.partition(b":") for line in lines)
-    return _made_of(method, target, [(name.lower(), value.strip(b" \t\r")) for name, _, value in pairs])
+    version = version.strip().removeprefix(b"HTTP/")
+    return _made_of(method, target, version, [(name.lower(), value.strip(b" \t\r")) for name, _, value in pairs])
 
 
-def _made_of(method: bytes, raw_target: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
+def _made_of(method: bytes, raw_target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
     target = raw_target.decode("latin-1")
-    try:
-        parts = urlsplit(target)
-        query = parse_qs(parts.query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
-    except ValueError as error:
-        raise BadRequest(400, "Bad Request: unreadable request target") from error
+    path, query = _split(target)
     return RequestHead(
         method=method.decode("ascii"),
-        path=normalise_path(unquote(parts.path)),
+        path=normalise_path(_decoded(path)),
         raw_target=target,
-        query=query,
+        query=_parse_query(query),
         headers=headers,
+        version=version.decode("ascii"),
     )
 
 
+def _split(target: str) -> tuple[str, str]:
+    """Path and query of a request target (RFC 9112 §3.2), which is no URL reference: `//host` in it is a path."""
+    path, _, query = target.partition("?")
+    if "#" in target:
+        raise BadRequest(400, "Bad Request: the request target has a fragment (#)")
+    if path.startswith("/") or path == "*":
+        return path, query
+    absolute = ABSOLUTE.fullmatch(path)
+    if absolute is None:
+        raise BadRequest(400, "Bad Request: the request target must begin with /")
+    return absolute[1] or "/", query
+
+
+def _decoded(path: str) -> str:
+    """A slash that is encoded is a part of a name (RFC 3986 §2.2), and no path of ours has one."""
+    if "%2f" in path.lower():
+        raise BadRequest(404, "Not Found: no path here has an encoded slash (%2F)")
+    return unquote(path)
+
+
+def _parse_query(query: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError as error:
+        raise BadRequest(400, f"Bad Request: the query has more than {MAX_QUERY_FIELDS} parameters") from error
+
+
 def normalise_path(path: str) -> str:
-    """Drop one leading `/api` or `/ws` segment and a trailing slash."""
+    """Drop one leading `/api` or `/ws` segment and one trailing slash."""
     for segment in IGNORED_SEGMENTS:
         if path == segment or path.startswith(f"{segment}/"):
             path = path[len(segment) :]
             break
-    return path.rstrip("/") or "/"
+    return path if path.endswith("//") else path.removesuffix("/") or "/"
 
 
 def route(head: RequestHead) -> Route:
     """Decide which actor a request is for.
 
     Raises:
-        BadRequest: 400 for a WebSocket without a proper key, 404 for one on a path that has none, 426 for a WebSocket's
-            path without an upgrade.
+        BadRequest: 400 for a WebSocket without a proper handshake, and for a query that names a call in a way that is not
+            understood; 404 for a WebSocket on a path that has none, and for a path that is nearly one; 426 for a
+            WebSocket's path without an upgrade, or one to another version.
     """
+    target = _target(head)
+    if target.actor != "ingest" and head.path in NAMING_PATHS:
+        try:
+            calls_of(head.query)
+            streams_of(head.query)
+        except BadQuery as error:
+            raise BadRequest(400, f"Bad Request: {error}") from error
+    return target
+
+
+def _target(head: RequestHead) -> Route:
     if head.path in SOCKET_PATHS:
-        if not head.is_upgrade:
-            raise BadRequest(426, "Upgrade Required: this path speaks WebSocket")
-        if not _is_key(head.header("sec-websocket-key")):
-            raise BadRequest(400, f"Bad Request: Sec-WebSocket-Key must be {KEY_BYTES} bytes in base64")
+        _check_handshake(head)
         return Route(_socket_actor(head), "ws")
+    if (meant := _meant(head.path)) is not None:
+        raise BadRequest(404, f"Not Found: write the path as {meant}, exactly so")
     if head.is_upgrade:
         raise BadRequest(404, "Not Found: no WebSocket here; /audio-stream and /call-events have one")
     if head.path in CALL_EVENT_PATHS:
         return Route("call_events", "http")
     return Route("console", "http")
+
+
+def _check_handshake(head: RequestHead) -> None:
+    """RFC 6455 §4.2.1. What gets half a handshake past us would be sent audio."""
+    if not head.is_upgrade and head.version == "1.0" and head.asks_for_upgrade:
+        raise BadRequest(426, "Upgrade Required: WebSocket needs HTTP/1.1 (in nginx: proxy_http_version 1.1)")
+    if not head.is_upgrade:
+        raise BadRequest(426, "Upgrade Required: this path speaks WebSocket")
+    if head.listed("sec-websocket-version") != [WEBSOCKET_VERSION]:
+        raise BadRequest(426, f"Upgrade Required: Sec-WebSocket-Version must be {WEBSOCKET_VERSION}")
+    keys = head.every("sec-websocket-key")
+    if len(keys) != 1 or not _is_key(keys[0]):
+        raise BadRequest(400, f"Bad Request: Sec-WebSocket-Key must be {KEY_BYTES} bytes in base64, once")
+    if head.header("transfer-encoding") is not None or (head.header("content-length") or "0") != "0":
+        raise BadRequest(400, "Bad Request: the opening of a WebSocket has no body")
+
+
+def _meant(path: str) -> str | None:
+    """The path that is meant by one that is nearly it: in another case, with slashes or segments too many."""
+    bare = posixpath.normpath(SLASHES.sub("/", path.partition(";")[0].lower()))
+    while bare.startswith(tuple(f"{segment}/" for segment in IGNORED_SEGMENTS)):
+        bare = bare[bare.index("/", 1) :]
+    return bare if bare != path and bare in SOCKET_PATHS | CALL_EVENT_PATHS else None
 
 
 def is_telnyx(head: RequestHead) -> bool:
@@ -179,9 +250,9 @@ def is_telnyx(head: RequestHead) -> bool:
     )
 
 
-def _is_key(value: str | None) -> bool:
+def _is_key(value: str) -> bool:
     try:
-        return value is not None and len(binascii.a2b_base64(value.strip(), strict_mode=True)) == KEY_BYTES
+        return len(binascii.a2b_base64(value.strip(), strict_mode=True)) == KEY_BYTES
     except ValueError:
         return False
 
@@ -195,6 +266,8 @@ def _socket_actor(head: RequestHead) -> ActorName:
 
 
 def call_ids(head: RequestHead) -> list[str]:
-    """The calls that a request names, by any of the parameter's names."""
-    names = ("call_control_id", "call_id", "callId")
-    return [value for name in names for value in head.query.get(name, ()) if value]
+    """The calls that a request names. One whose query `route` would refuse names none."""
+    try:
+        return list(calls_of(head.query))
+    except BadQuery:
+        return []

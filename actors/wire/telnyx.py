@@ -18,18 +18,24 @@ from actors.wire.lenient import (
     Malformed,
     decode_base64,
     decode_object,
-    integer,
+    encode_any,
+    is_whole,
+    optional_integer,
+    optional_text,
     text,
 )
 from actors.wire.media_format import MediaFormat, read_media_format
+from actors.wire.query import ID_MAX_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Track = Literal["inbound", "outbound"]
 
-CALL_ID_MAX_CHARS: Final = 512  # Telnyx's are under 100
 PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
+TIME_MAX_CHARS: Final = 64
+WORDS_MAX_CHARS: Final = 1000  # of an error
+CHUNK: Final = "media.chunk"  # in `mended`: where the frame belongs is not known
 MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours
 TOKEN_KEY: Final = "x-telnyx-streaming-auth-token"
 
@@ -59,7 +65,7 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A stream begins. `raw` is the frame as it came, for those who join late.
+    """A stream begins. `raw` is the frame as it came (mended, where it had to be), for those who join late.
 
     `digest` stands for all that the frame says but its sequence number: two frames with the same one say the same.
     """
@@ -135,15 +141,17 @@ class MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
 decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
 
 
-def decode(message: bytes) -> Frame:
+def decode(message: bytes, mended: list[str] | None = None) -> Frame:
     """One frame from Telnyx. Raises Malformed, and nothing else, for whatever cannot be read.
 
-    Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way.
+    Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way:
+    what the frame is needed for is read strictly, and of the rest what can't be read is replaced and named in `mended`.
+    `raw` is then the frame as it was understood.
     """
     try:
         frame = decode_media(message)
     except DECODE_ERRORS:
-        return _decode_any(message)
+        return _decode_any(message, [] if mended is None else mended)
     return _bounded(media_of(frame))
 
 
@@ -160,27 +168,43 @@ def media_of(frame: MediaFrame) -> Media:
     )
 
 
-def _decode_any(message: bytes) -> Frame:
-    frame = decode_object(message)
+def _decode_any(message: bytes, mended: list[str]) -> Frame:
+    frame = decode_object(message, mended)
     event = frame.get("event")
     if not isinstance(event, str):
         raise Malformed("event is missing")
     reader = _READERS.get(event)
-    return Unknown(event, message) if reader is None else reader(frame, message)
+    if reader is not None:
+        return reader(frame, encode_any(frame) if mended else message, mended)
+    if mended:
+        raise Malformed("not JSON")  # nothing in it is known to be worth mending
+    return Unknown(event, message)
 
 
-def _part(frame: dict[str, Any], name: str) -> dict[str, Any]:
+def _part(frame: dict[str, Any], name: str, mended: list[str]) -> dict[str, Any]:
     """The object under `name`; an empty one when there is none."""
     value = frame.get(name)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Malformed(f"{name} is not an object")
+        mended.append(name)
+        return {}
     return value
 
 
-def _read_media(frame: dict[str, Any], _raw: bytes) -> Media:
-    body = _part(frame, "media")
+def _id(frame: dict[str, Any], name: str, mended: list[str]) -> str | None:
+    return optional_text(frame.get(name), name, mended, ID_MAX_CHARS)
+
+
+def _needed(value: object, field: str, mended: list[str]) -> str:
+    """Text that the frame is for: nothing in it may have been replaced."""
+    if not isinstance(value, str) or not 0 < len(value) <= ID_MAX_CHARS or not is_whole(value, mended):
+        raise Malformed(f"{field} is missing or too long")
+    return value
+
+
+def _read_media(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Media:
+    body = _part(frame, "media", mended)
     track = body.get("track")
     if not isinstance(track, str | None) or track not in _TRACKS:
         raise Malformed("media.track is neither inbound nor outbound")
@@ -188,10 +212,10 @@ def _read_media(frame: dict[str, Any], _raw: bytes) -> Media:
         Media(
             decode_base64(body.get("payload"), "media.payload"),
             _TRACKS[track],
-            integer(body.get("chunk"), "media.chunk"),
-            integer(body.get("timestamp"), "media.timestamp"),
-            text(frame.get("stream_id")),
-            integer(frame.get("sequence_number"), "sequence_number"),
+            optional_integer(body.get("chunk"), CHUNK, mended),
+            optional_integer(body.get("timestamp"), "media.timestamp", mended),
+            _id(frame, "stream_id", mended),
+            optional_integer(frame.get("sequence_number"), "sequence_number", mended),
         )
     )
 
@@ -202,20 +226,17 @@ def _bounded(media: Media) -> Media:
     return media
 
 
-def _read_start(frame: dict[str, Any], raw: bytes) -> Start:
-    start = _part(frame, "start")
-    call = start.get("call_control_id")
-    if not isinstance(call, str) or not 0 < len(call) <= CALL_ID_MAX_CHARS:
-        raise Malformed("start.call_control_id is missing or too long")
+def _read_start(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Start:
+    start = _part(frame, "start", mended)
     return Start(
-        call_control_id=call,
-        stream_id=text(frame.get("stream_id")),
-        call_session_id=text(start.get("call_session_id")),
-        from_=text(start.get("from")),
-        to=text(start.get("to")),
+        call_control_id=_needed(start.get("call_control_id"), "start.call_control_id", mended),
+        stream_id=_id(frame, "stream_id", mended),
+        call_session_id=_id(start, "call_session_id", mended),
+        from_=_id(start, "from", mended),
+        to=_id(start, "to", mended),
         client_state=text(start.get("client_state")),
-        sequence_number=integer(frame.get("sequence_number"), "sequence_number"),
-        media_format=read_media_format(_part(start, "media_format")),
+        sequence_number=optional_integer(frame.get("sequence_number"), "sequence_number", mended),
+        media_format=read_media_format(_part(start, "media_format", mended), mended),
         raw=raw,
         digest=_digest(frame),
     )
@@ -227,43 +248,42 @@ def _digest(frame: dict[str, Any]) -> int:
     return crc32(msgspec.json.encode(told, order="sorted")) or 1
 
 
-def _read_connected(frame: dict[str, Any], _raw: bytes) -> Connected:
-    return Connected(text(frame.get("version")), text(_part(frame, "connected").get(TOKEN_KEY)))
+def _read_connected(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Connected:
+    return Connected(text(frame.get("version")), text(_part(frame, "connected", mended).get(TOKEN_KEY)))
 
 
-def _read_stop(frame: dict[str, Any], raw: bytes) -> Stop:
-    call = text(_part(frame, "stop").get("call_control_id"))
-    return Stop(call, text(frame.get("stream_id")), raw)
+def _read_stop(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Stop:
+    call = text(_part(frame, "stop", mended).get("call_control_id"))
+    return Stop(call, _id(frame, "stream_id", mended), raw)
 
 
-def _read_mark(frame: dict[str, Any], _raw: bytes) -> Mark:
-    name = _part(frame, "mark").get("name")
-    if not isinstance(name, str):
-        raise Malformed("mark.name is missing")
-    return Mark(name, text(frame.get("stream_id")))
+def _read_mark(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Mark:
+    name = _needed(_part(frame, "mark", mended).get("name"), "mark.name", mended)
+    return Mark(name, _id(frame, "stream_id", mended))
 
 
-def _read_dtmf(frame: dict[str, Any], raw: bytes) -> Dtmf:
-    digit = _part(frame, "dtmf").get("digit")
+def _read_dtmf(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Dtmf:
+    digit = _part(frame, "dtmf", mended).get("digit")
     if isinstance(digit, int) and not isinstance(digit, bool) and 0 <= digit <= 9:
         digit = str(digit)
-    if not isinstance(digit, str) or not digit:
-        raise Malformed("dtmf.digit is missing")
-    return Dtmf(digit, text(frame.get("occurred_at")), text(frame.get("stream_id")), raw)
+    digit = _needed(digit, "dtmf.digit", mended)
+    return Dtmf(
+        digit,
+        optional_text(frame.get("occurred_at"), "occurred_at", mended, TIME_MAX_CHARS),
+        _id(frame, "stream_id", mended),
+        raw,
+    )
 
 
-def _read_error(frame: dict[str, Any], raw: bytes) -> StreamError:
+def _read_error(frame: dict[str, Any], raw: bytes, mended: list[str]) -> StreamError:
     """Both shapes: `payload` in the current guide, `error` in the older text, whose code is text."""
-    body = _part(frame, "payload") or _part(frame, "error")
-    try:
-        code = integer(body.get("code"), "code")
-    except Malformed:
-        code = None  # an error whose number cannot be read is still an error
-    title, detail = text(body.get("title")), text(body.get("detail"))
-    return StreamError(code, title or "", detail or "", text(frame.get("stream_id")), raw)
+    body = _part(frame, "payload", mended) or _part(frame, "error", mended)
+    code = optional_integer(body.get("code"), "code", mended)  # an error whose number cannot be read is still an error
+    title, detail = text(body.get("title")) or "", text(body.get("detail")) or ""
+    return StreamError(code, title[:WORDS_MAX_CHARS], detail[:WORDS_MAX_CHARS], _id(frame, "stream_id", mended), raw)
 
 
-_READERS: Final[dict[str, Callable[[dict[str, Any], bytes], Frame]]] = {
+_READERS: Final[dict[str, Callable[[dict[str, Any], bytes, list[str]], Frame]]] = {
     "media": _read_media,
     "start": _read_start,
     "connected": _read_connected,

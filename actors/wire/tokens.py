@@ -7,8 +7,10 @@ Pure: the time is an argument. Says who somebody is and what the token grants; w
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.wire.rights import RIGHTS
 from config.keys import load_public_key
 
 if TYPE_CHECKING:
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
 
     from config.settings import AuthSettings
 
-RIGHTS: Final = frozenset({"listen", "talk", "events", "admin", "stream"})
 EVERY_CALL: Final = "*"
 SUBPROTOCOL: Final = "patchbay"
 REFUSED: Final = "refused"  # in place of claims: `[close code, reason]`, for a client that is told after the upgrade
 SUBPROTOCOL_PREFIX: Final = "patchbay.token."
 TOKEN_MAX_CHARS: Final = 8192
 TIME_MAX_S: Final = 2**53
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 # PyJWT's own look at the clock is replaced by ours; a token for another `aud` stays refused, since we are none.
 _OPTIONS: Final[Options] = {
@@ -92,11 +94,6 @@ class Verifier:
         return "the token can't be read"
 
 
-def may(claims: Mapping[str, Any] | None, right: str) -> bool:
-    """Whether claims grant a right. None, which is authentication switched off, grants everything."""
-    return claims is None or right in claims.get("can", ())
-
-
 def granted_calls(claims: Mapping[str, Any] | None) -> frozenset[str] | None:
     """The calls that claims are good for; None: every call."""
     if claims is None or claims.get("calls") == EVERY_CALL:
@@ -115,9 +112,9 @@ def expires_at(claims: Mapping[str, Any] | None) -> float:
     return math.inf if claims is None else float(claims.get("exp", math.inf))
 
 
-def token_of_subprotocols(offered: Iterable[str]) -> str | None:
-    """The token among the subprotocols that a browser offers, which can send one in no other header."""
-    return next((name[len(SUBPROTOCOL_PREFIX) :] for name in offered if name.startswith(SUBPROTOCOL_PREFIX)), None)
+def tokens_of_subprotocols(offered: Iterable[str]) -> list[str]:
+    """The tokens among the subprotocols that a browser offers, which can send one in no other header."""
+    return [name[len(SUBPROTOCOL_PREFIX) :] for name in offered if name.startswith(SUBPROTOCOL_PREFIX)]
 
 
 def answered_subprotocol(offered: Iterable[str]) -> str | None:
@@ -131,14 +128,16 @@ def answered_subprotocol(offered: Iterable[str]) -> str | None:
 
 def _checked(claims: dict[str, Any], now: float, leeway_s: float) -> dict[str, Any]:
     expires, begins = claims["exp"], claims.get("nbf", 0)
-    if not _is_time(expires) or not _is_time(begins):
+    if not _is_time(expires):
         raise BadToken("exp of the token is not a time")
+    if not _is_time(begins):
+        raise BadToken("nbf of the token is not a time")
     if now > expires + leeway_s:
         raise Expired("the token has expired")
     if now < begins - leeway_s:
         raise BadToken("the token is not valid yet")
     subject, calls, can = claims["sub"], claims.get("calls", []), claims.get("can", [])
-    if not isinstance(subject, str):
+    if not _is_text(subject):
         raise BadToken("sub of the token is not text")
     if calls != EVERY_CALL and not _is_texts(calls):
         raise BadToken('calls of the token is neither a list of call control ids nor "*"')
@@ -158,4 +157,9 @@ def _is_time(value: object) -> bool:
 
 
 def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and all(_is_text(item) for item in value)
+
+
+def _is_text(value: object) -> bool:
+    """Text that can be written again: into a log, a journal, a message."""
+    return isinstance(value, str) and not _SURROGATES.search(value)

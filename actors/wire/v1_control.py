@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from actors.wire.browser import ID_MAX_CHARS
-from actors.wire.lenient import DECODE_ERRORS, Malformed
+from actors.wire.lenient import DECODE_ERRORS, REPLACEMENT, Malformed, clean, require_utf8
+from actors.wire.query import ID_MAX_CHARS
 
 COUNT_MAX: Final = 2**53
 encode = msgspec.json.Encoder().encode
@@ -104,6 +104,24 @@ class BadRequest(Malformed):
 
 def decode(message: bytes) -> Request | None:
     """A client's text message; None for a type of the future. Raises BadRequest."""
+    try:
+        return _decode(message)
+    except BadRequest:
+        try:
+            mended = clean(require_utf8(message))
+        except Malformed as error:
+            raise BadRequest(str(error)) from error
+        return _of_a_whole_call(_decode(mended))
+
+
+def _of_a_whole_call(request: Request | None) -> Request | None:
+    """A request that had to be mended, but not the call that it is about."""
+    if isinstance(request, Subscribe | TalkStart) and REPLACEMENT in request.call_control_id:
+        raise BadRequest("call_control_id can't be read", request.id)
+    return request
+
+
+def _decode(message: bytes) -> Request | None:
     try:
         kind = _decode_kind(message)
     except DECODE_ERRORS as error:

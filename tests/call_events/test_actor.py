@@ -277,6 +277,10 @@ async def test_programs_get_pages(serving: Serving) -> None:
         assert (await get(f"?since={page['next']}&call=v3:0"))[0] == ["4"]
         assert (await get(f"?since={everything['next']}"))[0] == []
         assert (await get("?type=call.h*"))[0] == []
+        ahead = (await get(f"?since={10**18 - 1}"))[1]  # of another journal: it goes on with this one
+        assert (ahead["events"], ahead["recovered"], ahead["next"]) == ([], False, everything["next"])
+        for query in ("call=", "callId[]=&call=v3:0", "CallSid=v3:0", "stream_id=s"):
+            assert (await Telnyx(process).get(f"/api/events?{query}")).startswith(b"HTTP/1.1 400 ")
 
 
 async def test_statistics_go_out(serving: Serving) -> None:

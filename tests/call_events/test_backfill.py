@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
+import orjson
 import pytest
 import trio
 
@@ -64,7 +65,7 @@ async def test_pages_and_rubbish() -> None:
 
     for number in range(PAGE_SIZE + 10):
         book.add(failed(str(number)))
-    book.add(failed("", webhook={"event_type": "x", "payload": 7}))
+    book.add(failed("", webhook={"event_type": 7, "payload": {}}))
     async with trio.open_nursery() as nursery:
         port = await nursery.start(lambda task_status: serve_api(book, port=0, task_status=task_status))
         async with httpx.AsyncClient() as client:
@@ -74,3 +75,22 @@ async def test_pages_and_rubbish() -> None:
             with pytest.raises(httpx.HTTPError):
                 await fetch(client, f"http://127.0.0.1:{port}/v2/nothing", 0, record, counters)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_delivery_that_can_not_be_read_keeps_no_others() -> None:
+    """Half an emoji in one of a page."""
+    page = (
+        b'{"data":[{"webhook":{"event_type":"call.hangup","id":"1","payload":{"from":"\\ud83d"}}},'
+        b'{"webhook":{"event_type":"call.hangup","id":"2","payload":{"from":"\xfc","n":1e999}}},{"webhook":"\xff"}]}'
+    )
+    taken: list[Arrival] = []
+
+    async def record(arrivals: Sequence[Arrival]) -> list[bool]:
+        taken.extend(arrivals)
+        return [True] * len(arrivals)
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=page))
+    async with httpx.AsyncClient(transport=transport) as client:
+        await fetch(client, "http://x", 0, record, Counter())
+    assert [arrival.event.id for arrival in taken] == ["1", "2"]
+    assert all(orjson.loads(each.body)["meta"] == {"backfilled": True} for each in taken)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.call_events.call_state import CallState, merge, microseconds, of_event, timestamp, view
+from actors.call_events.call_state import CallState, merge, of_event, view
 from actors.call_events.events import Event
+from actors.wire.times import timestamp
 
 if TYPE_CHECKING:
     from random import Random
@@ -125,22 +126,3 @@ def test_the_view_of_a_call() -> None:
 
 def test_an_event_about_no_call_tells_nothing() -> None:
     assert of_event(Event("1", "actor.restarted", "", b"{}", None)) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "at"),
-    [
-        ("2018-02-02T22:25:27.521992Z", 1517610327521992),
-        ("2018-02-02T22:25:27Z", 1517610327000000),
-        ("2018-02-02T23:25:27+01:00", 1517610327000000),
-        ("2018-02-02T22:25:27", 1517610327000000),
-        ("yesterday", 0),
-    ],
-)
-def test_times(text: str, at: int) -> None:
-    assert microseconds(text) == at
-
-
-@given(st.integers(0, 4_000_000_000_000_000))
-def test_times_come_back(at: int) -> None:
-    assert microseconds(timestamp(at)) == at

@@ -5,14 +5,17 @@ from __future__ import annotations
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.call_events.entry import Interest, entry_of
-from actors.call_events.query import Wish, may_have_events, wish
+from actors.call_events.query import Wish, wish
+from actors.wire.query import BadQuery
 from tests.call_events.samples import arrival
 
 
 def asked(text: str, claims: dict[str, object] | None = None) -> Wish:
-    return wish(parse_qs(text), claims)
+    return wish(parse_qs(text, keep_blank_values=True), claims)
 
 
 def test_the_calls_of_a_client_are_those_it_names_of_those_it_may_have() -> None:
@@ -20,7 +23,7 @@ def test_the_calls_of_a_client_are_those_it_names_of_those_it_may_have() -> None
         calls = asked(text, claims).interest.calls
         return None if calls is None else set(calls)
 
-    two = "call_control_id=v3%3Aa&callId=v3%3Ab"
+    two = "callControlId=v3%3Aa&call[]=v3%3Ab"
     assert wanted("", None) is None
     assert wanted(two, None) == {"v3:a", "v3:b"}
     assert wanted("", {"calls": "*"}) is None
@@ -57,8 +60,19 @@ def test_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claims", "may"),
-    [(None, True), ({}, False), ({"can": ["listen"]}, False), ({"can": ["events"]}, True), ({"can": ["admin"]}, True)],
+    "text", ["call=", "call_control_id=", "callId[]=", "CallSid=v3:a", "stream_id=s", "call=undefined"]
 )
-def test_the_right_to_events(claims: dict[str, object] | None, may: bool) -> None:
-    assert may_have_events(claims) == may
+def test_who_means_one_call_does_not_get_all(text: str) -> None:
+    """As on `/audio-stream`."""
+    several: tuple[dict[str, object] | None, ...] = (None, {"calls": "*"}, {"calls": ["v3:a"]})
+    for claims in several:
+        with pytest.raises(BadQuery):
+            asked(text, claims)
+
+
+@given(st.integers(-(10**20), 10**20).map(str) | st.text(max_size=25))
+def test_whatever_is_asked_for_the_journal_can_be_asked(text: str) -> None:
+    """Numbers that SQLite has."""
+    got = wish({"since": [text], "limit": [text]}, None)
+    assert got.since is None or -1 <= got.since < 2**63
+    assert 1 <= got.limit <= 1000

@@ -108,3 +108,53 @@ async def test_what_can_not_be_kept_is_to_be_sent_again() -> None:
 def test_keys_that_are_none_are_found_at_the_start(key: str) -> None:
     with pytest.raises(ConfigError, match=r"telnyx\.public_key"):
         load({"PATCHBAY_TELNYX__PUBLIC_KEY": key})
+
+
+LATIN = BODY.replace(b'"payload":{', b'"payload":{"from":"M\xfcller \\ud83d",')
+
+
+async def test_the_journal_keeps_what_was_received_and_the_signature_is_of_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A byte that is no UTF-8 is mended for clients only."""
+    desk = Desk(PATCHBAY_TELNYX__PUBLIC_KEY=PUBLIC)
+    assert await desk.post(LATIN, **signed(LATIN)) == 200
+    assert await desk.post(LATIN, **signed(LATIN)) == 200
+    (taken,) = desk.recorded
+    assert taken.body == LATIN
+    assert orjson.loads(taken.event.payload)["from"] == "M\ufffdller \ufffd"
+    assert desk.webhook.counters == {"webhooks": 1, "webhooks_duplicate": 1, "webhooks_mended": 2}
+    assert caplog.text.count("read in part") == 1
+
+
+FORM = b"AccountSid=a&CallSid=v3%3Aa&CallStatus=completed"
+OLD = b'{"record_type":"event","event_type":"call_hangup","id":"1","payload":{"call_control_id":"v2:a"}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "words", "counter"),
+    [
+        (FORM, "application/x-www-form-urlencoded", 415, "TeXML", "webhooks_forms"),
+        (FORM, "Application/X-WWW-Form-Urlencoded; charset=utf-8", 415, "TeXML", "webhooks_forms"),
+        (b"--x", "multipart/form-data; boundary=x", 415, "TeXML", "webhooks_forms"),
+        (FORM, None, 415, "TeXML", "webhooks_forms"),
+        (OLD, "application/json", 400, "API v2", "webhooks_old_api"),
+        (OLD, None, 400, "API v2", "webhooks_old_api"),
+        (b"{}", "application/json", 400, "data", "webhooks_malformed"),
+        (BODY, "text/xml", 415, "JSON", "webhooks_malformed"),
+    ],
+)
+async def test_what_another_kind_of_application_sends_is_told_what_to_set(
+    body: bytes, content_type: str | None, status: int, words: str, counter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever looks into the portal, or into our log, which says it once a minute for each kind."""
+    desk = Desk(PATCHBAY_TELNYX__PUBLIC_KEY=PUBLIC)
+    headers = {} if content_type is None else {"Content_Type": content_type}
+    for _ in range(3):
+        answer = await desk.answer(body, **headers, **signed(body))
+        assert answer.status == status
+        assert words in answer.body.decode()
+    assert desk.webhook.counters == {counter: 3}
+    assert [words in record.getMessage() for record in caplog.records] == [True]
+    assert await desk.post(body, **headers) == 401  # whatever it is, nobody unknown is told more
+    assert not desk.recorded

@@ -44,6 +44,12 @@ class EchoFanout(fanout.Fanout):
             del self.peers[peer]
 
 
+class EchoIngest(ingest.Ingest):
+    """As strict as RFC 6455 wants it, and as the other actors are."""
+
+    strict_text = True
+
+
 class EchoStream(Stream):
     """A media stream that hears itself."""
 
@@ -86,7 +92,12 @@ def _echo(peer: Peer) -> None:
     peer.on_text, peer.on_binary = on_text, on_binary
 
 
-REPLACED = ((fanout, "Fanout", EchoFanout), (ingest, "Stream", EchoStream), (call_events, "Clients", EchoClients))
+REPLACED = (
+    (fanout, "Fanout", EchoFanout),
+    (ingest, "Ingest", EchoIngest),
+    (ingest, "Stream", EchoStream),
+    (call_events, "Clients", EchoClients),
+)
 
 
 def main() -> int:

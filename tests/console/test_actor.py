@@ -193,6 +193,12 @@ async def test_calls_come_from_the_bus(tmp_path: Path) -> None:
         await wait_all_tasks_blocked()
         for path in ("/api/calls", "/calls", "/api/api/calls"):
             assert orjson.loads((await ask(process, path))[2]) == {"calls": [{**call, "listeners": 2, "playout": []}]}
+        name = call["call_control_id"]
+        for query, found in ((f"call={name}", 1), (f"callControlId[]=x&call_id={name}", 1), ("call_id=x", 0)):
+            assert len(orjson.loads((await ask(process, f"/api/calls?{query}"))[2])["calls"]) == found
+        for query in ("call=", "CallSid=x", "stream_id=s", "call_id=undefined"):
+            for path in ("/api/calls", "/api/api/calls"):
+                assert (await ask(process, f"{path}?{query}"))[0] == 400
         code, head, body = await ask(process, "/metrics")
         assert code == 200
         assert "content-type: text/plain; version=0.0.4" in head

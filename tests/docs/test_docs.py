@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from actors.wire import browser, request, websocket
+from actors.wire import browser, query, request, websocket
 from tests.docs import settings_table
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_every_path_and_parameter_is_in_the_protocol() -> None:
     """Of WebSockets, and of the query."""
     for path in request.SOCKET_PATHS:
         assert f"`{path}`" in PROTOCOL
-    for name in (*browser._CALL_PARAMETERS, *browser._TRACKS, *browser._FORMATS, "stream_id", "since"):
+    for name in (*query.CALL_PARAMETERS, *query.STREAM_PARAMETERS, *browser._TRACKS, *browser._FORMATS, "since"):
         assert f"`{name}`" in PROTOCOL, name
 
 

@@ -29,6 +29,7 @@ from actors.gateway.addresses import client_address, networks_of
 from actors.ingest.skim import Skimmer
 from actors.wire import browser, bus, g711, handoff, rtp, telnyx, v1, v1_control
 from actors.wire.lenient import Malformed
+from actors.wire.query import BadQuery
 from actors.wire.request import BadRequest, call_ids, parse_head, parse_known_head, route
 from actors.wire.tokens import BadToken, Verifier, covers, granted_calls
 from actors.wire.websocket import BINARY, NOT_MASKED, TEXT, cannot_be_text, find_frames, unmask
@@ -68,8 +69,9 @@ def head(data: bytes) -> None:
         client_address(ip_address("127.0.0.1"), parsed.every("x-forwarded-for"), proxies=2, proxy_networks=_proxies())
         call_ids(parsed)
         find_token(parsed)
-        wish(parsed.query, None)
-        with suppress(browser.BadQuery):
+        with suppress(BadQuery):
+            wish(parsed.query, None)
+        with suppress(BadQuery):
             browser.ListenQuery.parse(parsed.query)
         _access().decide(parsed, route(parsed), ip_address("192.0.2.1"), NOW)
 

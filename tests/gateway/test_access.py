@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.gateway.access import Access, Refused, find_token, needed_right
+from actors.gateway.access import Access, Refused, find_token
 from actors.gateway.addresses import parse_address
 from actors.wire.request import RequestHead, parse_head, route
+from actors.wire.rights import needed_right
 from config import load
 from config.tokens import make_token
 
@@ -137,13 +139,101 @@ def test_calls_of_a_token() -> None:
     assert asked("stream_id=s", "a") == 0
 
 
-def test_origins() -> None:
-    """Checked wherever a browser may be, with authentication or without; not where Telnyx is."""
-    listed = {"PATCHBAY_AUTH__ALLOWED_ORIGINS": "https://app.example.com/"}
-    for line, expected in (("X: y", 0), ("Origin: https://app.example.com", 0), ("Origin: https://evil.example", 403)):
-        assert status(head("/audio-stream", line, upgrade=True), **listed) == expected
-        assert status(head("/calls", line), **listed) == expected
-    assert status(head("/audio-stream?role=telnyx", "Origin: https://evil.example", upgrade=True), **listed) == 0
+EVERYWHERE = [
+    ("/audio-stream", True), ("/frontend-audio", True), ("/audio-stream?role=telnyx", True), ("/call-events", True),
+    ("/ws/call-events", True), ("/", False), ("/console.js", False), ("/calls", False), ("/api/events", False),
+    ("/metrics", False), ("/api/calls/telnyx/webhook", False), ("/healthz", False), ("/nowhere", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "upgrade"), EVERYWHERE)
+def test_without_authentication_only_pages_of_this_machine_may_connect(target: str, upgrade: bool) -> None:
+    """Whatever they ask for; a program says no Origin."""
+    listed = {"PATCHBAY_AUTH__ALLOWED_ORIGINS": "https://app.example.com"}
+    for line, alone, with_list in (
+        ("X: y", 0, 0),
+        ("Origin: http://localhost:3000", 0, 0),
+        ("Origin: http://127.0.0.1:5006", 0, 0),
+        ("Origin: https://[::1]", 0, 0),
+        ("Origin: https://app.example.com", 403, 0),
+        ("Origin: https://evil.example", 403, 403),
+        ("Origin: http://localhost.evil.example", 403, 403),
+        ("Origin: null", 403, 403),
+        ("Origin:", 403, 403),
+        ("Origin: http://localhost\r\nOrigin: https://evil.example", 403, 403),
+    ):
+        asked = head(target, line, upgrade=upgrade)
+        assert (status(asked), status(asked, **listed)) == (alone, with_list), line
+
+
+@pytest.mark.parametrize(("target", "upgrade"), EVERYWHERE)
+def test_with_authentication_only_pages_that_are_listed_may_connect(target: str, upgrade: bool) -> None:
+    """Where anybody's may be listed. Telnyx shows a signature or a token instead, whatever its library says of itself."""
+    listed = {**ON, "PATCHBAY_AUTH__ALLOWED_ORIGINS": "https://app.example.com/"}
+    is_telnyx = "telnyx" in target or target == "/healthz"
+    for line, expected in (
+        ("Origin: https://evil.example", 403),
+        ("Origin: http://localhost", 403),
+        ("Origin: null", 403),
+    ):
+        with_list, without = (status(head(target, line, upgrade=upgrade), **environ) for environ in (listed, ON))
+        assert with_list == without if is_telnyx else with_list == expected
+        assert without in (0, 401)
+
+
+def test_a_refused_page_is_told_what_to_set() -> None:
+    with pytest.raises(Refused, match=r"https://evil.example.*PATCHBAY_AUTH__ALLOWED_ORIGINS"):
+        decide(head("/audio-stream", "Origin: https://evil.example", upgrade=True))
+
+
+PLUS, PLUS_TOKEN = "Zq7+stream/token=W4xk+", {**ON, "PATCHBAY_TELNYX__STREAM_TOKEN": "Zq7+stream/token=W4xk+"}
+HEADER = "x-telnyx-streaming-auth-token"
+
+
+@pytest.mark.parametrize("written", [PLUS, quote(PLUS), quote_plus(PLUS), PLUS.replace("+", "%2b", 1)])
+def test_a_stream_token_with_a_plus(written: str) -> None:
+    """As it is, or encoded in any of the ways that there are."""
+    assert status(head(f"/audio-stream?role=telnyx&token={written}", upgrade=True), **PLUS_TOKEN) == 0
+    assert status(head(f"/audio-stream?role=telnyx&token={written}x", upgrade=True), **PLUS_TOKEN) == 401
+
+
+def test_a_stream_token_with_a_space() -> None:
+    """Is one too."""
+    spaced = {**ON, "PATCHBAY_TELNYX__STREAM_TOKEN": "Zq7 stream token W4xk"}
+    for written in ("Zq7%20stream%20token%20W4xk", "Zq7+stream+token+W4xk"):
+        assert status(head(f"/audio-stream?role=telnyx&token={written}", upgrade=True), **spaced) == 0
+
+
+@pytest.mark.parametrize("nothing", ["", "undefined", "null", "None", "%20", "NaN", "[object%20Object]"])
+def test_what_is_no_token_does_not_hide_one(nothing: str) -> None:
+    """A program's word for having none, beside a good one elsewhere."""
+    text, good = unquote(nothing), token("listen", "events")
+    for beside in (f"Authorization: Bearer {good}", f"Sec-WebSocket-Protocol: patchbay, patchbay.token.{good}"):
+        assert status(head(f"/audio-stream?token={nothing}", beside, upgrade=True), **ON) == 0
+    assert status(head(f"/audio-stream?token={nothing}&token={good}", upgrade=True), **ON) == 0
+    assert status(head(f"/audio-stream?token={nothing}", upgrade=True), **ON) == 401
+    offered = f"Sec-WebSocket-Protocol: patchbay.token.{text.replace(' ', '')}, patchbay.token.{good}"
+    assert "Object" in text or status(head("/audio-stream", offered, upgrade=True), **ON) == 0
+    both = head(f"/events?token={nothing}", f"Authorization: Bearer {text}", f"Cookie: patchbay_token={good}")
+    assert status(both, **ON) == 0
+    stream = f"/audio-stream?role=telnyx&token={nothing}"
+    assert status(head(stream, f"{HEADER}: {STREAM_TOKEN}", upgrade=True), **ON) == 0
+    assert status(head(f"{stream}&token={STREAM_TOKEN}", f"{HEADER}: {text}", upgrade=True), **ON) == 0
+    assert status(head(stream, f"{HEADER}: {text}", upgrade=True), **ON) == 401
+
+
+def test_a_stream_with_several_tokens() -> None:
+    """One of them opens; each is looked at."""
+    assert status(head(f"/audio-stream?token={STREAM_TOKEN}", f"{HEADER}: an-old-one", upgrade=True), **ON) == 0
+    assert status(head("/audio-stream?token=b", f"{HEADER}: a", upgrade=True), **ON) == 401
+
+
+def test_a_refusal_says_whose_token_it_was() -> None:
+    """To the log, where it could be read."""
+    for query in ("call_control_id=b", "x=y"):
+        with pytest.raises(Refused) as refusal:
+            decide(head(f"/call-events?{query}&token={token('listen', calls=('a',))}", upgrade=True), **ON)
+        assert refusal.value.sub == "me"
 
 
 def test_where_a_token_may_be() -> None:

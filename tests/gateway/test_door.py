@@ -25,7 +25,9 @@ class Entrance:
     def __init__(self, **environ: str) -> None:
         self.admitted: list[tuple[bytes, Route]] = []
         self.refuse: BadRequest | None = None
-        self.door = Door(load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway, self._admit)
+        self.refusals: list[tuple[str, str | None, int]] = []
+        settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway
+        self.door = Door(settings, self._admit, refused=self._refused)
         self.listener = socket.create_server(("127.0.0.1", 0))
 
     def _admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
@@ -34,6 +36,9 @@ class Entrance:
         assert peer.startswith("127.0.0.1:")
         self.admitted.append((head, target))
         sock.close()
+
+    def _refused(self, peer: str, head: RequestHead | None, why: BadRequest) -> None:
+        self.refusals.append((peer.partition(":")[0], None if head is None else head.path, why.status))
 
     async def connect(self, sent: bytes) -> trio.SocketStream:
         stream = await trio.open_tcp_stream(*self.listener.getsockname())
@@ -85,6 +90,22 @@ async def test_told_why_not(sent: bytes, status: int) -> None:
         assert place.admitted == []
         assert place.door.counters.turned_away == 1
         await place.door.until_empty()
+
+
+async def test_each_refusal_is_told() -> None:
+    """For the log, wherever it was found out: in the head, by its path, or further in."""
+    async with entrance() as place:
+        await place.answer(b"rubbish\r\n\r\n")
+        await place.answer(upgrade_head("//audio-stream"))
+        await place.answer(upgrade_head("/call-events?call="))
+        place.refuse = BadRequest(503, "Service Unavailable: no room")
+        await place.answer(upgrade_head())
+        assert place.refusals == [
+            ("127.0.0.1", None, 400),
+            ("127.0.0.1", "//audio-stream", 404),
+            ("127.0.0.1", "/call-events", 400),
+            ("127.0.0.1", "/audio-stream", 503),
+        ]
 
 
 async def test_refused_further_in() -> None:

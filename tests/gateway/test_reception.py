@@ -105,7 +105,7 @@ def reception(**gateway: object) -> Reception:
 def receive(by: Reception, peer: str, *lines: str, target: str = "/healthz", upgrade: bool = False) -> Admission:
     extra = "".join(f"{line}\r\n" for line in lines)
     if upgrade:
-        extra += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        extra += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     head = parse_head(f"GET {target} HTTP/1.1\r\nHost: x\r\n{extra}\r\n".encode())
     return by.receive(peer, head, route(head), now=NOW, wall=WALL)
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.wire import bus as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
@@ -174,6 +177,43 @@ async def test_text_that_is_not_utf8_is_the_websockets_business(ingest: FakeInge
         stream.on_text(b"\xff\xfe")
 
 
+NUMBERLESS = b'{"event":"media","media":{"chunk":%b,"payload":"AAAA"}}'
+
+
+@pytest.mark.parametrize("chunk", [b'""', b'"x"', b"-1", b"1.5", b"NaN", b"{}"])
+async def test_audio_whose_numbers_can_not_be_read_is_heard(ingest: FakeIngest, chunk: bytes) -> None:
+    """In the order in which it comes, as where there are none."""
+    stream = ingest.stream(7, start())
+    ingest.entries()
+    for _ in range(5):
+        stream.on_text(NUMBERLESS % chunk)
+    assert [entry.payload for entry in ingest.entries()] == [bytes(3)] * 5
+    assert stream.counters()["mended"] == 5
+    assert stream.rubbish == 0
+
+
+async def test_audio_whose_place_among_numbers_is_lost_is_no_audio(ingest: FakeIngest) -> None:
+    """It would take the place of what is to come. A stream that has no numbers any more is heard again."""
+    stream = ingest.stream(7, start(), media(1), NUMBERLESS % b'"x"', media(2))
+    assert [chunk for _, chunk in audio(ingest)] == [1, 2]
+    assert (stream.rubbish, stream.mended) == (1, 0)
+    for _ in range(200):
+        stream.on_text(NUMBERLESS % b'"x"')
+    assert len(audio(ingest)) >= 50
+
+
+async def test_a_start_that_had_to_be_mended(ingest: FakeIngest, caplog: pytest.LogCaptureFixture) -> None:
+    """The call is heard; listeners and journal get what they can read; it is counted, and logged once."""
+    latin = start().replace(b'"+1"', b'"M\xfcller \\ud83d"')
+    stream = ingest.stream(7, latin, media(1), latin.replace(b'"+2"', b'"+3"'))
+    entries = [entry for entry in ingest.entries() if entry.kind in (wire.START, wire.AUDIO)]
+    assert [entry.kind for entry in entries] == [wire.START, wire.AUDIO, wire.START]
+    assert orjson.loads(entries[0].payload)["start"]["from"] == "M\ufffdller \ufffd"
+    assert ingest.told()[0][1]["from"] == "M\ufffdller \ufffd"
+    assert stream.counters()["mended"] == 2
+    assert caplog.text.count("read in part") == 1
+
+
 async def test_errors_and_keys_are_told(ingest: FakeIngest) -> None:
     """To listeners verbatim, to call events in fields."""
     stream = ingest.stream(7, start())
@@ -271,3 +311,27 @@ async def test_a_start_that_is_repeated_is_no_news(ingest: FakeIngest) -> None:
     stream.on_text(start(encoding="PCMA"))
     assert ingest.hub.talkback.holder(stream) is None
     assert [kind for kind, _ in ingest.told()] == ["stream.started"] * 3
+
+
+edges = st.sampled_from([0, 1, 2, 999, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53 - 1]) | st.integers(0, 2**53 - 1)
+
+
+@given(st.lists(st.tuples(edges | st.none(), edges | st.none(), edges | st.none()), max_size=12))
+def test_numbers_at_the_edges_of_their_range(frames: list[tuple[int | None, int | None, int | None]]) -> None:
+    """Whatever is accepted goes to the bus, and comes out of it again."""
+    trio.run(_numbers_at_the_edges, frames)
+
+
+async def _numbers_at_the_edges(frames: list[tuple[int | None, int | None, int | None]]) -> None:
+    made = FakeIngest()
+    made.fanout(0, "v3:call")
+    stream = made.stream(7, start())
+    for chunk, timestamp, sequence_number in frames:
+        body = {"payload": "AAAA", "chunk": chunk, "timestamp": timestamp}
+        stream.on_text(orjson.dumps({"event": "media", "sequence_number": sequence_number, "media": body}))
+        made.now += 0.01
+        stream.expire(made.now)
+    stream.expire(float("inf"))
+    got = [entry for entry in made.entries() if entry.kind == wire.AUDIO]
+    assert len(got) <= len(frames) == sum(stream.frames)
+    assert all(entry.payload == bytes(3) for entry in got)

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from actors.runtime.event_sender import RESEND_FIRST_S, RESEND_MAX_S, EventSender, PendingEvents
+from actors.runtime.event_sender import EventSender
 from tests.fakes.bus import FakeSocket
 
 if TYPE_CHECKING:
@@ -42,15 +40,12 @@ async def test_an_event_leaves_at_once_and_is_let_go_when_acknowledged() -> None
         assert sent["type"] == "stream.started"
         assert sent["occurred_at"] == "2026-01-01T00:00:00Z"
         assert sent["payload"] == {"call_control_id": "v3:a"}
-        assert sender.statistics()["events_unacknowledged"] == 1
+        assert sender.waiting == 1
         dealer.arrive(b"unknown", sent["id"].encode(), sent["id"].encode(), b"\xff")
         await sender.flush()
-        assert sender.statistics() == {
-            "events_sent": 1,
-            "events_acknowledged": 1,
-            "events_unacknowledged": 0,
-            "events_dropped": 0,
-        }
+        assert sender.waiting == 0
+        counted = {"events_sent": 1, "events_acknowledged": 1, "events_dropped": 0, "events_dropped_floods": 0}
+        assert sender.totals() == counted
         await sender.flush()
 
 
@@ -91,41 +86,56 @@ async def test_beyond_the_limit_the_oldest_goes_and_is_counted() -> None:
     dealer.accepts = True
     sender.send_nowait("stream.stopped", {"index": 5})
     assert [orjson.loads(frame)["payload"]["index"] for frame in dealer.sent] == [3, 4, 5]
-    assert sender.statistics()["events_dropped"] == 3
+    assert sender.totals()["events_dropped"] == 3
     await wait_all_tasks_blocked()
 
 
-async def test_a_payload_that_cannot_be_written_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_payload_that_is_no_json_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     dealer = FakeSocket()
     sender = EventSender(dealer, limit=3)
-    nested: dict[str, object] = {}
-    for _ in range(1000):
-        nested = {"deeper": nested}
-    sender.send_nowait("stream.error", nested)
+    sender.send_nowait("stream.error", {"a": object()})
     assert dealer.sent == []
     assert sender.counters["events_unwritable"] == 1
     assert "left out" in caplog.text
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "ack", "send", "wait"]), st.integers(0, 5)), max_size=60))
-def test_pending_events_are_bounded_and_what_is_acknowledged_never_comes_again(steps: list[tuple[str, int]]) -> None:
-    pending, now, expected = PendingEvents(3), 0.0, dict[str, None]()
-    for step, number in steps:
-        name = str(number)
-        if step == "add" and name not in expected:
-            pending.add(name, name.encode(), now)
-            expected[name] = None
-            if len(expected) > 3:
-                del expected[next(iter(expected))]
-        elif step == "ack":
-            assert pending.acknowledge(name) == (name in expected)
-            expected.pop(name, None)
-        elif step == "send":
-            for event_id, _ in list(pending.due(now)):
-                pending.sent(event_id, now)
-            assert not list(pending.due(now))
-            assert not list(pending.due(now + RESEND_FIRST_S / 2))
-        else:
-            now += number
-        assert len(pending) == len(expected)
-        assert [event_id for event_id, _ in pending.due(now + RESEND_MAX_S)] == list(expected)
+async def test_what_a_peer_said_does_not_cost_the_event() -> None:
+    """Half an emoji, a number without end, nesting without end: the rest of it is told."""
+    dealer = FakeSocket()
+    sender = EventSender(dealer, limit=3)
+    nested: dict[str, object] = {}
+    for _ in range(1000):
+        nested = {"deeper": nested}
+    sender.send_nowait("listener.joined", {"sub": "half \ud83d", "n": 10**30, "nested": nested, "connection": "7"})
+    payload = orjson.loads(dealer.sent[0])["payload"]
+    assert (payload["sub"], payload["n"], payload["connection"]) == ("half \ufffd", None, "7")
+
+
+async def test_a_flood_pushes_nothing_out_that_was_promised(autojump_clock: MockClock) -> None:
+    """Keys and marks while nobody acknowledges; what they lose is told, by stream, once somebody does."""
+    dealer = FakeSocket()
+    dealer.accepts = False
+    sender = EventSender(dealer, limit=40)
+    async with running(sender):
+        sender.send_nowait("stream.started", {"call_control_id": "v3:a", "stream_id": "s"}, source=7)
+        sender.send_nowait("floor.taken", {"call_control_id": "v3:a", "connection": "8"})
+        for number in range(1000):
+            kind = ("stream.dtmf", "stream.mark", "stream.error")[number % 3]
+            sender.send_nowait(kind, {"call_control_id": "v3:a", "stream_id": "s", "number": number}, source=7)
+        sender.send_nowait("stream.stopped", {"call_control_id": "v3:a", "stream_id": "s"}, source=7)
+        assert sender.waiting == 13
+        assert sender.totals()["events_dropped"] == sender.totals()["events_dropped_floods"] == 990
+        dealer.accepts = True
+        await trio.sleep(0.5)
+        kinds = [orjson.loads(frame)["type"] for frame in dealer.sent]
+        assert kinds[:3] == ["stream.started", "floor.taken", "stream.stopped"]
+        dealer.arrive(*(each.encode() for each in ids(dealer.sent)))
+        await wait_all_tasks_blocked()
+        told = orjson.loads(dealer.sent[-1])
+        assert told["type"] == "events.lost"
+        lost = told["payload"].pop("lost")
+        assert told["payload"] == {"call_control_id": "v3:a", "stream_id": "s"}
+        assert sum(lost.values()) == 990
+        dealer.arrive(told["id"].encode())
+        await sender.flush()
+        assert len(dealer.sent) == 14

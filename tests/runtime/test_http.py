@@ -256,8 +256,9 @@ async def test_a_handler_that_fails_is_a_500_that_says_nothing_and_a_log_entry(
         b"POST /api/calls/telnyx/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n",
         (
             b"GET /call-events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         ),
+        b"GET /calls HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n",
     ],
 )
 async def test_the_next_request_of_another_actor_goes_back_unread(head: bytes) -> None:

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.wire import browser
-from actors.wire.browser import BadQuery, ListenQuery, TalkOther, TalkStop
+from actors.wire.browser import ListenQuery, TalkOther, TalkStop
 from actors.wire.lenient import Malformed
+from actors.wire.query import BadQuery
 
 
 def test_the_welcome_is_the_contract_s_to_the_letter() -> None:
@@ -56,7 +57,8 @@ def test_other_events_of_a_talker() -> None:
     ("message", "reason"),
     [
         (b"", "not JSON"),
-        (b"\xff", "not JSON"),
+        (b"\xff", "not UTF-8"),
+        (b'{"event":"media","media":{"payload":7,"x":"\xff"}}', "not UTF-8"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b"{}", "event is missing"),
@@ -69,6 +71,13 @@ def test_malformed_talk_says_why(message: bytes, reason: str) -> None:
     with pytest.raises(Malformed) as caught:
         browser.decode_talk(message)
     assert caught.value.reason == reason
+
+
+def test_what_nobody_needs_costs_no_talk() -> None:
+    """A page that says half an emoji is understood; its text as such must be UTF-8 (the WebSocket closes with 1007)."""
+    message = b'{"event":"media","user":"\\ud83d","n":1e999,"media":{"payload":"AA=="}}'
+    assert browser.decode_talk(message) == b"\0"
+    assert browser.decode_talk(b'{"event":"stop","why":"\\ude00"}') == TalkStop()
 
 
 @given(st.binary(max_size=100))
@@ -124,7 +133,8 @@ def test_a_query_that_asks_for_everything() -> None:
         ({"call_control_id": [""]}, "call_control_id is empty or too long"),
         ({"callId": ["x" * 513]}, "call_control_id is empty or too long"),
         ({"stream_id": [""]}, "stream_id is empty or too long"),
-        ({"call_id": [str(n) for n in range(65)]}, "more than 64 of call_control_id"),
+        ({"call_id": [str(n) for n in range(201)]}, "more than 200 of call_control_id"),
+        ({"CallSid": ["v3:a"]}, "'CallSid' is not known: it is call_control_id"),
         ({"since": ["9" * 65]}, "since is too long"),
     ],
 )

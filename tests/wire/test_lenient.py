@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,11 +45,66 @@ def test_objects() -> None:
     assert lenient.decode_object(b' {"a": 1, "a": 2} ') == {"a": 2}
     with pytest.raises(Malformed, match=r"^not a JSON object$"):
         lenient.decode_object(b"[]")
-    for message in (b"", b"\xff", b'{"a":"\xff"}', b'{"a":' * 100_000, b'{"a":1e999}'):
+    for message in (b"", b"\xff", b'{"a":' * 100_000, b'{"a":1', b'{"a":1} {}', b'{"a":"' + b"\xff" * 300_000 + b'"}'):
         with pytest.raises(Malformed, match=r"^not JSON$"):
             lenient.decode_object(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "value"),
+    [
+        (b'{"a":"\\ud83d"}', {"a": "\ufffd"}),
+        (b'{"\\ud83d":"\\ud83d\\ude00"}', {"\ufffd": "\U0001f600"}),
+        (b'{"a":"\xff"}', {"a": "\ufffd"}),
+        (b'\xef\xbb\xbf{"a":1}\0', {"a": 1}),
+        ('{"a":"\xfc"}'.encode("utf-16"), {"a": "\xfc"}),
+        (b'{"a":[NaN,Infinity,1e999,-1e999]}', {"a": [None] * 4}),
+        (b'{"a":NaN,"b":18446744073709551616,"c":9223372036854775807}', {"a": None, "b": 2.0**64, "c": 2**63 - 1}),
+        (b'{"a":"\n"}', {"a": "\n"}),
+    ],
+)
+def test_what_can_not_be_read_is_replaced(message: bytes, value: object) -> None:
+    mended: list[str] = []
+    assert lenient.decode_any(message, mended) == value
+    assert mended == [lenient.TEXT]
+    assert lenient.decode_any(lenient.clean(message), mended) == value
+    assert mended == [lenient.TEXT]
+
+
+def test_what_is_well_stays_as_it_is() -> None:
+    mended: list[str] = []
+    message = b'{"a": "\\ud83d\\ude00", "b": 1.5e3}'
+    assert lenient.clean(message) is message
+    lenient.decode_any(message, mended)
+    assert mended == []
+
+
+@given(
+    st.binary(max_size=60)
+    | st.text(max_size=60).map(lambda text: b'{"a":"%b"}' % text.encode("utf-16-le", "surrogatepass"))
+)
+def test_whatever_is_mended_can_be_read_and_written(message: bytes) -> None:
+    with contextlib.suppress(Malformed):
+        assert orjson.loads(lenient.clean(message)) == orjson.loads(lenient.encode_any(lenient.decode_any(message, [])))
+
+
+def test_whatever_can_be_read_can_be_written() -> None:
+    deep: object = "\ud83d"
+    for _ in range(5000):
+        deep = {"a": [deep]}
+    text = lenient.encode_any({"b": "\udc00", "c": 10**400, "deep": deep})
+    assert orjson.loads(text)["b"] == "\ufffd"
+    assert orjson.loads(text)["c"] is None
+    with pytest.raises(TypeError):
+        lenient.encode_any({"a": object()})
 
 
 def test_text_or_nothing() -> None:
     assert lenient.text("a") == "a"
     assert lenient.text(1) is None
+    mended: list[str] = []
+    assert lenient.optional_text("abc", "x", mended, 3) == "abc"
+    assert lenient.optional_text(None, "x", mended, 3) is None
+    assert mended == []
+    assert lenient.optional_text("abcd", "x", mended, 3) is lenient.optional_text(7, "y", mended, 3) is None
+    assert mended == ["x", "y"]

@@ -9,10 +9,13 @@ import json
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.wire import v1_control
+from actors.wire.rights import may
 from actors.wire.tokens import (
     BadToken,
     Verifier,
@@ -20,8 +23,7 @@ from actors.wire.tokens import (
     covers,
     expires_at,
     granted_calls,
-    may,
-    token_of_subprotocols,
+    tokens_of_subprotocols,
 )
 from config.keys import new_pair
 from config.settings import AuthSettings
@@ -55,6 +57,13 @@ def test_claims_that_are_left_out() -> None:
     [
         ({"exp": NOW - LEEWAY_S - 1}, "has expired"),
         ({"exp": None}, "exp"),
+        ({"exp": -(2**60)}, "not a time"),
+        ({"nbf": None}, "nbf"),
+        ({"nbf": float("inf")}, "nbf"),
+        ({"nbf": "now"}, "nbf|can't be read"),
+        ({"sub": "half \ud83d"}, "sub"),
+        ({"calls": ["\udc00"]}, "calls"),
+        ({"can": ["listen", "\udc00"]}, "can"),
         ({"exp": "soon"}, "can't be read|not a time"),
         ({"exp": True}, "not a time"),
         ({"exp": float("inf")}, "not a time|can't be read"),
@@ -160,8 +169,23 @@ def test_what_claims_grant() -> None:
 
 def test_subprotocols() -> None:
     """A browser's way to bring a token, and what it must hear back."""
-    assert token_of_subprotocols(["chat", "patchbay.token.x.y.z"]) == "x.y.z"
-    assert token_of_subprotocols(["patchbay"]) is None
+    assert tokens_of_subprotocols(["chat", "patchbay.token.x.y.z", "patchbay.token.a"]) == ["x.y.z", "a"]
+    assert tokens_of_subprotocols(["patchbay"]) == []
     assert answered_subprotocol(["chat"]) is None
     assert answered_subprotocol(["patchbay.token.x"]) == "patchbay.token.x"
     assert answered_subprotocol(["patchbay.token.x", "patchbay"]) == "patchbay"
+
+
+numbers = st.integers() | st.floats() | st.sampled_from([2**53, 2**53 + 1, -(2**53), 2**63, NOW, NOW - LEEWAY_S, 1e308])
+
+
+@given(numbers | st.none() | st.booleans() | st.text(max_size=5), numbers | st.none())
+def test_whatever_times_a_token_has(expires: object, begins: object) -> None:
+    """It is refused, or they can be compared, subtracted and written."""
+    try:
+        claims = VERIFIER.verify(sign({**GOOD, "exp": expires, "nbf": begins}), NOW)
+    except (BadToken, OverflowError):  # the latter is the signer's
+        return
+    assert int(expires_at(claims) - NOW) >= 0
+    assert v1_control.utc(expires_at(claims))
+    assert msgspec.json.decode(msgspec.json.encode({"exp": claims["exp"]}))

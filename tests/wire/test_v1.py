@@ -110,6 +110,11 @@ def test_a_request() -> None:
     assert v1_control.decode(asked) == v1_control.Subscribe("a", ["inbound"], False, 3)
     with pytest.raises(v1_control.BadRequest) as refusal:
         v1_control.decode(b'{"type":"subscribe","call_control_id":"","id":3}')
+    assert v1_control.decode(b'{"type":"ping","sent":1,"x":"\\ud83d","y":1e999}') == v1_control.Ping(1.0)
+    half = b'{"type":"subscribe","call_control_id":"v3:\\ud83d","id":3}'
+    for message in (b'{"type":"ping","sent":1,"x":"\xff","id":0}', b'{"type":"ping","sent":1e999}', half):
+        with pytest.raises(v1_control.BadRequest):
+            v1_control.decode(message)
     assert refusal.value.id == 3
 
 

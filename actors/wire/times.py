@@ -1,0 +1,53 @@
+"""Times that peers write, and times as we write them: ISO 8601 text and µs since 1970, in a range that every reader has.
+
+Pure. `0` stands for a time that is not known. Whatever is accepted can be written again, compared, and added to.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_US: Final = timedelta(microseconds=1)
+UNKNOWN: Final = 0
+EARLIEST: Final = 1
+LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # in every time zone still in a year of four digits
+AHEAD_MAX: Final = timedelta(days=1) // _US  # clocks and time zones that are wrong
+TEXT_MAX_CHARS: Final = 64
+
+
+def microseconds(text: str) -> int:
+    """Return the µs since 1970 of an ISO 8601 time; UNKNOWN for what is none, or out of range. Without a zone it is UTC,
+    as Telnyx means it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return UNKNOWN
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    at = (moment - _EPOCH) // _US
+    return at if EARLIEST <= at <= LATEST else UNKNOWN
+
+
+def timestamp(at: int) -> str:
+    """Return the time as Telnyx writes it, of µs since 1970; one that is out of range becomes the end of the range."""
+    moment = _EPOCH + min(max(at, 0), LATEST) * _US
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def occurred_at(given: object, received_at: str, mended: list[str]) -> str:
+    """Return when something happened: what its witness wrote, or when it arrived, where that can't be.
+
+    Args:
+        mended: gets `occurred_at` where something else was written: no time, one out of range, or one in the future, which
+            would make everything later look old.
+    """
+    if given is None:
+        return received_at
+    if isinstance(given, str) and len(given) <= TEXT_MAX_CHARS and (at := microseconds(given)) != UNKNOWN:
+        arrived = microseconds(received_at)
+        if arrived == UNKNOWN or at <= arrived + AHEAD_MAX:
+            return given
+    mended.append("occurred_at")
+    return received_at
