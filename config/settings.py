@@ -105,7 +105,7 @@ class FanoutSettings(Section, frozen=True):
     """Browsers that listen and talk."""
 
     processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = msgspec.field(default_factory=default_processes)
-    message_max_bytes: Count = 64 * 1024  # a longer WebSocket message closes the connection with 1009
+    message_max_bytes: Count = 512 * 1024  # a longer WebSocket message (text: over 30 s of talk) closes it with 1009
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # talk of so long leaves in one round, under load
     queue_ms: Positive = 400.0  # audio kept for a listener that does not read; then the oldest goes
     replay_ms: Annotated[float, msgspec.Meta(ge=0, le=5000)] = 300.0  # audio a late listener gets at once
@@ -122,10 +122,10 @@ class TalkSettings(Section, frozen=True):
     """From a browser to Telnyx."""
 
     lead_ms: Annotated[float, msgspec.Meta(ge=20, le=1000)] = 80.0  # how far ahead of real time frames may be sent
-    backlog_ms: Positive = 3000.0  # talk waiting to be sent; then the oldest goes
-    drain_ms: Positive = 400.0  # above this backlog silent frames are left out until it is gone
+    backlog_ms: Positive = 30_000.0  # talk waiting to be sent; what comes beyond that is dropped, and the talker told
+    drain_ms: Positive = 400.0  # a live talker's silent frames are left out while it stays further behind than this
     release_ms: Positive = 1000.0  # the floor falls free after this long without a word
-    burst_ms: Positive = 10_000.0  # how far ahead of real time a talker may run; then what it sends is refused
+    burst_ms: Positive = 60_000.0  # how far ahead of real time a talker may send; then whole messages are dropped
 
 
 class EventSettings(Section, frozen=True):

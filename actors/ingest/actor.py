@@ -142,7 +142,7 @@ class Ingest:
         """Give a stream to the next process: all that was read is sent first, and nothing more is read."""
         self.pump.remove(stream.peer)
         stream.expire(float("inf"))
-        self.hub.talkback.flush(stream)
+        self.hub.talk_switch.hand_over(stream)
         self.hub.leave(stream)
         self.hub.rounds.flush()
         stream.peer.park()

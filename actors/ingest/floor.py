@@ -47,13 +47,23 @@ class Floor:
             self._spoke_at = now
         return True
 
-    def release(self, talker: int) -> None:
+    @property
+    def is_admin(self) -> bool:
+        """Whether it was taken, or is kept, by the right to pre-empt."""
+        return self._admin
+
+    def keep(self, now: float) -> None:
+        """What the holder has said is still being spoken: the floor is as if it came now."""
+        if self._talker is not None:
+            self._spoke_at = self._sent_at = now
+
+    def release(self, talker: int | None) -> None:
         """The talker has finished or left; nothing happens when the floor is another's."""
         if talker == self._talker:
             self._talker = None
 
     def holder(self, now: float) -> int | None:
-        """Who has the floor."""
+        """Return who has the floor."""
         if self._talker is not None and now - self._sent_at >= self._release_s:
             self._talker = None
         return self._talker

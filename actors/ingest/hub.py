@@ -187,6 +187,12 @@ class Hub:
         """Tell call events."""
         self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at, source=stream.number)
 
+    def marked(self, stream: Stream, name: str) -> None:
+        """Telnyx has sent a mark back: all that was said before it has been played, or cleared."""
+        self.event(stream, "stream.mark", {"name": name})
+        self.talkback.marked(stream, name)
+        self.needs_flush()
+
     def needs_time(self, stream: Stream) -> None:
         """A stream holds frames for a missing one and must be looked at soon."""
         self._waiting.add(stream)
@@ -202,7 +208,7 @@ class Hub:
         for message in messages:
             self.talk_switch.take(message, now)
         self.rounds.flush()
-        if self.talk_switch.is_waiting:
+        if self.talk_switch.next_due is not None:
             self._wake()
 
     # ---- tasks
@@ -233,7 +239,8 @@ class Hub:
         if self._stats_due:
             self.publish_stats()
         self.rounds.flush()
-        return now + TICK_S if self._waiting or self.talk_switch.is_waiting else None
+        due = now if self._waiting else self.talk_switch.next_due
+        return None if due is None else max(due, now + TICK_S)
 
     async def report(self) -> None:
         """Publish statistics, and now and then which streams are live, so that nobody keeps a stale one. For ever."""
@@ -263,6 +270,7 @@ class Hub:
             "batches": self.rounds.batches,
             "bus_refused": self._publisher.dropped,
             "talk_refused": self.talkback.refused,
+            "talk_dropped_ms": self.talkback.dropped_ms,
         }
         live = ((stream, self.talkback.holder(stream)) for stream in self.live)
         self._publisher.send_nowait(report(self._identity, live, counters))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from actors.ingest.conversation import Conversation
 from actors.ingest.floor import Floor
 from actors.ingest.intake import Intake, Lane
 from actors.ingest.talk import TalkPacer
-from actors.ingest.talkback import Conversation
 from actors.runtime.native import routines
 from actors.runtime.outbox import Outbox
 from actors.runtime.plain_way import PlainWay

@@ -193,7 +193,7 @@ class Stream:
             case telnyx.Dtmf():
                 self._hub.event(self, "stream.dtmf", {"digit": frame.digit}, frame.occurred_at)
             case telnyx.Mark():
-                self._hub.event(self, "stream.mark", {"name": frame.name})
+                self._hub.marked(self, frame.name)
             case telnyx.Connected() | telnyx.Unknown() | telnyx.Media():
                 pass  # greetings, and what future versions of the protocol bring, are accepted
 

@@ -11,28 +11,47 @@ import math
 from collections import deque
 from typing import Final
 
+from actors.ingest.marks import Mark
 from actors.wire.g711 import SILENCE_ALAW, SILENCE_ULAW, is_silent
 
 FRAME_S: Final = 0.020
-TAIL_WAIT_S: Final = 0.060  # a piece shorter than a frame is padded and sent when no more has come for so long
+# A live talker who is late is told from a program that sends ahead by how its talk comes: in short pieces, and over
+# JUDGED_S at the pace of speech. What comes within SETTLE_S of the queue's growing is what has been held back.
+JUDGED_S: Final = 2.0
+SETTLE_S: Final = 0.2
+LIVE_PIECE_S: Final = 0.2
+LIVE_PACE: Final = (0.8, 1.2)
 _IS_SILENT: Final = {
     SILENCE_ULAW: functools.partial(is_silent, codec="PCMU"),
     SILENCE_ALAW: functools.partial(is_silent, codec="PCMA"),
 }
+
+Item = bytes | Mark  # a frame, or a mark in its place between frames
 
 
 class TalkPacer:
     """The queue of one call's talk.
 
     A frame leaves while what Telnyx has not played yet, this frame included, is `lead_s` at most: a talker in real time
-    never waits. Faster talk is queued, `backlog_s` at most, then the oldest goes. Once more than `drain_s` is queued,
-    silent frames are left out until the queue is empty. A pause in talk restarts the clock.
+    never waits. Faster talk is queued, `backlog_s` at most; what comes beyond that is dropped. A pause in talk restarts
+    the clock.
+
+    Pieces are joined to whole frames. The last one is padded with silence when the talk has ended: at `finish`, or when
+    nothing more has come for `tail_s`.
+
+    Talk that waits keeps its pauses, but for a live talker's: while more than `drain_s` stays queued though talk comes
+    no faster than it is spoken, silent frames are left out until the queue is empty.
 
     Args:
         silence: the byte that is silence in the call's codec, from `g711.SILENCE`.
+
+    Attributes:
+        dropped_bytes: talk beyond the backlog.
+        skipped: silent frames left out.
+        sent: frames.
     """
 
-    __slots__ = ("_ahead_s", "_backlog_frames", "_drain_frames", "_draining", "_is_silent", "_played_at", "_queue", "_silence", "_tail", "_tail_at", "dropped", "frame_bytes", "sent", "skipped")  # fmt: skip
+    __slots__ = ("_ahead_s", "_backlog_frames", "_came_bytes", "_drain_frames", "_draining", "_is_silent", "_judged_from", "_played_at", "_queue", "_silence", "_tail", "_tail_at", "_tail_marks", "_tail_s", "_waiting_frames", "dropped_bytes", "frame_bytes", "sent", "skipped")  # fmt: skip
 
     def __init__(
         self,
@@ -41,22 +60,33 @@ class TalkPacer:
         lead_s: float,
         backlog_s: float,
         drain_s: float,
+        tail_s: float,
         frame_bytes: int = 160,
     ) -> None:
         self.frame_bytes = frame_bytes
-        self.dropped = 0  # frames too many
-        self.skipped = 0  # silent frames left out
+        self.dropped_bytes = 0
+        self.skipped = 0
         self.sent = 0
         self._silence = silence
         self._is_silent = _IS_SILENT[silence]
         self._ahead_s = max(lead_s - FRAME_S, 0.0)
         self._backlog_frames = max(round(backlog_s / FRAME_S), 1)
         self._drain_frames = max(round(drain_s / FRAME_S), 1)
-        self._queue: deque[bytes] = deque()
+        self._tail_s = tail_s
+        self._queue: deque[Item] = deque()
+        self._waiting_frames = 0  # in the queue
         self._tail = bytearray()
         self._tail_at = math.inf  # when the tail is padded if nothing comes
+        self._tail_marks: list[Mark] = []  # behind the tail
         self._draining = False
+        self._judged_from = math.inf  # since when talk is counted, to tell whether it comes at the pace of speech
+        self._came_bytes = 0
         self._played_at = -math.inf  # when Telnyx will have played all that was sent
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether whole frames wait for their time."""
+        return bool(self._queue)
 
     @property
     def next_due(self) -> float | None:
@@ -65,17 +95,25 @@ class TalkPacer:
             return min(self._played_at - self._ahead_s, self._tail_at)
         return self._tail_at if self._tail else None
 
-    def push(self, payload: bytes, now: float) -> list[bytes]:
-        """Talk has come, any number of bytes; the frames to send now."""
+    def push(self, payload: bytes, now: float) -> list[Item]:
+        """Take talk, any number of bytes. Returns what is to be sent now."""
         if self.passes(payload, now):
             return [payload]
         self._tail += payload
+        left: list[Item] = []
         whole = len(self._tail) // self.frame_bytes * self.frame_bytes
         for start in range(0, whole, self.frame_bytes):
+            if self._waiting_frames >= self._backlog_frames:
+                left += self._leave(now)
+            if self._waiting_frames >= self._backlog_frames:
+                self._drop_from(start)
+                break
             self._enqueue(bytes(self._tail[start : start + self.frame_bytes]))
-        del self._tail[:whole]
-        self._tail_at = now + TAIL_WAIT_S if self._tail else math.inf
-        return self._leave(now)
+        else:
+            del self._tail[:whole]
+        self._tail_at = now + self._tail_s if self._tail else math.inf
+        self._judge(len(payload), now)
+        return left + self._leave(now)
 
     def passes(self, payload: bytes, now: float) -> bool:
         """Whether this is a whole frame whose time has come, and nothing waits: it is to be sent as it is. Else nothing
@@ -87,38 +125,55 @@ class TalkPacer:
         self.sent += 1
         return True
 
-    def due(self, now: float) -> list[bytes]:
-        """The frames to send now."""
+    def mark(self, mark: Mark, now: float) -> list[Item]:
+        """Put a mark behind all talk so far. Returns what is to be sent now."""
+        if self._tail:
+            self._tail_marks.append(mark)
+            return []
+        self._queue.append(mark)
+        return self._leave(now)
+
+    def due(self, now: float) -> list[Item]:
+        """Return what is to be sent now."""
         if self._tail_at <= now:
             self._pad_tail()
         return self._leave(now)
 
-    def finish(self, now: float) -> list[bytes]:
-        """The talker has finished: its last piece is padded to a frame. What must wait comes from `due`, as before."""
+    def finish(self, now: float) -> list[Item]:
+        """Pad the last piece to a frame: the talker has finished. What must wait comes from `due`, as before."""
         self._pad_tail()
         return self._leave(now)
 
-    def flush(self) -> list[bytes]:
-        """Everything, whatever the pace."""
+    def flush(self) -> list[Item]:
+        """Return everything, whatever the pace."""
         self._pad_tail()
-        frames = list(self._queue)
-        self.sent += len(frames)
-        self.clear()
-        return frames
+        items = self.give_up()
+        self.sent += sum(type(item) is bytes for item in items)
+        return items
 
-    def clear(self) -> None:
-        """Forget what waits and, since Telnyx is told to as well, what it has not played."""
+    def give_up(self) -> list[Item]:
+        """Return everything for another pacer to go on with: the last piece of talk is as short as it is."""
+        items = [*self._queue, *([bytes(self._tail)] if self._tail else ()), *self._tail_marks]
+        self.clear()
+        return items
+
+    def clear(self) -> list[Mark]:
+        """Forget what waits and, since Telnyx is told to as well, what it has not played. Returns the marks in it."""
+        marks = [item for item in self._queue if isinstance(item, Mark)] + self._tail_marks
         self._queue.clear()
+        self._waiting_frames = 0
         self._tail.clear()
-        self._tail_at = math.inf
+        self._tail_at = self._judged_from = math.inf
+        self._tail_marks = []
         self._draining = False
         self._played_at = -math.inf
+        return marks
 
     def statistics(self) -> dict[str, int]:
         return {
             "sent": self.sent,
-            "queued": len(self._queue),
-            "dropped": self.dropped,
+            "queued": self._waiting_frames,
+            "dropped_bytes": self.dropped_bytes,
             "skipped": self.skipped,
         }
 
@@ -128,31 +183,60 @@ class TalkPacer:
             self._tail.clear()
         self._tail_at = math.inf
 
+    def _drop_from(self, start: int) -> None:
+        """Drop the newest talk: what was said first is kept."""
+        self.dropped_bytes += len(self._tail) - start
+        self._tail.clear()
+        self._place_tail_marks()
+
     def _enqueue(self, frame: bytes) -> None:
         if self._draining and self._is_silent(frame):
             self.skipped += 1
-            return
-        self._queue.append(frame)
-        if len(self._queue) > self._drain_frames:
-            self._draining = True
-        if len(self._queue) > self._backlog_frames:
-            self._queue.popleft()
-            self.dropped += 1
+        else:
+            self._queue.append(frame)
+            self._waiting_frames += 1
+        self._place_tail_marks()
 
-    def _leave(self, now: float) -> list[bytes]:
-        """What may leave by now."""
+    def _place_tail_marks(self) -> None:
+        if self._tail_marks:
+            self._queue.extend(self._tail_marks)
+            self._tail_marks = []
+
+    def _judge(self, came_bytes: int, now: float) -> None:
+        """Decide whether this is a live talker who is late."""
+        per_s = self.frame_bytes / FRAME_S
+        if self._waiting_frames <= self._drain_frames:
+            self._judged_from = math.inf
+        elif self._judged_from == math.inf or came_bytes > LIVE_PIECE_S * per_s:
+            self._judged_from, self._came_bytes = now + SETTLE_S, 0
+        elif now >= self._judged_from:
+            self._came_bytes += came_bytes
+            took_s = now - self._judged_from
+            if took_s >= JUDGED_S:
+                slowest, fastest = LIVE_PACE
+                self._draining = slowest <= self._came_bytes / per_s / took_s <= fastest
+                self._judged_from, self._came_bytes = now, 0
+
+    def _leave(self, now: float) -> list[Item]:
+        """Take out what may leave by now."""
         if now == math.inf:
             return self.flush()
-        frames = []
+        left: list[Item] = []
         while self._queue:
-            if self._draining and self._is_silent(self._queue[0]):
-                self._queue.popleft()
-                self.skipped += 1
-                continue
-            if self._played_at - self._ahead_s > now:
-                break
-            frames.append(self._queue.popleft())
-            self._played_at = max(self._played_at, now) + FRAME_S
+            item = self._queue[0]
+            if isinstance(item, bytes):
+                skipped = self._draining and self._is_silent(item)
+                if not skipped and self._played_at - self._ahead_s > now:
+                    break
+                self._waiting_frames -= 1
+                if skipped:
+                    self._queue.popleft()
+                    self.skipped += 1
+                    continue
+                self._played_at = max(self._played_at, now) + FRAME_S
+                self.sent += 1
+            left.append(self._queue.popleft())
         self._draining = self._draining and bool(self._queue)
-        self.sent += len(frames)
-        return frames
+        if self._waiting_frames <= self._drain_frames:
+            self._judged_from = math.inf
+        return left

@@ -11,8 +11,9 @@ from actors.wire import bus as wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.ingest.conversation import Conversation
     from actors.ingest.stream import Stream
-    from actors.ingest.talkback import Conversation, Talkback
+    from actors.ingest.talkback import Talkback
 
     # (message, where its pieces begin, streams by call, their conversations, now): where the first piece begins that is left.
     TakeTalk = Callable[[bytes, int, dict[bytes, Stream], dict[Stream, Conversation], float], int]
@@ -39,9 +40,9 @@ class TalkSwitch:
         self.pass_on: Callable[[bytes], bool] = lambda message: False
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether talk waits, for its stream or for its time."""
-        return self._talkback.is_waiting or bool(self._early)
+    def next_due(self) -> float | None:
+        """When `due` has something to do; None when no talk waits, neither for its stream nor for its time."""
+        return min((when for when in (self._talkback.next_due, self._early.next_due) if when is not None), default=None)
 
     def take(self, message: bytes, now: float) -> None:
         """Take a message of talk from a fan-out."""
@@ -59,6 +60,10 @@ class TalkSwitch:
         for talk in self._early.claim(stream.call):
             self._talkback.take(stream, talk, now)
 
+    def hand_over(self, stream: Stream) -> None:
+        """Give what waits of the talk into a stream to the successor that goes on with the stream."""
+        self._talkback.hand_over(stream, self.pass_on)
+
     def due(self, now: float) -> int:
         """Send what is due by now, and refuse what has waited in vain. Returns how many pieces that were."""
         self._talkback.due(now)
@@ -69,7 +74,7 @@ class TalkSwitch:
 
     def _take(self, talk: wire.Talk, now: float) -> None:
         stream = self._streams.get(talk.call)
-        if stream is not None:
+        if stream is not None and not stream.leaving:
             self._talkback.take(stream, talk, now)
         elif not self.pass_on(wire.pack_talk(*talk)):
             self._early.keep(talk, now)

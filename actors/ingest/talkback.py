@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import logging
 from binascii import b2a_base64
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from actors.ingest.floor import Floor
-from actors.ingest.talk import TalkPacer
+from actors.ingest.conversation import Conversation, codec_of
+from actors.ingest.marks import MARKS_MAX, Mark
 from actors.wire import bus as wire
 from actors.wire import telnyx
-from actors.wire.g711 import QUIET, SILENCE, is_silent
-from actors.wire.talk import FRAME_BYTES, talk_codec
+from actors.wire.g711 import is_silent
+from actors.wire.talk import BYTES_PER_S
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from actors.ingest.rounds import Rounds
     from actors.ingest.stream import Stream
-    from actors.runtime.outbox import Outbox
-    from actors.wire.g711 import Codec
+    from actors.ingest.talk import Item
     from config.settings import TalkSettings
 
 log = logging.getLogger(__name__)
@@ -33,36 +33,21 @@ log = logging.getLogger(__name__)
 REFUSAL_INTERVAL_S: Final = 1.0  # a talker hears no more often than this that its talk is not taken
 REFUSALS_REMEMBERED: Final = 1000
 SUB_MAX_BYTES: Final = 200
-FRAME_BASE64_BYTES: Final = len(b2a_base64(bytes(FRAME_BYTES), newline=False))
+FRAME_MS: Final = 20
 AUDIO: Final = (wire.TALK, wire.TALK_PREEMPT)
 CLAIMS: Final = (wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT)
+UNANSWERED: Final = (wire.TALK_STOP, wire.TALK_MARK_SENT)
 PREEMPTING: Final = (wire.TALK_PREEMPT, wire.TALK_CLAIM_PREEMPT)
-
-
-@dataclass(slots=True)
-class Conversation:
-    """Talk into one stream.
-
-    Attributes:
-        begins: all of a message of one frame that comes before the frame.
-        quiet: the codes that are silence.
-        outbox: of the stream's connection.
-    """
-
-    codec: Codec
-    pacer: TalkPacer
-    floor: Floor
-    begins: bytes
-    quiet: bytes
-    outbox: Outbox
-    told_holder: int | None = None
-    claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
-    frames: int = 0
-    refused_at: dict[int, float] = field(default_factory=dict)
+CLEAR: Final = text_frame(telnyx.clear_message())
 
 
 class Talkback:
-    """Talk into all streams of this process."""
+    """Talk into all streams of this process.
+
+    Attributes:
+        refused: pieces of talk that were not taken.
+        dropped_ms: talk beyond the backlog, and talk that Telnyx did not take in time.
+    """
 
     def __init__(self, settings: TalkSettings, *, include_stream_id: bool, rounds: Rounds) -> None:
         self._settings = settings
@@ -71,6 +56,7 @@ class Talkback:
         self.conversations: dict[Stream, Conversation] = {}
         self._paced: set[Stream] = set()  # where talk waits for its time
         self.refused = 0
+        self.dropped_ms = 0
 
     def take(self, stream: Stream, talk: wire.Talk, now: float) -> None:
         """Take talk that is for this stream, or refuse it."""
@@ -78,17 +64,21 @@ class Talkback:
         if self._passes(conversation, talk, now):
             stream.peer.write(conversation.begins + b2a_base64(talk.payload, newline=False) + telnyx.MEDIA_ENDS)
             conversation.frames += 1
+            return
+        holder = conversation.holder(now)
+        if talk.kind in AUDIO or talk.kind in CLAIMS:
+            self._take_audio(stream, conversation, talk, holder, now)
         elif talk.kind == wire.TALK_STOP:
-            if conversation.floor.holder(now) == talk.talker:
-                self._send(stream, conversation, conversation.pacer.finish(now))
-            conversation.floor.release(talk.talker)
-            self._tell_holder(stream, conversation, now)
-        elif self._has_floor(stream, conversation, talk, now):
-            if talk.kind not in CLAIMS:
-                self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
-            elif conversation.told_holder == talk.talker:  # no news for others
-                self._answer_claim(stream, conversation, talk.fanout_index)
-            self._tell_holder(stream, conversation, now)
+            self._finish(stream, conversation, talk.talker, now)
+        elif talk.kind == wire.TALK_MARK_SENT:
+            conversation.marks.expect(_mark_of(talk))
+        elif holder not in (None, talk.talker):
+            self._refuse_floor(conversation, talk, now)
+        elif talk.kind == wire.TALK_CLEAR:
+            self._clear(stream, conversation)
+        elif talk.kind == wire.TALK_MARK:
+            self._mark(stream, conversation, talk, now)
+        self._tell_holder(stream, conversation, now)
 
     def _passes(self, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
         """Whether this is what nearly all talk is: another frame of whoever has the floor, in time. It is to be sent
@@ -101,39 +91,100 @@ class Talkback:
         ) and conversation.pacer.passes(talk.payload, now)
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether talk waits for its time."""
-        return bool(self._paced)
+    def next_due(self) -> float | None:
+        """When `due` has something to do; None when no talk waits for its time."""
+        pacers = [self.conversations[stream].pacer for stream in self._paced if stream in self.conversations]
+        return min((pacer.next_due for pacer in pacers if pacer.next_due is not None), default=None)
 
-    def _has_floor(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
+    def _take_audio(
+        self, stream: Stream, conversation: Conversation, talk: wire.Talk, holder: int | None, now: float
+    ) -> None:
         claims = talk.kind in CLAIMS
         silent = not claims and is_silent(talk.payload, conversation.codec)
-        before = conversation.floor.holder(now)
         if not conversation.floor.offer(talk.talker, silent, now, admin=talk.kind in PREEMPTING):
             self._refuse_floor(conversation, talk, now)
-            return False
+            return
         if claims:
             conversation.claimants = {talk.talker: talk.payload[:SUB_MAX_BYTES].decode(errors="replace")}
-        if before not in (None, talk.talker):
-            conversation.pacer.clear()
-            stream.peer.write(text_frame(telnyx.clear_message()))
-        return True
+        if holder not in (None, talk.talker):
+            self._clear(stream, conversation)
+        elif conversation.talker != talk.talker:
+            self._send(stream, conversation, conversation.pacer.finish(now))
+        conversation.talker, conversation.fanout_index = talk.talker, talk.fanout_index
+        conversation.is_finishing = False
+        if not claims:
+            self._push(stream, conversation, talk, now)
+        elif conversation.told_holder == talk.talker:  # no news for others
+            self._answer_claim(stream, conversation, talk.fanout_index)
+
+    def _push(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> None:
+        before = conversation.pacer.dropped_bytes
+        self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
+        if dropped := conversation.pacer.dropped_bytes - before:
+            self._tell_dropped(stream, conversation, "talk_too_fast", dropped * 1000 // BYTES_PER_S)
+
+    def _finish(self, stream: Stream, conversation: Conversation, talker: int, now: float) -> None:
+        """The talker has finished: what waits is still sent, and the floor is the talker's until then."""
+        if conversation.talker == talker:
+            conversation.is_finishing = True
+            self._send(stream, conversation, conversation.pacer.finish(now))
+        else:
+            conversation.floor.release(talker)
+
+    def _clear(self, stream: Stream, conversation: Conversation) -> None:
+        """Play nothing more of what was said. Telnyx sends back all marks then, so it is sent those that waited, too."""
+        waited = conversation.pacer.clear()
+        stream.peer.write(CLEAR)
+        self._send(stream, conversation, waited)
+
+    def _mark(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> None:
+        mark = _mark_of(talk)
+        if conversation.marks.expect(mark):
+            self._send(stream, conversation, conversation.pacer.mark(mark, now))
+        else:
+            self.refuse(talk, "too_many_marks", f"{MARKS_MAX} marks have not come back yet.")
+
+    def marked(self, stream: Stream, name: str) -> None:
+        """Telnyx has sent a mark back: tell who asked for it."""
+        conversation = self.conversations.get(stream)
+        mark = None if conversation is None else conversation.marks.returned(name)
+        if mark is not None:
+            stream_id = stream.start.stream_id if stream.start else None
+            news = {"talker": mark.talker, "name": name, "stream_id": stream_id}
+            self._tell(mark.fanout_index, wire.MARKED, stream.call, news)
 
     def due(self, now: float) -> bool:
         """Send what is due by now. False when nothing waits anywhere."""
         for stream in list(self._paced):
             conversation = self.conversations.get(stream)
             if conversation is not None:
+                conversation.holder(now)
+                was_finishing = conversation.is_finishing
                 self._send(stream, conversation, conversation.pacer.due(now))
+                if was_finishing and not conversation.is_finishing:
+                    self._tell_holder(stream, conversation, now)
             if conversation is None or conversation.pacer.next_due is None:
                 self._paced.discard(stream)
         return bool(self._paced)
 
-    def flush(self, stream: Stream) -> None:
-        """Send all that waits, whatever the pace: a successor takes over, and Telnyx queues it."""
+    def hand_over(self, stream: Stream, pass_on: Callable[[bytes], bool]) -> None:
+        """Give all that waits to a successor, which goes on with it at its pace; or, where there is none, to Telnyx, as
+        far as Telnyx takes it."""
         conversation = self.conversations.get(stream)
-        if conversation is not None:
-            self._send(stream, conversation, conversation.pacer.flush())
+        if conversation is None:
+            return
+        items = conversation.pacer.give_up()
+        pieces = b"".join(conversation.pack(items, stream.call))
+        if pieces and not pass_on(pieces):
+            self._flush(stream, conversation, items)
+
+    def _flush(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
+        for place, item in enumerate(items):
+            if conversation.outbox.behind:  # a connection that is far behind could not be moved
+                dropped = sum(len(left) for left in items[place:] if isinstance(left, bytes))
+                self._tell_dropped(stream, conversation, "talk_late", dropped * 1000 // BYTES_PER_S)
+                return
+            self._send(stream, conversation, [conversation.padded(item)])
 
     def resume(self, stream: Stream, now: float) -> None:
         """A predecessor has served this stream: whoever had the floor there has it, until it falls free."""
@@ -141,24 +192,29 @@ class Talkback:
             self._conversation(stream, now)
 
     def look(self, now: float) -> None:
-        """Tell of floors that have fallen free by silence alone. To be called now and then."""
+        """Tell of floors that have fallen free by silence alone, and of talk that Telnyx did not take in time. To be
+        called now and then."""
         for stream, conversation in self.conversations.items():
             self._tell_holder(stream, conversation, now)
+            if late := conversation.outbox.dropped - conversation.late:
+                conversation.late += late
+                self._tell_dropped(stream, conversation, "talk_late", late * FRAME_MS)
 
     def format_changed(self, stream: Stream) -> None:
         """The stream may want talk in another codec now; its floor stays whose it is, where that is the same."""
         conversation = self.conversations.get(stream)
-        if conversation is not None and conversation.codec != _codec_of(stream):
+        if conversation is not None and conversation.codec != codec_of(stream.start):
             self.forget(stream)
 
     def forget(self, stream: Stream, *, moved: bool = False) -> None:
         """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
         conversation = self.conversations.pop(stream, None)
         if conversation is not None and not moved:
+            conversation.pacer.clear()
             self._tell_holder(stream, conversation, float("inf"))
 
     def holder(self, stream: Stream) -> int | None:
-        """Who has the floor of this stream."""
+        """Return who has the floor of this stream."""
         conversation = self.conversations.get(stream)
         return None if conversation is None else conversation.told_holder
 
@@ -180,50 +236,46 @@ class Talkback:
     def refuse(self, talk: wire.Talk, title: str, detail: str) -> None:
         """Tell a talker why its talk reaches no call."""
         self.refused += 1
-        sink = self._rounds.sink(talk.fanout_index)
-        if sink is not None and talk.kind != wire.TALK_STOP:
-            payload = orjson.dumps({"talker": talk.talker, "title": title, "detail": detail})
-            sink.append(wire.news_entry(wire.REFUSED, 0, talk.call, payload))
+        if talk.kind not in UNANSWERED:
+            news = {"talker": talk.talker, "title": title, "detail": detail}
+            self._tell(talk.fanout_index, wire.REFUSED, talk.call, news)
+
+    def _tell(self, fanout_index: int, kind: int, call: bytes, news: dict[str, Any]) -> None:
+        """Tell one talker."""
+        if (sink := self._rounds.sink(fanout_index)) is not None:
+            payload = orjson.dumps(news)
+            sink.append(wire.news_entry(kind, 0, call, payload))
+
+    def _tell_dropped(self, stream: Stream, conversation: Conversation, title: str, dropped_ms: int) -> None:
+        self.dropped_ms += dropped_ms
+        log.warning("talk dropped: %s, %d ms", title, dropped_ms, extra=stream.about)
+        news = {"talker": conversation.talker, "title": title, "dropped_ms": dropped_ms}
+        self._tell(conversation.fanout_index, wire.DROPPED, stream.call, news)
 
     def _conversation(self, stream: Stream, now: float) -> Conversation:
         conversation = self.conversations.get(stream)
         if conversation is None:
-            codec = _codec_of(stream)
-            given = self._settings
-            pacer = TalkPacer(
-                frame_bytes=FRAME_BYTES,
-                silence=SILENCE[codec],
-                lead_s=given.lead_ms / 1000,
-                backlog_s=given.backlog_ms / 1000,
-                drain_s=given.drain_ms / 1000,
-            )
-            floor = Floor(given.release_ms / 1000)
-            outbox = stream.peer.outbox
-            conversation = Conversation(codec, pacer, floor, self._begins(stream), QUIET[codec], outbox)
+            names = self._include_stream_id
+            conversation = Conversation.begin(self._settings, stream.start, stream.peer.outbox, names=names)
             if stream.talker is not None:  # who had the floor when a predecessor of this process ended
                 conversation.floor.offer(stream.talker, False, now)
-                conversation.told_holder = stream.talker
+                conversation.talker = conversation.told_holder = stream.talker
             self.conversations[stream] = conversation
         return conversation
 
-    def _stream_id(self, stream: Stream) -> str | None:
-        return stream.start.stream_id if self._include_stream_id and stream.start else None
-
-    def _begins(self, stream: Stream) -> bytes:
-        message = telnyx.media_message(bytes(FRAME_BYTES), self._stream_id(stream))
-        return text_frame(message)[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
-
-    def _send(self, stream: Stream, conversation: Conversation, frames: list[bytes]) -> None:
-        stream_id = self._stream_id(stream)
-        for frame in frames:
-            stream.peer.write(text_frame(telnyx.media_message(frame, stream_id)))
-        conversation.frames += len(frames)
+    def _send(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
+        for item in items:
+            stream.peer.write(conversation.message(item))
+            conversation.frames += isinstance(item, bytes)
         if conversation.pacer.next_due is not None:
             self._paced.add(stream)
+        if conversation.is_finishing and not conversation.pacer.is_waiting:
+            conversation.is_finishing = False
+            conversation.floor.release(conversation.talker)
 
     def _refuse_floor(self, conversation: Conversation, talk: wire.Talk, now: float) -> None:
         last = conversation.refused_at.get(talk.talker, float("-inf"))
-        if talk.kind in CLAIMS or now - last >= REFUSAL_INTERVAL_S:
+        if talk.kind not in AUDIO or now - last >= REFUSAL_INTERVAL_S:
             if len(conversation.refused_at) >= REFUSALS_REMEMBERED:
                 conversation.refused_at.clear()
             conversation.refused_at[talk.talker] = now
@@ -234,7 +286,7 @@ class Talkback:
             sink.append(self._floor_entry(stream, conversation))
 
     def _tell_holder(self, stream: Stream, conversation: Conversation, now: float) -> None:
-        holder = conversation.floor.holder(now)
+        holder = conversation.holder(now)
         if holder == conversation.told_holder:
             return
         conversation.told_holder = holder
@@ -246,5 +298,5 @@ class Talkback:
         log.info("floor %s", "released" if holder is None else f"taken by {holder}", extra=stream.about)
 
 
-def _codec_of(stream: Stream) -> Codec:
-    return talk_codec(stream.start.media_format.encoding if stream.start else "PCMU")
+def _mark_of(talk: wire.Talk) -> Mark:
+    return Mark(talk.payload.decode(errors="replace"), talk.talker, talk.fanout_index)

@@ -45,6 +45,8 @@ HEEDED: Final = (
     10  # this fan-out's interest in the call (EVERY_CALL: in all) has arrived: it misses nothing from now on
 )
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
+MARKED: Final = 11  # payload: JSON, to one talker: Telnyx has sent its mark back
+DROPPED: Final = 12  # payload: JSON, to one talker: how much of its talk was dropped, and why
 
 ENDS: Final = frozenset(
     {STOP, GONE}
@@ -192,6 +194,9 @@ TALK_STOP: Final = 2  # the talker has stopped or gone
 TALK_PREEMPT: Final = 3  # an administrator takes the floor
 TALK_CLAIM: Final = 4  # payload: who claims the floor (a token's `sub`); no audio yet
 TALK_CLAIM_PREEMPT: Final = 5  # the same for an administrator
+TALK_MARK: Final = 6  # payload: the name of a mark, for its place behind what the talker has said so far
+TALK_CLEAR: Final = 7  # nothing of what was said and is not played yet is to be played
+TALK_MARK_SENT: Final = 8  # payload: as TALK_MARK, of one that a predecessor of this ingest has sent to Telnyx
 
 
 class Talk(NamedTuple):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from actors.wire.g711 import Codec
 
 FRAME_BYTES: Final = 160  # 20 ms of G.711, the least that Telnyx plays
+FRAME_BASE64_BYTES: Final = len(b2a_base64(bytes(FRAME_BYTES), newline=False))
+BYTES_PER_S: Final = 8000
+MARK_NAME_MAX_CHARS: Final = 256
 
 
 def talk_codec(encoding: str) -> Codec:

@@ -80,6 +80,8 @@ class FakeOutbox:
 
     fd = -1
     is_quick = False
+    behind = False
+    dropped = 0
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []

@@ -95,7 +95,9 @@ def world(*, c: bool) -> closing[World]:
 
 pieces = st.tuples(
     st.sampled_from(
-        [wire.TALK] * 6 + [wire.TALK_PREEMPT, wire.TALK_STOP, wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT, 77]
+        [wire.TALK] * 6
+        + [wire.TALK_PREEMPT, wire.TALK_STOP, wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT, 77]
+        + [wire.TALK_MARK, wire.TALK_CLEAR, wire.TALK_MARK_SENT]
     ),
     st.sampled_from([1, 1, 1, 1, 2, (1 << 64) - 1]),
     st.sampled_from([*CALLS, "a", "a", "nobody's"]),
@@ -126,6 +128,7 @@ def do(world: World, what: str, given: object) -> None:
         hub.talk([(wire.pack_talk(wire.TALK, 0, 1, wire.digest("a"), LOUD) * 2)[: 192 + cast("int", given)]])
     elif what == "due":
         hub.talkback.due(world.ingest.now)
+        hub.talkback.look(world.ingest.now)
     elif what == "begin":
         world.begin(*cast("tuple[str, str]", given))
     elif call in world.streams:
