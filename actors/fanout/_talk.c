@@ -1,7 +1,7 @@
 /* The hot path of talk in C: what `Talker.on_text` does with talk that is as nearly all is.
  *
- * Knows one kind of message: more audio (bare, or as an RTP packet) in the codec of the call that this talker has been talking to
- * and still may, no faster than it may. See ../runtime/native.h.
+ * Knows one kind of message: more audio (bare, or as an RTP packet, as before) in the codec of the call that this talker has been
+ * talking to and still may, no faster than it may. See ../runtime/native.h.
  */
 #include "../runtime/messages.h"
 #include "../runtime/reading.h"
@@ -10,12 +10,14 @@
 enum { LENGTH_AT = 4, HEAD_BYTES = 32 };
 
 /* RTP: actors/wire/rtp.py. */
-enum { RTP_HEADER_BYTES = 12, RTP_BLOCK_BYTES = 80, RTP_VERSION_2 = 0x80, RTP_MARKER = 0x80, PCMU = 0, PCMA = 8 };
+enum { RTP_HEADER_BYTES = 12, RTP_SSRC_AT = 8, RTP_SSRC_BYTES = 4, RTP_MARKER = 0x80, PCMU = 0, PCMA = 8 };
+enum { RTP_VERSION_BITS = 0xc0, RTP_VERSION_2 = 0x80 };
 
 /* Set by `bind`. */
-static PyTypeObject *allowance_type, *links_type, *call_type;
+static PyTypeObject *allowance_type, *links_type, *call_type, *depacketizer_type;
 static struct {
-    Py_ssize_t talking_to, head, candidates, allowance, links; /* of a Talker */
+    Py_ssize_t talking_to, head, candidates, allowance, links, rtp; /* of a Talker */
+    Py_ssize_t ssrc, bare_bytes, held, last;                   /* of a Depacketizer */
     Py_ssize_t left, at, per_s, burst;                         /* of an Allowance */
     Py_ssize_t pieces;                                         /* of IngestLinks */
     Py_ssize_t talk_codec;                                     /* of a Call */
@@ -47,17 +49,30 @@ take_outer(struct cursor *c, struct text key, void *into)
     return skip_value(c);
 }
 
-/* The audio of a packet (`rtp.strip`), if it needs no other codec; else its `at` is NULL. */
-static struct text
-strip(struct text packet, int wanted)
+static bool
+is_empty(PyObject *bytes)
 {
-    Py_ssize_t body = packet.size - RTP_HEADER_BYTES;
-    if (body <= 0 || body % RTP_BLOCK_BYTES || packet.at[0] != RTP_VERSION_2)
-        return packet;
-    int codec = packet.at[1] & ~RTP_MARKER;
-    if (codec != PCMU && codec != PCMA)
-        return packet;
-    return codec == wanted ? (struct text){packet.at + RTP_HEADER_BYTES, body} : (struct text){NULL, 0};
+    return bytes != NULL && PyBytes_CheckExact(bytes) && PyBytes_GET_SIZE(bytes) == 0;
+}
+
+/* The audio of a message (`Depacketizer.take`, `rtp.unpack`), where it is decided what it is, by which nothing changes, and it
+ * needs no other codec: another packet of a source that is known, or another bare one that is as long as the one before. Else
+ * its `at` is NULL. */
+static struct text
+strip(PyObject *rtp, struct text message, int wanted)
+{
+    static const struct text not_plain = {NULL, 0};
+    if (rtp == NULL || !Py_IS_TYPE(rtp, depacketizer_type) || !is_empty(SLOT(rtp, slots.held)) ||
+        !is_empty(SLOT(rtp, slots.last)))
+        return not_plain;
+    if ((message.at[0] & RTP_VERSION_BITS) != RTP_VERSION_2)
+        return number_in_slot(rtp, slots.bare_bytes, 0) == message.size ? message : not_plain;
+    PyObject *ssrc = SLOT(rtp, slots.ssrc);
+    if (message.size <= RTP_HEADER_BYTES || message.at[0] != RTP_VERSION_2 || (message.at[1] & ~RTP_MARKER) != wanted ||
+        ssrc == NULL || !PyBytes_CheckExact(ssrc) || PyBytes_GET_SIZE(ssrc) != RTP_SSRC_BYTES ||
+        memcmp(PyBytes_AS_STRING(ssrc), message.at + RTP_SSRC_AT, RTP_SSRC_BYTES) != 0)
+        return not_plain;
+    return (struct text){message.at + RTP_HEADER_BYTES, message.size - RTP_HEADER_BYTES};
 }
 
 /* The call to talk to, if it is the one that was talked to before (`Talker._target`); borrowed. */
@@ -145,7 +160,7 @@ take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *
         talk.seen != ALL || !decoded_size(talk.payload) || !decode(talk.payload, packet))
         return 0;
     PyObject *pieces = SLOT(links, slots.pieces);
-    struct text audio = strip((struct text){packet, decoded_size(talk.payload)}, codec_of(call));
+    struct text audio = strip(SLOT(talker, slots.rtp), (struct text){packet, decoded_size(talk.payload)}, codec_of(call));
     if (audio.at == NULL || pieces == NULL || !PyList_CheckExact(pieces))
         return 0;
     int enough = spend(SLOT(talker, slots.allowance), audio.size, now);
@@ -161,22 +176,24 @@ prefetch_reader(PyObject *talker, int step)
         prefetch_object(SLOT(talker, slots.candidates));
         prefetch_object(SLOT(talker, slots.talking_to));
         prefetch_object(SLOT(talker, slots.head));
+        prefetch_object(SLOT(talker, slots.rtp));
     } else if (allowance != NULL && Py_IS_TYPE(allowance, allowance_type)) {
         prefetch_object(SLOT(allowance, slots.left));
     }
 }
 
-PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, allowance: type, links: type, call: type) -> None\n\n"
+PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, allowance: type, links: type, call: type,\n"
+                       "     depacketizer: type) -> None\n\n"
                        "Which classes it deals with, and whose messages it understands.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *peer, *talker, *allowance, *links, *call;
+    PyTypeObject *peer, *talker, *allowance, *links, *call, *depacketizer;
     PyObject *method;
-    if (!PyArg_ParseTuple(args, "O!O!OO!O!O!", &PyType_Type, &peer, &PyType_Type, &talker, &method, &PyType_Type,
-                          &allowance, &PyType_Type, &links, &PyType_Type, &call))
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!O!O!", &PyType_Type, &peer, &PyType_Type, &talker, &method, &PyType_Type,
+                          &allowance, &PyType_Type, &links, &PyType_Type, &call, &PyType_Type, &depacketizer))
         return NULL;
     const struct wanted_slot wanted[] = {
         {talker, "_talking_to", &slots.talking_to},
@@ -185,6 +202,11 @@ bind_classes(PyObject *module, PyObject *args)
         {talker, "_candidates", &slots.candidates},
         {talker, "_allowance", &slots.allowance},
         {talker, "_links", &slots.links},
+        {talker, "_rtp", &slots.rtp},
+        {depacketizer, "ssrc", &slots.ssrc},
+        {depacketizer, "bare_bytes", &slots.bare_bytes},
+        {depacketizer, "held", &slots.held},
+        {depacketizer, "_last", &slots.last},
         {allowance, "_left", &slots.left},
         {allowance, "_at", &slots.at},
         {allowance, "_per_s", &slots.per_s},
@@ -196,6 +218,7 @@ bind_classes(PyObject *module, PyObject *args)
     fill_sextets();
     Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(allowance));
     Py_XSETREF(call_type, (PyTypeObject *)Py_NewRef(call));
+    Py_XSETREF(depacketizer_type, (PyTypeObject *)Py_NewRef(depacketizer));
     Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(links));
     Py_RETURN_NONE;
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import trio
@@ -237,6 +237,9 @@ class Fanout:
 
         def look() -> None:
             self.calls.forget_silent(trio.current_time())
+            for talker in list(self._talkers.values()):
+                if isinstance(talker, Talker):
+                    talker.tick()
             self._links.flush()  # or what could not be sent would wait for somebody to speak
             counters = {**self.calls.counters, **self.pump.counters}
             counters["connections"] = len(self.peers)
@@ -273,10 +276,16 @@ class Fanout:
         talker = self._talkers.get(number)
         return None if talker is None else talker.person
 
-    def _on_talk_news(self, number: int, news: dict[str, str]) -> None:
-        talker = self._talkers.get(number)
-        if talker is not None:
+    def _on_talk_news(self, kind: int, news: dict[str, Any]) -> None:
+        talker = self._talkers.get(int(news["talker"]))
+        if talker is None:
+            return
+        if kind == wire.REFUSED:
             talker.refused(news["title"], news["detail"])
+        elif kind == wire.DROPPED:
+            talker.dropped(news["title"], news["dropped_ms"])
+        elif kind == wire.MARKED:
+            talker.marked(news["name"], news["stream_id"])
 
 
 def _hand_over(listener: Listener) -> None:

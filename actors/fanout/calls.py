@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TALK_NEWS: Final = (wire.REFUSED, wire.MARKED, wire.DROPPED)
 FORGET_AFTER_S: Final = 15.0  # longer than a connection waits for its ingest's next process
 ENDED_KEPT_S: Final = 20.0  # longer than a connection waits for our successor, who must tell its listener
 ENDED_KEPT_MAX: Final = 2000
@@ -50,7 +51,7 @@ class Calls(Audience):
         audit: told who hears and who speaks.
         volley: what carries frames to listeners; nothing is left in it when `receive` returns.
         in_c: delivers what is plain audio faster, where it is there.
-        on_talk_news: called with (talker, what the ingest says of its talk).
+        on_talk_news: called with (kind, what the ingest says of somebody's talk).
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Calls(Audience):
         replay_s: float,
         subscribe: Callable[[bytes], None],
         unsubscribe: Callable[[bytes], None],
-        on_talk_news: Callable[[int, dict[str, str]], None],
+        on_talk_news: Callable[[int, dict[str, Any]], None],
         audit: Audit | None = None,
         volley: Volley | None = None,
         in_c: Deliver | None = None,
@@ -163,9 +164,8 @@ class Calls(Audience):
         elif entry.kind == wire.LIVE:
             self.heard_from.add(batch.ingest)
             self._confirm(entry.payload, (batch.ingest, batch.slot), now)
-        elif entry.kind == wire.REFUSED:
-            news = orjson.loads(entry.payload)
-            self._on_talk_news(int(news["talker"]), news)
+        elif entry.kind in TALK_NEWS:
+            self._on_talk_news(entry.kind, orjson.loads(entry.payload))
         elif entry.kind == wire.HEEDED:
             self._interest.heed(entry.call, batch.ingest)
         elif entry.kind in wire.ENDS:

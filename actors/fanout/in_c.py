@@ -13,6 +13,7 @@ from actors.runtime.allowance import Allowance
 from actors.runtime.native import routines
 from actors.runtime.plain_way import PlainWay
 from actors.runtime.pumped import ReadingInC
+from actors.wire.rtp import Depacketizer
 
 if TYPE_CHECKING:
     from actors.fanout.lane import Deliver
@@ -27,6 +28,6 @@ def deliver_in_c(*, wanted: bool = True) -> Deliver | None:
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
     """For a pump (`in_c`); it knows what talkers say. None as above."""
-    bound = PlainWay, Talker, Talker.on_text, Allowance, IngestLinks, Call
+    bound = PlainWay, Talker, Talker.on_text, Allowance, IngestLinks, Call, Depacketizer
     talk = routines("actors.fanout._talk", *bound, wanted=wanted)
     return None if talk is None else ReadingInC(talk.serve, talk.take)

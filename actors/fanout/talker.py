@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from actors.fanout.losses import Losses
 from actors.wire import browser, rtp
 from actors.wire import bus as wire
+from actors.wire.float32 import is_plausible
 from actors.wire.g711 import alaw_to_ulaw, encode_float32, ulaw_to_alaw
 from actors.wire.lenient import Malformed
+from actors.wire.rtp import Depacketizer
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
@@ -27,9 +30,12 @@ if TYPE_CHECKING:
     from actors.runtime.allowance import Allowance
     from actors.runtime.session import Session
 
+    Event = browser.TalkStop | browser.TalkClear | browser.TalkMark | browser.TalkPing | browser.TalkOther
+
 log = logging.getLogger(__name__)
 
 ERROR_INTERVAL_S: Final = 1.0
+CLEAR_INTERVAL_S: Final = 1.0  # no more often than this may a talker run ahead anew
 FLOAT_BYTES: Final = 4
 
 # Our own error codes, apart from Telnyx's (100002…). docs/protocol.md lists them.
@@ -38,8 +44,14 @@ SEVERAL_CALLS: Final = (200002, "several_live_calls")
 BAD_TALK: Final = (200003, "malformed_talk")
 UNREACHABLE: Final = (200004, "call_unreachable")
 NOT_ALLOWED: Final = (200007, "not_allowed", "The token does not grant `talk`.")
-TOO_FAST: Final = (200010, "talk_too_fast", "Talk comes faster than it can be spoken; some of it is lost.")
-REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006}
+NOT_AUDIO: Final = (200013, "talk_not_audio")
+NOT_FLOAT32: Final = (
+    200014,
+    "talk_not_float32",
+    "Binary talk is Float32 samples, little endian, 8 kHz, in [-1, 1]; send µ-law as text: base64 in `media.payload`.",
+)
+NOT_TALKING: Final = (200017, "not_talking", "There is no talk: ask for the floor first.")
+REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006, "too_many_marks": 200016}
 
 
 def refusal_code(title: str) -> int:
@@ -55,7 +67,7 @@ class Talker:
         allowance: bytes of G.711; None: as much as comes.
     """
 
-    __slots__ = ("_allowance", "_calls", "_candidates", "_complained", "_fanout_index", "_head", "_links", "_number", "_rest", "_session", "_talking_to", "listener")  # fmt: skip
+    __slots__ = ("_allowance", "_calls", "_candidates", "_cleared_at", "_complained", "_fanout_index", "_head", "_links", "_losses", "_number", "_rest", "_rtp", "_session", "_talking_to", "listener")  # fmt: skip
 
     def __init__(
         self,
@@ -79,58 +91,97 @@ class Talker:
         self._head = (
             b""  # of a piece of talk to that call, as long as it may be said (the routine in C says more with it)
         )
+        self._rtp = Depacketizer()
         self._rest = b""  # of a Float32 sample that was cut in two
         self._complained: dict[int, float] = {}
+        self._losses = Losses()
+        self._cleared_at = float("-inf")
 
     @property
     def person(self) -> Person:
         """Who talks."""
         return self.listener
 
+    # ---- from the browser
+
     def on_text(self, message: bytes) -> None:
         """A text message: base64 of an RTP packet or of bare audio, or something else that is no talk."""
         try:
-            talk = browser.decode_talk(message)
+            said = browser.decode_talk(message)
         except Malformed as error:
             message.decode()  # not UTF-8: the WebSocket's business
             self._complain(*BAD_TALK, str(error))
             return
-        if isinstance(talk, bytes):
-            call = self._target()
-            if call is not None:
-                payload, codec = rtp.strip(talk)
-                if codec is not None and codec != call.talk_codec:
-                    payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
-                self._send(call, payload)
-        elif isinstance(talk, browser.TalkStop):
-            self.stop()
-        elif talk.event == "auth" and self._session is not None:
-            self._head = b""
-            self.listener.write_control(text_frame(self._session.renew(message, time.time())))
+        if not isinstance(said, bytes):
+            self._on_event(said, message)
+        elif self._target() is not None:
+            self._say_all(self._rtp.take(said))
 
     def on_binary(self, message: bytes) -> None:
         """A binary message: Float32 samples, little endian, 8 kHz."""
+        self._say_all(self._rtp.release())
         samples = self._rest + message if self._rest else message
         whole = len(samples) - len(samples) % FLOAT_BYTES
         self._rest = samples[whole:]
         call = self._target()
-        if call is not None and whole:
+        if call is None or not whole:
+            return
+        if not is_plausible(samples[:whole]):
+            self._rest = b""
+            self._calls.counters["talk_not_float32"] += 1
+            self._complain(*NOT_FLOAT32)
+        elif self._may_say(whole // FLOAT_BYTES):
             self._send(call, encode_float32(samples[:whole], call.talk_codec))
+
+    def _on_event(self, said: Event, message: bytes) -> None:
+        match said:
+            case browser.TalkStop():
+                self.stop()
+            case browser.TalkMark(name):
+                self._say_all(self._rtp.release())
+                self._ask(wire.TALK_MARK, name.encode(errors="replace"))
+            case browser.TalkClear():
+                self._clear()
+            case browser.TalkPing(answer):
+                if not self.listener.peer.outbox.behind:
+                    self.listener.write_control(text_frame(answer))
+            case browser.TalkOther("auth") if self._session is not None:
+                self._head = b""
+                self.listener.write_control(text_frame(self._session.renew(message, time.time())))
+            case browser.TalkOther():
+                self._calls.counters["talk_events_ignored"] += 1
 
     def stop(self) -> None:
         """The talker has ended, or gone."""
-        call, self._talking_to = self._talking_to, None
-        self._head = self._rest = b""
-        if call is not None:
-            self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
+        self._say_all(self._rtp.release())
+        self._leave_call()
+
+    # ---- from ingest, and by the clock
 
     def refused(self, title: str, detail: str) -> None:
         """The ingest does not take this talk."""
         self._complain(refusal_code(title), title, detail)
 
+    def marked(self, name: str, stream_id: str | None) -> None:
+        """Telnyx has sent a mark of this talker back."""
+        self.listener.write_control(text_frame(browser.mark_message(name, stream_id)))
+
+    def dropped(self, title: str, ms: float) -> None:
+        """So much of the talk was dropped."""
+        self._losses.add(title, ms)
+        self._tell_losses()
+
     def not_reached(self) -> None:
         """What was said could not be sent to the call's ingest in time."""
         self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.")
+
+    def tick(self) -> None:
+        """Say what was held back, and tell what was dropped. To be called now and then."""
+        if self._rtp.held:
+            self._say_all(self._rtp.release())
+        self._tell_losses()
+
+    # ---- helpers
 
     def _target(self) -> Call | None:
         """The one call to talk to; without it, an error goes out and None comes back."""
@@ -148,23 +199,67 @@ class Talker:
             self._complain(*NO_CALL, "There is no live call to talk to.")
         return None
 
+    def _say_all(self, decided: list[tuple[bytes, bool]]) -> None:
+        """Say messages, each a packet or bare audio."""
+        for data, is_packet in decided:
+            if (call := self._target()) is None:
+                return
+            try:
+                payload, codec = rtp.unpack(data) if is_packet else (data, None)
+            except rtp.NotAudio as error:
+                self._calls.counters["talk_not_audio"] += 1
+                self._complain(*NOT_AUDIO, f"{error.reason[0].upper()}{error.reason[1:]}.")
+            except Malformed as error:
+                self._complain(*BAD_TALK, str(error))
+            else:
+                if codec is not None and codec != call.talk_codec:
+                    payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
+                if payload and self._may_say(len(payload)):
+                    self._send(call, payload)
+
+    def _may_say(self, size: int) -> bool:
+        """Whether so many bytes of G.711 do not come too fast. If they do, they are dropped."""
+        if self._allowance is None or self._allowance.spend(size, self.listener.peer.last_heard):
+            return True
+        self._calls.counters["talk_too_fast"] += 1
+        self._losses.add_bytes("talk_too_fast", size)
+        self._tell_losses()
+        return False
+
     def _send(self, call: Call, payload: bytes) -> None:
-        if not payload:
-            return
-        if self._allowance is not None and not self._allowance.spend(len(payload), self.listener.peer.last_heard):
-            self._calls.counters["talk_too_fast"] += 1
-            self._complain(*TOO_FAST)
-            return
         if self._talking_to is not call:
-            self.stop()
+            self._leave_call()
             self._talking_to = call
         kind = wire.TALK_PREEMPT if self._session is not None and self._session.is_admin else wire.TALK
         packed = wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload)
         self._head = packed[: wire.TALK_BYTES]
         self._links.say(call, self, packed)
 
+    def _clear(self) -> None:
+        self._rtp.held = b""
+        now = self.listener.peer.last_heard
+        if self._allowance is not None and now - self._cleared_at >= CLEAR_INTERVAL_S:
+            self._cleared_at = now
+            self._allowance.refill()  # nothing of what was said ahead waits any more
+        self._ask(wire.TALK_CLEAR, b"")
+
+    def _ask(self, kind: int, payload: bytes) -> None:
+        """Ask something of the call's ingest that is in order with what was said."""
+        if (call := self._target()) is not None:
+            self._links.say(call, self, wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload))
+
+    def _leave_call(self) -> None:
+        call, self._talking_to = self._talking_to, None
+        self._head = self._rest = b""
+        if call is not None:
+            self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
+
     def _complain(self, code: int, title: str, detail: str) -> None:
         now = trio.current_time()
         if now - self._complained.get(code, float("-inf")) >= ERROR_INTERVAL_S:
             self._complained[code] = now
             self.listener.write_control(text_frame(browser.error_message(code, title, detail)))
+
+    def _tell_losses(self) -> None:
+        for code, title, detail, ms in self._losses.due(trio.current_time()):
+            self.listener.write_control(text_frame(browser.error_message(code, title, detail, dropped_ms=ms)))

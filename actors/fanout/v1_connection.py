@@ -11,7 +11,6 @@ from actors.fanout.v1_subscription import Subscription
 from actors.fanout.v1_talk import V1Talk
 from actors.wire import bus as wire
 from actors.wire import v1, v1_control
-from actors.wire.lenient import Malformed
 from actors.wire.rights import OF_PAGES
 from actors.wire.tokens import BadToken, expires_at
 from actors.wire.websocket import text_frame
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from actors.wire.v1_control import TrackName
 
 EXPIRING_S: Final = 60.0
-MALFORMED_TALK: Final = (200003, "malformed_talk")
 NOT_ALLOWED: Final = (200007, "not_allowed")
 MALFORMED: Final = (200008, "malformed_message")
 TOO_MANY_CALLS: Final = (200009, "too_many_calls")
@@ -106,6 +104,15 @@ class V1Connection:
         """The ingest does not take this connection's talk."""
         self.talk.refused(title, detail)
 
+    def marked(self, name: str, stream_id: str | None) -> None:
+        """Telnyx has sent a mark of this connection back."""
+        del stream_id
+        self.talk.marked(name)
+
+    def dropped(self, title: str, ms: float) -> None:
+        """So much of this connection's talk was dropped."""
+        self.talk.dropped(title, ms)
+
     # ---- its life
 
     def open(self, asked: Sequence[str], tracks: list[TrackName], now: float) -> None:
@@ -173,6 +180,10 @@ class V1Connection:
             case v1_control.TalkStop():
                 if request.call == self.talk.call_number:
                     self.talk.stop()
+            case v1_control.TalkClear():
+                self.talk.clear(request.id, now)
+            case v1_control.TalkMark():
+                self.talk.mark(request.name, request.id)
             case v1_control.Playout():
                 self._playout(request)
             case v1_control.Token():
@@ -182,13 +193,7 @@ class V1Connection:
 
     def on_binary(self, message: bytes, now: float) -> None:
         """Talk."""
-        try:
-            frame = v1.unpack_talk(message)
-        except Malformed as error:
-            self._fail(*MALFORMED_TALK, str(error))
-            return
-        if frame is not None:
-            self.talk.take(frame, now)
+        self.talk.take(message, now)
 
     def _subscribe(self, wanted: v1_control.Subscribe, now: float) -> None:
         call_control_id = wanted.call_control_id

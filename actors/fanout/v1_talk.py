@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.fanout.talker import NO_CALL, TOO_FAST, refusal_code
+from actors.fanout.losses import Losses
+from actors.fanout.talker import BAD_TALK, CLEAR_INTERVAL_S, NO_CALL, NOT_TALKING, UNREACHABLE, refusal_code
 from actors.wire import bus as wire
-from actors.wire import v1_control
+from actors.wire import v1, v1_control
 from actors.wire.g711 import alaw_to_ulaw, ulaw_to_alaw
+from actors.wire.lenient import Malformed
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
@@ -72,7 +74,10 @@ class V1Talk:
         self._request_id: int | None = None
         self._answer_by: float | None = None  # while the floor is asked for
         self._sequence = -1
+        self._is_unreached = False
         self._complained: dict[int, float] = {}
+        self._cleared_at = _NEVER
+        self._losses = Losses()
 
     @property
     def is_active(self) -> bool:
@@ -101,20 +106,41 @@ class V1Talk:
             self._tell(call, wire.TALK_STOP)
         self._forget()
 
-    def take(self, frame: TalkFrame, now: float) -> None:
-        """20 ms of talk."""
+    def take(self, message: bytes, now: float) -> None:
+        """Take a binary message: 20 ms of talk."""
+        try:
+            frame = v1.unpack_talk(message)
+        except Malformed as error:
+            self._complain(*BAD_TALK, str(error), now)
+        else:
+            if frame is not None:
+                self._take(frame, now)
+
+    def _take(self, frame: TalkFrame, now: float) -> None:
         call = self._find(self.call_control_id) if self.is_active else None
         if call is None or frame.talk != self.talk or frame.sequence <= self._sequence:
             self.ignored += 1
             return
         self._sequence = frame.sequence
         if not self._allowance.spend(len(frame.payload), now):
-            self._complain(*TOO_FAST, now)
+            self._losses.add_bytes("talk_too_fast", len(frame.payload))
+            self._tell_losses(now)
             return
         payload = frame.payload
         if frame.codec != call.talk_codec:
             payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
         self._tell(call, wire.TALK_PREEMPT if self._session.is_admin else wire.TALK, payload)
+
+    def clear(self, request_id: int | None, now: float) -> None:
+        """Play nothing more of what was said."""
+        if now - self._cleared_at >= CLEAR_INTERVAL_S:
+            self._cleared_at = now
+            self._allowance.refill()  # nothing of what was said ahead waits any more
+        self._ask(wire.TALK_CLEAR, b"", request_id)
+
+    def mark(self, name: str, request_id: int | None) -> None:
+        """Tell the client when all that it has said so far has been played."""
+        self._ask(wire.TALK_MARK, name.encode(errors="replace"), request_id)
 
     def floor_changed(self, call: Call) -> None:
         """Somebody else may talk into a call now, or nobody."""
@@ -132,18 +158,35 @@ class V1Talk:
             self._lose("call_gone", "The call has just ended.")
 
     def refused(self, title: str, detail: str) -> None:
-        """The ingest does not take this talk."""
-        self._lose(title, detail)
+        """The ingest does not take this talk; or one mark of it."""
+        if title == "too_many_marks":
+            self._fail(refusal_code(title), title, detail, None, self.call_number)
+        else:
+            self._lose(title, detail)
+
+    def marked(self, name: str) -> None:
+        """Telnyx has sent a mark of this client back."""
+        self._say(v1_control.message("talk.marked", call=self.call_number, talk=self.talk, name=name))
+
+    def dropped(self, title: str, ms: float) -> None:
+        """So much of the talk was dropped."""
+        self._losses.add(title, ms)
 
     def not_reached(self) -> None:
         """What was said could not be sent to the call's ingest in time."""
         if self._answer_by is not None:
             self._lose("call_unreachable", "The call can't be reached at the moment.")
+        else:
+            self._is_unreached = self.is_active
 
     def tick(self, now: float) -> None:
-        """Wait no longer for the floor when there is no answer."""
+        """Wait no longer for the floor when there is no answer; tell what was dropped."""
         if self._answer_by is not None and now >= self._answer_by:
             self.not_reached()
+        if self._is_unreached:
+            self._is_unreached = False
+            self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.", now)
+        self._tell_losses(now)
 
     def _started(self, call: Call) -> None:
         self.talk += 1
@@ -182,12 +225,24 @@ class V1Talk:
     def _tell(self, call: Call, kind: int, payload: bytes = b"") -> None:
         self._links.say(call, self, wire.pack_talk(kind, self._index, self._number, call.digest, payload))
 
+    def _ask(self, kind: int, payload: bytes, request_id: int | None) -> None:
+        """Ask something of the call's ingest that is in order with what was said."""
+        call = self._find(self.call_control_id) if self.is_active else None
+        if call is None:
+            self._fail(*NOT_TALKING, request_id, self.call_number)
+        else:
+            self._tell(call, kind, payload)
+
     def _complain(self, code: int, title: str, detail: str, now: float) -> None:
         if now - self._complained.get(code, _NEVER) >= COMPLAINT_INTERVAL_S:
             self._complained[code] = now
-            self._fail(code, title, detail, None, self.call_number)
+            self._fail(code, title, detail, None, self.call_number or None)
 
-    def _fail(self, code: int, title: str, detail: str, request_id: int | None, call: int) -> None:
+    def _tell_losses(self, now: float) -> None:
+        for code, title, detail, ms in self._losses.due(now):
+            self._say(v1_control.error(code, title, detail, call=self.call_number, dropped_ms=ms))
+
+    def _fail(self, code: int, title: str, detail: str, request_id: int | None, call: int | None) -> None:
         self._say(v1_control.error(code, title, detail, call=call, request_id=request_id))
 
     def _say(self, text: bytes) -> None:

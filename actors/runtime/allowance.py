@@ -28,3 +28,7 @@ class Allowance:
         enough = amount <= left
         self._left = left - amount if enough else left
         return enough
+
+    def refill(self) -> None:
+        """Give back all that was spent."""
+        self._left = self._burst

@@ -5,17 +5,22 @@ Knows nothing of sockets or of who may hear what. Field order is the old backend
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from actors.wire.lenient import DECODE_ERRORS, Malformed, decode_base64, decode_object, require_utf8
 from actors.wire.query import BadQuery, calls_of, streams_of
+from actors.wire.talk import MARK_NAME_MAX_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SINCE_MAX_CHARS: Final = 64
+WORD_MAX_BYTES: Final = 32
+ECHO_MAX_BYTES: Final = 256
+# What clients send only to keep a connection open, as plain text or as a `type`.
+_WORDS: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat"})
 
 TrackChoice = Literal["inbound", "outbound", "both"]
 FormatChoice = Literal["binary", "json"]
@@ -32,10 +37,29 @@ class TalkStop(msgspec.Struct, frozen=True):
     """The talker has said what he wanted to say."""
 
 
+class TalkClear(msgspec.Struct, frozen=True):
+    """Nothing more of what the talker has said is to be played."""
+
+
+class TalkMark(msgspec.Struct, frozen=True):
+    """The talker wants to know when all that it has said so far has been played."""
+
+    name: str
+
+
+class TalkPing(msgspec.Struct, frozen=True):
+    """The talker wants to know whether we are there."""
+
+    answer: bytes
+
+
 class TalkOther(msgspec.Struct, frozen=True):
     """An event that means nothing here; it is ignored."""
 
     event: str
+
+
+Said = bytes | TalkStop | TalkClear | TalkMark | TalkPing | TalkOther
 
 
 class ListenQuery(msgspec.Struct, frozen=True):
@@ -118,10 +142,15 @@ def media_json(
     return _encode(_MediaFrameOut(_digits(sequence_number), stream_id, media))
 
 
-def error_message(code: int, title: str, detail: str) -> bytes:
+def error_message(code: int, title: str, detail: str, **more: int) -> bytes:
     """An error in the form of Telnyx's; the frontend shows `detail` to the user."""
-    payload = {"code": code, "title": title, "detail": detail}
+    payload = {"code": code, "title": title, "detail": detail, **more}
     return msgspec.json.encode({"event": "error", "payload": payload})
+
+
+def mark_message(name: str, stream_id: str | None) -> bytes:
+    """A mark that Telnyx has sent back, in the form of Telnyx's."""
+    return msgspec.json.encode({"event": "mark", "stream_id": stream_id, "mark": {"name": name}})
 
 
 class _TalkBody(msgspec.Struct, gc=False):
@@ -135,8 +164,8 @@ class _TalkFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
 _decode_talk_frame = msgspec.json.Decoder(_TalkFrame).decode
 
 
-def decode_talk(message: bytes) -> bytes | TalkStop | TalkOther:
-    """A text message of a talker: the bytes of `media` (a whole RTP packet, or bare), or what other event it is.
+def decode_talk(message: bytes) -> Said:
+    """Read a text message of a talker: the bytes of `media` (a whole RTP packet, or bare), or what other event it is.
 
     Raises Malformed, and nothing else, for whatever cannot be read.
     """
@@ -146,19 +175,45 @@ def decode_talk(message: bytes) -> bytes | TalkStop | TalkOther:
         return _decode_any_talk(message)
 
 
-def _decode_any_talk(message: bytes) -> bytes | TalkStop | TalkOther:
+def _decode_any_talk(message: bytes) -> Said:
+    if len(message) <= WORD_MAX_BYTES and (word := message.strip().lower()) in _WORDS:
+        return TalkPing(b"pong") if word == b"ping" else TalkOther(word.decode())
     frame = decode_object(require_utf8(message))
     event = frame.get("event")
     if not isinstance(event, str):
+        kind = frame.get("type")
+        if isinstance(kind, str) and kind.encode(errors="replace") in _WORDS:
+            return _answered("type", frame, message) if kind == "ping" else TalkOther(kind)
         raise Malformed("event is missing")
-    if event == "stop":
-        return TalkStop()
-    if event != "media":
-        return TalkOther(event)
-    media = frame.get("media")
-    if not isinstance(media, dict):
-        raise Malformed("media is not an object")
-    return decode_base64(media.get("payload"), "media.payload")
+    match event:
+        case "stop":
+            return TalkStop()
+        case "clear":
+            return TalkClear()
+        case "mark":
+            return TalkMark(_mark_name(frame.get("mark")))
+        case "ping":
+            return _answered("event", frame, message)
+        case "media":
+            media = frame.get("media")
+            if not isinstance(media, dict):
+                raise Malformed("media is not an object")
+            return decode_base64(media.get("payload"), "media.payload")
+        case _:
+            return TalkOther(event)
+
+
+def _answered(key: str, frame: dict[str, Any], message: bytes) -> TalkPing:
+    """Answer a ping with what is in it, where that is little, so that the peer knows which one it was."""
+    echoed = frame if len(message) <= ECHO_MAX_BYTES else {}
+    return TalkPing(msgspec.json.encode({**echoed, key: "pong"}))
+
+
+def _mark_name(mark: object) -> str:
+    name = mark.get("name") if isinstance(mark, dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= MARK_NAME_MAX_CHARS:
+        raise Malformed(f"mark.name is missing, or longer than {MARK_NAME_MAX_CHARS} characters")
+    return name
 
 
 def looks_like_telnyx(message: bytes) -> bool:

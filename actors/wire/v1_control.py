@@ -9,6 +9,7 @@ import msgspec
 
 from actors.wire.lenient import DECODE_ERRORS, REPLACEMENT, Malformed, clean, require_utf8
 from actors.wire.query import ID_MAX_CHARS
+from actors.wire.talk import MARK_NAME_MAX_CHARS
 
 COUNT_MAX: Final = 2**53
 encode = msgspec.json.Encoder().encode
@@ -43,6 +44,17 @@ class TalkStop(msgspec.Struct, frozen=True):
     id: RequestId | None = None
 
 
+class TalkClear(msgspec.Struct, frozen=True):
+    call: CallNumber
+    id: RequestId | None = None
+
+
+class TalkMark(msgspec.Struct, frozen=True):
+    call: CallNumber
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=MARK_NAME_MAX_CHARS)]
+    id: RequestId | None = None
+
+
 class TrackPlayout(msgspec.Struct, frozen=True):
     """How one track is heard. Of what a client may say besides, nothing is used."""
 
@@ -70,11 +82,11 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Ping(msgspec.Struct, frozen=True):
-    sent: float
+    sent: float | None = None
     id: RequestId | None = None
 
 
-Request = Subscribe | Unsubscribe | TalkStart | TalkStop | Playout | Token | Ping
+Request = Subscribe | Unsubscribe | TalkStart | TalkStop | TalkClear | TalkMark | Playout | Token | Ping
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -88,6 +100,8 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Request]]] = {
     "unsubscribe": msgspec.json.Decoder(Unsubscribe),
     "talk.start": msgspec.json.Decoder(TalkStart),
     "talk.stop": msgspec.json.Decoder(TalkStop),
+    "talk.clear": msgspec.json.Decoder(TalkClear),
+    "talk.mark": msgspec.json.Decoder(TalkMark),
     "playout": msgspec.json.Decoder(Playout),
     "token": msgspec.json.Decoder(Token),
     "ping": msgspec.json.Decoder(Ping),
@@ -104,6 +118,8 @@ class BadRequest(Malformed):
 
 def decode(message: bytes) -> Request | None:
     """A client's text message; None for a type of the future. Raises BadRequest."""
+    if message.strip() == b"ping":
+        return Ping()
     try:
         return _decode(message)
     except BadRequest:
@@ -156,11 +172,17 @@ def message(kind: str, request_id: int | None = None, **fields: Any) -> bytes:
 
 
 def error(
-    code: int | None, title: str, detail: str, *, call: int | None = None, request_id: int | None = None
+    code: int | None,
+    title: str,
+    detail: str,
+    *,
+    call: int | None = None,
+    request_id: int | None = None,
+    **more: int,
 ) -> bytes:
     """What went wrong; `detail` is for the user."""
     about = {} if call is None else {"call": call}
-    return message("error", request_id, **about, code=code, title=title, detail=detail)
+    return message("error", request_id, **about, code=code, title=title, detail=detail, **more)
 
 
 class _Started(msgspec.Struct):

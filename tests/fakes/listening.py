@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.fanout.calls import Calls
 from actors.fanout.in_c import deliver_in_c
@@ -99,14 +99,14 @@ class FakeFanout:
 
     def __init__(self, *, in_c: bool = False) -> None:
         self.topics: list[bytes] = []
-        self.talk_news: list[tuple[int, dict[str, str]]] = []
+        self.talk_news: list[tuple[int, dict[str, Any]]] = []
         self.now = 100.0
         self.calls = Calls(
             0,
             0.3,
             self.topics.append,
             self.topics.remove,
-            lambda talker, news: self.talk_news.append((talker, news)),
+            lambda kind, news: self.talk_news.append((kind, news)),
             in_c=deliver_in_c(wanted=in_c),
         )
         self._sequences: dict[int, int] = {}

@@ -238,8 +238,10 @@ def test_who_talks_and_who_may_not(fanout: FakeFanout) -> None:
     fanout.hears(started(), entry(wire.FLOOR, payload=orjson.dumps({"talker": 5})))
     [call] = fanout.calls.live.values()
     assert call.talker == 5
-    fanout.hears(entry(wire.REFUSED, payload=orjson.dumps({"talker": 6, "title": "floor_taken", "detail": "x"})))
-    assert fanout.talk_news == [(6, {"talker": 6, "title": "floor_taken", "detail": "x"})]
+    for kind in (wire.REFUSED, wire.DROPPED, wire.MARKED):
+        fanout.hears(entry(kind, payload=orjson.dumps({"talker": 6, "title": "x"})))
+    told = {"talker": 6, "title": "x"}
+    assert fanout.talk_news == [(wire.REFUSED, told), (wire.DROPPED, told), (wire.MARKED, told)]
 
 
 def test_a_call_that_nobody_confirms_is_forgotten(fanout: FakeFanout) -> None:

@@ -92,11 +92,12 @@ class World(Line):
 
     def state(self) -> dict[str, object]:
         self.links.flush()
-        allowance = cast("Allowance", self.talker._allowance)
+        allowance, rtp = cast("Allowance", self.talker._allowance), self.talker._rtp
         return {
             **super().state(),
             "said": self.socket.sent,
             "allowed": (allowance._left, allowance._at),
+            "form": (rtp.ssrc, rtp.bare_bytes, rtp.held, rtp._last),
             "counters": self.fanout.calls.counters,
             "told": self.browser.outbox.frames,
         }
@@ -117,8 +118,8 @@ def text(payload: bytes, **more: object) -> bytes:
     return orjson.dumps({"event": "media", "media": {"payload": base64.b64encode(payload).decode(), **more}})
 
 
-def rtp(payload: bytes, payload_type: int = 0, first: int = 0x80) -> bytes:
-    return struct.pack(">BBHII", first, payload_type, 1, 2, 3) + payload
+def rtp(payload: bytes, payload_type: int = 0, first: int = 0x80, number: int = 1, source: int = 3) -> bytes:
+    return struct.pack(">BBHII", first, payload_type, number, 2, source) + payload
 
 
 ULAW = bytes(range(160))
@@ -128,7 +129,15 @@ audio = st.one_of(
     st.builds(
         rtp, st.sampled_from([ULAW, ULAW[:80], ULAW[:100], ULAW * 2, b""]), st.sampled_from([0, 8, 0x80, 0x88, 9])
     ),
-    st.builds(rtp, st.just(ULAW), st.just(0), st.sampled_from([0x80, 0x90, 0x81, 0x00])),
+    st.builds(rtp, st.just(ULAW), st.just(0), st.sampled_from([0x80, 0x90, 0x81, 0xA0, 0x00])),
+    st.builds(
+        rtp,
+        st.sampled_from([ULAW, ULAW[:128], ULAW[:4], b"", ULAW[:148]]),
+        st.sampled_from([0, 0, 0x80, 8, 96, 200]),
+        st.sampled_from([0x80, 0x80, 0x90]),
+        st.integers(1, 4),
+        st.integers(3, 4),
+    ),
     st.binary(max_size=40),
     st.builds(lambda size: bytes(size), st.integers(300, 2500)),
 )
@@ -139,7 +148,8 @@ messages = st.one_of(
     st.builds(lambda payload, at: text(payload)[:at] + b" " + text(payload)[at:], audio, st.integers(1, 300)),
     st.builds(lambda payload, at, to: text(payload)[:at] + bytes([to]) + text(payload)[at + 1 :], audio,
         st.integers(0, 300), st.integers(0, 255)),
-    st.sampled_from([b'{"event":"stop"}', b'{"event":"nothing"}' + b" " * 120, b"rubbish" * 30, b"\xff" * 130]),
+    st.sampled_from([b'{"event":"stop"}', b'{"event":"nothing"}' + b" " * 120, b'{"event":"clear"}',
+        b'{"event":"mark","mark":{"name":"x"}}', b"rubbish" * 30, b"\xff" * 130]),
 )  # fmt: skip
 steps = st.one_of(
     st.tuples(st.just("say"), st.lists(messages, min_size=1, max_size=4)),
@@ -148,7 +158,7 @@ steps = st.one_of(
     st.tuples(st.just("start"), st.tuples(st.sampled_from(CALLS), st.sampled_from(["PCMU", "PCMA", "L16"]))),
     st.tuples(st.just("end"), st.sampled_from(CALLS)),
     st.tuples(st.just("rights"), st.tuples(st.booleans(), st.booleans())),
-    st.tuples(st.just("full"), st.booleans()),
+    st.tuples(st.sampled_from(["full", "tick", "binary"]), st.booleans()),
 )
 
 
@@ -164,6 +174,10 @@ def do(world: World, what: str, given: object, number: int) -> None:
             world.fanout.hears(entry(wire.GONE, cast("str", given), stream=live.number))
     elif what == "rights":
         world.hears(client_frame(orjson.dumps({"event": "auth", "rights": given, "more": "x" * 120})))
+    elif what == "tick":
+        world.talker.tick()
+    elif what == "binary":
+        world.talker.on_binary(bytes(640) if given else b"\xff" * 160)
     elif what == "full":
         world.socket.accepts = not given
 
@@ -187,11 +201,11 @@ def test_whatever_is_said_both_do_the_same(plan: list[tuple[str, object]], names
 
 
 async def test_plain_talk_needs_no_python(autojump_clock: trio.testing.MockClock) -> None:
-    """But for the first of it, by which the call is found."""
+    """But for the first of it, by which the call is found, and in which form talk comes."""
     del autojump_clock
     with world(c=True) as ours:
         ours.fanout.hears(started("a"))
-        ours.hears(client_frame(text(rtp(ULAW))))
+        ours.hears(client_frame(text(rtp(ULAW))) + client_frame(text(ULAW[:80])))
         before = ours.by_python
         for _ in range(40):
             await trio.sleep(0.02)
@@ -204,6 +218,7 @@ async def test_plain_talk_needs_no_python(autojump_clock: trio.testing.MockClock
 
 
 PLAIN = text(rtp(ULAW))
+PLAIN_BARE = text(ULAW)
 NEARLY = {
     "something behind": PLAIN + b"}",
     "no event": PLAIN.replace(b'"event":"media",', b""),
@@ -219,6 +234,17 @@ NEARLY = {
     "another payload type": text(rtp(ULAW, 3)),
     "the other codec": text(rtp(ULAW, 8)),
     "the other codec, marked": text(rtp(ULAW, 0x88)),
+    "another source": text(rtp(ULAW, source=4)),
+    "another source, and no blocks": text(rtp(ULAW[:128], source=4)),
+    "128 samples": text(rtp(ULAW[:128])),
+    "padding": text(rtp(ULAW + b"\x01", first=0xA0)),
+    "an extension": text(rtp(bytes(4) + ULAW, first=0x90)),
+    "a contributing source": text(rtp(bytes(4) + ULAW, first=0x81)),
+    "telephone-event": text(rtp(bytes(4) * 30, 101)),
+    "no audio": text(rtp(b"") + b"", n="x" * 100),
+    "bare": text(ULAW),
+    "bare, of another length": text(ULAW[:128]),
+    "bare, and like a packet": text(b"\x80\x00" + ULAW[2:]),
     "too much at once": text(bytes(1700)),
     "as much as may be": text(bytes(1280)),
 }
@@ -233,9 +259,10 @@ async def test_what_is_nearly_plain(message: bytes, codec: str, autojump_clock: 
     with ExitStack() as stack:
         for each in [stack.enter_context(world(c=c)) for c in (False, True)]:
             each.fanout.hears(started("a", raw=start("a", encoding=codec)))
-            each.hears(client_frame(PLAIN))
-            each.hears(client_frame(message))
-            each.hears(client_frame(PLAIN))
+            for known in (PLAIN, PLAIN_BARE):
+                each.hears(client_frame(known))
+                each.hears(client_frame(message))
+                each.hears(client_frame(known))
             states.append(each.state())
     assert states[0] == states[1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import pytest
@@ -55,10 +55,14 @@ class Room:
         links = cast("IngestLinks", self.said)
         self.talker = Talker(someone, self.fanout.calls, links, 0, allowance=allowance)
 
+    def told(self) -> list[dict[str, Any]]:
+        """The messages the talker got, but for starts."""
+        got = [orjson.loads(message) for message in heard(self.listener) if message.startswith(b"{")]
+        return [message for message in got if message.get("event") != "start"]
+
     def errors(self) -> list[int]:
         """Codes of the errors the talker got."""
-        got = [orjson.loads(message) for message in heard(self.listener) if message.startswith(b"{")]
-        return [message["payload"]["code"] for message in got if message["event"] == "error"]
+        return [message["payload"]["code"] for message in self.told() if message["event"] == "error"]
 
 
 def text(payload: bytes) -> bytes:
@@ -144,21 +148,132 @@ async def test_what_is_no_talk() -> None:
     room = Room(listener(9))
     room.fanout.hears(started())
     room.talker.on_text(b"rubbish")
-    room.talker.on_text(b'{"event":"ping"}')
+    room.talker.on_text(b'{"event":"hello"}')
     assert room.errors() == [codes.BAD_TALK[0]]
     with pytest.raises(UnicodeDecodeError):
         room.talker.on_text(b"\xff")
     assert room.said.take() == []
 
 
-async def test_faster_than_it_can_be_spoken() -> None:
-    """Some of it is lost, and the talker is told."""
+async def test_faster_than_it_can_be_spoken(autojump_clock: MockClock) -> None:
+    """Some of it is dropped; the talker is told how much, once a second, and in all to the last millisecond."""
     room = Room(listener(9), Allowance(8000, 320))
     room.fanout.hears(started())
     for _ in range(5):
         room.talker.on_text(text(ULAW))
+    room.talker.on_binary(bytes(640))
+    room.talker.on_text(text(ULAW[:4]))
+    room.talker.dropped("talk_too_fast", 100)
+    room.talker.dropped("talk_late", 40)
     assert len(room.said.take()) == 2
-    assert room.errors() == [codes.TOO_FAST[0]]
+    first, late = room.told()
+    assert first["payload"] == {
+        "code": 200010,
+        "title": "talk_too_fast",
+        "detail": "Talk comes faster than it can be spoken: 20 ms of it were dropped.",
+        "dropped_ms": 20,
+    }
+    assert (late["payload"]["code"], late["payload"]["dropped_ms"]) == (200015, 40)
+    room.talker.tick()
+    assert room.told() == []
+    await trio.sleep(1)
+    room.talker.tick()
+    [rest] = room.told()
+    assert rest["payload"]["dropped_ms"] == 160  # of 160.5
+    assert room.fanout.calls.counters["talk_too_fast"] == 5
+
+
+async def test_what_is_cleared_may_be_said_anew() -> None:
+    """Once a second: who is interrupted often has not run ahead."""
+    room = Room(listener(9), Allowance(8000, 320))
+    room.fanout.hears(started())
+    for _ in range(2):
+        for _ in range(3):
+            room.talker.on_text(text(ULAW))
+        room.talker.on_text(b'{"event":"clear"}')
+    room.talker.on_text(text(ULAW))
+    kinds = [kind for kind, _ in room.said.take()]
+    assert kinds == [wire.TALK, wire.TALK, wire.TALK_CLEAR, wire.TALK, wire.TALK, wire.TALK_CLEAR]
+
+
+async def test_marks_are_asked_for_in_their_place() -> None:
+    """And told when they come back."""
+    room = Room(listener(9))
+    room.fanout.hears(started())
+    room.talker.on_text(text(ULAW))
+    room.talker.on_text('{"event":"mark","mark":{"name":"é"}}'.encode())
+    room.talker.on_text(text(ULAW))
+    assert room.said.take() == [(wire.TALK, ULAW), (wire.TALK_MARK, "é".encode()), (wire.TALK, ULAW)]
+    room.talker.marked("é", "stream")
+    assert room.told()[-1] == {"event": "mark", "stream_id": "stream", "mark": {"name": "é"}}
+
+
+@pytest.mark.parametrize("message", [b'{"event":"clear"}', b'{"event":"mark","mark":{"name":"x"}}'])
+async def test_nothing_can_be_asked_of_no_call(message: bytes) -> None:
+    room = Room(listener(9))
+    room.talker.on_text(message)
+    assert room.errors() == [codes.NO_CALL[0]]
+    room.talker.on_text(b'{"event":"mark","mark":{}}')
+    assert room.errors() == [codes.BAD_TALK[0]]
+
+
+async def test_signs_of_life() -> None:
+    """Are answered, or ignored and counted; never an error."""
+    room = Room(listener(9))
+    for message in (b"ping", b'{"type":"ping","n":1}', b'{"event":"ping"}'):
+        room.talker.on_text(message)
+    assert heard(room.listener) == [b"pong", b'{"type":"pong","n":1}', b'{"event":"pong"}']
+    for event in ("keepalive", "connected", "start", "unheard-of"):
+        room.talker.on_text(orjson.dumps({"event": event}))
+    assert heard(room.listener) == []
+    assert room.fanout.calls.counters["talk_events_ignored"] == 4
+
+
+async def test_packets_of_other_shapes(autojump_clock: MockClock) -> None:
+    """Without their headers; what is no audio is dropped and said, once a second."""
+    room = Room(listener(9))
+    room.fanout.hears(started())
+    for number in range(3):
+        room.talker.on_text(text(struct.pack(">BBHII", 0x80, 0, number, 2, 3) + ULAW[:128]))
+        for other in (101, 96, 13):
+            room.talker.on_text(text(struct.pack(">BBHII", 0x80, other, number, 2, 3) + ULAW[:4]))
+    room.talker.on_text(text(struct.pack(">BBHII", 0xA0, 0, 9, 2, 3) + b"\xff"))
+    assert room.said.take() == [(wire.TALK, ULAW[:128])] * 3
+    assert room.errors() == [codes.NOT_AUDIO[0], codes.BAD_TALK[0]]
+    assert room.fanout.calls.counters["talk_not_audio"] == 9
+
+
+@pytest.mark.parametrize("end", ["tick", "stop", "binary", "mark"])
+async def test_what_is_held_back_is_not_lost(end: str) -> None:
+    """A first message that might be a packet waits for the next one; without it, it is said as it is."""
+    room = Room(listener(9))
+    room.fanout.hears(started())
+    like = b"\x84" * 100
+    room.talker.on_text(text(like))
+    assert room.said.take() == []
+    if end == "tick":
+        room.talker.tick()
+    elif end == "stop":
+        room.talker.stop()
+    elif end == "binary":
+        room.talker.on_binary(bytes(8))
+    else:
+        room.talker.on_text(b'{"event":"mark","mark":{"name":"x"}}')
+    assert room.said.take()[0] == (wire.TALK, like)
+
+
+@pytest.mark.parametrize("size", [160, 320, 763])
+async def test_binary_that_is_no_float32(size: int, autojump_clock: MockClock) -> None:
+    """Is refused and said; what is Float32 after it is taken."""
+    room = Room(listener(9))
+    room.fanout.hears(started())
+    for _ in range(5):
+        room.talker.on_binary(b"\xff\x7e\xfe" * 300 + b"\xff" * size)
+    assert room.said.take() == []
+    assert room.errors() == [codes.NOT_FLOAT32[0]]
+    assert room.fanout.calls.counters["talk_not_float32"] == 5
+    room.talker.on_binary(bytes(640))
+    assert room.said.take() == [(wire.TALK, b"\xff" * 160)]
 
 
 async def test_refusals_are_passed_on() -> None:

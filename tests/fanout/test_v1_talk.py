@@ -153,12 +153,56 @@ def test_nothing_more_of_a_call_that_is_talked_to(room: Room) -> None:
 
 
 def test_faster_than_speech(room: Room) -> None:
-    """More than a burst is refused, and said once."""
+    """More than a burst is dropped, and the client told how much, once a second."""
     begin(room)
     for sequence in range(600):
         talks(room, sequence)
     assert len(room.said) == 500
-    assert [each["code"] for each in room.told()] == [200010]
+    [told] = room.told()
+    assert (told["code"], told["call"], told["dropped_ms"]) == (200010, 1, 20)
+    room.connection.dropped("talk_too_fast", 1000)
+    room.connection.tick(room.fanout.now + 1, 0)
+    assert [each["dropped_ms"] for each in room.told()] == [99 * 20 + 1000]
+
+
+def test_marks_and_clear(room: Room) -> None:
+    """While there is a talk; what comes back names it."""
+    for kind in ("talk.clear", "talk.mark"):
+        [told] = room.asks(kind, call=1, name="x", id=9)
+        assert (told["code"], told["id"]) == (200017, 9)
+    begin(room)
+    talks(room, 0)
+    room.asks("talk.mark", call=1, name="é")
+    room.asks("talk.clear", call=1)
+    assert [(talk.kind, talk.payload) for talk in room.said] == [
+        (wire.TALK, PIECE), (wire.TALK_MARK, "é".encode()), (wire.TALK_CLEAR, b""),
+    ]  # fmt: skip
+    room.connection.marked("é", "stream")
+    assert room.told() == [{"type": "talk.marked", "call": 1, "talk": 1, "name": "é"}]
+    room.connection.refused("too_many_marks", "why")
+    assert [each["code"] for each in room.told()] == [200016]
+    talks(room, 1)
+    assert [talk.kind for talk in room.said][-1] == wire.TALK
+    [told] = room.asks("talk.mark", call=1, name="x" * 257)
+    assert told["code"] == 200008
+
+
+def test_talk_that_reaches_nobody_is_said(room: Room) -> None:
+    """Once a second; the talk goes on."""
+    begin(room)
+    for tick in range(3):
+        room.connection.talk.not_reached()
+        room.connection.tick(room.fanout.now + tick / 2, 0)
+    assert [each["code"] for each in room.told()] == [200004, 200004]
+    talks(room, 0)
+    assert [talk.kind for talk in room.said] == [wire.TALK]
+
+
+def test_talk_that_can_not_be_read_is_said_once(room: Room) -> None:
+    begin(room)
+    for _ in range(3):
+        talks(room, 0, payload=PIECE[:7])
+    assert [each["code"] for each in room.told()] == [200003]
 
 
 def test_who_has_the_floor() -> None:

@@ -27,7 +27,7 @@ from actors.call_events.signature import Verifier as SignatureVerifier
 from actors.gateway.access import Access, find_token
 from actors.gateway.addresses import client_address, networks_of
 from actors.ingest.skim import Skimmer
-from actors.wire import browser, bus, g711, handoff, rtp, telnyx, v1, v1_control
+from actors.wire import browser, bus, float32, g711, handoff, rtp, telnyx, v1, v1_control
 from actors.wire.lenient import Malformed
 from actors.wire.query import BadQuery
 from actors.wire.request import BadRequest, call_ids, parse_head, parse_known_head, route
@@ -152,10 +152,14 @@ def browser_message(data: bytes) -> None:
     """What a browser says, in any of its ways."""
     browser.looks_like_telnyx(data)
     with suppress(Malformed):
-        said = browser.decode_talk(data)
-        if isinstance(said, bytes):
-            rtp.strip(said)
-    rtp.strip(data)
+        browser.decode_talk(data)
+    talker = rtp.Depacketizer()
+    half = len(data) // 2
+    for message, is_packet in [*talker.take(data[:half]), *talker.take(data[half:]), *talker.release()]:
+        if is_packet:
+            with suppress(Malformed):
+                rtp.unpack(message)
+    float32.is_plausible(data[: len(data) // 4 * 4])
     g711.encode_float32(data[: len(data) // 4 * 4], "PCMU")
     g711.encode_float32(data[: len(data) // 4 * 4], "PCMA")
     with suppress(v1_control.BadRequest):

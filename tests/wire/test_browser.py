@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.wire import browser
-from actors.wire.browser import ListenQuery, TalkOther, TalkStop
+from actors.wire.browser import ListenQuery, TalkClear, TalkMark, TalkOther, TalkPing, TalkStop
 from actors.wire.lenient import Malformed
 from actors.wire.query import BadQuery
 
@@ -51,6 +51,46 @@ def test_talk_is_decoded(payload: bytes) -> None:
 def test_other_events_of_a_talker() -> None:
     assert browser.decode_talk(b'{"event":"stop"}') == TalkStop()
     assert browser.decode_talk(b'{"event":"hello","n":1}') == TalkOther("hello")
+    assert browser.decode_talk(b'{"event":"clear","streamSid":"x"}') == TalkClear()
+    assert browser.decode_talk(b'{"event":"mark","mark":{"name":"a"}}') == TalkMark("a")
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        (b"ping", b"pong"),
+        (b" PING\n", b"pong"),
+        (b'{"type":"ping"}', b'{"type":"pong"}'),
+        (b'{"type":"ping","sent":7}', b'{"type":"pong","sent":7}'),
+        (b'{"event":"ping","id":"x"}', b'{"event":"pong","id":"x"}'),
+        (b'{"event":"ping","id":"%b"}' % (b"x" * 300), b'{"event":"pong"}'),
+    ],
+)
+def test_pings_are_answered(message: bytes, answer: bytes) -> None:
+    assert browser.decode_talk(message) == TalkPing(answer)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"keepalive",
+        b"pong",
+        b"heartbeat",
+        b'{"type":"pong"}',
+        b'{"type":"keepalive"}',
+        b'{"event":"keepalive"}',
+        b'{"event":"connected"}',
+        b'{"event":"start"}',
+    ],
+)
+def test_what_only_keeps_a_connection_open(message: bytes) -> None:
+    assert isinstance(browser.decode_talk(message), TalkOther)
+
+
+@pytest.mark.parametrize("mark", [None, [], {}, {"name": ""}, {"name": 7}, {"name": "x" * 257}])
+def test_marks_without_a_name(mark: object) -> None:
+    with pytest.raises(Malformed):
+        browser.decode_talk(json.dumps({"event": "mark", "mark": mark}).encode())
 
 
 @pytest.mark.parametrize(
@@ -62,6 +102,7 @@ def test_other_events_of_a_talker() -> None:
         (b"[" * 100_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b"{}", "event is missing"),
+        (b'{"type":"media","payload":""}', "event is missing"),
         (b'{"event":"media"}', "media is not an object"),
         (b'{"event":"media","media":{}}', "media.payload is not text"),
         (b'{"event":"media","media":{"payload":"!"}}', "media.payload is not base64"),

@@ -1,52 +1,186 @@
+"""The audio of packets of any shape, without their headers; and bare audio as it is, however it begins."""
+
 from __future__ import annotations
 
+import random
 import struct
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.wire import rtp
+from actors.wire.lenient import Malformed
+from actors.wire.rtp import Depacketizer, NotAudio, is_packet, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+AUDIO = bytes(range(128, 192)) * 40
 
 
-def packet(payload_type: int, body: bytes, marker: bool = False) -> bytes:
-    return struct.pack("!BBHII", 0x80, marker << 7 | payload_type, 4711, 160_000, 0xDEADBEEF) + body
+def packet(
+    body: bytes,
+    payload_type: int = 0,
+    number: int = 4711,
+    *,
+    marker: bool = False,
+    source: int = 0xDEADBEEF,
+    sources: int = 0,
+    extension: bytes | None = None,
+    padding: int = 0,
+) -> bytes:
+    first = 0x80 | 0x20 * bool(padding) | 0x10 * (extension is not None) | sources
+    header = struct.pack("!BBHII", first, marker << 7 | payload_type, number % 65536, 160_000, source) + bytes(
+        4 * sources
+    )
+    if extension is not None:
+        header += struct.pack("!HH", 0xBEDE, len(extension) // 4) + extension
+    return header + body + (bytes(padding - 1) + bytes([padding]) if padding else b"")
+
+
+SHAPES = {
+    "20 ms": {},
+    "a marker": {"marker": True},
+    "padding": {"padding": 4},
+    "much padding": {"padding": 255},
+    "an extension": {"extension": bytes(8)},
+    "an empty extension": {"extension": b""},
+    "contributing sources": {"sources": 15},
+    "all of it": {"marker": True, "padding": 3, "extension": bytes(4), "sources": 2},
+}
+RTCP = struct.pack("!BBHI", 0x80, 200, 6, 0xDEADBEEF) + bytes(20) + struct.pack("!BBHI", 0x81, 202, 1, 0xDEADBEEF)
+
+
+def said(messages: Iterable[bytes], *, release: bool = True) -> list[bytes]:
+    """The audio that comes out of them."""
+    talker = Depacketizer()
+    decided = [each for message in messages for each in talker.take(message)]
+    if release:
+        decided += talker.release()
+    audio = []
+    for data, is_rtp in decided:
+        try:
+            audio.append(unpack(data).payload if is_rtp else data)
+        except Malformed:
+            audio.append(b"")
+    return audio
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("payload_type", [0, 8])
+@pytest.mark.parametrize("size", [1, 80, 128, 160, 240, 256, 1600])
+def test_packets_lose_their_headers(size: int, payload_type: int, shape: dict[str, object]) -> None:
+    """From the first on."""
+    bodies = [AUDIO[index : index + size] for index in range(5)]
+    packets = [packet(body, payload_type, 65533 + index, **shape) for index, body in enumerate(bodies)]  # type: ignore[arg-type]
+    first, *_ = packets
+    assert is_packet(first)
+    assert unpack(first) == (bodies[0], "PCMA" if payload_type else "PCMU")
+    if len(first) % 80:  # else the first is taken for bare audio
+        assert said(packets) == bodies
+    assert said(packets)[1:] == bodies[1:]
 
 
 @pytest.mark.parametrize("marker", [False, True])
-@pytest.mark.parametrize(("payload_type", "codec"), [(0, "PCMU"), (8, "PCMA")])
-@pytest.mark.parametrize("size", [80, 160, 240, 1600])
-def test_a_packet_loses_its_header(payload_type: int, codec: str, marker: bool, size: int) -> None:
-    body = bytes(range(160)) * 10
-    assert rtp.strip(packet(payload_type, body[:size], marker)) == (body[:size], codec)
+@pytest.mark.parametrize("payload_type", [0, 8])
+@pytest.mark.parametrize("size", [80, 160, 240, 1600, 48_000])
+def test_what_browsers_code_makes_is_known_at_once(size: int, payload_type: int, marker: bool) -> None:
+    """By a single packet; also when all have the same number, and each another source."""
+    body = bytes(size)
+    assert said([packet(body, payload_type, marker=marker)], release=False) == [body]
+    assert said([packet(body, payload_type)] * 3, release=False) == [body] * 3
+    assert said([packet(body, payload_type, source=source) for source in range(3)], release=False) == [body] * 3
+
+
+def test_a_single_packet_of_another_size() -> None:
+    """Nothing follows that would tell; but no audio begins so."""
+    assert said([packet(AUDIO[:128])]) == [AUDIO[:128]]
+    assert said([packet(AUDIO[:128])], release=False) == []
 
 
 @pytest.mark.parametrize(
-    "payload",
+    "other",
     [
-        b"",
-        b"\x80",
-        b"\x80\x00",
-        packet(0, b""),
-        packet(0, b"\xff" * 159),
-        packet(3, b"\xff" * 160),
-        packet(9, b"\xff" * 160),
-        b"\x90" + packet(0, b"\xff" * 160)[1:],
-        b"\xff" * 172,
+        packet(b"\x01\x0a\x00\xa0", 101),
+        packet(b"\x20" * 11, 13),
+        packet(AUDIO[:160], 96),
+        packet(AUDIO[:160], 9),
+        packet(AUDIO[:33], 3),
+        packet(b""),
+        packet(b"", padding=8),
+        RTCP,
     ],
+    ids=["telephone-event", "comfort noise", "dynamic", "G722", "GSM", "empty", "only padding", "RTCP"],
 )
-def test_anything_else_passes_as_it_is(payload: bytes) -> None:
-    assert rtp.strip(payload) == (payload, None)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_no_audio(other: bytes, first: bool) -> None:
+    """Is dropped, wherever it comes."""
+    with pytest.raises(NotAudio):
+        unpack(other)
+    audio = [packet(AUDIO[:128], number=4712), packet(AUDIO[:128], number=4713)]
+    messages = [other, *audio] if first else [*audio, other]
+    assert [each for each in said(messages) if each] == [AUDIO[:128]] * 2
 
 
-@given(st.integers(0, 20), st.sampled_from([b"\x80\x00", b"\x80\x80", b"\x80\x08", b"\x80\x88"]))
-def test_a_bare_payload_that_begins_like_a_header_is_not_one(blocks: int, start: bytes) -> None:
-    bare = (start + b"\x55" * 80 * blocks)[: 80 * blocks]
-    assert rtp.strip(bare) == (bare, None)
+@pytest.mark.parametrize(
+    "other",
+    [
+        packet(AUDIO[:160])[:12] + b"",
+        packet(b"", padding=1)[:-1] + b"\x02",
+        packet(AUDIO[:20], padding=9)[:-1] + b"\x00",
+        packet(AUDIO[:20], padding=9)[:-1] + b"\xff",
+        packet(b"", extension=b"")[:-1] + b"\x07",
+        packet(b"", sources=3)[:-4],
+    ],
+    ids=["no audio", "padding over the header", "no padding", "too much padding", "cut extension", "cut sources"],
+)
+def test_packets_that_are_broken(other: bytes) -> None:
+    """Are said to be, where packets are known; nothing of them is played."""
+    with pytest.raises(Malformed):
+        unpack(other)
+    assert said([packet(AUDIO[:160]), other, packet(AUDIO[:160])]) == [AUDIO[:160], b"", AUDIO[:160]]
 
 
-@given(st.binary(max_size=400))
-def test_never_raises_and_never_takes_more_than_a_header(payload: bytes) -> None:
-    body, codec = rtp.strip(payload)
-    assert len(payload) - len(body) == (0 if codec is None else 12)
-    assert payload.endswith(body)
+BARE_BEGINNINGS = [b"\x80\x00", b"\x80\x80", b"\x80\x08", b"\x80\x88", b"\x90\x00", b"\xb0\x45", b"\x80\xc8"]
+
+
+@pytest.mark.parametrize("begins", BARE_BEGINNINGS)
+@pytest.mark.parametrize("size", [1, 80, 100, 160, 172, 252, 763, 1000])
+def test_bare_audio_that_begins_like_a_packet(size: int, begins: bytes) -> None:
+    """Passes as it is, whatever its length."""
+    like = (begins + b"\x55" * 2000)[:size]
+    plain = b"\x55" * size
+    assert said([plain, like, plain, like, like, plain]) == [plain, like, plain, like, like, plain]
+    if size not in (172, 252) or begins[1] not in (0x00, 0x08, 0x80, 0x88):  # which the first message of RTP is
+        assert said([like, plain]) == [like, plain]
+
+
+@given(st.lists(st.integers(1, 400), max_size=12), st.integers(0, 2**32))
+def test_loud_audio_in_pieces_of_any_size(sizes: list[int], seed: int) -> None:
+    """Passes as it is, and nothing changes its place."""
+    source = random.Random(seed)
+    pieces = [bytes([0x8F]) + bytes(source.choices(range(0x80, 0xC0), k=size)) for size in sizes]
+    assert said(pieces) == pieces
+
+
+def test_from_one_form_to_the_other() -> None:
+    """Bare audio passes at any time. A packet after it is known by its length, or by the one that follows."""
+    bare = b"\x55" * 160
+    assert said([bare, packet(AUDIO[:160]), bare, packet(AUDIO[:160])]) == [bare, AUDIO[:160], bare, AUDIO[:160]]
+    packets = [packet(AUDIO[:128], number=index) for index in range(4)]
+    assert said([b"\x55" * 128, *packets, b"\x55" * 128]) == [b"\x55" * 128, *[AUDIO[:128]] * 4, b"\x55" * 128]
+    as_long = [packet(AUDIO[:148], number=index) for index in range(4)]
+    assert said([bare, *as_long]) == [bare, as_long[0], *[AUDIO[:148]] * 3]
+
+
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_any_bytes(messages: list[bytes]) -> None:
+    """Nothing raises but Malformed, and nothing is made up."""
+    for audio, message in zip(said(messages), (each for each in messages if each), strict=False):
+        assert audio in message or len(audio) <= len(b"".join(messages))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=60).filter(lambda data: data[0] >> 6 != 2), max_size=8))
+def test_what_can_be_no_packet(messages: list[bytes]) -> None:
+    assert said(messages, release=False) == messages
