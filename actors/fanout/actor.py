@@ -173,13 +173,13 @@ class Fanout:
         with self._present(peer, talker):
             try:
                 if handed.resumed and handed.note:
-                    listener.resume(handed.note)
+                    talker.resume(listener.resume(handed.note))
                     opening.passed()
                 else:
                     await self._until_heeded(listener)
                     listener.welcome(self._welcome(listener))
                 self.calls.add(listener, trio.current_time())
-                handed.on_drain = partial(_hand_over, listener)
+                handed.on_drain = partial(self._hand_over, talker)
                 peer.start()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_close_misdirected, opening, peer)
@@ -276,6 +276,11 @@ class Fanout:
         talker = self._talkers.get(number)
         return None if talker is None else talker.person
 
+    def _hand_over(self, talker: Talker) -> None:
+        talker.listener.note_what_was_heard(talker.hand_over())
+        self._links.flush()
+        talker.listener.peer.park()
+
     def _on_talk_news(self, kind: int, news: dict[str, Any]) -> None:
         talker = self._talkers.get(int(news["talker"]))
         if talker is None:
@@ -286,11 +291,6 @@ class Fanout:
             talker.dropped(news["title"], news["dropped_ms"])
         elif kind == wire.MARKED:
             talker.marked(news["name"], news["stream_id"])
-
-
-def _hand_over(listener: Listener) -> None:
-    listener.note_what_was_heard()
-    listener.peer.park()
 
 
 async def _close_misdirected(opening: Opening, peer: Peer) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from actors.runtime.peer import Peer
     from actors.wire.browser import ListenQuery
 
+# The bytes of a Float32 sample that was cut in two; the source of a talker's RTP packets; the length of bare audio.
+TalkNote = tuple[bytes, bytes, int]
+NO_TALK: Final[TalkNote] = (b"", b"", 0)
 TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
 UNKNOWN: Final = 0  # in place of a start frame's digest
 
@@ -49,10 +52,12 @@ class ListenerNote(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         told: streams (connection numbers) whose start frame it has had, each with the frame's digest; 0: not known.
         heard: the positions of the last frames of each track that were delivered, by stream; only from a predecessor that ended in order.
+        talk: what a talker's next message needs; likewise.
     """
 
     told: dict[int, int] | list[int]  # a list of a predecessor that knew no digests
     heard: dict[int, list[int]] = {}
+    talk: TalkNote = NO_TALK
 
 
 _encode_note = msgspec.msgpack.Encoder().encode
@@ -168,16 +173,17 @@ class Listener:
         """Where a predecessor was in this stream, by track: positions of the last frames delivered; -1 where that is not known."""
         return self._heard.get(stream, [-1, -1])
 
-    def note_what_was_heard(self) -> None:
-        """Before a successor takes over: let it go on with the very next frame."""
+    def note_what_was_heard(self, talk: TalkNote = NO_TALK) -> None:
+        """Before a successor takes over: let it go on with the very next frame, and with the next word."""
         heard = {call.number: list(call.last_positions) for call in self.calls}
-        self.peer.handed.set_note(_encode_note(ListenerNote(self._told, heard)))
+        self.peer.handed.set_note(_encode_note(ListenerNote(self._told, heard, talk)))
 
-    def resume(self, note: bytes) -> None:
-        """Go on where a predecessor was."""
+    def resume(self, note: bytes) -> TalkNote:
+        """Go on where a predecessor was. Returns what it has left of talk."""
         left = _decode_note(note)
         self._told = left.told if isinstance(left.told, dict) else dict.fromkeys(left.told, UNKNOWN)
         self._heard = left.heard
+        return left.talk
 
     def _tell(self, frame: bytes) -> None:
         """Write what a successor must know to have been written."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from actors.fanout.calls import Calls
     from actors.fanout.hearer import Person
     from actors.fanout.links import IngestLinks
-    from actors.fanout.listener import Listener
+    from actors.fanout.listener import Listener, TalkNote
     from actors.runtime.allowance import Allowance
     from actors.runtime.session import Session
 
@@ -155,6 +155,15 @@ class Talker:
         """The talker has ended, or gone."""
         self._say_all(self._rtp.release())
         self._leave_call()
+
+    def hand_over(self) -> TalkNote:
+        """Say what was held back: a successor goes on with the next message. Returns what it needs for that."""
+        self._say_all(self._rtp.release())
+        return self._rest, self._rtp.ssrc, self._rtp.bare_bytes
+
+    def resume(self, note: TalkNote) -> None:
+        """Go on where a predecessor was."""
+        self._rest, self._rtp.ssrc, self._rtp.bare_bytes = note
 
     # ---- from ingest, and by the clock
 

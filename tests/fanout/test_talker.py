@@ -14,7 +14,7 @@ from actors.fanout import talker as codes
 from actors.fanout.talker import Talker
 from actors.runtime.allowance import Allowance
 from actors.wire import bus as wire
-from actors.wire.g711 import ulaw_to_alaw
+from actors.wire.g711 import encode_float32, ulaw_to_alaw
 from tests.fakes.listening import FakeFanout, heard, listener, started
 from tests.fakes.telnyx import start
 
@@ -260,6 +260,22 @@ async def test_what_is_held_back_is_not_lost(end: str) -> None:
     else:
         room.talker.on_text(b'{"event":"mark","mark":{"name":"x"}}')
     assert room.said.take()[0] == (wire.TALK, like)
+
+
+async def test_a_successor_goes_on_in_the_middle_of_a_sample() -> None:
+    """And knows whose packets come; nothing that was held back is lost."""
+    room, successor = Room(listener(9)), Room(listener(9))
+    samples = struct.pack("<160f", *[0.5 - index / 160 for index in range(160)])
+    for each in (room, successor):
+        each.fanout.hears(started())
+    room.talker.on_text(text(rtp(ULAW, 0)))
+    room.talker.on_binary(samples[:321])
+    room.talker.on_text(text(b"\x84" * 100))
+    successor.talker.resume(room.talker.hand_over())
+    successor.talker.on_binary(samples[321:])
+    successor.talker.on_text(text(rtp(ULAW[:128], 0)))
+    said = b"".join(payload for _, payload in [*room.said.take(), *successor.said.take()])
+    assert said == ULAW + encode_float32(samples, "PCMU")[:80] + b"\x84" * 100 + encode_float32(samples, "PCMU")[80:] + ULAW[:128]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [160, 320, 763])
