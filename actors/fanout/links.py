@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from actors.fanout.call import Call
     from actors.runtime.bus import Bus, BusSocket
 
 KEEP_S: Final = 1.0
 JUST_NOW: Final = None  # said in this round; the clock is looked at only if it must be kept
 KEEP_MAX: Final = 10_000  # pieces of talk, of all talkers together
+KEEP_MAX_BYTES: Final = 32 * 1024 * 1024
+MESSAGE_BYTES: Final = 1024 * 1024  # about so much goes in one message
 
 Owner = tuple[int, str]  # index and slot of an ingest process
 
@@ -57,14 +61,20 @@ class IngestLinks:
             by_owner.setdefault(piece[0].owner, []).append(piece)
         self._pieces = []
         for owner, pieces in by_owner.items():
-            if not self._socket(owner).send_nowait(b"".join([packed for _, _, packed, _ in pieces])):
-                self._keep(pieces)
+            sock, begin = self._socket(owner), 0
+            for end in _ends(pieces):
+                if not sock.send_nowait(b"".join([packed for _, _, packed, _ in pieces[begin:end]])):
+                    self._keep(pieces[begin:])
+                    break
+                begin = end
 
     def _keep(self, pieces: list[Piece]) -> None:
         now = trio.current_time()
+        kept_bytes = sum(len(packed) for _, _, packed, _ in self._pieces)
         for call, talker, packed, said_at in pieces:
             since = now if said_at is None else said_at
-            if now - since <= KEEP_S and len(self._pieces) < KEEP_MAX:
+            kept_bytes += len(packed)
+            if now - since <= KEEP_S and len(self._pieces) < KEEP_MAX and kept_bytes <= KEEP_MAX_BYTES:
                 self._pieces.append((call, talker, packed, since))
             else:
                 self.lost += 1
@@ -75,3 +85,14 @@ class IngestLinks:
         if sock is None:
             sock = self._sockets[owner] = self._bus.pusher("ingest", *owner, "talk")
         return sock
+
+
+def _ends(pieces: list[Piece]) -> Iterator[int]:
+    """Where each message ends, when they go in parts that the bus takes."""
+    size = 0
+    for end, (_, _, packed, _) in enumerate(pieces):
+        if size >= MESSAGE_BYTES:
+            yield end
+            size = 0
+        size += len(packed)
+    yield len(pieces)

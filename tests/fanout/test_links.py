@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.fanout.links import KEEP_MAX, KEEP_S, IngestLinks
+from actors.fanout.links import KEEP_MAX, KEEP_MAX_BYTES, KEEP_S, MESSAGE_BYTES, IngestLinks
 from tests.fakes.bus import FakeSocket
 
 if TYPE_CHECKING:
@@ -95,3 +95,22 @@ async def test_bounded() -> None:
     ways.say(*[b"x"] * (KEEP_MAX + 5))
     ways.links.flush()
     assert ways.not_reached == 5
+
+
+async def test_bounded_in_bytes(autojump_clock: MockClock) -> None:
+    """Long pieces go in several messages, in order; and no more of them wait than may."""
+    ways = Ways()
+    long = [bytes([number]) * (MESSAGE_BYTES // 2 + 1) for number in range(5)]
+    ways.say(*long)
+    ways.links.flush()
+    sent = ways.sockets[0, "a"].sent
+    assert b"".join(sent) == b"".join(long)
+    assert len(sent) == 3
+    sent.clear()
+    ways.sockets[0, "a"].accepts = False
+    ways.say(*[b"x" * (1 << 20)] * 40)
+    ways.links.flush()
+    assert ways.not_reached == 40 - KEEP_MAX_BYTES // (1 << 20)
+    ways.sockets[0, "a"].accepts = True
+    ways.links.flush()
+    assert len(b"".join(sent)) == KEEP_MAX_BYTES
