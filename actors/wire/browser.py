@@ -177,7 +177,7 @@ def decode_talk(message: bytes) -> Said:
 
 def _decode_any_talk(message: bytes) -> Said:
     if len(message) <= WORD_MAX_BYTES and (word := message.strip().lower()) in _WORDS:
-        return TalkPing(b"pong") if word == b"ping" else TalkOther(word.decode())
+        return TalkPing(b'{"type":"pong"}') if word == b"ping" else TalkOther(word.decode())
     frame = decode_object(require_utf8(message))
     event = frame.get("event")
     if not isinstance(event, str):

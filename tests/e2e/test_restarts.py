@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.calls import call, new_call_id, numbered
+from tests.e2e.calls import call, new_call_id, numbered, until
 from tests.e2e.clients import client, listener
 from tests.e2e.system import ACTORS, eventually, running_system
 from tests.e2e.test_talking import say
@@ -166,6 +166,24 @@ async def test_roll(patchbay: System, scene: Scene, name: str) -> None:
     assert after["pid"] != before["pid"]
     assert await scene.nobody_noticed(patchbay) == []
     await hears_at_once(patchbay, scene)
+
+
+@pytest.mark.parametrize("name", ["ingest", "fanout"])
+async def test_a_sentence_that_is_being_played(patchbay: System, name: str) -> None:
+    """Goes on over a roll, at its pace and with its floor; its marks come back."""
+    await patchbay.until_ready()
+    said = b"".join(CLIP.frames[:200]) + CLIP.frames[200][:100]
+    async with call(patchbay) as running, listener(patchbay, running.identity.call_control_id) as browser:
+        await browser.until_start()
+        await browser.send({"event": "mark", "mark": {"name": "first"}})
+        await say(browser, said)
+        await browser.send({"event": "mark", "mark": {"name": "last"}})
+        await until(running, lambda: len(running.far_end.received) > 20)
+        await patchbay.command("roll", name)
+        assert running.far_end.queued_s() < 1
+        await browser.until(lambda: len(browser.of("mark")) == 2)
+        assert running.far_end.talk == said.ljust(201 * 160, b"\xff")
+        assert not browser.of("error")
 
 
 async def test_a_call_ends_while_fanout_is_away(patchbay: System) -> None:

@@ -58,8 +58,8 @@ def test_other_events_of_a_talker() -> None:
 @pytest.mark.parametrize(
     ("message", "answer"),
     [
-        (b"ping", b"pong"),
-        (b" PING\n", b"pong"),
+        (b"ping", b'{"type":"pong"}'),
+        (b" PING\n", b'{"type":"pong"}'),
         (b'{"type":"ping"}', b'{"type":"pong"}'),
         (b'{"type":"ping","sent":7}', b'{"type":"pong","sent":7}'),
         (b'{"event":"ping","id":"x"}', b'{"event":"pong","id":"x"}'),
