@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTERVAL_S: Final = 1.0
-_REASONS: Final = {
-    "talk_too_fast": (200010, "Talk comes faster than it can be spoken: {:,} ms of it were dropped."),
-    "talk_late": (200015, "The call does not take talk at the moment: {:,} ms of it were dropped."),
+TOO_FAST: Final = (200010, "talk_too_fast")
+LATE: Final = (200015, "talk_late")
+_CODES: Final = {title: code for code, title in (TOO_FAST, LATE)}
+_DETAILS: Final = {
+    "talk_too_fast": "Talk comes faster than it can be spoken: {:,} ms of it were dropped.",
+    "talk_late": "The call does not take talk at the moment: {:,} ms of it were dropped.",
 }
 
 
@@ -50,5 +53,4 @@ class Losses:
             if ms >= 1 and now - self._told_at.get(title, float("-inf")) >= INTERVAL_S:
                 self._told_at[title] = now
                 self._ms[title] = ms % 1
-                code, detail = _REASONS[title]
-                yield Loss(code, title, detail.format(int(ms)), int(ms))
+                yield Loss(_CODES[title], title, _DETAILS[title].format(int(ms)), int(ms))

@@ -45,12 +45,10 @@ BAD_TALK: Final = (200003, "malformed_talk")
 UNREACHABLE: Final = (200004, "call_unreachable")
 NOT_ALLOWED: Final = (200007, "not_allowed", "The token does not grant `talk`.")
 NOT_AUDIO: Final = (200013, "talk_not_audio")
-NOT_FLOAT32: Final = (
-    200014,
-    "talk_not_float32",
-    "Binary talk is Float32 samples, little endian, 8 kHz, in [-1, 1]; send µ-law as text: base64 in `media.payload`.",
+NOT_FLOAT32: Final = (200014, "talk_not_float32")
+FLOAT32_HINT: Final = (
+    "Binary talk is Float32 samples, little endian, 8 kHz, in [-1, 1]; send µ-law as text: base64 in `media.payload`."
 )
-NOT_TALKING: Final = (200017, "not_talking", "There is no talk: ask for the floor first.")
 REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006, "too_many_marks": 200016}
 
 
@@ -129,7 +127,7 @@ class Talker:
         if not is_plausible(samples[:whole]):
             self._rest = b""
             self._calls.counters["talk_not_float32"] += 1
-            self._complain(*NOT_FLOAT32)
+            self._complain(*NOT_FLOAT32, FLOAT32_HINT)
         elif self._may_say(whole // FLOAT_BYTES):
             self._send(call, encode_float32(samples[:whole], call.talk_codec))
 
@@ -263,12 +261,20 @@ class Talker:
         if call is not None:
             self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
 
+    @property
+    def _about(self) -> dict[str, str]:
+        """What every log line says of this talker."""
+        call, claims = self._talking_to, self.listener.handed.claims or {}
+        return {"call_control_id": call.call_control_id if call else "", "sub": str(claims.get("sub", ""))}
+
     def _complain(self, code: int, title: str, detail: str) -> None:
         now = trio.current_time()
         if now - self._complained.get(code, float("-inf")) >= ERROR_INTERVAL_S:
             self._complained[code] = now
+            log.info("talk not taken: %s: %s", title, detail, extra=self._about)
             self.listener.write_control(text_frame(browser.error_message(code, title, detail)))
 
     def _tell_losses(self) -> None:
         for code, title, detail, ms in self._losses.due(trio.current_time()):
+            log.warning("%s: %d ms of talk dropped", title, ms, extra=self._about)
             self.listener.write_control(text_frame(browser.error_message(code, title, detail, dropped_ms=ms)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.fanout.losses import Losses
-from actors.fanout.talker import BAD_TALK, CLEAR_INTERVAL_S, NO_CALL, NOT_TALKING, UNREACHABLE, refusal_code
+from actors.fanout.talker import BAD_TALK, CLEAR_INTERVAL_S, NO_CALL, UNREACHABLE, refusal_code
 from actors.wire import bus as wire
 from actors.wire import v1, v1_control
 from actors.wire.g711 import alaw_to_ulaw, ulaw_to_alaw
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from actors.runtime.session import Session
     from actors.wire.v1 import TalkFrame
 
+NOT_TALKING: Final = (200017, "not_talking")
 ANSWER_TIMEOUT_S: Final = 3.0  # for ingest to say whether the floor is given
 COMPLAINT_INTERVAL_S: Final = 1.0
 _NEVER: Final = float("-inf")
@@ -229,7 +230,7 @@ class V1Talk:
         """Ask something of the call's ingest that is in order with what was said."""
         call = self._find(self.call_control_id) if self.is_active else None
         if call is None:
-            self._fail(*NOT_TALKING, request_id, self.call_number)
+            self._fail(*NOT_TALKING, "There is no talk: ask for the floor first.", request_id, self.call_number)
         else:
             self._tell(call, kind, payload)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from actors.ingest.floor import Floor
 from actors.ingest.marks import Mark, Marks
@@ -39,6 +41,7 @@ class Conversation:
         talker, fanout_index: who talked last, and by which process.
         is_finishing: the holder of the floor has finished, and has the floor until all that waits has been sent.
         late: frames that Telnyx had not taken in time, of those that were told.
+        dropped_ms: talk that was dropped, and is not in the log yet.
     """
 
     codec: Codec
@@ -55,6 +58,7 @@ class Conversation:
     claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
     frames: int = 0
     late: int = 0
+    dropped_ms: int = 0
     refused_at: dict[int, float] = field(default_factory=dict)
     marks: Marks = field(default_factory=Marks)
 
@@ -81,6 +85,13 @@ class Conversation:
         if self.pacer.is_waiting:
             self.floor.keep(now)
         return self.floor.holder(now)
+
+    def floor_news(self) -> bytes:
+        """Who has the floor, as others are told."""
+        news: dict[str, Any] = {"talker": self.told_holder}
+        if self.told_holder in self.claimants:
+            news["sub"] = self.claimants[self.told_holder]
+        return orjson.dumps(news)
 
     def message(self, item: Item) -> bytes:
         """A frame or a mark as a message to Telnyx."""

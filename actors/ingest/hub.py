@@ -208,7 +208,7 @@ class Hub:
         for message in messages:
             self.talk_switch.take(message, now)
         self.rounds.flush()
-        if self.talk_switch.next_due is not None:
+        if self.talk_switch.is_waiting:
             self._wake()
 
     # ---- tasks

@@ -15,12 +15,12 @@ from actors.ingest.marks import Mark
 from actors.wire.g711 import SILENCE_ALAW, SILENCE_ULAW, is_silent
 
 FRAME_S: Final = 0.020
-# A live talker who is late is told from a program that sends ahead by how its talk comes: in short pieces, and over
-# JUDGED_S at the pace of speech. What comes within SETTLE_S of the queue's growing is what has been held back.
+# A live talker who is late is told from a program that sends ahead by how its talk comes while it waits: at the pace of
+# speech, over JUDGED_S and JUDGED_PIECES. What comes within SETTLE_S of the queue's growing is what has been held back.
 JUDGED_S: Final = 2.0
+JUDGED_PIECES: Final = 10
 SETTLE_S: Final = 0.2
-LIVE_PIECE_S: Final = 0.2
-LIVE_PACE: Final = (0.8, 1.2)
+LIVE_PACE: Final = (0.9, 1.1)
 _IS_SILENT: Final = {
     SILENCE_ULAW: functools.partial(is_silent, codec="PCMU"),
     SILENCE_ALAW: functools.partial(is_silent, codec="PCMA"),
@@ -51,7 +51,7 @@ class TalkPacer:
         sent: frames.
     """
 
-    __slots__ = ("_ahead_s", "_backlog_frames", "_came_bytes", "_drain_frames", "_draining", "_is_silent", "_judged_from", "_played_at", "_queue", "_silence", "_tail", "_tail_at", "_tail_marks", "_tail_s", "_waiting_frames", "dropped_bytes", "frame_bytes", "sent", "skipped")  # fmt: skip
+    __slots__ = ("_ahead_s", "_backlog_frames", "_came_bytes", "_drain_frames", "_draining", "_is_silent", "_judged_from", "_piece_bytes", "_played_at", "_queue", "_silence", "_tail", "_tail_at", "_tail_marks", "_tail_s", "_waiting_frames", "dropped_bytes", "frame_bytes", "sent", "skipped")  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class TalkPacer:
         self._draining = False
         self._judged_from = math.inf  # since when talk is counted, to tell whether it comes at the pace of speech
         self._came_bytes = 0
+        self._piece_bytes = 0  # the longest of what came
         self._played_at = -math.inf  # when Telnyx will have played all that was sent
 
     @property
@@ -207,15 +208,16 @@ class TalkPacer:
         per_s = self.frame_bytes / FRAME_S
         if self._waiting_frames <= self._drain_frames:
             self._judged_from = math.inf
-        elif self._judged_from == math.inf or came_bytes > LIVE_PIECE_S * per_s:
-            self._judged_from, self._came_bytes = now + SETTLE_S, 0
+        elif self._judged_from == math.inf:
+            self._judged_from, self._came_bytes, self._piece_bytes = now + SETTLE_S, 0, 0
         elif now >= self._judged_from:
             self._came_bytes += came_bytes
+            self._piece_bytes = max(self._piece_bytes, came_bytes)
             took_s = now - self._judged_from
-            if took_s >= JUDGED_S:
+            if took_s >= max(JUDGED_S, JUDGED_PIECES * self._piece_bytes / per_s):
                 slowest, fastest = LIVE_PACE
                 self._draining = slowest <= self._came_bytes / per_s / took_s <= fastest
-                self._judged_from, self._came_bytes = now, 0
+                self._judged_from, self._came_bytes, self._piece_bytes = now, 0, 0
 
     def _leave(self, now: float) -> list[Item]:
         """Take out what may leave by now."""

@@ -30,6 +30,7 @@ class TalkSwitch:
 
     Attributes:
         pass_on: gives a piece of talk to a successor, when there is one.
+        next_due: when `due` has more to do, as it was found last; None when nothing waited.
     """
 
     def __init__(self, talkback: Talkback, streams: dict[bytes, Stream], take_talk: TakeTalk | None) -> None:
@@ -38,11 +39,12 @@ class TalkSwitch:
         self._take_talk_in_c = take_talk
         self._early = EarlyTalk()
         self.pass_on: Callable[[bytes], bool] = lambda message: False
+        self.next_due: float | None = None
 
     @property
-    def next_due(self) -> float | None:
-        """When `due` has something to do; None when no talk waits, neither for its stream nor for its time."""
-        return min((when for when in (self._talkback.next_due, self._early.next_due) if when is not None), default=None)
+    def is_waiting(self) -> bool:
+        """Whether talk waits, for its stream or for its time."""
+        return self._talkback.is_waiting or bool(self._early)
 
     def take(self, message: bytes, now: float) -> None:
         """Take a message of talk from a fan-out."""
@@ -66,10 +68,12 @@ class TalkSwitch:
 
     def due(self, now: float) -> int:
         """Send what is due by now, and refuse what has waited in vain. Returns how many pieces that were."""
-        self._talkback.due(now)
+        self.next_due = self._talkback.due(now)
         expired = list(self._early.expired(now))
         for talk in expired:
             self._talkback.refuse(talk, "call_gone", "The call is over, or its stream was lost.")
+        if (next_early := self._early.next_due) is not None:
+            self.next_due = next_early if self.next_due is None else min(self.next_due, next_early)
         return len(expired)
 
     def _take(self, talk: wire.Talk, now: float) -> None:

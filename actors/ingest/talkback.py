@@ -81,8 +81,7 @@ class Talkback:
         self._tell_holder(stream, conversation, now)
 
     def _passes(self, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
-        """Whether this is what nearly all talk is: another frame of whoever has the floor, in time. It is to be sent
-        then, and nothing else changes."""
+        """Whether this is what nearly all talk is: another frame of whoever has the floor, in time, to be sent at once."""
         if talk.kind not in AUDIO:
             return False
         silent = is_silent(talk.payload, conversation.codec)
@@ -91,10 +90,9 @@ class Talkback:
         ) and conversation.pacer.passes(talk.payload, now)
 
     @property
-    def next_due(self) -> float | None:
-        """When `due` has something to do; None when no talk waits for its time."""
-        pacers = [self.conversations[stream].pacer for stream in self._paced if stream in self.conversations]
-        return min((pacer.next_due for pacer in pacers if pacer.next_due is not None), default=None)
+    def is_waiting(self) -> bool:
+        """Whether talk waits for its time."""
+        return bool(self._paced)
 
     def _take_audio(
         self, stream: Stream, conversation: Conversation, talk: wire.Talk, holder: int | None, now: float
@@ -153,23 +151,28 @@ class Talkback:
             news = {"talker": mark.talker, "name": name, "stream_id": stream_id}
             self._tell(mark.fanout_index, wire.MARKED, stream.call, news)
 
-    def due(self, now: float) -> bool:
-        """Send what is due by now. False when nothing waits anywhere."""
+    def due(self, now: float) -> float | None:
+        """Send what is due by now. Returns when there is more to do; None when nothing waits anywhere."""
+        soonest: float | None = None
         for stream in list(self._paced):
             conversation = self.conversations.get(stream)
-            if conversation is not None:
-                conversation.holder(now)
-                was_finishing = conversation.is_finishing
-                self._send(stream, conversation, conversation.pacer.due(now))
-                if was_finishing and not conversation.is_finishing:
-                    self._tell_holder(stream, conversation, now)
-            if conversation is None or conversation.pacer.next_due is None:
+            next_due = None if conversation is None else self._send_due(stream, conversation, now)
+            if next_due is None:
                 self._paced.discard(stream)
-        return bool(self._paced)
+            elif soonest is None or next_due < soonest:
+                soonest = next_due
+        return soonest
+
+    def _send_due(self, stream: Stream, conversation: Conversation, now: float) -> float | None:
+        conversation.holder(now)
+        was_finishing = conversation.is_finishing
+        self._send(stream, conversation, conversation.pacer.due(now))
+        if was_finishing and not conversation.is_finishing:
+            self._tell_holder(stream, conversation, now)
+        return conversation.pacer.next_due
 
     def hand_over(self, stream: Stream, pass_on: Callable[[bytes], bool]) -> None:
-        """Give all that waits to a successor, which goes on with it at its pace; or, where there is none, to Telnyx, as
-        far as Telnyx takes it."""
+        """Give all that waits to a successor, which goes on at its pace; without one to Telnyx, as far as that takes it."""
         conversation = self.conversations.get(stream)
         if conversation is None:
             return
@@ -199,6 +202,10 @@ class Talkback:
             if late := conversation.outbox.dropped - conversation.late:
                 conversation.late += late
                 self._tell_dropped(stream, conversation, "talk_late", late * FRAME_MS)
+            if conversation.dropped_ms:
+                about = {**stream.about, "sub": conversation.claimants.get(conversation.talker or 0, "")}
+                log.warning("%d ms of talk dropped", conversation.dropped_ms, extra=about)
+                conversation.dropped_ms = 0
 
     def format_changed(self, stream: Stream) -> None:
         """The stream may want talk in another codec now; its floor stays whose it is, where that is the same."""
@@ -226,11 +233,7 @@ class Talkback:
         return self._floor_entry(stream, conversation, flags)
 
     def _floor_entry(self, stream: Stream, conversation: Conversation, flags: int = 0) -> bytes:
-        holder = conversation.told_holder
-        news: dict[str, Any] = {"talker": holder}
-        if holder in conversation.claimants:
-            news["sub"] = conversation.claimants[holder]
-        payload = orjson.dumps(news)
+        payload = conversation.floor_news()
         return wire.news_entry(wire.FLOOR, stream.number, stream.call, payload, flags)
 
     def refuse(self, talk: wire.Talk, title: str, detail: str) -> None:
@@ -248,7 +251,7 @@ class Talkback:
 
     def _tell_dropped(self, stream: Stream, conversation: Conversation, title: str, dropped_ms: int) -> None:
         self.dropped_ms += dropped_ms
-        log.warning("talk dropped: %s, %d ms", title, dropped_ms, extra=stream.about)
+        conversation.dropped_ms += dropped_ms
         news = {"talker": conversation.talker, "title": title, "dropped_ms": dropped_ms}
         self._tell(conversation.fanout_index, wire.DROPPED, stream.call, news)
 

@@ -11,7 +11,7 @@ from tests.docs import settings_table
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
-SENDERS = ("fanout/talker.py", "fanout/hearer.py", "runtime/session.py")
+SENDERS = ("fanout/talker.py", "fanout/losses.py", "fanout/hearer.py", "runtime/session.py")
 ERROR_CODE = re.compile(r"\b2000\d\d\b")
 
 
@@ -42,7 +42,8 @@ def test_every_close_code_is_in_the_protocols() -> None:
 
 def test_every_error_of_v1_is_in_its_protocol() -> None:
     """Those of its own, and those of talking that it has in common with the first one."""
-    source = (ROOT / "actors" / "fanout" / "v1_connection.py").read_text(encoding="utf-8")
+    names = ("v1_connection.py", "v1_talk.py", "losses.py")
+    source = "".join((ROOT / "actors" / "fanout" / name).read_text(encoding="utf-8") for name in names)
     pairs = re.findall(r'\((2000\d\d), "(\w+)"', source)
     assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
     for code, title in (*pairs, ("200001", "no_live_call"), ("200004", "call_unreachable"), ("200005", "floor_taken")):
