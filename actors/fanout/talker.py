@@ -108,7 +108,7 @@ class Talker:
             said = browser.decode_talk(message)
         except Malformed as error:
             message.decode()  # not UTF-8: the WebSocket's business
-            self._complain(*BAD_TALK, str(error))
+            self._malformed(error)
             return
         if not isinstance(said, bytes):
             self._on_event(said, message)
@@ -217,7 +217,7 @@ class Talker:
                 self._calls.counters["talk_not_audio"] += 1
                 self._complain(*NOT_AUDIO, f"{error.reason[0].upper()}{error.reason[1:]}.")
             except Malformed as error:
-                self._complain(*BAD_TALK, str(error))
+                self._malformed(error)
             else:
                 if codec is not None and codec != call.talk_codec:
                     payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
@@ -260,6 +260,10 @@ class Talker:
         self._head = self._rest = b""
         if call is not None:
             self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
+
+    def _malformed(self, error: Malformed) -> None:
+        self._calls.counters["talk_malformed"] += 1
+        self._complain(*BAD_TALK, str(error))
 
     @property
     def _about(self) -> dict[str, str]:

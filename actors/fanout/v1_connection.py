@@ -54,6 +54,7 @@ class V1Connection:
             around.fanout_index,
             session=session,
             allowance=allowance,
+            counters=around.calls.counters,
             find=self._live_call,
             noted=self._set_note,
         )
@@ -188,6 +189,8 @@ class V1Connection:
                 self._playout(request)
             case v1_control.Token():
                 self._renew(request)
+            case None:
+                self._around.calls.counters["requests_ignored"] += 1
             case v1_control.Ping():
                 self._say(v1_control.message("pong", request.id, sent=request.sent, time=round(time.time() * 1000)))
 

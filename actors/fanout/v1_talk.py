@@ -16,6 +16,7 @@ from actors.wire.lenient import Malformed
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable
 
     from actors.fanout.call import Call
@@ -56,6 +57,7 @@ class V1Talk:
         *,
         session: Session,
         allowance: Allowance,
+        counters: Counter[str],
         find: Callable[[str], Call | None],
         noted: Callable[[], None],
     ) -> None:
@@ -66,6 +68,7 @@ class V1Talk:
         self._index = fanout_index
         self._session = session
         self._allowance = allowance
+        self._counters = counters
         self._find = find
         self._noted = noted
         self.call_control_id = ""
@@ -112,6 +115,7 @@ class V1Talk:
         try:
             frame = v1.unpack_talk(message)
         except Malformed as error:
+            self._counters["talk_malformed"] += 1
             self._complain(*BAD_TALK, str(error), now)
         else:
             if frame is not None:
@@ -124,6 +128,7 @@ class V1Talk:
             return
         self._sequence = frame.sequence
         if not self._allowance.spend(len(frame.payload), now):
+            self._counters["talk_too_fast"] += 1
             self._losses.add_bytes("talk_too_fast", len(frame.payload))
             self._tell_losses(now)
             return

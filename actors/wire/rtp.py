@@ -93,15 +93,15 @@ def _is_rtcp(data: bytes) -> bool:
 
 
 class Depacketizer:
-    """Decides whether one talker sends RTP packets or bare audio, and takes the headers off.
+    """Decides whether one talker sends RTP packets or bare audio, and tells which messages are which.
 
     A packet is known by the source (SSRC) of those before. Where there is none, or another one:
 
-    * 12 bytes and whole 10 ms blocks behind a plain header of PCMU or PCMA, as browsers' code makes them, is a packet
-      at once, unless the message before was bare and as long;
+    * whole 10 ms blocks behind a header of PCMU or PCMA, as browsers' code makes them, are a packet at once, unless the
+      last bare message was as long;
     * so is RTCP;
-    * a message of whole blocks, or as long as the bare one before, is bare;
-    * anything else that can be a packet is held until the next message: two of the same source, in sequence, are
+    * anything else of a talker who has sent bare audio is bare, and so is a message of whole blocks;
+    * another first message that can be a packet is held until the next one: two of the same source, in sequence, are
       packets. Without a next one `release` decides.
 
     What was taken for bare, and is followed by the next packet of the same source, was the first of a talker who has
@@ -133,10 +133,10 @@ class Depacketizer:
         decided = self._bare(held)
         if data[1] in _RTCP:
             return [*decided, (data, True)]
-        if _is_plain(data) and len(data) != self.bare_bytes:
+        if self._is_likely(data) and _has_whole_blocks(data):
             self.ssrc, self._last = ssrc, b""
             return [*decided, (data, True)]
-        if len(data) % _BLOCK_BYTES == 0 or len(data) == self.bare_bytes or len(data) > _PACKET_MAX_BYTES:
+        if self.bare_bytes or len(data) % _BLOCK_BYTES == 0 or len(data) > _PACKET_MAX_BYTES:
             return [*decided, *self._bare(data)]
         self.held = data
         return decided
@@ -144,11 +144,17 @@ class Depacketizer:
     def release(self) -> list[tuple[bytes, bool]]:
         """Decide about what is held: nothing more has come."""
         held, self.held = self.held, b""
-        # A sample of the greatest positive value and one of the greatest negative value beside it are no audio.
-        if held and held[0] == _VERSION_2 and held[1] in _CODECS:
+        if held and held[1] in _CODECS:  # see `_is_likely`
             self.ssrc = held[8:12]
             return [(held, True)]
         return self._bare(held)
+
+    def _is_likely(self, data: bytes) -> bool:
+        """Whether a header is likely that may be one: a plain one; or, where nothing is known, one that no audio begins
+        with: a loud positive sample, and beside it one of the loudest negative ones."""
+        if self.bare_bytes:
+            return data[0] == _VERSION_2 and len(data) != self.bare_bytes
+        return data[0] == _VERSION_2 or data[1] in _CODECS
 
     def _bare(self, data: bytes) -> list[tuple[bytes, bool]]:
         if not data:
@@ -158,10 +164,12 @@ class Depacketizer:
         return [(data, False)]
 
 
-def _is_plain(data: bytes) -> bool:
-    """Whether this is what browsers' code makes: a header of 12 bytes, and whole blocks of G.711."""
-    blocks = len(data) - HEADER_BYTES
-    return data[0] == _VERSION_2 and data[1] & ~_MARKER in _CODECS and blocks > 0 and blocks % _BLOCK_BYTES == 0
+def _has_whole_blocks(data: bytes) -> bool:
+    """Whether there would be whole 10 ms blocks of G.711 behind the header."""
+    try:
+        return len(unpack(data).payload) % _BLOCK_BYTES == 0
+    except Malformed:
+        return False
 
 
 def _follows(data: bytes, before: bytes) -> bool:
