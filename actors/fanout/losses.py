@@ -17,7 +17,7 @@ LATE: Final = (200015, "talk_late")
 _CODES: Final = {title: code for code, title in (TOO_FAST, LATE)}
 _DETAILS: Final = {
     "talk_too_fast": "Talk comes faster than it can be spoken: {:,} ms of it were dropped.",
-    "talk_late": "The call does not take talk at the moment: {:,} ms of it were dropped.",
+    "talk_late": "The call did not take talk in time: {:,} ms of it were dropped.",
 }
 
 

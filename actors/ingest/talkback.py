@@ -184,8 +184,7 @@ class Talkback:
     def _flush(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
         for place, item in enumerate(items):
             if conversation.outbox.behind:  # a connection that is far behind could not be moved
-                dropped = sum(len(left) for left in items[place:] if isinstance(left, bytes))
-                self._tell_dropped(stream, conversation, "talk_late", dropped * 1000 // BYTES_PER_S)
+                self._tell_dropped(stream, conversation, "talk_late", _ms(items[place:]))
                 return
             self._send(stream, conversation, [conversation.padded(item)])
 
@@ -217,7 +216,9 @@ class Talkback:
         """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
         conversation = self.conversations.pop(stream, None)
         if conversation is not None and not moved:
-            conversation.pacer.clear()
+            dropped_ms = _ms(conversation.pacer.give_up())
+            if dropped_ms > self._settings.drain_ms:  # less is what a live talker says in the moment of the end
+                self._tell_dropped(stream, conversation, "talk_late", dropped_ms)
             self._tell_holder(stream, conversation, float("inf"))
 
     def holder(self, stream: Stream) -> int | None:
@@ -303,3 +304,8 @@ class Talkback:
 
 def _mark_of(talk: wire.Talk) -> Mark:
     return Mark(talk.payload.decode(errors="replace"), talk.talker, talk.fanout_index)
+
+
+def _ms(items: Sequence[Item]) -> int:
+    """How long the talk among these is."""
+    return sum(len(item) for item in items if isinstance(item, bytes)) * 1000 // BYTES_PER_S

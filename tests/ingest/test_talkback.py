@@ -297,6 +297,23 @@ async def test_late_at_telnyx_is_told(ingest: FakeIngest) -> None:
     assert news(ingest, wire.DROPPED) == [{"talker": 1, "title": "talk_late", "dropped_ms": 140}]
 
 
+@pytest.mark.parametrize("frames", [10, 100])
+@pytest.mark.parametrize("how", ["stop", "gone", "superseded"])
+async def test_what_waits_when_the_stream_ends_is_told(ingest: FakeIngest, how: str, frames: int) -> None:
+    """Where it is more than a live talker says in that moment."""
+    stream = ingest.stream(7, start())
+    say(ingest, 1, LOUD * frames)
+    sent = len(heard(stream))
+    if how == "stop":
+        stream.on_text(stop())
+    elif how == "gone":
+        ingest.hub.gone(stream)
+    else:
+        ingest.stream(8, start())
+    told = [each["dropped_ms"] for each in news(ingest, wire.DROPPED)]
+    assert told == ([] if frames == 10 else [(frames - sent) * 20])
+
+
 @pytest.mark.parametrize("stops", [False, True])
 async def test_the_floor_is_kept_while_talk_waits(ingest: FakeIngest, stops: bool) -> None:
     """Nobody else is heard in the middle of a sentence that was sent ahead, whether its talker has finished or not."""
