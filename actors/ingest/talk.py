@@ -9,10 +9,14 @@ from __future__ import annotations
 import functools
 import math
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.ingest.marks import Mark
 from actors.wire.g711 import SILENCE_ALAW, SILENCE_ULAW, is_silent
+from actors.wire.talk import BYTES_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FRAME_S: Final = 0.020
 # A live talker who is late is told from a program that sends ahead by how its talk comes while it waits: at the pace of
@@ -27,6 +31,11 @@ _IS_SILENT: Final = {
 }
 
 Item = bytes | Mark  # a frame, or a mark in its place between frames
+
+
+def duration_ms(items: Iterable[Item]) -> int:
+    """Return how long the talk among these is."""
+    return sum(len(item) for item in items if isinstance(item, bytes)) * 1000 // BYTES_PER_S
 
 
 class TalkPacer:

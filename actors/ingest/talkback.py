@@ -14,6 +14,7 @@ import orjson
 
 from actors.ingest.conversation import Conversation, codec_of
 from actors.ingest.marks import MARKS_MAX, Mark
+from actors.ingest.talk import duration_ms
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.g711 import is_silent
@@ -184,7 +185,7 @@ class Talkback:
     def _flush(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
         for place, item in enumerate(items):
             if conversation.outbox.behind:  # a connection that is far behind could not be moved
-                self._tell_dropped(stream, conversation, "talk_late", _ms(items[place:]))
+                self._tell_dropped(stream, conversation, "talk_late", duration_ms(items[place:]))
                 return
             self._send(stream, conversation, [conversation.padded(item)])
 
@@ -216,7 +217,7 @@ class Talkback:
         """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
         conversation = self.conversations.pop(stream, None)
         if conversation is not None and not moved:
-            dropped_ms = _ms(conversation.pacer.give_up())
+            dropped_ms = duration_ms(conversation.pacer.give_up())
             if dropped_ms > self._settings.drain_ms:  # less is what a live talker says in the moment of the end
                 self._tell_dropped(stream, conversation, "talk_late", dropped_ms)
             self._tell_holder(stream, conversation, float("inf"))
@@ -304,8 +305,3 @@ class Talkback:
 
 def _mark_of(talk: wire.Talk) -> Mark:
     return Mark(talk.payload.decode(errors="replace"), talk.talker, talk.fanout_index)
-
-
-def _ms(items: Sequence[Item]) -> int:
-    """How long the talk among these is."""
-    return sum(len(item) for item in items if isinstance(item, bytes)) * 1000 // BYTES_PER_S
