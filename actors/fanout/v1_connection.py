@@ -192,7 +192,7 @@ class V1Connection:
             case None:
                 self._around.calls.counters["requests_ignored"] += 1
             case v1_control.Ping():
-                self._say(v1_control.message("pong", request.id, sent=request.sent, time=round(time.time() * 1000)))
+                self._say(v1_control.pong(request, time.time()))
 
     def on_binary(self, message: bytes, now: float) -> None:
         """Talk."""

@@ -82,7 +82,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Ping(msgspec.Struct, frozen=True):
-    sent: float | None = None
+    sent: float | msgspec.UnsetType = msgspec.UNSET
     id: RequestId | None = None
 
 
@@ -183,6 +183,12 @@ def error(
     """What went wrong; `detail` is for the user."""
     about = {} if call is None else {"call": call}
     return message("error", request_id, **about, code=code, title=title, detail=detail, **more)
+
+
+def pong(asked: Ping, now: float) -> bytes:
+    """The answer to a ping. `now`: seconds since 1970."""
+    echoed = {} if isinstance(asked.sent, msgspec.UnsetType) else {"sent": asked.sent}
+    return message("pong", asked.id, **echoed, time=round(now * 1000))
 
 
 class _Started(msgspec.Struct):

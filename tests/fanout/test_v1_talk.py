@@ -212,3 +212,14 @@ def test_who_has_the_floor() -> None:
         room.fanout.hears(started(), floor(77, sub="ann"))
         told = room.asks("subscribe", call_control_id=CALL)
         assert told[-1]["holder"] == ({"you": False, "sub": "ann"} if named else {"you": False})
+
+
+def test_signs_of_life(room: Room) -> None:
+    """Are answered, whatever is in them."""
+    [answer] = room.asks("ping", id=4)
+    assert (answer["type"], answer["id"], "sent" in answer) == ("pong", 4, False)
+    assert room.asks("ping", sent=7.5)[0]["sent"] == 7.5
+    room.connection.on_text(b"ping", room.fanout.now)
+    assert [each["type"] for each in room.told()] == ["pong"]
+    assert room.asks("keepalive") == []
+    assert room.fanout.calls.counters["requests_ignored"] == 1
