@@ -216,11 +216,12 @@ class Talkback:
     def forget(self, stream: Stream, *, moved: bool = False) -> None:
         """The stream is over, and its floor nobody's; or it has moved, and its floor with it."""
         conversation = self.conversations.pop(stream, None)
-        if conversation is not None and not moved:
-            dropped_ms = duration_ms(conversation.pacer.give_up())
-            if dropped_ms > self._settings.drain_ms:  # less is what a live talker says in the moment of the end
-                self._tell_dropped(stream, conversation, "talk_late", dropped_ms)
-            self._tell_holder(stream, conversation, float("inf"))
+        if conversation is None or moved:
+            return
+        dropped_ms = duration_ms(conversation.pacer.give_up())
+        if dropped_ms > self._settings.drain_ms:  # less is what a live talker says in the moment of the end
+            self._tell_dropped(stream, conversation, "talk_late", dropped_ms)
+        self._tell_holder(stream, conversation, float("inf"))
 
     def holder(self, stream: Stream) -> int | None:
         """Return who has the floor of this stream."""

@@ -152,7 +152,7 @@ async def test_no_live_call(quiet: System) -> None:
 
 async def test_several_live_calls(quiet: System) -> None:
     """Nothing is sent to any; the error names the parameter that would help."""
-    async with call(quiet) as one, call(quiet) as other, listener(quiet) as browser:
+    async with call(quiet) as one, call(quiet) as other, listener(quiet, format="json") as browser:
         await browser.until_start(2)
         for way in (say_rtp, say_bare, say_floats):
             await way(browser, recording(start=SPEECH, frames=1), 0)
