@@ -270,6 +270,7 @@ class Hub:
             "batches": self.rounds.batches,
             "bus_refused": self._publisher.dropped,
             "talk_refused": self.talkback.refused,
+            "talk_failed": self.talk_switch.failed,
             "talk_dropped_ms": self.talkback.dropped_ms,
         }
         live = ((stream, self.talkback.holder(stream)) for stream in self.live)

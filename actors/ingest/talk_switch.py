@@ -31,6 +31,7 @@ class TalkSwitch:
     Attributes:
         pass_on: gives a piece of talk to a successor, when there is one.
         next_due: when `due` has more to do, as it was found last; None when nothing waited.
+        failed: pieces, or messages, that a fault of ours has cost.
     """
 
     def __init__(self, talkback: Talkback, streams: dict[bytes, Stream], take_talk: TakeTalk | None) -> None:
@@ -40,6 +41,7 @@ class TalkSwitch:
         self._early = EarlyTalk()
         self.pass_on: Callable[[bytes], bool] = lambda message: False
         self.next_due: float | None = None
+        self.failed = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -47,14 +49,30 @@ class TalkSwitch:
         return self._talkback.is_waiting or bool(self._early)
 
     def take(self, message: bytes, now: float) -> None:
-        """Take a message of talk from a fan-out."""
+        """Take a message of talk from a fan-out. A fault of ours in one piece harms no other."""
         try:
-            in_c = self._take_talk_in_c
-            at = 0 if in_c is None else in_c(message, 0, self._streams, self._talkback.conversations, now)
-            for talk in wire.unpack_talk(message, at):
-                self._take(talk, now)
+            for talk in wire.unpack_talk(message, self._take_plain(message, now)):
+                try:
+                    self._take(talk, now)
+                except Exception:  # a call's outermost boundary
+                    self.failed += 1
+                    stream = self._streams.get(talk.call)
+                    about = {"call_control_id": talk.call.hex()} if stream is None else stream.about
+                    log.exception("a piece of talk was not dealt with", extra=about)
         except wire.BusFormatError as error:
             log.error("unreadable talk: %s", error)
+
+    def _take_plain(self, message: bytes, now: float) -> int:
+        """Take what is plain about a message in C. Returns where the rest begins."""
+        if self._take_talk_in_c is None:
+            return 0
+        try:
+            return self._take_talk_in_c(message, 0, self._streams, self._talkback.conversations, now)
+        except Exception:  # the C's outermost boundary: the Python does the same
+            log.exception("the routine in C has failed; talk is taken in Python from now on")
+            self.failed += 1
+            self._take_talk_in_c = None
+            return len(message)  # a part was sent perhaps, and must not be said twice
 
     def resume(self, stream: Stream, now: float) -> None:
         """A predecessor has served this stream, and what is said may have been here before it."""

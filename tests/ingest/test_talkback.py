@@ -443,3 +443,44 @@ async def test_the_stream_id_on_request() -> None:
     stream = ingest.stream(7, start(stream_id="abc"))
     say(ingest, 1)
     assert b'"stream_id":"abc"' in peer_of(stream).written[0]
+
+
+async def test_a_fault_in_one_piece_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails in us: its call loses the piece, and the others are spoken to."""
+    ingest = FakeIngest()
+    ingest.fanout(0)
+    one, other = ingest.stream(7, start("one")), ingest.stream(8, start("other"))
+    take = ingest.hub.talkback.take
+
+    def fail_for_one(stream: Stream, talk: wire.Talk, now: float) -> None:
+        if stream is one:
+            raise RuntimeError("a fault of ours")
+        take(stream, talk, now)
+
+    monkeypatch.setattr(ingest.hub.talkback, "take", fail_for_one)
+    pieces = [
+        wire.pack_talk(wire.TALK, 0, number, wire.digest(call), b"\x10" * 160)
+        for number, call in ((1, "one"), (2, "other"))
+    ]
+    ingest.hub.talk([b"".join(pieces)])
+    assert (len(peer_of(one).written), len(peer_of(other).written)) == (0, 1)
+    assert ingest.hub.talk_switch.failed == 1
+    assert [record.__dict__["call_control_id"] for record in caplog.records if record.levelname == "ERROR"] == ["one"]
+
+
+async def test_a_fault_in_c_is_done_without(caplog: pytest.LogCaptureFixture) -> None:
+    """The message is lost, since a part of it may have been said; the next one is not."""
+    ingest = FakeIngest()
+    stream = ingest.stream(7, start())
+
+    def fail(*_: object) -> int:
+        raise MemoryError
+
+    ingest.hub.talk_switch._take_talk_in_c = fail
+    for _ in range(2):
+        ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 1, stream.call, b"\x10" * 160)])
+    assert len(peer_of(stream).written) == 1
+    assert ingest.hub.talk_switch.failed == 1
+    assert "in Python from now on" in caplog.text
