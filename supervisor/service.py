@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from config import Settings
+    from config.transfer import Accepted
     from supervisor.handles import Handles
     from supervisor.upgrade import Kept
 
@@ -38,18 +40,33 @@ PORT_PATIENCE_S = 1.0
 PORT_RETRY_S = 0.05
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why the configuration as it is now is not what runs, and since when (seconds since 1970)."""
+
+    at: float
+    why: str
+
+
 class Supervisor:
-    """All of one run directory. `run` does the work; the rest is for those who ask."""
+    """All of one run directory. `run` does the work; the rest is for those who ask.
+
+    Attributes:
+        accepted: the settings that every process gets which is started from now on.
+        refused: set while the configuration that was read last was refused.
+    """
 
     def __init__(
         self,
-        settings: Settings,
+        accepted: Accepted,
         plan: Callable[[Settings], Sequence[ActorSpec]],
         handles: Handles,
         environ: Mapping[str, str],
         kept: Kept | None = None,
     ) -> None:
-        self.settings = settings
+        self.accepted = accepted
+        self.refused: Refusal | None = None
+        settings = accepted.settings
         self.plan = plan
         self.handles = handles
         self.environ = environ
@@ -66,7 +83,9 @@ class Supervisor:
         self._patience = trio.CancelScope()  # a second wish to stop ends it
         planned = plan(settings)
         spare = next((spec.spare for spec in planned if spec.spare), ())
-        self.launcher = ProcessLauncher(handles.sockets, handles.lifeline, environ, handles.run_dir.path, spare)
+        self.launcher = ProcessLauncher(
+            handles.sockets, handles.lifeline, environ, handles.run_dir.path, spare, lambda: self.accepted
+        )
         self.around = Surroundings(
             launcher=self.launcher,
             journal=self.journal,
@@ -79,6 +98,10 @@ class Supervisor:
         self.actors = {spec.instance: Actor(spec, self.around) for spec in planned}
         self._survivors = Survivors(self.actors, handles.sockets, handles.run_dir, self.journal)
         self._nursery: trio.Nursery | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self.accepted.settings
 
     @property
     def specs(self) -> list[ActorSpec]:
