@@ -84,7 +84,7 @@ def _of_process(pid: int) -> Accepted | None:
     with suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError, ConfigError):  # it may be closed by now
-                if os.readlink(entry) == _LINK:
+                if str(entry.readlink()) == _LINK:
                     return _read_path(entry)
     return None
 

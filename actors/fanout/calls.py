@@ -26,7 +26,7 @@ from actors.wire import telnyx
 from actors.wire.lenient import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from actors.fanout.audit import Audit
     from actors.fanout.hearer import Hearer
@@ -40,6 +40,8 @@ ENDED_KEPT_S: Final = 20.0  # longer than a connection waits for our successor, 
 ENDED_KEPT_MAX: Final = 2000
 # Times what is replayed: one that was handed over gets all that it missed, and a move may take longer.
 MOMENTS_KEPT: Final = 2
+AHEAD_S: Final = 0.25  # for frames to come here that a listener's process before this one has delivered to it
+LENT: Final = b"\xff" * wire.DIGEST_BYTES  # in the place of a call; see `Calls.lend`
 
 
 class Calls:
@@ -74,6 +76,7 @@ class Calls:
         self._listeners: dict[Hearer, None] = {}
         self._interest = Interest(fanout_index, subscribe, unsubscribe)
         self._expecting: set[Hearer] = set()
+        self._ahead: dict[tuple[Hearer, Call], float] = {}  # not among the call's listeners yet, and until when
         self._sequences = Sequences()
         self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         self._moving: set[Call] = set()  # from one ingest process to the next
@@ -111,10 +114,12 @@ class Calls:
             log.error("unreadable batch: %s", error)
         for call in [call for call in self._moving if not self._still_moving(call, now)]:
             self._moving.discard(call)
+        self._let_in(now)
         self._volley.flush()
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over."""
+        self._let_in(now)
         for call in list(self.live.values()):
             if now - call.confirmed_at > FORGET_AFTER_S:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})
@@ -177,6 +182,8 @@ class Calls:
             return  # the older of two streams of this call, announced late
         else:
             call.confirmed_at = now
+            if entry.stream != call.number:
+                self._let_in(now, call)
             if call.renew(start, entry.stream, owner, batch.epoch):
                 self._lanes.file(call)
                 self._choose_anew(call, now)
@@ -192,6 +199,7 @@ class Calls:
         reason: wire.EndReason = "stop" if entry.kind == wire.STOP else "gone"
         self._ended.put(entry.stream, (reason, entry.payload), now)
         if (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
+            self._let_in(now, call)
             call.end()
             self._remove(call, reason, entry.payload)
 
@@ -233,6 +241,16 @@ class Calls:
             self._expecting.add(listener)
             for topic in listener.topics():
                 self._interest.add(topic)
+
+    def lend(self, others: Collection[int]) -> Callable[[int], bool]:
+        """Have other fan-out processes be sent what is heard here too: our listeners move there.
+
+        Returns:
+            Whether so many ingest processes know, as a function.
+        """
+        self._interest.lend(others)
+        self._interest.add(LENT)  # what is subscribed to last is heeded last
+        return lambda processes: self._interest.is_heeded([LENT], processes)
 
     def is_heeded(self, listener: Hearer, processes: int) -> bool:
         """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
@@ -278,9 +296,21 @@ class Calls:
         if self._audit is not None and listener.person is not None:
             self._audit.joined(listener.person, call)
         listener.begins(call)
-        call.join(listener, now)
+        if call.is_behind(listener):
+            self._ahead[listener, call] = now + AHEAD_S
+        else:
+            call.join(listener, now)
+
+    def _let_in(self, now: float, over: Call | None = None) -> None:
+        """Let those listeners in that are not ahead of their call any more; all of them where its stream is over."""
+        if self._ahead:
+            for (listener, call), until in list(self._ahead.items()):
+                if now >= until or call is over or not call.is_behind(listener):
+                    del self._ahead[listener, call]
+                    call.join(listener, now)
 
     def _leave(self, listener: Hearer, call: Call) -> None:
+        self._ahead.pop((listener, call), None)
         call.leave(listener)
         self._forget(listener, call)
 

@@ -36,6 +36,7 @@ class GatewayLink:
         self._identity = identity
         self._packets: PacketSocket | None = None
         self._welcomed = False
+        self._came = trio.Event()
         self._leaving = False
         self.connections: dict[int, Handed] = {}
         self._emptied = trio.Event()
@@ -67,6 +68,11 @@ class GatewayLink:
                     packets.close()
                 log.info("gateway gone; %d connections go on without it", len(self.connections))
                 await trio.sleep(RETRY_S)
+
+    async def until_present(self) -> None:
+        """Wait for a gateway that has answered."""
+        while not self._welcomed:
+            await self._came.wait()
 
     async def leave(self) -> None:
         """Ask for no more connections. One that is on its way to us all the same goes back untouched."""
@@ -147,6 +153,8 @@ class GatewayLink:
         if packets is None:
             return
         self._welcomed = True
+        self._came.set()
+        self._came = trio.Event()
         for connection in self.connections.values():
             if not connection.given_away and connection.sock.fileno() >= 0:
                 deposit, *rest = map(handoff.encode, connection.deposit())

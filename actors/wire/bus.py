@@ -185,6 +185,9 @@ TALK_CLAIM: Final = 4  # payload: who claims the floor (a token's `sub`); no aud
 TALK_CLAIM_PREEMPT: Final = 5  # the same for an administrator
 
 
+NOBODY: Final = 255  # in the place of a fan-out's index: nobody is told what becomes of this piece
+
+
 class Talk(NamedTuple):
     """One piece of talk. `talker` is the number of the talking connection."""
 

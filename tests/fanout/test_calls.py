@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.fanout.calls import FORGET_AFTER_S
+from actors.fanout.calls import AHEAD_S, FORGET_AFTER_S, LENT
 from actors.wire import bus as wire
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
 from tests.fakes.native import needs_c
@@ -338,3 +338,50 @@ class Interest(RuleBasedStateMachine):
 
 TestInterest = Interest.TestCase
 TestInterest.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize("come", ["frames", "time", "stop"])
+def test_one_that_is_ahead_hears_nothing_twice(fanout: FakeFanout, come: str) -> None:
+    """What another process has delivered comes here a moment later: the listener is let in when it has come."""
+    fanout.hears(started(), spoken(1))
+    someone = listener()
+    someone._told, someone._heard = [7], {7: [3, -1]}
+    fanout.joins(someone)
+    fanout.hears(spoken(2), spoken(3))
+    assert heard(someone) == []
+    if come == "time":
+        fanout.now += AHEAD_S
+        fanout.calls.forget_silent(fanout.now)
+    if come == "stop":
+        fanout.hears(STOPPED)
+        assert heard(someone) == [stop()]
+        assert someone.calls == set()
+    else:
+        fanout.hears(spoken(4), spoken(5))
+        fanout.calls.remove(someone)
+        assert heard(someone) == frames(4, 5)
+    assert fanout.calls._ahead == {}
+
+
+def test_one_that_is_ahead_leaves(fanout: FakeFanout) -> None:
+    """Before it was let in."""
+    fanout.hears(started())
+    someone = listener()
+    someone._told, someone._heard = [7], {7: [3, -1]}
+    fanout.joins(someone)
+    fanout.calls.remove(someone)
+    fanout.hears(spoken(3), spoken(4))
+    assert heard(someone) == []
+    assert fanout.calls._ahead == {}
+
+
+def test_interest_is_lent(fanout: FakeFanout) -> None:
+    """Other processes are sent what is heard here, and what is subscribed to last tells that ingest knows."""
+    fanout.joins(listener(call_control_id="a"))
+    is_known = fanout.calls.lend([1, 2])
+    digest = wire.digest("a")
+    assert [wire.interest_topic(index, digest) for index in (1, 2)] == fanout.topics[1:3]
+    assert not is_known(1)
+    fanout.hears(entry(wire.HEEDED).replace(wire.digest("v3:call"), LENT))
+    assert is_known(1)
+    assert not is_known(2)

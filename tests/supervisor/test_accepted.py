@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config import transfer
-from config.transfer import Accepted
 from tests.supervisor.running import Running, lines, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from config.transfer import Accepted
 
 pytestmark = pytest.mark.slow
 BAD = [
@@ -165,3 +166,24 @@ def test_nothing_runs_and_the_configuration_is_broken(system: Configured) -> Non
     assert system.run("check").returncode == 78
     nobody = system.run("status", "--json")
     assert (nobody.returncode, json.loads(nobody.stdout)["ok"]) == (3, False)
+
+
+def test_fewer_processes_that_the_gateway_does_not_learn_of(system: Configured) -> None:
+    """Then they stay, since they are given connections still; the next reload tries again."""
+    system.config.write_text("[fanout]\nprocesses = 2\n")
+    process = system.start()
+    system.ways.write_text("gateway.0:exit=1@2")
+    system.config.write_text("[fanout]\nprocesses = 1\n")
+    answer = system.ask("reload")
+    assert not answer["ok"]
+    assert "left as they were: fanout.1" in answer["error"]
+    assert system.refused()
+    assert system.actor("fanout.1")["state"] == "READY"
+    system.kill("fanout.0")
+    system.until_ready("fanout.0", generation=2)
+    assert system.given("fanout.0").settings.fanout.processes == 2
+    system.ways.write_text("")
+    assert system.ask("reload")["ok"]
+    assert "fanout.1" not in system.actors()
+    assert system.refused() is None
+    system.stop(process)
