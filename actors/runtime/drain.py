@@ -20,7 +20,6 @@ FEW = 8
 PART_INTERVAL_S = 0.01
 PARTS_MAX = 100  # so that it takes a second at most
 PARK_TIMEOUT_S = 1.5
-GATEWAY_S = 0.5  # for a gateway that has just been replaced: we are about to be its
 
 
 async def drain(link: GatewayLink, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
@@ -33,10 +32,7 @@ async def drain(link: GatewayLink, prepare: Callable[[], Awaitable[None]] | None
     each of them waits only until its successor has taken up those few, while the others are served here. Returns when
     all have gone, or after a bounded time.
     """
-    with trio.move_on_after(GATEWAY_S):
-        await link.until_present()
-        await link.leave()
-        await link.until_present()  # one that had gone without our having noticed has a successor
+    await link.leave()
     if link.present and prepare is not None:
         await prepare()
     connections = list(link.connections.values())

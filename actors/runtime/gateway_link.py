@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.05
 FLUSH_TIMEOUT_S = 1.0
+REPLACED_S = 0.5  # for the next gateway to answer
 
 
 class GatewayLink:
@@ -69,15 +70,16 @@ class GatewayLink:
                 log.info("gateway gone; %d connections go on without it", len(self.connections))
                 await trio.sleep(RETRY_S)
 
-    async def until_present(self) -> None:
-        """Wait for a gateway that has answered."""
-        while not self._welcomed:
-            await self._came.wait()
-
     async def leave(self) -> None:
-        """Ask for no more connections. One that is on its way to us all the same goes back untouched."""
+        """Ask for no more connections. One that is on its way to us all the same goes back untouched.
+
+        A gateway that is being replaced just now is waited for, a little.
+        """
         self._leaving = True
-        self.tell(handoff.Leaving())
+        with trio.move_on_after(REPLACED_S):
+            await self._until_present()
+            self.tell(handoff.Leaving())
+            await self._until_present()  # one that had gone without our having noticed has a successor
 
     async def until_empty(self) -> None:
         """Wait until no connection is left here."""
@@ -90,6 +92,10 @@ class GatewayLink:
         with trio.move_on_after(FLUSH_TIMEOUT_S):
             if self._packets is not None:
                 await self._packets.flush()
+
+    async def _until_present(self) -> None:
+        while not self._welcomed:
+            await self._came.wait()
 
     async def _connect(self) -> PacketSocket:
         while True:
