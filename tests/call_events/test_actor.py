@@ -311,6 +311,7 @@ async def test_a_restored_backup_is_told(serving: Serving, tmp_path: Path) -> No
     (tmp_path / NAME).write_bytes(backup)
     async with serving() as process:
         await Telnyx(process).post(envelope("3"))
+        welcome: dict[str, Any] = {}
         for since in (offsets[0], offsets[1], offsets[1] + 1):
             async with client(process, f"/call-events?since={since}") as websocket:
                 welcome = await hear(websocket)

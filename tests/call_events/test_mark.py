@@ -20,7 +20,7 @@ from actors.call_events.store import NAME, Store
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from actors.call_events.journal import Commit
 
@@ -273,10 +273,10 @@ class _Rounded:
 
 
 @pytest.fixture
-def full(home: Path) -> Iterator[Path]:
+def full(home: Path) -> Path:
     """A place where no mark can be made."""
     Path(f"{home / NAME}-mark").mkdir()
-    yield home
+    return home
 
 
 def test_a_mark_that_can_not_be_written(full: Path, caplog: pytest.LogCaptureFixture) -> None:
