@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import ConfigError, find_run_dir, load
+from config.printable import printable, printable_lines, safe_json
 from supervisor import foreground, upgrade, words
 from supervisor.client import NoSupervisorError, ask, follow
 from supervisor.rundir import start_time
@@ -224,8 +225,9 @@ def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callabl
     if options.json:
         # Whether it went well is the exit status; `status` is to be exactly what the contract says.
         shown = {key: value for key, value in answer.items() if key != "ok" or not value}
-        print(json.dumps(shown, ensure_ascii=False))
+        print(safe_json(json.dumps(shown, ensure_ascii=False)))
     else:
+        answer = _shown(answer)
         text = in_words(answer) if answer["ok"] or "reports" in answer else ""
         if text:
             print(text)
@@ -234,9 +236,18 @@ def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callabl
     return 0 if answer["ok"] else FAILED
 
 
+def _shown(answer: Any) -> Any:
+    """Return an answer in which nothing is left that a terminal would obey: actors quote what peers have said."""
+    if isinstance(answer, str):
+        return printable(answer)
+    if isinstance(answer, list):
+        return [_shown(each) for each in answer]
+    return {key: _shown(value) for key, value in answer.items()} if isinstance(answer, dict) else answer
+
+
 def _fail(options: argparse.Namespace, text: str, code: int) -> int:
     if getattr(options, "json", False):
-        print(json.dumps({"ok": False, "error": text}, ensure_ascii=False))
+        print(safe_json(json.dumps({"ok": False, "error": text}, ensure_ascii=False)))
     else:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable_lines(text)}\n")
     return code

@@ -118,6 +118,7 @@ async def _run(environ: Mapping[str, str], run_dir: Path, take_over: bool, kept:
                 locked.leave()
             raise
         log.configure(accepted.settings.log, "supervisor")
+        log.take_over()
         if kept is not None:
             handles = upgrade.handles(kept, accepted.settings)
         else:

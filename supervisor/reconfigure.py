@@ -41,7 +41,7 @@ async def _reconfigure(supervisor: Supervisor) -> list[Report]:
     try:
         settings = load(supervisor.environ)
     except ConfigError as error:
-        return [_refuse(supervisor, f"it can't be used, nothing has changed: {error}")]
+        return [_refuse(supervisor, f"it can't be used, nothing has changed: {'; '.join(error.problems)}")]
     reports: list[Report] = []
     for step in reload.steps(supervisor.settings, settings):
         reports += await _step(supervisor, step)

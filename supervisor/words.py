@@ -28,8 +28,9 @@ def _refused(supervisor: dict[str, Any]) -> list[str]:
     refused = configuration.get("refused")
     if not refused:
         return []
-    why = refused["why"].replace("\n", "; ")
-    return [f"configuration REFUSED at {refused['at']}, in use is that of {configuration['accepted_at']}: {why}"]
+    return [
+        f"configuration REFUSED at {refused['at']}, in use is that of {configuration['accepted_at']}: {refused['why']}"
+    ]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
         return EX_CONFIG
     last_words = identity.fds.get("crashlog")
     logs.configure(settings.log, identity.instance)
+    logs.take_over()
     faulthandler.enable(file=sys.stderr if last_words is None else last_words)
     if name not in CARRY_AUDIO:
         os.nice(GIVE_WAY)
