@@ -18,7 +18,7 @@ from actors.runtime import log
 from config import ConfigError, find_run_dir, load, transfer
 from config.paths import RunDirError
 from config.transfer import Accepted
-from supervisor import control, upgrade
+from supervisor import control, run_directory, upgrade
 from supervisor.client import NoSupervisorError, ask
 from supervisor.exits import signal_name
 from supervisor.handles import Handles
@@ -40,8 +40,14 @@ logger = logging.getLogger(__name__)
 
 # sysexits.h
 EX_UNAVAILABLE = 69  # the port is taken
+EX_OSERR = 71  # the run directory was removed, and can't be made again
 EX_TEMPFAIL = 75  # another supervisor runs
 EX_CONFIG = 78
+
+
+class RunDirLostError(Exception):
+    """The run directory was removed while everything ran, and could not be made again."""
+
 
 TAKE_OVER_S = 3.0
 TAKE_OVER_POLL_S = 0.02
@@ -64,7 +70,8 @@ def run(environ: Mapping[str, str], *, take_over: bool = False, resume: int | No
         to_begin_with(environ, run_dir, kept)  # or nothing is touched
         while (kept := trio.run(_run, environ, run_dir, take_over, kept)) is not None:
             try:
-                upgrade.become(kept)
+                if not kept.renews:
+                    upgrade.become(kept)
             except OSError as error:
                 logger.error("the supervisor goes on as it was: %s", error)
         return 0
@@ -72,6 +79,8 @@ def run(environ: Mapping[str, str], *, take_over: bool = False, resume: int | No
         refusals.append((EX_TEMPFAIL, group))
     except* PortTakenError as group:
         refusals.append((EX_UNAVAILABLE, group))
+    except* RunDirLostError as group:
+        refusals.append((EX_OSERR, group))
     except* RunDirError as group:
         refusals.append((EX_CONFIG, group))
     except* ConfigError as group:
@@ -124,12 +133,17 @@ async def _run(environ: Mapping[str, str], run_dir: Path, take_over: bool, kept:
         else:
             assert locked is not None
             handles = Handles.open(locked, accepted.settings)
+        lost = kept is not None and kept.renews and run_directory.renew(handles)
         supervisor = Supervisor(accepted, actors, handles, environ, kept)
+        if lost:
+            supervisor.stop()
         try:
             await _serve(supervisor, signals, Upward(environ), are_inherited=are_inherited)
         finally:
             # Something runs on: it is another supervisor's, or we failed. Then the next one needs what is there.
             handles.leave(tidy=not supervisor.close() and supervisor.kept is None)
+    if lost:
+        raise RunDirLostError(f"run_dir = {run_dir} was removed and can't be made again: {lost}; everything is stopped")
     return supervisor.kept
 
 
@@ -141,6 +155,7 @@ async def _serve(supervisor: Supervisor, signals: AsyncIterator[int], upward: Up
         nursery.start_soon(_obey, signals, supervisor, upward, nursery)
         nursery.start_soon(_announce, supervisor, upward)
         nursery.start_soon(upward.beat)
+        nursery.start_soon(run_directory.watch, supervisor)
         await supervisor.run()
         nursery.cancel_scope.cancel()
 

@@ -94,9 +94,10 @@ class RunDir:
 
     def sweep(self, keep: Collection[str] = ()) -> None:
         """Remove the socket files that are nobody's any more."""
-        for entry in self.path.iterdir():
-            if entry.name not in keep and stat.S_ISSOCK(entry.lstat().st_mode):
-                entry.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the directory, or what was in it a moment ago
+            for entry in self.path.iterdir():
+                if entry.name not in keep and stat.S_ISSOCK(entry.lstat().st_mode):
+                    entry.unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Remove all that is ours, the directory too if we made it, and let go of the lock."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from supervisor import adoption, notify, upgrade, watchdog
@@ -77,6 +78,7 @@ class Supervisor:
         self.kept: Kept | None = None  # set when the next program takes over
         self.started_at = trio.current_time()
         self.replaced = 0
+        self.renewed = kept is not None and bool(kept.renews)  # the run directory was
         self.lineage = lineage_of_starter() if kept is None else kept.lineage
         self._kept_before = kept
         self._leaving = False  # what runs is another supervisor's from now on
@@ -164,12 +166,16 @@ class Supervisor:
         self._leaving = True
         self.stopping.set()
 
-    def replace(self) -> None:
-        """Go, and leave everything to the next version of this program, in this process."""
+    def replace(self, *, renews: str = "") -> None:
+        """Go, and leave everything to the next version of this program, in this process.
+
+        Args:
+            renews: why the run directory is to be made anew; then the program stays what it is.
+        """
         if self.stopping.is_set():
             return
         try:
-            self.kept = upgrade.keep(self)
+            self.kept = msgspec.structs.replace(upgrade.keep(self), renews=renews)
         except upgrade.UpgradeError as error:
             self.journal.record("supervisor", f"not replaced: {error}")
             return

@@ -74,6 +74,7 @@ class Kept(msgspec.Struct, frozen=True):
     lineage: tuple[tuple[int, int], ...]
     journal: tuple[dict[str, float | int | str | None], ...]
     settings: bytes = b""  # those that were accepted; see `config.transfer`
+    renews: str = ""  # why the run directory is to be made anew, by this same program
 
     def descriptors(self) -> list[int]:
         processes = [actor.process for actor in self.actors.values() if actor.process]

@@ -253,10 +253,13 @@ class Journal:
         return None if found == "ok" else str(found)
 
     def copy_to(self, path: Path) -> None:
-        """Write all of it to a new file."""
+        """Write all of it to a new file, which is this journal then."""
         target = sqlite3.connect(path)
         try:
             self._db.backup(target)
+            target.execute("UPDATE meta SET value = ? WHERE key = 'origin'", (self._mark.origin(),))
+            target.commit()
+            self._mark.write(self.epoch, self.last_offset)
         finally:
             target.close()
 

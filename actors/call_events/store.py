@@ -166,8 +166,9 @@ class Store:
         if journal is None:
             return
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             journal.copy_to(copy)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             copy.unlink(missing_ok=True)
             self._set_aside(f"{why}, and what is left can't be read: {error}")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 import trio
 
@@ -183,3 +185,22 @@ async def test_twenty_reloads_under_a_hundred_calls() -> None:
                     )
                 }
                 assert not any(seen.values()), (number, counts, seen)
+
+
+async def test_the_run_directory_is_removed() -> None:
+    """It is made anew while calls run, and nobody notices."""
+    with configured(1, 1) as system:
+        async with AsyncExitStack() as stack:
+            parties = [await party(stack, system, number) for number in range(2)]
+            await all_go_on(parties)
+            before = {entry["pid"] for entry in await system.actors()}
+            await trio.to_thread.run_sync(shutil.rmtree, system.run_dir)
+
+            async def all_are_new() -> bool:
+                found = await system.command("status", "--json", check=False)
+                actors = orjson.loads(found).get("actors") or [{"pid": None, "state": ""}]
+                pids = {entry["pid"] for entry in actors if entry["state"] == "READY"}
+                return len(pids) == len(actors) and not pids & before
+
+            await eventually(all_are_new)
+            await all_go_on(parties)
