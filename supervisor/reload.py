@@ -50,7 +50,7 @@ def steps(old: Settings, new: Settings) -> list[Settings]:
         count = max(getattr(old, name).processes, getattr(new, name).processes)
         most[name] = msgspec.structs.replace(getattr(new, name), processes=count)
     grown = msgspec.structs.replace(new, **most)
-    return [new] if grown == new else [grown, new]
+    return [new] if grown in (new, old) else [grown, new]
 
 
 def plan(old: Settings, new: Settings, old_specs: Sequence[ActorSpec], new_specs: Sequence[ActorSpec]) -> Change:

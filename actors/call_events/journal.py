@@ -110,19 +110,9 @@ class Journal:
         return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
 
     def _strangeness(self) -> str | None:
-        """Say why this is not the journal that was left here; None: it is. Empty: it is new, or of a version before marks."""
-        meta, left = self._meta(), self._mark.read()
-        if "epoch" not in meta or ("origin" not in meta and left is None):
-            return ""
-        if "origin" not in meta or not self._mark.is_origin(meta["origin"]):
-            return "it is a copy from elsewhere"
-        if left is None:
-            return "nothing says how far it had come"
-        if left.epoch != meta["epoch"]:
-            return "another one was here"
-        if self._last_in_file() < left.offset:
-            return f"it ends at offset {self._last_in_file()}, and {left.offset} was acknowledged"
-        return None
+        """See `Mark.strangeness`."""
+        meta = self._meta()
+        return self._mark.strangeness(meta.get("epoch"), meta.get("origin"), self._last_in_file())
 
     def _name(self, why: str) -> None:
         meta, now, left = self._meta(), time.time_ns(), self._mark.read()

@@ -63,6 +63,24 @@ class Mark:
         except (OSError, ValueError, IndexError):
             return None
 
+    def strangeness(self, epoch: str | None, origin: str | None, last: int) -> str | None:
+        """Say why a journal is not the one that was left here; None: it is. Empty: it is new, or of a version before marks.
+
+        Args:
+            epoch, origin: what it says of itself; None: nothing.
+            last: the offset of its last event.
+        """
+        left = self.read()
+        if epoch is None or (origin is None and left is None):
+            return ""
+        if origin is None or not self.is_origin(origin):
+            return "it is a copy from elsewhere"
+        if left is None:
+            return "nothing says how far it had come"
+        if left.epoch != epoch:
+            return "another one was here"
+        return None if last >= left.offset else f"it ends at offset {last}, and {left.offset} was acknowledged"
+
     def write(self, epoch: str, offset: int) -> None:
         """Note how far the journal has come. A disk that does not take it costs the note, not the events."""
         try:

@@ -187,3 +187,20 @@ def test_fewer_processes_that_the_gateway_does_not_learn_of(system: Configured) 
     assert "fanout.1" not in system.actors()
     assert system.refused() is None
     system.stop(process)
+
+
+def test_a_spare_is_given_them_too(tmp_path: Path) -> None:
+    """When it is told which actor it is, long after it was started."""
+    system = Configured(tmp_path, supervisor__spares="1")
+    try:
+        process = system.start()
+        until(lambda: system.supervisor()["spares"] == 1, "it is loaded")
+        system.config.write_text("nonsense = 1\n")
+        assert not system.ask("reload")["ok"]
+        system.kill("ingest.0")
+        system.until_ready("ingest.0", generation=2)
+        assert system.given("ingest.0").settings.console.keep_alive_s == 5
+        assert "by a spare" in system.run("explain", "ingest").stdout
+        system.stop(process)
+    finally:
+        system.clean_up()
