@@ -65,9 +65,8 @@ def find_run_dir(environ: Mapping[str, str]) -> str:
 
     From PATCHBAY_RUN_DIR, else the `run_dir` of the configuration file, even one with errors elsewhere, else the default.
     """
-    return (
-        environ.get(f"{PREFIX}RUN_DIR") or _run_dir_of_file(environ.get(f"{PREFIX}CONFIG")) or default_run_dir(environ)
-    )
+    given = environ.get(f"{PREFIX}RUN_DIR")  # wins, empty too, as in `load`
+    return (_run_dir_of_file(environ.get(f"{PREFIX}CONFIG")) if given is None else given) or default_run_dir(environ)
 
 
 def from_environment(environ: Mapping[str, str]) -> list[str]:

@@ -83,5 +83,6 @@ def test_where_a_supervisor_is_found(tmp_path: Path, text: str, found: str) -> N
     environ = {"PATCHBAY_CONFIG": str(config)}
     assert find_run_dir(environ) == found
     assert find_run_dir({**environ, "PATCHBAY_RUN_DIR": "/b"}) == "/b"
+    assert find_run_dir({**environ, "PATCHBAY_RUN_DIR": ""}) == DEFAULT
     assert find_run_dir({"PATCHBAY_CONFIG": str(tmp_path / "missing")}) == DEFAULT
     assert find_run_dir({"PATCHBAY_CONFIG": str(tmp_path)}) == DEFAULT
