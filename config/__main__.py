@@ -38,7 +38,11 @@ def check(given: argparse.Namespace) -> int:
 
 
 def key(given: argparse.Namespace) -> int:
-    """Make secrets, as lines of an environment file."""
+    """Make secrets, as lines of an environment file, or one in a file of its own."""
+    if given.file:
+        _replace(Path(given.file), secrets.token_urlsafe(SECRET_BYTES) + "\n")
+        print(f"a new secret is in {given.file}; `python -m supervisor reload` has a running Patchbay use it")
+        return 0
     if given.pair:
         private, public = new_pair()
         with open(given.pair, "x", encoding="ascii", opener=_private) as file:
@@ -79,8 +83,14 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="say what is wrong with the configuration, or that it can be used")
     checking.set_defaults(run=check)
     making = commands.add_parser("key", help="make a secret for tokens and one for Telnyx's streams")
-    making.add_argument(
+    kind = making.add_mutually_exclusive_group()
+    kind.add_argument(
         "--pair", metavar="FILE", help="a key pair (EdDSA) instead of a secret; FILE gets the private key"
+    )
+    kind.add_argument(
+        "--file",
+        metavar="FILE",
+        help="one secret, written to FILE, in the place of what is there; see `jwt_secret_file`",
     )
     making.set_defaults(run=key)
     issuing = commands.add_parser("token", help="make an access token")
@@ -115,6 +125,15 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e9:
         raise argparse.ArgumentTypeError(f"no length of time: {text}")
     return seconds
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all: somebody may be reading it."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(fresh, "x", encoding="ascii", opener=_private) as file:
+        file.write(text)
+    fresh.replace(path)
 
 
 def _private(path: str, flags: int) -> int:

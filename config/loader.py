@@ -11,6 +11,7 @@ import tempfile
 import tomllib
 import types
 import typing
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,20 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
+def find_run_dir(environ: Mapping[str, str]) -> str:
+    """Return the run directory, whatever else is wrong with the configuration: it is where a running supervisor is asked.
+
+    From PATCHBAY_RUN_DIR, else the `run_dir` of the configuration file, even one with errors elsewhere, else the default.
+    """
+    given = environ.get(f"{PREFIX}RUN_DIR")  # wins, empty too, as in `load`
+    return (_run_dir_of_file(environ.get(f"{PREFIX}CONFIG")) if given is None else given) or default_run_dir(environ)
+
+
+def from_environment(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that give settings: what they say can't change while the process lives that has them."""
+    return sorted(variable for variable in environ if _setting_name(variable))
+
+
 def default_run_dir(environ: Mapping[str, str]) -> str:
     """This user's runtime directory: under XDG_RUNTIME_DIR where there is one, else under the temporary directory."""
     base = environ.get("XDG_RUNTIME_DIR")
@@ -80,10 +95,37 @@ def _read_file(path: str | None, problems: list[str]) -> dict[str, Any]:
         return {}
 
 
+def _run_dir_of_file(path: str | None) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
+    except (OSError, ValueError):
+        return ""
+    with suppress(tomllib.TOMLDecodeError):
+        return _run_dir_of(text)
+    for line in text.splitlines():  # the mistake may be in another one
+        if line.lstrip().startswith("["):
+            break
+        with suppress(tomllib.TOMLDecodeError):
+            if found := _run_dir_of(line):
+                return found
+    return ""
+
+
+def _run_dir_of(text: str) -> str:
+    found = tomllib.loads(text).get("run_dir")
+    return found if isinstance(found, str) else ""
+
+
+def _setting_name(variable: str) -> str:
+    """Return the setting that an environment variable stands for, as it is written there; empty: for none."""
+    name = variable.removeprefix(PREFIX)
+    return "" if name == variable or name in NOT_SETTINGS or name.startswith(NOT_SETTINGS_PREFIX) else name
+
+
 def _overlay(values: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
     for variable, text in sorted(environ.items()):
-        name = variable.removeprefix(PREFIX)
-        if name == variable or name in NOT_SETTINGS or name.startswith(NOT_SETTINGS_PREFIX):
+        name = _setting_name(variable)
+        if not name:
             continue
         section, _, key = name.lower().rpartition("__")
         target = values.setdefault(section, {}) if section else values

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from config import ConfigError, load
+from config.printable import printable_lines
 from simulator.arguments import call_parser, listen_parser
 from simulator.call import SimulatedCall
 from simulator.clips import ClipError
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def say(text: str) -> None:
     """Print a line of progress; when nobody reads any more, go on without."""
     try:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {printable_lines(text)}", flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import ConfigError, load
+from config import ConfigError, find_run_dir, load
+from config.printable import printable, printable_lines, safe_json
 from supervisor import foreground, upgrade, words
 from supervisor.client import NoSupervisorError, ask, follow
 from supervisor.rundir import start_time
@@ -18,8 +19,6 @@ from supervisor.specs import actors, levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from config import Settings
 
 # Exit statuses, as far as they are not those of sysexits.h: 0 done, 1 not done, 2 wrong usage, 3 nobody is there.
 FAILED = 1
@@ -40,12 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; return the exit status."""
     options = parser().parse_args(arguments)
     try:
-        settings = load(os.environ)
+        # Whoever asks a supervisor that runs needs no more than the place where it runs.
+        code: int = options.carry_out(Path(find_run_dir(os.environ)), options)
     except ConfigError as error:
-        sys.stderr.write(f"patchbay: the configuration can't be used:\n{error}\n")
-        return EX_CONFIG
-    try:
-        code: int = options.carry_out(settings, options)
+        return _fail(options, f"patchbay: the configuration can't be used:\n{error}", EX_CONFIG)
     except NoSupervisorError as error:
         return _fail(options, str(error), NOT_RUNNING)
     except TimeoutError:
@@ -74,9 +71,7 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(carry_out=_run)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
-    def command(
-        name: str, carry_out: Callable[[Settings, argparse.Namespace], int], text: str
-    ) -> argparse.ArgumentParser:
+    def command(name: str, carry_out: Callable[[Path, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--json", action="store_true", help="answer in JSON")
         sub.set_defaults(carry_out=carry_out, command=name)
@@ -113,39 +108,40 @@ def _named(sub: argparse.ArgumentParser, *, optional: bool = False) -> None:
     sub.add_argument("--timeout", type=float, metavar="S", help="for a new process to be ready")
 
 
-def _run(settings: Settings, options: argparse.Namespace) -> int:
-    return foreground.run(settings, os.environ, take_over=options.take_over, resume=options.resume)
+def _run(run_dir: Path, options: argparse.Namespace) -> int:
+    del run_dir
+    return foreground.run(os.environ, take_over=options.take_over, resume=options.resume)
 
 
-def _status(settings: Settings, options: argparse.Namespace) -> int:
-    answer = _ask(settings, {"command": "status"}, timeout_s=ANSWER_S)
+def _status(run_dir: Path, options: argparse.Namespace) -> int:
+    answer = _ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
     return _show(options, answer, words.table)
 
 
-def _operate(settings: Settings, options: argparse.Namespace) -> int:
+def _operate(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": options.command, "name": options.name, "timeout_s": options.timeout}
-    return _show(options, _ask(settings, request), words.reports)
+    return _show(options, _ask(run_dir, request), words.reports)
 
 
-def _roll(settings: Settings, options: argparse.Namespace) -> int:
+def _roll(run_dir: Path, options: argparse.Namespace) -> int:
     if bool(options.name) == options.all:
         return _fail(options, "roll: give an actor's name, or --all", 2)
     answer: dict[str, Any] = {"ok": True, "reports": []}
     if options.all or options.name == SUPERVISOR:
-        answer = _replace(settings)
+        answer = _replace(run_dir)
     if answer["ok"] and options.name != SUPERVISOR:
         request = {"command": "roll", "name": options.name, "timeout_s": options.timeout}
-        rolled = _ask(settings, {**request, "all": options.all})
+        rolled = _ask(run_dir, {**request, "all": options.all})
         answer = {**rolled, "reports": [*answer["reports"], *rolled.get("reports", [])]}
     return _show(options, answer, words.reports)
 
 
-def _replace(settings: Settings) -> dict[str, Any]:
+def _replace(run_dir: Path) -> dict[str, Any]:
     """Have the supervisor replaced, wait until the new one answers, and say how that went."""
     began = time.monotonic()
-    answer = _ask(settings, {"command": "replace"})
+    answer = _ask(run_dir, {"command": "replace"})
     if answer["ok"]:
-        while _replaced(settings) <= answer["replaced"]:
+        while _replaced(run_dir) <= answer["replaced"]:
             if time.monotonic() > began + REPLACE_S:
                 answer = {"ok": False, "error": "the supervisor was not replaced; see its log"}
                 break
@@ -156,27 +152,27 @@ def _replace(settings: Settings) -> dict[str, Any]:
     return {**answer, "reports": [report]}
 
 
-def _replaced(settings: Settings) -> int:
+def _replaced(run_dir: Path) -> int:
     try:
-        answer = _ask(settings, {"command": "status"}, timeout_s=ANSWER_S)
+        answer = _ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
     except NoSupervisorError:  # the old one hung up as it went
         return 0
     count: int = answer["supervisor"]["replaced"]
     return count
 
 
-def _reload(settings: Settings, options: argparse.Namespace) -> int:
-    return _show(options, _ask(settings, {"command": "reload"}), words.reports)
+def _reload(run_dir: Path, options: argparse.Namespace) -> int:
+    return _show(options, _ask(run_dir, {"command": "reload"}), words.reports)
 
 
-def _chaos(settings: Settings, options: argparse.Namespace) -> int:
+def _chaos(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "chaos", "way": options.way, "name": options.name}
-    return _show(options, _ask(settings, {**request, "seconds": options.seconds}), words.reports)
+    return _show(options, _ask(run_dir, {**request, "seconds": options.seconds}), words.reports)
 
 
-def _stop(settings: Settings, options: argparse.Namespace) -> int:
+def _stop(run_dir: Path, options: argparse.Namespace) -> int:
     # The connection ends when the supervisor does.
-    answers = list(follow(Path(settings.run_dir), {"command": "stop"}, timeout_s=STOP_S))
+    answers = list(follow(run_dir, {"command": "stop"}, timeout_s=STOP_S))
     if not answers:
         raise NoSupervisorError("the supervisor was about to end already")
     while start_time(answers[0].get("pid", 0)) is not None:
@@ -184,9 +180,9 @@ def _stop(settings: Settings, options: argparse.Namespace) -> int:
     return _show(options, answers[0], lambda _: "everything is stopped")
 
 
-def _events(settings: Settings, options: argparse.Namespace) -> int:
+def _events(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "events", "last": options.last}
-    for answer in follow(Path(settings.run_dir), request):
+    for answer in follow(run_dir, request):
         code = _show(options, answer, words.event)
         sys.stdout.flush()
         if code:
@@ -194,18 +190,20 @@ def _events(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _explain(settings: Settings, options: argparse.Namespace) -> int:
+def _explain(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "explain", "name": options.name}
-    return _show(options, _ask(settings, request, timeout_s=ANSWER_S), words.story)
+    return _show(options, _ask(run_dir, request, timeout_s=ANSWER_S), words.story)
 
 
-def _wait_ready(settings: Settings, options: argparse.Namespace) -> int:
+def _wait_ready(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "wait-ready", "timeout_s": options.timeout}
-    answer = _ask(settings, request, timeout_s=options.timeout + ANSWER_S)
+    answer = _ask(run_dir, request, timeout_s=options.timeout + ANSWER_S)
     return _show(options, answer, lambda _: "every actor is ready")
 
 
-def _check(settings: Settings, options: argparse.Namespace) -> int:
+def _check(run_dir: Path, options: argparse.Namespace) -> int:
+    del run_dir
+    settings = load(os.environ)
     order = levels(actors(settings))
     answer = {
         "ok": True,
@@ -218,8 +216,8 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
     return _show(options, answer, words.plan)
 
 
-def _ask(settings: Settings, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
-    return ask(Path(settings.run_dir), request, timeout_s=timeout_s)
+def _ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
+    return ask(run_dir, request, timeout_s=timeout_s)
 
 
 def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callable[[dict[str, Any]], str]) -> int:
@@ -227,8 +225,9 @@ def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callabl
     if options.json:
         # Whether it went well is the exit status; `status` is to be exactly what the contract says.
         shown = {key: value for key, value in answer.items() if key != "ok" or not value}
-        print(json.dumps(shown, ensure_ascii=False))
+        print(safe_json(json.dumps(shown, ensure_ascii=False)))
     else:
+        answer = _shown(answer)
         text = in_words(answer) if answer["ok"] or "reports" in answer else ""
         if text:
             print(text)
@@ -237,9 +236,18 @@ def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callabl
     return 0 if answer["ok"] else FAILED
 
 
+def _shown(answer: Any) -> Any:
+    """Return an answer in which nothing is left that a terminal would obey: actors quote what peers have said."""
+    if isinstance(answer, str):
+        return printable(answer)
+    if isinstance(answer, list):
+        return [_shown(each) for each in answer]
+    return {key: _shown(value) for key, value in answer.items()} if isinstance(answer, dict) else answer
+
+
 def _fail(options: argparse.Namespace, text: str, code: int) -> int:
     if getattr(options, "json", False):
-        print(json.dumps({"ok": False, "error": text}, ensure_ascii=False))
+        print(safe_json(json.dumps({"ok": False, "error": text}, ensure_ascii=False)))
     else:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable_lines(text)}\n")
     return code

@@ -61,9 +61,17 @@ async def status(supervisor: Supervisor, _: Request) -> Answer:
             "replaced": supervisor.replaced,
             "spares": len(supervisor.launcher.spares),
             "events_missed": supervisor.journal.missed_by_followers,
+            "configuration": _configuration(supervisor),
         },
         "actors": [row(actor, run, now) for actor in supervisor.actors.values() for run in actor.runs],
     }
+
+
+def _configuration(supervisor: Supervisor) -> Answer:
+    """Return since when the settings are those that run, and why the configuration as it is now is not what runs."""
+    refused = supervisor.refused
+    told = None if refused is None else {"at": utc(refused.at), "why": refused.why}
+    return {"accepted_at": utc(supervisor.accepted.at), "refused": told}
 
 
 def row(actor: Actor, run: Run, now: float) -> Answer:

@@ -7,6 +7,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from config.printable import printable, printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -51,15 +53,15 @@ def report(process: Process, why: str, transitions: Sequence[Entry], *, at: floa
         f"generation: {process.generation}",
         f"pid: {process.pid}",
         f"time: {utc(at)}",
-        f"reason: {why}",
-        f"its last status: {process.status or '-'}",
+        f"reason: {printable(why)}",
+        f"its last status: {printable(process.status) or '-'}",
         f"its last figures: {process.progress or '-'}",
         "",
         "Last transitions:",
-        *(f"  {utc(entry.at)}  {entry.before} → {entry.after}: {entry.why}" for entry in transitions),
+        *(f"  {utc(entry.at)}  {entry.before} → {entry.after}: {printable(entry.why)}" for entry in transitions),
         "",
         "Its last words (log lines, stack dump):",
-        process.last_words().decode("utf-8", "replace") or "-",
+        printable_lines(process.last_words().decode("utf-8", "replace")) or "-",
         "",
     ]
     return "\n".join(lines)
@@ -70,7 +72,7 @@ def last_line(process: Process) -> str:
     # A stack dump is for the report; the line before it says more.
     words = process.last_words().decode("utf-8", "replace").partition(STACK_DUMP)[0]
     told = [line.strip() for line in words.splitlines() if re.search(r"\w", line)]
-    return (told[-1] if told else process.status)[:LINE_MAX_CHARS]
+    return printable(told[-1] if told else process.status)[:LINE_MAX_CHARS]
 
 
 def utc(at: float) -> str:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime import log
+from config import ConfigError, find_run_dir, load, transfer
 from config.paths import RunDirError
-from supervisor import control, upgrade
+from config.transfer import Accepted
+from supervisor import control, run_directory, upgrade
 from supervisor.client import NoSupervisorError, ask
 from supervisor.exits import signal_name
 from supervisor.handles import Handles
 from supervisor.notify import Upward
 from supervisor.reconfigure import reconfigure
-from supervisor.rundir import AlreadyRunningError, RunDir
+from supervisor.rundir import AlreadyRunningError, RunDir, survivors
 from supervisor.service import Supervisor
 from supervisor.sockets import PortTakenError
 from supervisor.specs import actors
@@ -31,44 +34,44 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from typing import TextIO
 
-    from config import Settings
     from supervisor.upgrade import Kept
 
 logger = logging.getLogger(__name__)
 
 # sysexits.h
 EX_UNAVAILABLE = 69  # the port is taken
+EX_OSERR = 71  # the run directory was removed, and can't be made again
 EX_TEMPFAIL = 75  # another supervisor runs
 EX_CONFIG = 78
+
+
+class RunDirLostError(Exception):
+    """The run directory was removed while everything ran, and could not be made again."""
+
 
 TAKE_OVER_S = 3.0
 TAKE_OVER_POLL_S = 0.02
 
 
-def run(
-    settings: Settings,
-    environ: Mapping[str, str],
-    *,
-    take_over: bool = False,
-    resume: int | None = None,
-) -> int:
+def run(environ: Mapping[str, str], *, take_over: bool = False, resume: int | None = None) -> int:
     """Run until stopped; return the exit status.
 
     Args:
         take_over: have a supervisor that runs hand over, though whoever started it is still there.
         resume: what the program before this one in this very process has left, see `upgrade`.
     """
-    log.configure(settings.log, "supervisor")
     os.umask(0o077)
     raise_limits()
     inherit_nothing()
-    run_dir = Path(settings.run_dir).absolute()
+    run_dir = Path(find_run_dir(environ)).absolute()
     refusals: list[tuple[int, BaseException]] = []
     try:
         kept = None if resume is None else upgrade.read(resume)
-        while (kept := trio.run(_run, settings, environ, run_dir, take_over, kept)) is not None:
+        to_begin_with(environ, run_dir, kept)  # or nothing is touched
+        while (kept := trio.run(_run, environ, run_dir, take_over, kept)) is not None:
             try:
-                upgrade.become(kept)
+                if not kept.renews:
+                    upgrade.become(kept)
             except OSError as error:
                 logger.error("the supervisor goes on as it was: %s", error)
         return 0
@@ -76,46 +79,83 @@ def run(
         refusals.append((EX_TEMPFAIL, group))
     except* PortTakenError as group:
         refusals.append((EX_UNAVAILABLE, group))
+    except* RunDirLostError as group:
+        refusals.append((EX_OSERR, group))
     except* RunDirError as group:
         refusals.append((EX_CONFIG, group))
+    except* ConfigError as group:
+        refusals.append((EX_CONFIG, ConfigError([f"the configuration can't be used:\n{_first(group)}"])))
     finally:
         settle_streams()
     code, reason = refusals[0]
-    while isinstance(reason, BaseExceptionGroup):
-        reason = reason.exceptions[0]
-    say(f"patchbay: {reason}", sys.stderr)
+    say(f"patchbay: {_first(reason)}", sys.stderr)
     return code
 
 
-async def _run(
-    settings: Settings,
-    environ: Mapping[str, str],
-    run_dir: Path,
-    take_over: bool,
-    kept: Kept | None,
-) -> Kept | None:
+def to_begin_with(environ: Mapping[str, str], run_dir: Path, kept: Kept | None = None) -> tuple[Accepted, bool]:
+    """Return the settings to begin with, and whether they were accepted by a supervisor before this one.
+
+    Where processes run on, those are the settings that they were given: what the configuration says meanwhile is a change like
+    any other, and must not be the end of what runs. Elsewhere it is the configuration, and starting is accepting.
+
+    Raises:
+        ConfigError: nothing runs, and the configuration can't be used.
+    """
+    with suppress(ConfigError):
+        if kept is not None and kept.settings:
+            return transfer.decode(kept.settings), True
+    if (before := transfer.newest(each.pid for each in survivors(run_dir))) is not None:
+        return before, True
+    return Accepted(time.time(), load(environ)), False
+
+
+def _first(reason: BaseException) -> BaseException:
+    while isinstance(reason, BaseExceptionGroup):
+        reason = reason.exceptions[0]
+    return reason
+
+
+async def _run(environ: Mapping[str, str], run_dir: Path, take_over: bool, kept: Kept | None) -> Kept | None:
     """Run until stopped (None) or to be replaced (by what was kept)."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, upgrade.DEFERRED)
-        if kept is None:
-            handles = Handles.open(await lock(run_dir, force=take_over), settings)
-        else:
-            handles = upgrade.handles(kept, settings)
-        supervisor = Supervisor(settings, actors, handles, environ, kept)
+        locked = None if kept is not None else await lock(run_dir, force=take_over)
         try:
-            await _serve(supervisor, signals, Upward(environ))
+            accepted, are_inherited = to_begin_with(environ, run_dir, kept)
+        except ConfigError:
+            if locked is not None:
+                locked.leave()
+            raise
+        log.configure(accepted.settings.log, "supervisor")
+        log.take_over()
+        if kept is not None:
+            handles = upgrade.handles(kept, accepted.settings)
+        else:
+            assert locked is not None
+            handles = Handles.open(locked, accepted.settings)
+        lost = kept is not None and kept.renews and run_directory.renew(handles)
+        supervisor = Supervisor(accepted, actors, handles, environ, kept)
+        if lost:
+            supervisor.stop()
+        try:
+            await _serve(supervisor, signals, Upward(environ), are_inherited=are_inherited)
         finally:
             # Something runs on: it is another supervisor's, or we failed. Then the next one needs what is there.
             handles.leave(tidy=not supervisor.close() and supervisor.kept is None)
+    if lost:
+        raise RunDirLostError(f"run_dir = {run_dir} was removed and can't be made again: {lost}; everything is stopped")
     return supervisor.kept
 
 
-async def _serve(supervisor: Supervisor, signals: AsyncIterator[int], upward: Upward) -> None:
+async def _serve(supervisor: Supervisor, signals: AsyncIterator[int], upward: Upward, *, are_inherited: bool) -> None:
     async with trio.open_nursery() as nursery:
+        if are_inherited:
+            nursery.start_soon(_reconfigure, supervisor)
         nursery.start_soon(control.serve, supervisor.handles.controls, supervisor)
         nursery.start_soon(_obey, signals, supervisor, upward, nursery)
         nursery.start_soon(_announce, supervisor, upward)
         nursery.start_soon(upward.beat)
+        nursery.start_soon(run_directory.watch, supervisor)
         await supervisor.run()
         nursery.cancel_scope.cancel()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from supervisor import notify
 from supervisor.launcher import Lifeline
-from supervisor.rundir import CONTROL_NAME, HELLO_NAME, RunDir
+from supervisor.rundir import CONTROL_NAME, HELLO_NAME, LOCK_NAME, NOTIFY_NAME, RunDir
 from supervisor.sockets import Sockets, listen_unix
 
 if TYPE_CHECKING:
@@ -43,6 +43,33 @@ class Handles:
             listen_unix(path, HELLO_NAME, socket.SOCK_SEQPACKET),
             listen_unix(path, CONTROL_NAME, socket.SOCK_STREAM),
         )
+
+    def missing(self) -> list[str]:
+        """Return the files that somebody has removed from the run directory."""
+        names = {LOCK_NAME, NOTIFY_NAME, HELLO_NAME, CONTROL_NAME, *self.sockets.files}
+        return sorted(name for name in names if not (self.run_dir.path / name).exists())
+
+    def renew(self) -> None:
+        """Make anew what is missing. Processes that run keep what they have: they are to be replaced.
+
+        Raises:
+            RunDirError, AlreadyRunningError, OSError: it can't be made, or is somebody else's by now.
+        """
+        missing, path = self.missing(), self.run_dir.path
+        if LOCK_NAME in missing:
+            fresh, before = RunDir.take(path), self.run_dir
+            os.close(before.lock)
+            self.run_dir = RunDir(path, before.made or fresh.made, fresh.lock)
+        self.sockets.renew(missing)
+        if NOTIFY_NAME in missing:
+            self.notified.close()
+            self.notified = notify.listen(path)
+        if HELLO_NAME in missing:
+            self.hellos.close()
+            self.hellos = listen_unix(path, HELLO_NAME, socket.SOCK_SEQPACKET)
+        if CONTROL_NAME in missing:
+            self.controls.close()
+            self.controls = listen_unix(path, CONTROL_NAME, socket.SOCK_STREAM)
 
     def close(self) -> None:
         """Close all but the lock; the files stay."""

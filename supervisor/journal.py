@@ -55,11 +55,13 @@ class Journal:
         pid: int | None = None,
         before: str = "",
         after: str = "",
+        level: int = logging.INFO,
     ) -> None:
-        """Keep, log and tell. Never blocks."""
+        """Keep, log (at least at this level) and tell. Never blocks."""
         entry = Entry(self._wall(), actor, generation, pid, before, after, why)
         self._entries.append(entry)
-        level = logging.WARNING if after in ("BACKOFF", "FAILED") else logging.INFO
+        if after in ("BACKOFF", "FAILED"):
+            level = max(level, logging.WARNING)
         if before != after:
             logger.log(level, "%s %s → %s: %s", actor, before, after, why)
         else:

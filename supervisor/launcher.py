@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from config import transfer
 from config.paths import path_descriptor, unix_path
 from supervisor.process import KernelProcess, Process
 from supervisor.rundir import NOTIFY_NAME
 from supervisor.spares import Spares
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from config.transfer import Accepted
     from supervisor.sockets import Sockets
     from supervisor.specs import ActorSpec
 
@@ -37,6 +40,7 @@ WITHHELD = frozenset(
     }
 )
 CRASHLOG = "crashlog"
+SETTINGS = "settings"
 
 
 class Launcher(Protocol):
@@ -72,6 +76,7 @@ class ProcessLauncher:
 
     Args:
         spare: the command line of a process that can become an actor's; empty: there is none.
+        accepted: returns the settings that a process is given; None: it reads the configuration itself.
     """
 
     def __init__(
@@ -81,7 +86,9 @@ class ProcessLauncher:
         environ: Mapping[str, str],
         run_dir: Path,
         spare: tuple[str, ...] = (),
+        accepted: Callable[[], Accepted] | None = None,
     ) -> None:
+        self._accepted = accepted
         self.spares = Spares(lambda fd: spawn((*spare, str(fd)), self._environ, [fd, *self._always]))
         self._sockets = sockets
         self._lifeline = lifeline
@@ -96,22 +103,42 @@ class ProcessLauncher:
         crashlog = os.memfd_create(f"patchbay-{spec.instance}-{generation}", os.MFD_CLOEXEC)
         try:
             given = {**self._sockets.passed_to(spec, generation), CRASHLOG: crashlog}
-            identity = self._identity(spec, generation, given)
-            spare = None
-            if not stand_in:
-                self.spares.renew()  # whoever asked may have changed the program
-            elif spec.spare:
-                spare = self.spares.stand_in(spec.name, spec.command, identity, given)
-            if beside:
-                identity["PATCHBAY_ACTOR_BESIDE"] = "1"
-            pid = spare or spawn(spec.command, self._environ | identity, [*given.values(), *self._always])
+            with self._settings() as settings:
+                pid, spare = self._begin(spec, generation, given | settings, beside=beside, stand_in=stand_in)
         except OSError:
             os.close(crashlog)
             raise
         began = trio.current_time()
         process = KernelProcess(spec.instance, generation, pid, started_at=began, crashlog=crashlog)
-        process.stands_in = spare is not None
+        process.stands_in = spare
         return process
+
+    def _begin(
+        self, spec: ActorSpec, generation: int, given: dict[str, int], *, beside: bool, stand_in: bool
+    ) -> tuple[int, bool]:
+        """Have a spare or a new process be this one; return its pid, and whether it was a spare."""
+        identity = self._identity(spec, generation, given)
+        if not stand_in:
+            self.spares.renew()  # whoever asked may have changed the program
+        elif spec.spare:
+            spare = self.spares.stand_in(spec.name, spec.command, identity, given)
+            if spare is not None:
+                return spare, True
+        if beside:
+            identity["PATCHBAY_ACTOR_BESIDE"] = "1"
+        return spawn(spec.command, self._environ | identity, [*given.values(), *self._always]), False
+
+    @contextmanager
+    def _settings(self) -> Iterator[dict[str, int]]:
+        """Give the descriptor that a process inherits its settings by; it is closed here afterwards."""
+        if self._accepted is None:
+            yield {}
+            return
+        descriptor = transfer.write(self._accepted())
+        try:
+            yield {SETTINGS: descriptor}
+        finally:
+            os.close(descriptor)
 
     def _identity(self, spec: ActorSpec, generation: int, given: dict[str, int]) -> dict[str, str]:
         return {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from supervisor.specs import COMMON_SECTIONS
 
@@ -16,37 +18,58 @@ if TYPE_CHECKING:
 
 # The sockets, the lock and the note are there: another place for them is another supervisor.
 FIXED = ("run_dir",)
+SEVERAL: Final = ("ingest", "fanout")  # actors that may have several processes
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be done, in the order of the specs."""
+    """What is to be done, in the order of the specs.
+
+    Attributes:
+        first: instances that are rolled before any is removed: they place connections, and must not place them there again.
+        rolled: instances whose settings have changed, and that are rolled last.
+        public: the public port is another one.
+        refused: settings that can't change while everything runs.
+    """
 
     added: tuple[ActorSpec, ...] = ()
-    removed: tuple[str, ...] = ()  # instances
-    rolled: tuple[str, ...] = ()  # instances whose settings have changed
-    public: bool = False  # the public port is another one
-    refused: tuple[str, ...] = ()  # settings that can't change while everything runs
+    first: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    rolled: tuple[str, ...] = ()
+    public: bool = False
+    refused: tuple[str, ...] = ()
 
 
-def plan(
-    old: Settings,
-    new: Settings,
-    old_specs: Sequence[ActorSpec],
-    new_specs: Sequence[ActorSpec],
-) -> Change:
+def steps(old: Settings, new: Settings) -> list[Settings]:
+    """Return the settings to be applied one after the other: what gets less does so last, when all else is as it is to be.
+
+    Whoever hears a process must know of it before that process is given connections, and may forget it only when it has none.
+    """
+    most = {}
+    for name in SEVERAL:
+        count = max(getattr(old, name).processes, getattr(new, name).processes)
+        most[name] = msgspec.structs.replace(getattr(new, name), processes=count)
+    grown = msgspec.structs.replace(new, **most)
+    return [new] if grown in (new, old) else [grown, new]
+
+
+def plan(old: Settings, new: Settings, old_specs: Sequence[ActorSpec], new_specs: Sequence[ActorSpec]) -> Change:
     """Compare two configurations and what they say is to run."""
     before = {spec.instance for spec in old_specs}
     after = {spec.instance for spec in new_specs}
+    removed = tuple(spec.instance for spec in old_specs if spec.instance not in after)
+    rolled = [
+        spec
+        for spec in new_specs
+        if spec.instance in before
+        and any(setting(old, path) != setting(new, path) for path in (*COMMON_SECTIONS, *spec.sections))
+    ]
+    first = [spec for spec in rolled if removed and spec.listeners]
     return Change(
         added=tuple(spec for spec in new_specs if spec.instance not in before),
-        removed=tuple(spec.instance for spec in old_specs if spec.instance not in after),
-        rolled=tuple(
-            spec.instance
-            for spec in new_specs
-            if spec.instance in before
-            and any(setting(old, path) != setting(new, path) for path in (*COMMON_SECTIONS, *spec.sections))
-        ),
+        first=tuple(spec.instance for spec in first),
+        removed=removed,
+        rolled=tuple(spec.instance for spec in rolled if spec not in first),
         public=(old.host, old.port) != (new.host, new.port),
         refused=tuple(path for path in FIXED if setting(old, path) != setting(new, path)),
     )

@@ -81,12 +81,9 @@ class RunDir:
 
     def read_note(self) -> Note | None:
         """Return what the last supervisor left behind; None if it ended as it should, or that was before a boot."""
-        try:
-            note = msgspec.json.decode((self.path / STATE_NAME).read_bytes(), type=Note)
-        except (OSError, msgspec.DecodeError):
-            return None
-        self.made = self.made or note.made_run_dir
-        return note if note.boot_id == boot_id() else None
+        note = _read_note(self.path)
+        self.made = self.made or (note is not None and note.made_run_dir)
+        return note if note is not None and note.boot_id == boot_id() else None
 
     def write_note(self, generations: dict[str, int], actors: Iterable[ActorNote]) -> None:
         """Replace the note, whole or not at all."""
@@ -97,9 +94,10 @@ class RunDir:
 
     def sweep(self, keep: Collection[str] = ()) -> None:
         """Remove the socket files that are nobody's any more."""
-        for entry in self.path.iterdir():
-            if entry.name not in keep and stat.S_ISSOCK(entry.lstat().st_mode):
-                entry.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # the directory, or what was in it a moment ago
+            for entry in self.path.iterdir():
+                if entry.name not in keep and stat.S_ISSOCK(entry.lstat().st_mode):
+                    entry.unlink(missing_ok=True)
 
     def leave(self) -> None:
         """Remove all that is ours, the directory too if we made it, and let go of the lock."""
@@ -110,6 +108,21 @@ class RunDir:
             with suppress(OSError):  # somebody else's file is in it
                 self.path.rmdir()
         os.close(self.lock)
+
+
+def survivors(path: Path) -> list[ActorNote]:
+    """Return the processes that a supervisor has left running in a run directory."""
+    note = _read_note(path)
+    if note is None or note.boot_id != boot_id():
+        return []
+    return [each for each in note.actors if start_time(each.pid) == each.start_time]
+
+
+def _read_note(path: Path) -> Note | None:
+    try:
+        return msgspec.json.decode((path / STATE_NAME).read_bytes(), type=Note)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def boot_id() -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from supervisor import adoption, notify, upgrade, watchdog
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from config import Settings
+    from config.transfer import Accepted
     from supervisor.handles import Handles
     from supervisor.upgrade import Kept
 
@@ -38,18 +41,33 @@ PORT_PATIENCE_S = 1.0
 PORT_RETRY_S = 0.05
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why the configuration as it is now is not what runs, and since when (seconds since 1970)."""
+
+    at: float
+    why: str
+
+
 class Supervisor:
-    """All of one run directory. `run` does the work; the rest is for those who ask."""
+    """All of one run directory. `run` does the work; the rest is for those who ask.
+
+    Attributes:
+        accepted: the settings that every process gets which is started from now on.
+        refused: set while the configuration that was read last was refused.
+    """
 
     def __init__(
         self,
-        settings: Settings,
+        accepted: Accepted,
         plan: Callable[[Settings], Sequence[ActorSpec]],
         handles: Handles,
         environ: Mapping[str, str],
         kept: Kept | None = None,
     ) -> None:
-        self.settings = settings
+        self.accepted = accepted
+        self.refused: Refusal | None = None
+        settings = accepted.settings
         self.plan = plan
         self.handles = handles
         self.environ = environ
@@ -60,13 +78,16 @@ class Supervisor:
         self.kept: Kept | None = None  # set when the next program takes over
         self.started_at = trio.current_time()
         self.replaced = 0
+        self.renewed = kept is not None and bool(kept.renews)  # the run directory was
         self.lineage = lineage_of_starter() if kept is None else kept.lineage
         self._kept_before = kept
         self._leaving = False  # what runs is another supervisor's from now on
         self._patience = trio.CancelScope()  # a second wish to stop ends it
         planned = plan(settings)
         spare = next((spec.spare for spec in planned if spec.spare), ())
-        self.launcher = ProcessLauncher(handles.sockets, handles.lifeline, environ, handles.run_dir.path, spare)
+        self.launcher = ProcessLauncher(
+            handles.sockets, handles.lifeline, environ, handles.run_dir.path, spare, lambda: self.accepted
+        )
         self.around = Surroundings(
             launcher=self.launcher,
             journal=self.journal,
@@ -79,6 +100,10 @@ class Supervisor:
         self.actors = {spec.instance: Actor(spec, self.around) for spec in planned}
         self._survivors = Survivors(self.actors, handles.sockets, handles.run_dir, self.journal)
         self._nursery: trio.Nursery | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self.accepted.settings
 
     @property
     def specs(self) -> list[ActorSpec]:
@@ -141,12 +166,16 @@ class Supervisor:
         self._leaving = True
         self.stopping.set()
 
-    def replace(self) -> None:
-        """Go, and leave everything to the next version of this program, in this process."""
+    def replace(self, *, renews: str = "") -> None:
+        """Go, and leave everything to the next version of this program, in this process.
+
+        Args:
+            renews: why the run directory is to be made anew; then the program stays what it is.
+        """
         if self.stopping.is_set():
             return
         try:
-            self.kept = upgrade.keep(self)
+            self.kept = msgspec.structs.replace(upgrade.keep(self), renews=renews)
         except upgrade.UpgradeError as error:
             self.journal.record("supervisor", f"not replaced: {error}")
             return

@@ -14,7 +14,7 @@ from config.paths import unix_path
 from supervisor.specs import SLOTS, slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from supervisor.specs import ActorSpec
 
@@ -74,10 +74,17 @@ class Sockets:
                 continue
             if name == PUBLIC:
                 self._held[name] = listen_tcp(self._host, self._port)
-            elif name == HANDOFF:
-                self._held[name] = listen_unix(self._run_dir, HANDOFF_NAME, socket.SOCK_SEQPACKET)
             else:
-                self._held[name] = listen_unix(self._run_dir, name, socket.SOCK_STREAM)
+                file = HANDOFF_NAME if name == HANDOFF else name
+                self._held[name] = listen_unix(self._run_dir, file, _kind(name))
+
+    def renew(self, missing: Collection[str]) -> None:
+        """Listen again where the file in the run directory is missing; what was connected stays so."""
+        for name in self._held:
+            file = HANDOFF_NAME if name == HANDOFF else name
+            if name != PUBLIC and file in missing:
+                self._held[name].close()
+                self._held[name] = listen_unix(self._run_dir, file, _kind(name))
 
     def move_public(self, host: str, port: int) -> None:
         """Listen at another address; what waits at the old one is served by whoever still holds it.
@@ -117,6 +124,10 @@ def names(spec: ActorSpec) -> list[str]:
         *spec.listeners,
         *(spec.endpoint_path(letter, endpoint) for letter in SLOTS for endpoint in spec.endpoints),
     ]
+
+
+def _kind(name: str) -> int:
+    return socket.SOCK_SEQPACKET if name == HANDOFF else socket.SOCK_STREAM
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
+from config import transfer
 from supervisor.handles import Handles
 from supervisor.launcher import Lifeline
 from supervisor.process import KernelProcess
@@ -72,6 +73,8 @@ class Kept(msgspec.Struct, frozen=True):
     replaced: int  # how many times the program has been replaced
     lineage: tuple[tuple[int, int], ...]
     journal: tuple[dict[str, float | int | str | None], ...]
+    settings: bytes = b""  # those that were accepted; see `config.transfer`
+    renews: str = ""  # why the run directory is to be made anew, by this same program
 
     def descriptors(self) -> list[int]:
         processes = [actor.process for actor in self.actors.values() if actor.process]
@@ -137,6 +140,7 @@ def keep(supervisor: Supervisor) -> Kept:
         replaced=supervisor.replaced + 1,
         lineage=supervisor.lineage,
         journal=tuple(entry.as_json() for entry in supervisor.journal.last(limit=JOURNAL_KEPT)),
+        settings=transfer.encode(supervisor.accepted),
     )
 
 

@@ -20,7 +20,17 @@ def table(answer: dict[str, Any]) -> str:
         f"supervisor pid {supervisor['pid']}, {state}, up {duration(supervisor['uptime_s'])}, {spares}"
         f"http://{url_host(supervisor['host'])}:{supervisor['port']}/"
     )
-    return "\n".join([head, "", *lines])
+    return "\n".join([head, *_refused(supervisor), "", *lines])
+
+
+def _refused(supervisor: dict[str, Any]) -> list[str]:
+    configuration = supervisor.get("configuration") or {}
+    refused = configuration.get("refused")
+    if not refused:
+        return []
+    return [
+        f"configuration REFUSED at {refused['at']}, in use is that of {configuration['accepted_at']}: {refused['why']}"
+    ]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

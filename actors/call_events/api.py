@@ -41,11 +41,12 @@ class EventsApi:
             return Response.text(f"Bad Request: {error}", 400)
         except Unavailable as error:
             return Response.text(f"Service Unavailable: the journal: {error}", 503, retry_after="1")
+        from_here = max(page.oldest, self._recorder.first) - 1
         answer = {
             "events": [orjson.Fragment(entry.text) for entry in page.entries],
             "next": page.upto,  # also for a `since` of another journal, which may be ahead of this one
             "epoch": self._hub.epoch,
-            "recovered": page.oldest - 1 <= since <= max(self._hub.tail.last, page.upto),
+            "recovered": asked.since is None or from_here <= since <= max(self._hub.tail.last, page.upto),
             "more": len(page.entries) == asked.limit or page.upto < self._hub.tail.last,
         }
         return Response(200, orjson.dumps(answer), JSON_TYPE)

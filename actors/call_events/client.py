@@ -125,7 +125,7 @@ class Clients:
         last, before_all = self._hub.tail.last, self._recorder.oldest - 1
         if since is None:
             return last, True
-        return min(max(since, before_all), last), before_all <= since <= last
+        return min(max(since, before_all), last), max(before_all, self._recorder.first - 1) <= since <= last
 
     async def _find(self, handed: Handed, interest: Interest) -> tuple[Place, int, bytes] | None:
         """Where a predecessor was with this connection; None when there was none, or it had written nothing."""

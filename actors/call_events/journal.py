@@ -3,10 +3,14 @@
 Blocks, so it is used in a thread, by one at a time. What SQLite says is wrong is left as `sqlite3.Error`: `store`
 decides what becomes of it. Several processes may have the file open (during a roll): the place of an event is found
 inside the transaction that writes it.
+
+A journal that is not the one that was left here (`mark`) is another one from now on: it has a new epoch, and offsets that
+nobody has had.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -19,10 +23,13 @@ from actors.call_events import schema
 from actors.call_events.call_state import CallState, merge, of_event
 from actors.call_events.entry import Entry, Interest, entry_of
 from actors.call_events.events import Arrival, Event, parse
+from actors.call_events.mark import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 1000  # for another process's commit
 CACHE_KIB = 8 * 1024
@@ -30,6 +37,10 @@ PRUNE_STEP = 500  # events that go at once
 CALLS_KEPT_US = 86_400 * 1_000_000  # a call that is over is known so long: what comes late must not revive it
 _encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(CallState).decode
+
+
+class Receded(Exception):
+    """The file has less in it than it had: somebody has written over it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._mark = Mark(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
         try:
             self._prepare()
@@ -84,33 +96,50 @@ class Journal:
         db.execute("PRAGMA synchronous = FULL")  # a commit outlives the machine, not only the process
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         schema.migrate(db)
-        if not self._meta():
-            self._name()
+        if self._strangeness() is not None:
+            with self._writing():
+                why = self._strangeness()  # another process may have been first
+                if why is not None:
+                    self._name(why)
+            self._mark.write(self._meta()["epoch"], self._last_in_file())
         meta = self._meta()
         self.epoch: str = meta["epoch"]
-        self._first_offset = int(meta["first_offset"])
+        self.first_offset = int(meta["first_offset"])
 
     def _meta(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
 
-    def _name(self) -> None:
-        now = time.time_ns()
-        # Offsets begin at µs since 1970: higher than any of an earlier file, and numbers that JavaScript can hold.
-        first = {"epoch": str(now), "first_offset": str(now // 1000)}
-        with self._writing():
-            self._db.executemany("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", first.items())
+    def _strangeness(self) -> str | None:
+        """See `Mark.strangeness`."""
+        meta = self._meta()
+        return self._mark.strangeness(meta.get("epoch"), meta.get("origin"), self._last_in_file())
+
+    def _name(self, why: str) -> None:
+        meta, now, left = self._meta(), time.time_ns(), self._mark.read()
+        named = {"origin": self._mark.origin()}
+        if why or "epoch" not in meta:
+            # Offsets begin at µs since 1970: higher than any of an earlier file, and numbers that JavaScript can hold.
+            first = max(now // 1000, self._last_in_file() + 1, left.offset + 1 if left else 0)
+            named |= {"epoch": str(now), "first_offset": str(first)}
+        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        self._db.executemany(sql, named.items())
+        if why:
+            logger.warning("this is not the journal that was left here (%s): epoch %s begins", why, named["epoch"])
+
+    def _last_in_file(self) -> int:
+        found = self._db.execute("SELECT max(offset) FROM events").fetchone()[0]
+        return int(found) if found is not None else -1
 
     @property
     def last_offset(self) -> int:
-        """Of the newest event, or what comes before the first."""
-        found = self._db.execute("SELECT max(offset) FROM events").fetchone()[0]
-        return int(found) if found is not None else self._first_offset - 1
+        """Of the newest event, or what comes before the first of this epoch."""
+        return max(self._last_in_file(), self.first_offset - 1)
 
     @property
     def oldest_offset(self) -> int:
         """Of the oldest event that is kept, or of the first that will be."""
         found = self._db.execute("SELECT min(offset) FROM events").fetchone()[0]
-        return int(found) if found is not None else self._first_offset
+        return int(found) if found is not None else self.first_offset
 
     def commit(self, arrivals: Sequence[Arrival], known: int) -> Commit:
         """Take events, all or none; those whose id is known are not taken again. On return they are on the disk.
@@ -120,6 +149,8 @@ class Journal:
         """
         with self._writing():
             offset = self.last_offset
+            if offset < known:
+                raise Receded(f"it ends at offset {offset}, and had come to {known}")
             entries = self._between(known, offset) if offset > known else []
             states = self._states_of(entry.call_control_id for entry in entries)
             taken = []
@@ -130,6 +161,8 @@ class Journal:
                     entries.append(entry_of(arrival.event, offset, self.epoch))
                     self._apply(arrival.event, states)
             self._keep(states)
+        if any(taken):
+            self._mark.write(self.epoch, offset)
         return Commit(entries, states, taken)
 
     def newer(self, known: int) -> Commit:
@@ -210,10 +243,13 @@ class Journal:
         return None if found == "ok" else str(found)
 
     def copy_to(self, path: Path) -> None:
-        """Write all of it to a new file."""
+        """Write all of it to a new file, which is this journal then."""
         target = sqlite3.connect(path)
         try:
             self._db.backup(target)
+            target.execute("UPDATE meta SET value = ? WHERE key = 'origin'", (self._mark.origin(),))
+            target.commit()
+            self._mark.write(self.epoch, self.last_offset)
         finally:
             target.close()
 

@@ -50,6 +50,7 @@ class Opened:
     oldest: int
     entries: list[Entry]
     calls: dict[str, CallState]
+    first: int = 0  # offset of the first event of this epoch; those before it may be fewer than there were
 
 
 @dataclass(eq=False)
@@ -68,6 +69,7 @@ class Recorder:
 
     Attributes:
         oldest: offset of the oldest event that is kept, or of the first that will be.
+        first: offset of the first event of this epoch: what is kept of those before it need not be all.
         ready: set once the journal has been opened.
         failed: set while the journal can't be written. recovered: set while it can, after it could not.
         counters: `commits`, `commits_failed`, `events_refused`, `events_pruned`.
@@ -90,7 +92,7 @@ class Recorder:
         self._turn = trio.Lock()
         self._file = self._known = self._pruned = 0
         self._fault = ""
-        self.oldest = 0
+        self.oldest = self.first = 0
         self.ready = trio.Event()
         self.failed = trio.Event()
         self.recovered = trio.Event()
@@ -166,7 +168,8 @@ class Recorder:
 
         opened, answer = await trio.to_thread.run_sync(self._writer.use, in_thread, limiter=self._writing)
         if opened is not None:
-            self._file, self._known, self.oldest = self._writer.opened, opened.last, opened.oldest
+            self._file, self._known = self._writer.opened, opened.last
+            self.oldest, self.first = opened.oldest, opened.first
             logger.info("journal %s, last offset %d", opened.epoch, opened.last)
             self._on_opened(opened)
             self.ready.set()
@@ -270,4 +273,5 @@ class Recorder:
 def _describe(journal: Journal, kept: int) -> Opened:
     with journal.unchanging():  # a predecessor still writes: no event may come between the newest and the last offset
         entries = journal.newest(kept)
-        return Opened(journal.epoch, journal.last_offset, journal.oldest_offset, entries, journal.live_calls())
+        last, oldest, calls = journal.last_offset, journal.oldest_offset, journal.live_calls()
+        return Opened(journal.epoch, last, oldest, entries, calls, journal.first_offset)

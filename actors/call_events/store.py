@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from actors.call_events.journal import Journal
+from actors.call_events.journal import Journal, Receded
 from actors.call_events.schema import NewerSchema
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class Store:
             self._look()
             answer = work(journal)
             self._look()
+        except Receded as error:
+            raise _Damaged(str(error)) from error
         except sqlite3.Error as error:
             raise self._judge(error) from error
         except (NewerSchema, OSError) as error:
@@ -164,8 +166,9 @@ class Store:
         if journal is None:
             return
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             journal.copy_to(copy)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             copy.unlink(missing_ok=True)
             self._set_aside(f"{why}, and what is left can't be read: {error}")
             return

@@ -269,5 +269,5 @@ PyInit__media(void)
     append = deque ? PyObject_GetAttrString(deque, "append") : NULL;
     Py_XDECREF(deque);
     Py_XDECREF(collections);
-    return append ? PyModule_Create(&definition) : NULL;
+    return append ? make_module(&definition) : NULL;
 }

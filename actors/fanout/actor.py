@@ -36,7 +36,7 @@ from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_POLICY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from actors.fanout.hearer import Person
     from actors.fanout.v1_connection import V1Connection
@@ -52,6 +52,7 @@ G711_BYTES_PER_S: Final = 8000
 BATCHES_AT_ONCE: Final = 32
 CALLS_TIMEOUT_S: Final = 1.0  # to learn which calls are live, before anybody is served who would hear there is none
 HEED_TIMEOUT_S: Final = 0.25  # for ingest to learn what a newcomer wants, before it is told that it is connected
+LEND_TIMEOUT_S: Final = 0.5  # for ingest to learn that other fan-outs are to hear what our listeners hear
 TELNYX_HINT: Final = "this looks like Telnyx: set a stream_auth_token, or add ?role=telnyx to the stream URL"
 
 
@@ -84,7 +85,7 @@ async def run(context: Context) -> None:
         nursery.start_soon(context.gateway.serve, fanout.serve)
         context.ready()
         await context.draining.wait()
-        await drain(context.gateway)
+        await drain(context.gateway, fanout.lend_interest)
         with trio.move_on_after(EVENTS_TIMEOUT_S):
             await events.flush()
         nursery.cancel_scope.cancel()
@@ -193,13 +194,27 @@ class Fanout:
     async def _until_heeded(self, listener: Listener) -> None:
         """Whoever hears `connected` may place a call at once, however short; its first frame must come here."""
         self.calls.expect(listener)
-        with trio.move_on_after(HEED_TIMEOUT_S):
-            while not self.calls.is_heeded(listener, self._context.settings.ingest.processes):
+        processes = self._context.settings.ingest.processes
+        if not await self._until(lambda: self.calls.is_heeded(listener, processes), HEED_TIMEOUT_S):
+            self.calls.counters["interest_unheeded"] += 1
+
+    async def lend_interest(self) -> None:
+        """See that other fan-outs get what is heard here, before its listeners move: there may be fewer from now on."""
+        settings = self._context.settings
+        others = [index for index in range(settings.fanout.processes) if index != self._index]
+        if others:
+            is_known = self.calls.lend(others)
+            await self._until(lambda: is_known(settings.ingest.processes), LEND_TIMEOUT_S)
+
+    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for what batches bring; false when it has taken too long."""
+        with trio.move_on_after(timeout_s):
+            while not condition():
                 if self._news is None:
                     self._news = trio.Event()
                 await self._news.wait()
-            return
-        self.calls.counters["interest_unheeded"] += 1
+            return True
+        return False
 
     @contextmanager
     def _present(self, peer: Peer, talker: Talker | V1Connection) -> Iterator[None]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from actors.wire.bus import DIGEST_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from actors.fanout.audit import Audit
     from actors.fanout.call import Call
     from actors.fanout.hearer import Hearer
     from actors.fanout.interest import Interest
     from actors.runtime.recent import Recent
     from actors.wire import bus as wire
+
+AHEAD_S: Final = 0.25  # for frames to come here that a listener's process before this one has delivered to it
+LENT: Final = b"\xff" * DIGEST_BYTES  # in the place of a call; see `Audience.lend`
 
 
 class Audience:
@@ -32,6 +39,7 @@ class Audience:
         self._audit = audit
         self._listeners: dict[Hearer, None] = {}
         self._expecting: set[Hearer] = set()
+        self._ahead: dict[tuple[Hearer, Call], float] = {}  # not among the call's listeners yet, and until when
 
     def expect(self, listener: Hearer) -> None:
         """A listener is about to come: what it wants is to come here from now on."""
@@ -39,6 +47,16 @@ class Audience:
             self._expecting.add(listener)
             for topic in listener.topics():
                 self._interest.add(topic)
+
+    def lend(self, others: Collection[int]) -> Callable[[int], bool]:
+        """Have other fan-out processes be sent what is heard here too: our listeners move there.
+
+        Returns:
+            Whether so many ingest processes know, as a function.
+        """
+        self._interest.lend(others)
+        self._interest.add(LENT)  # what is subscribed to last is heeded last
+        return lambda processes: self._interest.is_heeded([LENT], processes)
 
     def is_heeded(self, listener: Hearer, processes: int) -> bool:
         """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
@@ -108,9 +126,21 @@ class Audience:
         if self._audit is not None and listener.person is not None:
             self._audit.joined(listener.person, call)
         listener.begins(call)
-        call.join(listener, now)
+        if call.is_behind(listener):
+            self._ahead[listener, call] = now + AHEAD_S
+        else:
+            call.join(listener, now)
+
+    def _let_in(self, now: float, over: Call | None = None) -> None:
+        """Let those listeners in that are not ahead of their call any more; all of them where its stream is over."""
+        if self._ahead:
+            for (listener, call), until in list(self._ahead.items()):
+                if now >= until or call is over or not call.is_behind(listener):
+                    del self._ahead[listener, call]
+                    call.join(listener, now)
 
     def _leave(self, listener: Hearer, call: Call) -> None:
+        self._ahead.pop((listener, call), None)
         call.leave(listener)
         self._forget(listener, call)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.fanout.groups import Group, GroupKey, IngestClock, make_group
 from actors.fanout.lane import NOT_YET, Lane
 from actors.fanout.succession import Succession
-from actors.wire.bus import ENTRY_BYTES, unpack_front
+from actors.wire.bus import ENTRY_BYTES, NO_NUMBER, unpack_front
 from actors.wire.talk import talk_codec
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ class Call:
     def repeated(self) -> int:
         """Frames that had been delivered before."""
         return sum(lane.repeated for lane in self.lanes)
+
+    def is_behind(self, listener: Hearer) -> bool:
+        """Whether a predecessor has delivered frames to this listener that have not come here yet: it would hear them twice."""
+        heard, here = listener.heard_before(self.number), self.last_positions
+        return any(here[track] < heard[track] < NO_NUMBER for track in _tracks_of(listener.key))
 
     def join(self, listener: Hearer, now: float) -> None:
         """Let a listener hear this call: its last moments at once, then what comes."""

@@ -99,6 +99,7 @@ class Calls(Audience):
             log.error("unreadable batch: %s", error)
         for call in [call for call in self._moving if not self._still_moving(call, now)]:
             self._moving.discard(call)
+        self._let_in(now)
         self._volley.flush()
 
     def _deliver(self, message: bytes, at: int, place: int, epoch: int, now: float) -> int:
@@ -136,6 +137,7 @@ class Calls(Audience):
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over."""
+        self._let_in(now)
         for call in list(self.live.values()):
             if now - call.confirmed_at > FORGET_AFTER_S:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})
@@ -197,6 +199,8 @@ class Calls(Audience):
             return  # the older of two streams of this call, announced late
         else:
             call.confirmed_at = now
+            if entry.stream != call.number:
+                self._let_in(now, call)
             if call.renew(start, entry.stream, owner, batch.epoch):
                 self._lanes.file(call)
                 self._choose_anew(call, now)
@@ -212,6 +216,7 @@ class Calls(Audience):
         reason: wire.EndReason = "stop" if entry.kind == wire.STOP else "gone"
         self._ended.put(entry.stream, (reason, entry.payload), now)
         if (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
+            self._let_in(now, call)
             call.end()
             self._remove(call, reason, now, entry.payload)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from actors.wire.bus import interest_topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 
 class Interest:
@@ -47,6 +47,12 @@ class Interest:
         if not self._wanted[topic]:
             del self._wanted[topic], self._heeded[topic]
             self._unsubscribe(interest_topic(self._index, topic))
+
+    def lend(self, others: Iterable[int]) -> None:
+        """Have other fan-out processes be sent all that is wanted here, as long as this process lives."""
+        for topic in self._wanted:
+            for index in others:
+                self._subscribe(interest_topic(index, topic))
 
     def heed(self, topic: bytes, ingest_index: int) -> None:
         """That ingest process has learned of it."""

@@ -85,7 +85,11 @@ class Gateway:
         self.reception = Reception(settings)
         self._refusals = Buckets(REFUSALS_PER_S, REFUSALS_BURST)
         self.switchboard = Switchboard(
-            settings.gateway, self._turn_away, self._receive_again, self.reception.counted_again
+            settings.gateway,
+            self._turn_away,
+            self._receive_again,
+            self.reception.counted_again,
+            {"ingest": settings.ingest.processes, "fanout": settings.fanout.processes},
         )
         self.certificate = Certificate.of(context.settings.tls)
         self.door = Door(settings.gateway, self._admit, self.certificate, self._note_refusal)

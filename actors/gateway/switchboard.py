@@ -24,7 +24,7 @@ from actors.wire import handoff
 from actors.wire.request import BadRequest, RequestHead, Route, call_ids, parse_head, route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from actors.gateway.reception import Admission
     from config.settings import GatewaySettings
@@ -42,6 +42,7 @@ class Switchboard:
         turn_away: answers a connection that nobody takes (socket, status, text) and closes it.
         receive_again: reads the next head of an HTTP connection that an actor gave back.
         count_again: how a connection counts that an earlier gateway had let in; see `Reception`.
+        processes: see `Table`.
     """
 
     def __init__(
@@ -50,13 +51,14 @@ class Switchboard:
         turn_away: Callable[[socket.socket, int, str], None],
         receive_again: Callable[[socket.socket, str], None],
         count_again: Callable[[str, str, dict[str, Any] | None], Iterable[str]],
+        processes: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
         self._turn_away = turn_away
         self._receive_again = receive_again
         self._count_again = count_again
         self.counters: Counter[str] = Counter()
-        self.table: Table[socket.socket] = Table()
+        self.table: Table[socket.socket] = Table(processes)
         self._packets: dict[int, PacketSocket] = {}  # by id() of the link
         self._last_id = 0
 
@@ -69,7 +71,6 @@ class Switchboard:
         self._check_room(admission.counted)
         if parsed.path == "/readyz" and not self.table.present("console"):
             raise BadRequest(503, "Service Unavailable: not ready: console")
-        calls = call_ids(parsed)
         held = Held(
             id=self._next_id(),
             sock=sock,
@@ -79,7 +80,7 @@ class Switchboard:
             peer=admission.peer,
             claims=admission.claims,
             counted=tuple(admission.counted),
-            affinity=crc32(calls[0].encode()) if len(calls) == 1 else None,
+            affinity=_affinity(parsed),
         )
         self.table.add(held, trio.current_time())
         self._place(held)
@@ -216,12 +217,12 @@ class Switchboard:
             self.table.serve(known, link)
             return
         sock.setblocking(False)
-        actor = link.name
+        actor, head = link.name, parse_head(about.head)
         if link.name == "gateway":  # our predecessor, stopping: what had no actor there may find one here
-            actor = route(parse_head(about.head)).actor
+            actor = route(head).actor
         held = Held(about.id, sock, about.kind, actor, about.head, about.peer, note=about.note, claims=about.claims)
         held.counted = tuple(self._count_again(about.peer, actor, about.claims))
-        held.unsent, held.fresh = about.unsent, message.fresh
+        held.unsent, held.fresh, held.affinity = about.unsent, message.fresh, _affinity(head)
         self.table.add(held, trio.current_time())
         if link.name == "gateway":
             self._place(held)
@@ -263,6 +264,12 @@ class Switchboard:
             self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
         else:
             self.release(held)
+
+
+def _affinity(head: RequestHead) -> int | None:
+    """What brings those together who name one and the same call."""
+    calls = call_ids(head)
+    return crc32(calls[0].encode()) if len(calls) == 1 else None
 
 
 def _decode(packet: bytes) -> handoff.ToGateway | None:

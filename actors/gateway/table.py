@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SocketT = TypeVar("SocketT")
 
@@ -93,11 +93,15 @@ class Held(Generic[SocketT]):
 class Table(Generic[SocketT]):
     """All connections and all links.
 
+    Args:
+        processes: how many an actor is to have; one with a higher index is to be no more, and gets no connections.
+
     Attributes:
         counts: how many connections there are under each name that any of them counts under.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Mapping[str, int] | None = None) -> None:
+        self._processes = processes or {}
         self.held: dict[int, Held[SocketT]] = {}
         self.links: list[Link] = []
         self.counts: Counter[str] = Counter()
@@ -160,12 +164,12 @@ class Table(Generic[SocketT]):
 
     def choose(self, held: Held[SocketT]) -> Link | None:
         """The process that should serve a connection: the newest of its index where it has one (a successor finds the
-        calls it knows), by call id where the request names one, else the least loaded."""
+        calls it knows) and that is not to be no more, by call id where the request names one, else the least loaded."""
         candidates = self._newest(held.actor)
+        if held.index is not None and self._is_wanted(held.actor, held.index):
+            return candidates.get(held.index)
         if not candidates:
             return None
-        if held.index is not None:
-            return candidates.get(held.index)
         if held.affinity is not None:
             indexes = sorted(candidates)
             return candidates[indexes[held.affinity % len(indexes)]]
@@ -192,11 +196,14 @@ class Table(Generic[SocketT]):
     def _newest(self, actor: str) -> dict[int, Link]:
         newest: dict[int, Link] = {}
         for link in self.links:
-            if link.name == actor and not link.leaving:
+            if link.name == actor and not link.leaving and self._is_wanted(actor, link.index):
                 known = newest.get(link.index)
                 if known is None or link.generation > known.generation:
                     newest[link.index] = link
         return newest
+
+    def _is_wanted(self, actor: str, index: int) -> bool:
+        return index < self._processes.get(actor, index + 1)
 
     def _unlink(self, held: Held[SocketT]) -> None:
         if held.link is not None:

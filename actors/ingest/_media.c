@@ -165,5 +165,5 @@ PyMODINIT_FUNC
 PyInit__media(void)
 {
     fill_sextets();
-    return PyModule_Create(&definition);
+    return make_module(&definition);
 }

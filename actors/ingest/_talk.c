@@ -292,5 +292,5 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC
 PyInit__talk(void)
 {
-    return PyModule_Create(&definition);
+    return make_module(&definition);
 }

@@ -14,18 +14,24 @@ from actors.ingest.stream import Stream
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.beat import every
+from actors.runtime.bus import SLOTS
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
 from actors.runtime.pump import Pump
 from actors.wire import announced
+from actors.wire import bus as wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
+
+    Send = Callable[[bytes], bool]
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +81,20 @@ async def run(context: Context) -> None:
         await drain(context.gateway)
         await trio.sleep(LAST_TALK_S)
         nursery.cancel_scope.cancel()
+
+
+def passes_on(successor: Send, others: Sequence[Send]) -> Send:
+    """Return what sends talk to a successor, or where there is none to all others: one of them has the stream by then, and the
+    rest say nothing of it."""
+
+    def send(message: bytes) -> bool:
+        if successor(message):
+            return True
+        copy = b"".join(wire.pack_talk(*talk._replace(fanout_index=wire.NOBODY)) for talk in wire.unpack_talk(message))
+        taken = [other(copy) for other in others]  # by each that can: nobody here knows which it is
+        return any(taken)
+
+    return send
 
 
 class Ingest:
@@ -148,10 +168,14 @@ class Ingest:
         stream.peer.park()
 
     def pass_talk_on(self) -> None:
-        """From now on, talk for streams that are not here any more goes to the process that takes them over."""
-        identity = self._context.identity
+        """From now on, talk for streams that are not here any more goes to the process that takes them over: the next of this
+        index, or, where there is none, whichever of the others has the stream."""
+        identity, bus = self._context.identity, self._context.bus
         other = "a" if identity.slot == "b" else "b"
-        self.hub.talk_switch.pass_on = self._context.bus.pusher("ingest", identity.index, other, "talk").send_nowait
+        successor = bus.pusher("ingest", identity.index, other, "talk")
+        indexes = [index for index in range(self._context.settings.ingest.processes) if index != identity.index]
+        others = [bus.pusher("ingest", index, slot, "talk") for index in indexes for slot in SLOTS]
+        self.hub.talk_switch.pass_on = passes_on(successor.send_nowait, [link.send_nowait for link in others])
 
     async def count(self) -> None:
         """Keep the count that goes out with heartbeats, and the sockets of silent streams empty. For ever."""

@@ -27,7 +27,7 @@ from actors.runtime.identity import Identity
 from actors.runtime.notify import Notifier
 from actors.runtime.supervised import follow_supervisor
 from actors.runtime.tidy import tidy
-from config import ConfigError, load
+from config import ConfigError, load, transfer
 from config.paths import unix_path
 
 if TYPE_CHECKING:
@@ -52,13 +52,14 @@ STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
 def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
     """Run one actor until it has drained. Returns the exit status."""
     try:
-        settings = load(os.environ)
         identity = Identity.from_environment(name)
+        settings = _settings(identity)
     except (ConfigError, ValueError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return EX_CONFIG
     last_words = identity.fds.get("crashlog")
     logs.configure(settings.log, identity.instance)
+    logs.take_over()
     faulthandler.enable(file=sys.stderr if last_words is None else last_words)
     if name not in CARRY_AUDIO:
         os.nice(GIVE_WAY)
@@ -72,6 +73,11 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
             os.write(last_words, traceback.format_exc().encode())
         raise
     return 0
+
+
+def _settings(identity: Identity) -> Settings:
+    """Return what the supervisor has accepted; of a process that has none, what the configuration says now."""
+    return load(os.environ) if identity.settings is None else transfer.read(identity.settings).settings
 
 
 async def _live(settings: Settings, identity: Identity, run: Callable[[Context], Awaitable[None]]) -> None:

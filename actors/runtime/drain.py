@@ -10,6 +10,8 @@ import trio
 from actors.wire.websocket import CLOSE_GOING_AWAY
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from actors.runtime.gateway_link import GatewayLink
 
 log = logging.getLogger(__name__)
@@ -20,16 +22,21 @@ PARTS_MAX = 100  # so that it takes a second at most
 PARK_TIMEOUT_S = 1.5
 
 
-async def drain(link: GatewayLink) -> None:
+async def drain(link: GatewayLink, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
     """Give every connection up, in good order.
+
+    Args:
+        prepare: what is to be done when no more connections come and before the first one goes to a successor.
 
     Connections are parked at the gateway, whose next process of this actor goes on with them: a few at a time, so that
     each of them waits only until its successor has taken up those few, while the others are served here. Returns when
     all have gone, or after a bounded time.
     """
+    await link.leave()
+    if link.present and prepare is not None:
+        await prepare()
     connections = list(link.connections.values())
     if link.present:
-        await link.leave()
         few = max(FEW, len(connections) // PARTS_MAX)
         for at in range(0, len(connections), few):
             for connection in connections[at : at + few]:

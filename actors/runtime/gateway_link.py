@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.05
 FLUSH_TIMEOUT_S = 1.0
+REPLACED_S = 0.5  # for the next gateway to answer
 
 
 class GatewayLink:
@@ -36,6 +37,7 @@ class GatewayLink:
         self._identity = identity
         self._packets: PacketSocket | None = None
         self._welcomed = False
+        self._came = trio.Event()
         self._leaving = False
         self.connections: dict[int, Handed] = {}
         self._emptied = trio.Event()
@@ -69,9 +71,15 @@ class GatewayLink:
                 await trio.sleep(RETRY_S)
 
     async def leave(self) -> None:
-        """Ask for no more connections. One that is on its way to us all the same goes back untouched."""
+        """Ask for no more connections. One that is on its way to us all the same goes back untouched.
+
+        A gateway that is being replaced just now is waited for, a little.
+        """
         self._leaving = True
-        self.tell(handoff.Leaving())
+        with trio.move_on_after(REPLACED_S):
+            await self._until_present()
+            self.tell(handoff.Leaving())
+            await self._until_present()  # one that had gone without our having noticed has a successor
 
     async def until_empty(self) -> None:
         """Wait until no connection is left here."""
@@ -84,6 +92,10 @@ class GatewayLink:
         with trio.move_on_after(FLUSH_TIMEOUT_S):
             if self._packets is not None:
                 await self._packets.flush()
+
+    async def _until_present(self) -> None:
+        while not self._welcomed:
+            await self._came.wait()
 
     async def _connect(self) -> PacketSocket:
         while True:
@@ -147,6 +159,8 @@ class GatewayLink:
         if packets is None:
             return
         self._welcomed = True
+        self._came.set()
+        self._came = trio.Event()
         for connection in self.connections.values():
             if not connection.given_away and connection.sock.fileno() >= 0:
                 deposit, *rest = map(handoff.encode, connection.deposit())

@@ -20,6 +20,8 @@ class Identity:
         generation: how many times it was started; two generations live side by side during a roll.
         epoch: names this process alone, and later ones have higher numbers.
         fds: descriptors that the supervisor passed on, by name.
+        settings: the descriptor of the settings that the supervisor has accepted (`config.transfer`). It stays open: the
+            next supervisor reads it.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Identity:
     epoch: int = field(default_factory=time.time_ns)
     fds: Mapping[str, int] = field(default_factory=dict)
     lifeline: int | None = None
+    settings: int | None = None
 
     @property
     def instance(self) -> str:
@@ -43,11 +46,14 @@ class Identity:
     def from_environment(cls, name: str, environ: Mapping[str, str] = os.environ) -> Identity:
         """Read what the supervisor said. Raises ValueError when it is not what a supervisor says."""
         pairs = [pair.rpartition(":") for pair in environ.get("PATCHBAY_ACTOR_FDS", "").split(",") if pair]
+        fds = {key: int(fd) for key, _, fd in pairs}
+        settings = fds.pop("settings", None)
         lifeline = environ.get("PATCHBAY_ACTOR_LIFELINE")
         return cls(
             name=name,
             index=int(environ.get("PATCHBAY_ACTOR_INDEX", "0")),
             generation=int(environ.get("PATCHBAY_ACTOR_GENERATION", "1")),
-            fds={key: int(fd) for key, _, fd in pairs},
+            fds=fds,
             lifeline=int(lifeline) if lifeline else None,
+            settings=settings,
         )

@@ -1,5 +1,8 @@
 """Log lines: JSON where a program reads them, text where a person does; the actor on every one.
 
+What peers say can't end a line, nor speak to the terminal that shows one. An exception that ends the process, a warning, and what
+Python has to say of an object that it lets go are lines, too.
+
 A line is one write of at most 4 KiB, so that lines of several processes on one pipe never mix, and a reader that has
 gone (honcho, killed) is not our end.
 """
@@ -11,11 +14,16 @@ import os
 import select
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from config.printable import printable, printable_lines, safe_json
+
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from config.settings import LogSettings
 
 MAX_LINE_BYTES: Final = 4096  # PIPE_BUF: up to here a write to a pipe is not torn
@@ -37,6 +45,28 @@ def configure(settings: LogSettings, actor: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
+
+
+def take_over() -> None:
+    """Have Python's own words in the log of this process: warnings, what ends it, and what can't be raised."""
+    logging.captureWarnings(True)
+    sys.excepthook = _ended
+    sys.unraisablehook = _unraisable
+
+
+def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        logging.getLogger(__name__).warning("interrupted")
+    else:
+        logging.getLogger(__name__).critical("ended by a fault", exc_info=(kind, error, trace))
+
+
+def _unraisable(about: sys.UnraisableHookArgs) -> None:
+    what = about.err_msg or "exception ignored in"
+    error = about.exc_value or about.exc_type()
+    logging.getLogger(__name__).error(
+        "%s %r", what, about.object, exc_info=(about.exc_type, error, about.exc_traceback)
+    )
 
 
 class LineHandler(logging.Handler):
@@ -85,14 +115,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)[-2500:]
         try:
-            line = orjson.dumps({**fields, **said}, default=str, option=orjson.OPT_NON_STR_KEYS)
+            line = _dumps({**fields, **said})
         except TypeError:  # text that no encoding has
-            line = b""
-        for limit in LIMITS:
-            if 0 < len(line) < MAX_LINE_BYTES:
+            line = ""
+        for shorter in (*(partial(_shortened, said, limit) for limit in LIMITS), partial(_shortest, said)):
+            if line and len(line.encode()) < MAX_LINE_BYTES:
                 break
-            line = orjson.dumps({**fields, **_shortened(said, limit)})
-        return line.decode()
+            line = _dumps({**fields, **shorter()})
+        return line
 
 
 class TextFormatter(logging.Formatter):
@@ -107,18 +137,27 @@ class TextFormatter(logging.Formatter):
         colour = _COLOURS.get(record.levelname, "")
         level = f"{record.levelname.lower()}: " if colour else ""
         extra = "".join(f"  {key}={value}" for key, value in _extra(record).items())
-        line = f"{moment}.{int(record.msecs):03d} {self._actor:<13} {colour}{level}{record.getMessage()}{extra}"
+        said = printable(f"{record.getMessage()}{extra}")
+        line = f"{moment}.{int(record.msecs):03d} {self._actor:<13} {colour}{level}{said}"
         if colour:
             line += "\x1b[0m"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + printable_lines(self.formatException(record.exc_info), indent="  ")
         return line
+
+
+def _dumps(said: dict[str, object]) -> str:
+    return safe_json(orjson.dumps(said, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
 
 
 def _shortened(said: dict[str, object], limit: int) -> dict[str, str]:
     """A whole line says less rather than being half a line: a program reads it."""
     names = list(said)[:EXTRAS_MAX]
     return {name[:100]: str(said[name])[-limit:].encode("utf-8", "replace").decode() for name in names}
+
+
+def _shortest(said: dict[str, object]) -> dict[str, str]:
+    return _shortened({"message": said["message"]}, LIMITS[-1])
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

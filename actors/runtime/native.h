@@ -22,6 +22,21 @@
 #error "what is packed here goes over the bus, which is little-endian"
 #endif
 
+/* What this was built from, by `setup.py`; `native.py` compares. */
+#ifndef PATCHBAY_SOURCE
+#define PATCHBAY_SOURCE ""
+#endif
+
+/* A module of routines, which says what it was built from. */
+static inline PyObject *
+make_module(struct PyModuleDef *definition)
+{
+    PyObject *module = PyModule_Create(definition);
+    if (module != NULL && PyModule_AddStringConstant(module, "SOURCE", PATCHBAY_SOURCE) < 0)
+        Py_CLEAR(module);
+    return module;
+}
+
 #define SLOT(object, place) (*(PyObject **)((char *)(object) + (place)))
 
 /* Where the slot of this name is in the objects of a type; -1, with an exception, when there is none. */

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from actors.runtime.digest import digest
+
 log = logging.getLogger(__name__)
 
 
@@ -29,23 +31,23 @@ def routines(module: str, *bound: object, wanted: bool) -> Any | None:
     except (AttributeError, TypeError) as error:  # what it expects of our classes is not there
         _say(logging.WARNING, f"the hot path runs in Python: its routines in C are of another version ({error})")
         return None
-    if _is_older_than_its_source(native.__file__):
-        _say(logging.WARNING, "the hot path runs in Python: its routines in C are older than their source")
+    if _is_of_another_source(native):
+        _say(
+            logging.WARNING,
+            "the hot path runs in Python: its routines in C were built from another source; install again",
+        )
         return None
     _say(logging.INFO, "the hot path runs in C")
     return native
 
 
-def _is_older_than_its_source(path: str | None) -> bool:
-    """Whether somebody has updated Patchbay, and not run what builds it."""
-    if path is None:
+def _is_of_another_source(native: Any) -> bool:
+    """Whether somebody has updated Patchbay, and not run what builds it. Where there is no source, there is nothing to tell."""
+    built = Path(native.__file__)
+    try:
+        return bool(getattr(native, "SOURCE", "") != digest(built.with_name(built.name.split(".")[0] + ".c")))
+    except OSError:
         return False
-    built = Path(path)
-    source = built.with_name(built.name.split(".")[0] + ".c")
-    newest = max(
-        (each.stat().st_mtime for each in (source, *Path(__file__).parent.glob("*.h")) if each.exists()), default=0
-    )
-    return built.stat().st_mtime < newest
 
 
 @functools.cache  # once for each process

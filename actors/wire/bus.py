@@ -199,6 +199,9 @@ TALK_CLEAR: Final = 7  # nothing of what was said and is not played yet is to be
 TALK_MARK_SENT: Final = 8  # payload: as TALK_MARK, of one that a predecessor of this ingest has sent to Telnyx
 
 
+NOBODY: Final = 255  # in the place of a fan-out's index: nobody is told what becomes of this piece
+
+
 class Talk(NamedTuple):
     """One piece of talk. `talker` is the number of the talking connection."""
 

@@ -12,6 +12,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from actors.call_events.actor import run
+from actors.call_events.store import NAME
 from tests.fakes.gateway import FakeProcess
 from tests.fakes.gateway import serving as fake_serving
 
@@ -299,3 +300,32 @@ async def test_it_drains(serving: Serving) -> None:
         with pytest.raises(ConnectionClosed):
             await websocket.get_message()
         assert handed.parked == b""
+
+
+async def test_a_restored_backup_is_told(serving: Serving, tmp_path: Path) -> None:
+    """Whoever was there before may miss something, whatever offset it has; whoever comes now does not."""
+    async with serving() as process:
+        await Telnyx(process).post(envelope("1"))
+    backup = (tmp_path / NAME).read_bytes()
+    async with serving() as process, client(process, "/call-events?since=0") as websocket:
+        await Telnyx(process).post(envelope("2"))
+        epoch = (await hear(websocket))["epoch"]
+        await hear(websocket)
+        offsets = [(await hear(websocket))["offset"] for _ in range(2)]
+    (tmp_path / NAME).write_bytes(backup)
+    async with serving() as process:
+        await Telnyx(process).post(envelope("3"))
+        welcome: dict[str, Any] = {}
+        for since in (offsets[0], offsets[1], offsets[1] + 1):
+            async with client(process, f"/call-events?since={since}") as websocket:
+                welcome = await hear(websocket)
+                assert welcome["recovered"] is False
+                assert welcome["epoch"] != epoch
+                await hear(websocket)
+                assert (await hear(websocket))["id"] == "3"
+            answer = await Telnyx(process).get(f"/api/events?since={since}")
+            assert b'"recovered":false' in answer
+        last = welcome["offset"]
+        assert last > offsets[1]
+        async with client(process, f"/call-events?since={last}") as websocket:
+            assert (await hear(websocket))["recovered"] is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_deleted_while_it_is_open(store: Store, suffixes: tuple[str, ...]) -> No
     record(store, "c")
     assert kept(store) == ["a", "b", "c"]
     assert epoch(store) == before
+
+
+def test_the_directory_is_deleted_while_it_is_open(tmp_path: Path) -> None:
+    """The same, though all that lay beside the file has gone too; it is the same journal after the next start."""
+    store = Store(tmp_path / "data")
+    record(store, "a")
+    before = epoch(store)
+    shutil.rmtree(tmp_path / "data")
+    record(store, "b")
+    assert kept(store) == ["a", "b"]
+    store.shut()
+    store = Store(tmp_path / "data")
+    assert epoch(store) == before
+    store.shut()
 
 
 def test_replaced_while_it_is_open(store: Store, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 import trio
 
@@ -100,10 +101,12 @@ async def test_ctrl_c_at_once(fresh: System, after_s: float) -> None:
 
 
 async def test_a_signal_to_the_script_alone(fresh: System) -> None:
-    """As a service manager sends it."""
+    """As a service manager sends it; what it reads of the log is JSON, line by line."""
     fresh.start(RUN)
     await trio.to_thread.run_sync(fresh.wait_ready)
     assert await trio.to_thread.run_sync(fresh.stop) == 0
+    said = [orjson.loads(line) for line in fresh.log().splitlines()]
+    assert {"honcho", "supervisor", "gateway.0", "fanout.0"} <= {each["actor"] for each in said}
     assert_nothing_is_left(fresh)
 
 

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from actors.fanout.audience import AHEAD_S, LENT
 from actors.fanout.calls import FORGET_AFTER_S
 from actors.fanout.lane import deliver_audio
 from actors.wire import bus as wire
@@ -488,3 +489,50 @@ def test_a_fault_in_c_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     fanout.hears(spoken(3))
     assert heard(someone) == [start(), *frames(1, 2, 3)]
     assert fanout.calls.counters["native_failed"] == 1
+
+
+@pytest.mark.parametrize("come", ["frames", "time", "stop"])
+def test_one_that_is_ahead_hears_nothing_twice(fanout: FakeFanout, come: str) -> None:
+    """What another process has delivered comes here a moment later: the listener is let in when it has come."""
+    fanout.hears(started(), spoken(1))
+    someone = listener()
+    someone._told, someone._heard = {7: 0}, {7: [3, -1]}
+    fanout.joins(someone)
+    fanout.hears(spoken(2), spoken(3))
+    assert heard(someone) == []
+    if come == "time":
+        fanout.now += AHEAD_S
+        fanout.calls.forget_silent(fanout.now)
+    if come == "stop":
+        fanout.hears(STOPPED)
+        assert heard(someone) == [stop()]
+        assert someone.calls == set()
+    else:
+        fanout.hears(spoken(4), spoken(5))
+        fanout.calls.remove(someone)
+        assert heard(someone) == frames(4, 5)
+    assert fanout.calls._ahead == {}
+
+
+def test_one_that_is_ahead_leaves(fanout: FakeFanout) -> None:
+    """Before it was let in."""
+    fanout.hears(started())
+    someone = listener()
+    someone._told, someone._heard = {7: 0}, {7: [3, -1]}
+    fanout.joins(someone)
+    fanout.calls.remove(someone)
+    fanout.hears(spoken(3), spoken(4))
+    assert heard(someone) == []
+    assert fanout.calls._ahead == {}
+
+
+def test_interest_is_lent(fanout: FakeFanout) -> None:
+    """Other processes are sent what is heard here, and what is subscribed to last tells that ingest knows."""
+    fanout.joins(listener(call_control_id="a"))
+    is_known = fanout.calls.lend([1, 2])
+    digest = wire.digest("a")
+    assert [wire.interest_topic(index, digest) for index in (1, 2)] == fanout.topics[1:3]
+    assert not is_known(1)
+    fanout.hears(entry(wire.HEEDED).replace(wire.digest("v3:call"), LENT))
+    assert is_known(1)
+    assert not is_known(2)

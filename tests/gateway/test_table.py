@@ -222,3 +222,27 @@ def test_who_is_present() -> None:
     assert table.present("console")
     link.leaving = True
     assert not table.present("console")
+
+
+def test_one_that_is_to_be_no_more_gets_nothing() -> None:
+    """Where there are fewer processes from now on, their connections go to the others, in a crash too, and new ones at once."""
+    table: Table[str] = Table({"ingest": 2})
+    kept, gone = Link("ingest", 1, 1, 1), Link("ingest", 2, 1, 2)
+    table.join(gone)
+    served, named = held(1), held(2, affinity=5)
+    for connection in (served, named):
+        table.add(connection, 0)
+        table.serve(connection, gone)
+    assert table.choose(held(3)) is None
+    assert table.choose(held(3, affinity=2)) is None
+    table.join(kept)
+    assert table.choose(held(3)) is kept
+    assert table.leave(gone, 1) == []
+    for connection in (served, named):
+        assert table.choose(connection) is kept
+    elsewhere = held(4)
+    elsewhere.index = 0
+    assert table.choose(elsewhere) is None  # it comes back
+    other = held(5, actor="fanout")
+    other.index = 7
+    assert table.choose(other) is None  # nobody has said how many there are

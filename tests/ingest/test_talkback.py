@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from actors.ingest.actor import passes_on
 from actors.ingest.marks import MARKS_MAX
 from actors.wire import bus as wire
 from tests.fakes.telnyx import FakeIngest, peer_of, start, stop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.ingest.stream import Stream
 
 CALL = wire.digest("v3:call")
@@ -484,3 +487,24 @@ async def test_a_fault_in_c_is_done_without(caplog: pytest.LogCaptureFixture) ->
     assert len(peer_of(stream).written) == 1
     assert ingest.hub.talk_switch.failed == 1
     assert "in Python from now on" in caplog.text
+
+
+async def test_talk_is_passed_on_to_whoever_has_the_stream() -> None:
+    """The next process of this index; without one all others, of whom only the one that has the stream says a word of it."""
+    talk = wire.pack_talk(wire.TALK, 3, 99, CALL, LOUD)
+    sent: dict[str, list[bytes]] = {"successor": [], "b": [], "c": []}
+
+    def way(name: str, *, is_there: bool) -> Callable[[bytes], bool]:
+        return lambda message: is_there and not sent[name].append(message)  # type: ignore[func-returns-value]
+
+    assert passes_on(way("successor", is_there=True), [way("b", is_there=True)])(talk)
+    assert sent == {"successor": [talk], "b": [], "c": []}
+    assert passes_on(way("successor", is_there=False), [way("b", is_there=False), way("c", is_there=True)])(talk)
+    [copy] = sent["c"]
+    assert list(wire.unpack_talk(copy)) == [wire.Talk(wire.TALK, wire.NOBODY, 99, CALL, LOUD)]
+    assert not passes_on(way("successor", is_there=False), [])(talk)
+    ingest = FakeIngest()
+    ingest.hub.talk([copy])
+    ingest.now += 1
+    ingest.hub.talk_switch.due(ingest.now)
+    assert [entry for entry in ingest.entries() if entry.kind == wire.REFUSED] == []

@@ -495,3 +495,23 @@ async def test_a_note_is_bounded(tmp_path: Path) -> None:
         assert link.present
         assert os.get_blocking(handed.sock.fileno()) is False
         client.close()
+
+
+@pytest.mark.parametrize("has_noticed", [True, False])
+async def test_a_drain_waits_for_a_gateway_that_is_being_replaced(tmp_path: Path, has_noticed: bool) -> None:
+    """Whoever is stopped a moment after the gateway was keeps its connections all the same."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler, successor = Handler(), Handler()
+        link, _ = await place.actor(handler)
+        client = exchange.connect()
+        await until(lambda: handler.seen)
+        exchange.die()
+        if has_noticed:
+            await until(lambda: not link.present)
+        place.exchange()
+        await place.actor(successor, generation=2)
+        await drain(link)
+        await until(lambda: successor.seen)
+        assert successor.seen[0].id == handler.seen[0].id
+        client.close()

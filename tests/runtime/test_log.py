@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import orjson
@@ -138,3 +140,45 @@ def test_as_configured(given_format: str, formatter: type[logging.Formatter]) ->
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+
+
+NASTY = "\x1b]0;title\x07\x1b[2J\r\x08\x7f\x9b31m\x85\u2028\u2029\u202e\u2066\ufeff\x00"
+FORGED = "x\n12:00:00.000 gateway.0      all is well"
+
+
+@pytest.mark.parametrize("text", [NASTY, FORGED, "\ud83d", "\U000e0041"])
+def test_nothing_that_peers_say_reaches_a_terminal(text: str) -> None:
+    """Neither as the message, nor as a field, nor within an exception; and none of it begins a line."""
+    made = record("said %s", logging.WARNING, text, peer=text)
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        made.exc_info = (ValueError, error, error.__traceback__)
+    line = TextFormatter("ingest.0").format(made)
+    first, *more = line.replace("\x1b[33m", "").replace("\x1b[0m", "").split("\n")
+    assert first.isprintable()
+    assert all(each.isprintable() and each.startswith("  ") for each in more)
+    line = JsonFormatter("ingest.0").format(made)
+    assert line.isprintable()
+    assert orjson.loads(line)["message"] == f"said {text}".encode("utf-8", "replace").decode()
+
+
+def test_what_python_says_is_a_line_too() -> None:
+    """What ends a process, what can't be raised, and warnings."""
+    code = (
+        "import sys, warnings\n"
+        "from actors.runtime import log\n"
+        "from config.settings import LogSettings\n"
+        "log.configure(LogSettings(), 'a')\n"
+        "log.take_over()\n"
+        "class Bad:\n    def __del__(self): raise ValueError('x\\x1by')\n"
+        "Bad()\n"
+        "warnings.warn('careful\\nnow')\n"
+        "raise RuntimeError('over\\x1b[2J')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said = [orjson.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert [each["level"] for each in said] == ["error", "warning", "critical"]
+    assert said[-1]["exception"].endswith("RuntimeError: over\x1b[2J")
+    assert "\x1b" not in done.stderr

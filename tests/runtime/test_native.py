@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +16,11 @@ import pytest
 from actors.fanout import in_c as fanout
 from actors.ingest import in_c as ingest
 from actors.runtime import native
+from actors.runtime.digest import digest
 from actors.runtime.native import routines
 from tests.fakes.native import BUILT, needs_c
 
+ROOT = Path(__file__).parents[2]
 PYTHON_H = Path(sysconfig.get_paths()["include"]) / "Python.h"
 
 
@@ -56,14 +60,48 @@ def test_of_another_version(caplog: pytest.LogCaptureFixture) -> None:
     assert fanout.deliver_in_c() is not None
 
 
-def test_older_than_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patchbay was updated, and what builds it was not run."""
+def test_of_another_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Patchbay was updated, and what builds it was not run. Times say nothing: copying changes them."""
     built, source = tmp_path / "_thing.cpython-311.so", tmp_path / "_thing.c"
-    for path in (built, source):
-        path.touch()
-    thing = SimpleNamespace(__file__=str(built), bind=lambda: None)
+    built.touch()
+    source.write_text("int one;")
+    thing = SimpleNamespace(__file__=str(built), bind=lambda: None, SOURCE=digest(source))
     monkeypatch.setattr(native, "import_module", lambda name: thing)
-    os.utime(built, (2e9, 2e9))
-    assert routines("thing", wanted=True) is thing
-    os.utime(source, (3e9, 3e9))
+    for at in (1e9, 3e9):
+        os.utime(source, (at, at))
+        assert routines("thing", wanted=True) is thing
+    source.write_text("int two;")
+    os.utime(source, (1e9, 1e9))
     assert routines("thing", wanted=True) is None
+    assert "built from another source" in caplog.text
+    source.unlink()  # installed from a wheel without them
+    assert routines("thing", wanted=True) is thing
+
+
+@needs_c
+def test_a_copied_checkout(tmp_path: Path) -> None:
+    """Uses its C, whatever the times of its files are."""
+    copy = shutil.copytree(ROOT / "actors", tmp_path / "actors")
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    for number, path in enumerate(sorted([*copy.rglob("*.so"), *copy.rglob("*.[ch]")])):
+        at = 2e9 if path.suffix == ".so" else 2e9 + number
+        os.utime(path, (at, at))
+    code = (
+        "from actors.fanout import in_c as fanout; from actors.ingest import in_c as ingest; import actors;"
+        "print(actors.__file__, None not in (fanout.deliver_in_c(), fanout.reading_in_c(), ingest.reading_in_c(), "
+        "ingest.take_talk_in_c()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(copy / "__init__.py"), "True"]
+
+
+def test_the_name_of_a_source(tmp_path: Path) -> None:
+    """Changes with what is in it, and with the headers."""
+    source = tmp_path / "a.c"
+    source.write_text("x")
+    before = digest(source)
+    assert digest(source) == before
+    source.write_text("y")
+    assert digest(source) != before
+    with pytest.raises(FileNotFoundError):
+        digest(tmp_path / "b.c")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config import Settings, load
-from supervisor.reload import Change, plan
+from supervisor.reload import Change, plan, steps
 from supervisor.specs import actors
 
 
@@ -53,3 +53,20 @@ def test_another_port() -> None:
 @pytest.mark.parametrize("key", ["run_dir"])
 def test_what_can_not_change(key: str) -> None:
     assert change(**{key: "/elsewhere"}).refused == (key,)
+
+
+def test_fewer_come_last() -> None:
+    """Whoever places connections knows before a process goes, and all others only afterwards."""
+    old = load({"PATCHBAY_INGEST__PROCESSES": "1", "PATCHBAY_FANOUT__PROCESSES": "3"})
+    new = load({"PATCHBAY_INGEST__PROCESSES": "2", "PATCHBAY_FANOUT__PROCESSES": "1", "PATCHBAY_PORT": "5007"})
+    grown, final = steps(old, new)
+    assert (grown.ingest.processes, grown.fanout.processes, grown.port) == (2, 3, 5007)
+    assert final == new
+    first = plan(old, grown, actors(old), actors(grown))
+    assert [spec.instance for spec in first.added] == ["ingest.1"]
+    assert (first.removed, first.first) == ((), ())
+    assert first.rolled[-1] == "gateway.0"
+    last = plan(grown, final, actors(grown), actors(final))
+    assert (last.added, last.removed, last.first) == ((), ("fanout.1", "fanout.2"), ("gateway.0",))
+    assert "gateway.0" not in last.rolled
+    assert steps(old, old) == [old]

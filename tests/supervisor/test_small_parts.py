@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from supervisor import words
+from supervisor import cli, words
 from supervisor.crashes import KEPT, CrashReports, last_line, utc
 from supervisor.journal import FOLLOWER_BACKLOG, Journal
 from supervisor.rundir import ActorNote, AlreadyRunningError, RunDir
@@ -126,3 +127,31 @@ async def test_change() -> None:
         nursery.start_soon(journal.change)
         await trio.testing.wait_all_tasks_blocked()
         journal.record("fanout.0", "something")
+
+
+NASTY = "\x1b[2J\x9b1m\r\u202ex\nforged"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_that_peers_say_reaches_a_terminal(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be in an exception's last line, which is the reason of a transition, or in what a process says of itself."""
+    options = argparse.Namespace(json=as_json)
+    entry = {"at": 0.0, "actor": "fanout.0", "generation": 1, "before": "READY", "after": "BACKOFF", "why": NASTY}
+    assert cli._show(options, {"ok": True, **entry}, words.event) == 0
+    assert cli._show(options, {"ok": False, "error": NASTY}, words.event) == 1
+    assert cli._fail(options, NASTY, 3) == 3
+    captured = capsys.readouterr()
+    shown = captured.out + captured.err
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert shown.count("\n") == (3 if as_json else 4)  # an error of ours may have several lines
+
+
+async def test_nor_by_a_crash_report(tmp_path: Path) -> None:
+    """Which is text that somebody shows."""
+    process = FakeProcess(SPEC, 1, ready=True, obedient=True)
+    process.words = f"ValueError: {NASTY}".encode()
+    process.status = NASTY
+    path = CrashReports(tmp_path).write(process, NASTY, [])
+    assert path is not None
+    assert all(line.isprintable() for line in path.read_text().split("\n"))
+    assert last_line(process).isprintable()
