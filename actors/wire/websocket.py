@@ -51,6 +51,9 @@ CLIENT_PING: Final = 0x89
 FRAME_HEAD_MAX_BYTES: Final = 14  # §5.2
 NOT_MASKED: Final = -1
 WAITING_FRAGMENTS_MAX: Final = 16  # of a message that is not whole
+WAITING_BYTES_MAX: Final = (
+    8192  # likewise; much less than is looked at at once, or the last fragment would never be seen
+)
 
 
 class Opcode(IntEnum):
@@ -143,7 +146,8 @@ def whole_messages(data: bytes | bytearray | memoryview, frames: list[Frame], *,
     while begin and not frames[begin][0] & (FINAL_BIT | OPCODE_BITS):
         begin -= 1
     first, fragments = frames[begin][0], frames[begin:]
-    if len(fragments) > WAITING_FRAGMENTS_MAX or first not in (Opcode.TEXT, Opcode.BINARY):
+    is_long = len(fragments) > WAITING_FRAGMENTS_MAX or frames[-1][3] - frames[begin][1] > WAITING_BYTES_MAX
+    if is_long or first not in (Opcode.TEXT, Opcode.BINARY):
         return frames
     if (
         is_strict

@@ -215,6 +215,30 @@ async def test_messages_of_all_kinds_stay_in_order() -> None:
         assert served.heard == sent
 
 
+@pytest.mark.parametrize("size", [512, 1024, 4096, 16_384, 32_768, 65_535])
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_long_message_in_fragments_of_any_length(size: int, late: bool) -> None:
+    """The fragments that wait in the socket must not fill what is looked at at once."""
+    served = Served(upgrade_head())
+    served.pump = Pump(0, take_late=late)
+    message = bytes(index % 251 for index in range(MESSAGE_MAX - 1000))
+    pieces = [message[at : at + size] for at in range(0, len(message), size)]
+    codes = [0x02, *[0x00] * (len(pieces) - 2), CONTINUATION]
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.pump.run)
+            nursery.start_soon(served.run)
+            await served.opened.wait()
+            for piece, code in zip(pieces, codes, strict=True):
+                await served.client.send_all(masked(piece, code))
+            await served.until_heard(1)
+            assert served.heard == [message]
+            nursery.cancel_scope.cancel()
+    with trio.CancelScope(shield=True):
+        await served.client.aclose()
+    served.handed.sock.close()
+
+
 async def test_messages_of_medium_length_go_the_plain_way() -> None:
     """As all of Telnyx's media do. The letters of a message that is unmasked wrongly are others, and still text."""
     async with serving() as served:

@@ -115,7 +115,7 @@ def test_a_long_frame_in_pieces(payload: bytes, cuts: list[int]) -> None:
 
 
 def found(data: bytes) -> list[Frame]:
-    return find_frames(data, 0, len(data), 1000)[0]
+    return find_frames(data, 0, len(data), 32_768)[0]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,8 @@ def found(data: bytes) -> list[Frame]:
         ([masked(b"a", 0x00)], 1),
         ([masked(b"a", 0x02), *[masked(b"b", 0x00)] * 15], 0),
         ([masked(b"a", 0x02), *[masked(b"b", 0x00)] * 16], 17),
+        ([masked(bytes(4000), 0x02), masked(bytes(4000), 0x00)], 0),
+        ([masked(bytes(4000), 0x02), masked(bytes(5000), 0x00)], 2),
     ],
 )
 def test_which_fragments_may_wait(sent: list[bytes], left: int) -> None:
