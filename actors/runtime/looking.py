@@ -39,11 +39,14 @@ def _bytes_waiting(sock: socket.socket) -> int:
         return 0
 
 
-def discard(sock: socket.socket) -> None:
-    """Take what is there, and what comes in the meantime within reason, unseen."""
+def discard(sock: socket.socket) -> bool:
+    """Take what is there, and what comes in the meantime within reason, unseen. False: nothing more will come."""
     try:
         for _ in range(DISCARDED_MAX_BYTES // DISCARDED_AT_ONCE_BYTES):
             if not sock.recv(DISCARDED_AT_ONCE_BYTES, DISCARD):
-                return
+                return False
+    except BlockingIOError:
+        return True
     except OSError:
-        return  # nothing is left, or it is reset
+        return False
+    return True

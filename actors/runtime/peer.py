@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
-DEAF_TIMEOUT_S = 0.5  # for our words to get to one that we do not listen to any more
+WRITE_TIMEOUT_S = 0.5  # for our last words, to one that is behind
+DISCARD_INTERVAL_S = 0.05
 
 
 class Peer(FrameReader):
@@ -148,15 +149,21 @@ class Peer(FrameReader):
             return
         self._closing = True
         self.outbox.finish(close_frame(code, reason))
-        with trio.move_on_after(DEAF_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
-            await self._goodbye.wait()
+        with trio.move_on_after(CLOSE_TIMEOUT_S):
+            await (self._until_gone() if self._deaf else self._goodbye.wait())
         await self._part()
+
+    async def _until_gone(self) -> None:
+        """Wait for the end of one that we do not listen to any more; what it still sends must not reset the connection
+        before it has read why."""
+        while not self._goodbye.is_set() and discard(self.sock):  # noqa: ASYNC110 - a flood wakes nobody
+            await trio.sleep(DISCARD_INTERVAL_S)
 
     async def _part(self) -> None:
         """Let our last words leave: an end with bytes unread is a reset, which could destroy them on their way."""
         if self.outbox.is_waiting and not self._gone:
             self._written = trio.Event()
-            with trio.move_on_after(DEAF_TIMEOUT_S):
+            with trio.move_on_after(WRITE_TIMEOUT_S):
                 await self._written.wait()
         discard(self.sock)
         self.closed.set()

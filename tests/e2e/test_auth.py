@@ -236,11 +236,11 @@ async def test_a_stream_token_for_one_call(guarded: System) -> None:
 
 
 async def test_a_client_that_names_no_call(guarded: System) -> None:
-    """Hears the calls of its token, all of them, and nothing else."""
+    """Hears the calls of its token, all of them as JSON, and nothing else."""
     frames = recording(frames=5, start=20).frames
     async with (
         client(guarded, f"/audio-stream?token={token()}") as bound,
-        client(guarded, f"/audio-stream?token={token(calls='*')}") as free,
+        client(guarded, f"/audio-stream?format=json&token={token(calls='*')}") as free,
         client(guarded, f"/audio-stream?stream_id=T&token={token()}") as by_stream,
         telnyx(guarded) as mine,
         telnyx(guarded) as others,
@@ -250,7 +250,7 @@ async def test_a_client_that_names_no_call(guarded: System) -> None:
         for start, stream, frame in ((OTHER_START, others, frames[0]), (START, mine, frames[1])):
             await stream.send(start)
             await stream.send(media(1, frame))
-        await free.until(lambda: len(free.audio) == 2)
+        await free.until(lambda: len(free.json_audio) == 2)
         await bound.until(lambda: bound.audio)
         assert bound.audio == [frames[1]]
         assert [start["start"]["call_control_id"] for start in bound.of("start")] == [MY_CALL]
