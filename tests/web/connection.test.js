@@ -256,6 +256,21 @@ test("chunks shared by both tracks become numbers without gaps; a loss stays one
   assert.equal(numbering.number(0, "25") - numbers.at(-1), 3);
 });
 
+test("legacy: Telnyx's numbers may begin anew; what another socket repeats has its number", () => {
+  const numbering = new Numbering();
+  numbering.startStream("a");
+  const number = (/** @type {number} */ chunk) => numbering.number(0, String(chunk));
+  const first = [401, 402, 403].map(number);
+  assert.deepEqual([1, 2, 3].map(number), [404, 405, 406]);
+  assert.deepEqual(first, [401, 402, 403]);
+  numbering.reconnected();
+  assert.deepEqual([2, 3, 4, 5].map(number), [405, 406, 407, 408]);
+  numbering.reconnected();
+  assert.deepEqual([900, 901].map(number), [1303, 1304]);
+  numbering.reconnected();
+  assert.deepEqual([1, 2].map(number), [1305, 1306]);
+});
+
 test("auto: a server that refuses the subprotocol is spoken to as of old; one that is away is tried both ways", async () => {
   const patchbay = new Patchbay({ url: "http://host/app", WebSocket: FakeSocket });
   patchbay.call(ID).watchPeaks(true);

@@ -6,6 +6,7 @@ const RTP_HEADER_BYTES = 12;
 const FRAME_SAMPLES = 160;
 const STEP_MAX = 4; // chunk numbers from one frame of a track to the next, when tracks share a numbering
 const STEP_EVIDENCE = 3; // equal steps in a row that are believed
+const REPLAYED_MAX = 100; // chunk numbers that may come again on another socket: the last moments before it opened
 
 /** @param {Uint8Array} bytes */
 export function toBase64(bytes) {
@@ -41,24 +42,41 @@ export function rtpPacket(payload, sequence, codec, ssrc) {
   return packet;
 }
 
-/** One track's chunk numbers to numbers without gaps: where both tracks share a numbering, a step is 2. */
+/**
+ * One track's chunk numbers to numbers without gaps: where both tracks share a numbering, a step is 2; and where Telnyx's
+ * numbers begin anew (after a hold, say), these go on.
+ */
 class Track {
   #chunk = NaN;
   #step = 1;
   #candidate = 0;
   #evidence = 0;
   #number = 0;
+  #replays = false;
+  #isFirst = true;
+
+  /** Another socket: its first frames may be those that were heard last. */
+  reconnected() {
+    this.#replays = true;
+  }
 
   /** @param {number} chunk NaN: there is none, the frame follows on the last one */
   next(chunk) {
     if (Number.isNaN(chunk)) return this.#number++;
     if (Number.isNaN(this.#chunk)) this.#begin(chunk);
     const distance = chunk - this.#chunk;
+    const beginsAnew = this.#beginsAnew(distance);
     this.#learn(distance);
-    const steps = Math.round(distance / this.#step);
     this.#chunk = chunk;
-    this.#number += steps;
+    this.#number += beginsAnew ? 1 : Math.round(distance / this.#step);
     return this.#number >>> 0;
+  }
+
+  /** The server sends a frame once on a socket, and in order. @param {number} distance */
+  #beginsAnew(distance) {
+    const least = this.#replays ? -REPLAYED_MAX : this.#isFirst ? 0 : 1;
+    this.#replays = this.#isFirst = false;
+    return distance < least;
   }
 
   /** @param {number} chunk */
@@ -83,9 +101,10 @@ export class Numbering {
   #stream = 0;
   #bareGap = false;
 
-  /** Without chunk numbers nobody knows what was missed: leave a number out, so that the seam is concealed. */
+  /** Another socket. Without chunk numbers nobody knows what was missed: leave a number out, so that the seam is concealed. */
   reconnected() {
     this.#bareGap = true;
+    for (const track of this.#tracks) track.reconnected();
   }
 
   /**

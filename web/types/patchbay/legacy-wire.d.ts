@@ -10,7 +10,7 @@ export function fromBase64(text: unknown): Uint8Array<ArrayBuffer>;
 export function rtpPacket(payload: Uint8Array, sequence: number, codec: "PCMU" | "PCMA", ssrc: number): Uint8Array<ArrayBuffer>;
 /** Numbers for the streams and frames of one socket, going on over its reconnects. */
 export class Numbering {
-    /** Without chunk numbers nobody knows what was missed: leave a number out, so that the seam is concealed. */
+    /** Another socket. Without chunk numbers nobody knows what was missed: leave a number out, so that the seam is concealed. */
     reconnected(): void;
     /**
      * The number of a stream: a new one has a higher number than all before.
