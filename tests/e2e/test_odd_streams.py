@@ -27,10 +27,10 @@ PCMU = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
 PCMA = {**PCMU, "encoding": "PCMA"}
 
 
-@pytest.fixture(scope="module")
-def patchbay() -> Iterator[System]:
-    """A system of our own to do harm to."""
-    with running_system() as system:
+@pytest.fixture(scope="module", params=["true", "false"], ids=["C", "Python"])
+def patchbay(request: pytest.FixtureRequest) -> Iterator[System]:
+    """A system of our own to do harm to, with its routines in C and without."""
+    with running_system(NATIVE=request.param) as system:
         yield system
 
 
