@@ -48,7 +48,8 @@ class Peer(FrameReader):
         *,
         strict_text: bool = True,
     ) -> None:
-        super().__init__(outbox, allowance, message_max_bytes, strict_text=strict_text)
+        owner = (handed.claims or {}).get("sub") or handed.id
+        super().__init__(outbox, allowance, message_max_bytes, strict_text=strict_text, turns=pump.turns, owner=owner)
         self.handed = handed
         self.sock = handed.sock
         self.write = outbox.write  # the hot path saves a call
