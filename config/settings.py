@@ -94,6 +94,9 @@ class IngestSettings(Section, frozen=True):
     rubbish_limit: Count = 100  # this many unreadable messages in a row close the connection
     messages_per_s: Positive = 1_000.0  # frames of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
+    events_per_s: Positive = 20.0  # keys, marks and errors of one stream that are recorded, in the long run
+    events_burst: Count = 200  # and at once; the rest is counted, and told as one event
+    start_timeout_s: Positive = 10.0  # a stream that has sent no start frame by then is closed with 1008
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # frames of so long leave in one round, under load
     cold_read_ms: Positive = 500.0  # how often a call that nobody listens to is read
     announced_within_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # only calls that a webhook announced; 0: any

@@ -184,6 +184,8 @@ class Ingest:
     def _count(self) -> None:
         live = sum(sum(stream.frames) for stream in self._streams.values())
         self._context.progress.frames_in = self._frames_of_ended + live
+        for stream in self._streams.values():
+            self.hub.end_if_silent(stream)
         self.pump.take_handled(SILENT_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:

@@ -150,6 +150,19 @@ def pack_batch(fanout_index: int, batch: Batch, entries: Iterable[bytes]) -> byt
     return b"".join((batch_topic(fanout_index), header, *entries))
 
 
+def split_entries(entries: bytes, max_bytes: int) -> Iterator[bytes]:
+    """Yield entries in parts of at most so many bytes; a single one may be longer."""
+    begin = at = 0
+    while at < len(entries):
+        end = at + ENTRY_BYTES + unpack_front(entries, at)[3]
+        if end - begin > max_bytes and at > begin:
+            yield entries[begin:at]
+            begin = at
+        at = end
+    if at > begin:
+        yield entries[begin:at]
+
+
 def unpack_batch(message: bytes) -> tuple[Batch, int]:
     """Return a message's header, and where its entries begin.
 
