@@ -118,6 +118,8 @@ class FanoutSettings(Section, frozen=True):
     listeners_per_call: Count = 10_000  # one more is answered 429
     messages_per_s: Positive = 2_000.0  # frames of one connection, in the long run; more closes it with 4506
     messages_burst: Count = 10_000  # and at once
+    requests_per_s: Positive = 20.0  # `subscribe`, `talk.start` and `token` of one connection, in the long run
+    requests_burst: Count = 500  # and at once; more are answered with error 200018
     lifetime_s: Positive = 86_400.0  # a connection that has lasted so long is closed with 4009: come back
 
 

@@ -86,6 +86,7 @@ async def run(context: Context) -> None:
         context.ready()
         await context.draining.wait()
         await drain(context.gateway, fanout.lend_interest)
+        fanout.audit.flush()
         with trio.move_on_after(EVENTS_TIMEOUT_S):
             await events.flush()
         nursery.cancel_scope.cancel()
@@ -99,7 +100,7 @@ class Fanout:
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
         self._events = events
-        audit = Audit(events, self._person)
+        self.audit = audit = Audit(events, self._person)
         self._volley = volley_of(context.settings)
         self.calls = Calls(
             self._index,
@@ -113,7 +114,7 @@ class Fanout:
         )
         self._links = IngestLinks(context.bus)
         in_c = reading_in_c(wanted=context.settings.native)
-        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush, in_c=in_c)
+        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._end_of_round, in_c=in_c)
         self.peers: dict[Peer, None] = {}
         self._talkers: dict[int, Talker | V1Connection] = {}
         self._verifier = verifier_of(context.settings.auth)
@@ -129,6 +130,10 @@ class Fanout:
             verifier=self._verifier,
             present=self._present,
         )
+
+    def _end_of_round(self) -> None:
+        self._links.flush()
+        self.v1_clients.write_notes()
 
     async def serve(self, handed: Handed) -> None:
         """Serve one browser's connection until it ends or is parked."""
