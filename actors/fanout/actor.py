@@ -75,6 +75,7 @@ async def run(context: Context) -> None:
             keep_alive,
             interval_s=options.ping_interval_s,
             timeout_s=options.ping_timeout_s,
+            message_timeout_s=options.message_timeout_s,
             lifetime_s=options.lifetime_s,
             counters=fanout.pump.counters,
         )

@@ -67,6 +67,7 @@ async def run(context: Context) -> None:
             keep_alive,
             interval_s=options.ping_interval_s,
             timeout_s=options.ping_timeout_s,
+            message_timeout_s=options.message_timeout_s,
             counters=ingest.hub.counters,
         )
         nursery.start_soon(alive, ingest.peers)

@@ -57,6 +57,7 @@ class FrameReader(PlainWay):
             closes the connection as RFC 6455 says.
         on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and with False
             after that.
+        message_since: when the message began whose rest has not come (`is_within_message`).
         skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
             dealt with it; the rest is handled as ever.
     """
@@ -84,6 +85,7 @@ class FrameReader(PlainWay):
         self._strict_text = strict_text
         self._long: LongFrame | None = None  # that is on its way
         self._seen_before = 0  # bytes
+        self.message_since = 0.0
         self._uncounted = 0
         self._plain = False
         self._deaf = False  # what else comes is thrown away
@@ -235,7 +237,10 @@ class FrameReader(PlainWay):
             self._fail(fault.code, fault.reason)
 
     def _take_odd(self, first: int, payload: bytes) -> None:
+        was_within = self._assembler.is_within
         event = self._assembler.take(first, payload)
+        if not was_within:
+            self.message_since = trio.current_time()
         if isinstance(event, Close):
             self._hear_close(event.code)
         elif event is not None:
@@ -261,6 +266,8 @@ class FrameReader(PlainWay):
         else:
             try:
                 self._assembler.admit(first, need - FRAME_HEAD_MAX_BYTES)
+                if not self._assembler.is_within:
+                    self.message_since = trio.current_time()
                 self._long = LongFrame(need)
             except Fault as fault:
                 self._fail(fault.code, fault.reason)

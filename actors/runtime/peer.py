@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime.frame_reader import FrameReader
-from actors.runtime.looking import discard, looked_at
+from actors.runtime.looking import bytes_waiting, discard, looked_at
 from actors.runtime.nothing import nothing
 from actors.wire.websocket import CLOSE_RESTART, close_frame
 
@@ -100,6 +100,12 @@ class Peer(FrameReader):
         self._end_reading()
         self._written.set()
 
+    def output_broke(self) -> None:
+        """Nothing can be written any more."""
+        if self.outbox.overflowed:
+            self._say_why("unread", "too much waits that it has not read")
+        self.end_of_input()
+
     def writable(self) -> bool:
         """Send what is queued; see `Pumped`."""
         self.outbox.drain()
@@ -109,6 +115,11 @@ class Peer(FrameReader):
         return False
 
     # ---- the actor's side
+
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether the socket has something that could not be handled yet: half a frame."""
+        return bytes_waiting(self.sock) > self.untaken
 
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""

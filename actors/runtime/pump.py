@@ -298,8 +298,10 @@ class Pump:
                 begin = 0 if late else peer.untaken
             end = begin
             if size > begin:
-                peer.last_heard = now
+                before, peer.last_heard = peer.last_heard, now
                 end = peer.handle(self._buffer, begin, size)
+                if end == begin:
+                    peer.last_heard = before  # half a frame is no sign of life
                 peer.untaken += end - begin
             if gone or not 0 < size < BUFFER_BYTES:
                 self._look_at_the_end(peer, gone, size, end > (0 if late else begin))

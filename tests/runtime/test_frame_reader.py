@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import trio
 
 from actors.ingest.skim import Skimmer
 from actors.runtime.allowance import Allowance
@@ -20,6 +21,8 @@ from tests.fakes.work import growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from trio.testing import MockClock
 
     from actors.runtime.handed import Handed
 
@@ -252,3 +255,48 @@ async def test_whose_turns_they_are(sub: str | None, pump: Pump) -> None:
     """A token's; a connection's own, where there is none that says whose it is."""
     made = [Reading(pump, number=number, claims={"sub": sub}) for number in (1, 2)]
     assert (made[0].peer._owner == made[1].peer._owner) == bool(sub)
+
+
+async def test_half_a_frame_is_no_sign_of_life(pump: Pump) -> None:
+    """However often a byte of it comes; a whole one is, of whatever kind."""
+    now = 0.0
+    pump._clock = lambda: now
+    reading = Reading(pump)
+    for frame in (ODD, MEDIA, masked(b"?", PING)):
+        heard = reading.peer.last_heard
+        for byte in range(len(frame) - 1):
+            now += 0.4
+            reading.says(frame[byte : byte + 1])
+            pump.round()
+        assert reading.peer.last_heard == heard
+        assert reading.peer.is_within_frame
+        reading.says(frame[-1:])
+        pump.round()
+        assert reading.peer.last_heard == now
+        assert not reading.peer.is_within_frame
+
+
+@pytest.mark.parametrize("how", ["fragments", "a long frame", "long fragments"])
+async def test_since_when_a_message_is_on_its_way(how: str, pump: Pump, autojump_clock: MockClock) -> None:
+    """Of each anew, also where the next one begins in the same reading."""
+    reading = Reading(pump)
+    long = masked(bytes(60_000), BINARY)
+    begin, end = {
+        "fragments": (masked(b"a", 0x01), masked(b"b", CONTINUATION)),
+        "a long frame": (long[:40_000], long[40_000:]),
+        "long fragments": (masked(bytes(60_000), 0x02), masked(bytes(60_000), CONTINUATION)),
+    }[how]
+    plenty = masked(b"a", 0x01) + masked(b"b", 0x00) * 20  # more fragments than are left in the socket
+    for data in (plenty if how == "fragments" else begin, end + (plenty if how == "fragments" else begin)):
+        await trio.sleep(7)
+        reading.says(data)
+        rounds(pump)
+        assert reading.peer.is_within_message
+        assert reading.peer.message_since == trio.current_time()
+        await trio.sleep(7)
+        reading.says(masked(b"?", PING) if how != "a long frame" else b"")
+        rounds(pump)
+        assert reading.peer.message_since == trio.current_time() - 7
+    reading.says(end)
+    rounds(pump)
+    assert not reading.peer.is_within_message
