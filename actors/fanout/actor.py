@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 import trio
 
 from actors.fanout.audit import Audit
@@ -31,6 +30,7 @@ from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
+from actors.wire.lenient import encode_any
 from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_POLICY
@@ -280,7 +280,7 @@ class Fanout:
                 "histograms": self.v1_clients.histograms(),
                 "playout": self.v1_clients.playouts(),
             }
-            publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
+            publisher.send_nowait(wire.STATS_TOPIC + encode_any(report))
             self._context.progress.frames_out = self.calls.heard
 
         look()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from actors.wire.bus import STATS_TOPIC
+from actors.wire.lenient import encode_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ def report(identity: Identity, live: Iterable[tuple[Stream, int | None]], counte
     calls = [describe(stream, talker) for stream, talker in live]
     source = {"from": identity.instance, "epoch": identity.epoch}
     while True:
-        told = orjson.dumps({**source, "calls": calls, "counters": counters})
+        told = encode_any({**source, "calls": calls, "counters": counters})
         if len(told) <= REPORT_MAX_BYTES or not calls:
             return STATS_TOPIC + told
         calls = calls[: len(calls) // 2]

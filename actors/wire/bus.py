@@ -115,8 +115,8 @@ class BusFormatError(Exception):
 
 
 def digest(call_control_id: str) -> bytes:
-    """A call's name on the bus."""
-    return blake2b(call_control_id.encode(), digest_size=DIGEST_BYTES).digest()
+    """A call's name on the bus. Of any text, also such that no encoding has."""
+    return blake2b(call_control_id.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def batch_topic(fanout_index: int) -> bytes:
