@@ -92,8 +92,12 @@ class IngestSettings(Section, frozen=True):
     reorder_frames: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4  # at most this many held for a missing one
     reorder_ms: Positive = 80.0  # and at most this long
     rubbish_limit: Count = 100  # this many unreadable messages in a row close the connection
+    message_timeout_s: Positive = 30.0  # a message that is not whole by then closes the connection with 1008
     messages_per_s: Positive = 1_000.0  # frames of one stream, in the long run; more closes it with 4506
     messages_burst: Count = 20_000  # and at once: what the network held back for a while comes in one go
+    events_per_s: Positive = 20.0  # keys, marks and errors of one stream that are recorded, in the long run
+    events_burst: Count = 200  # and at once; the rest is counted, and told as one event
+    start_timeout_s: Positive = 10.0  # a stream that has sent no start frame by then is closed with 1008
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # frames of so long leave in one round, under load
     cold_read_ms: Positive = 500.0  # how often a call that nobody listens to is read
     announced_within_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # only calls that a webhook announced; 0: any
@@ -106,6 +110,7 @@ class FanoutSettings(Section, frozen=True):
 
     processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = msgspec.field(default_factory=default_processes)
     message_max_bytes: Count = 512 * 1024  # a longer WebSocket message (text: over 30 s of talk) closes it with 1009
+    message_timeout_s: Positive = 30.0  # one that is not whole by then closes it with 1008; also of call events
     linger_ms: Annotated[float, msgspec.Meta(gt=0, le=5)] = 5.0  # talk of so long leaves in one round, under load
     queue_ms: Positive = 400.0  # audio kept for a listener that does not read; then the oldest goes
     replay_ms: Annotated[float, msgspec.Meta(ge=0, le=5000)] = 300.0  # audio a late listener gets at once
@@ -115,6 +120,8 @@ class FanoutSettings(Section, frozen=True):
     listeners_per_call: Count = 10_000  # one more is answered 429
     messages_per_s: Positive = 2_000.0  # frames of one connection, in the long run; more closes it with 4506
     messages_burst: Count = 10_000  # and at once
+    requests_per_s: Positive = 20.0  # `subscribe`, `talk.start` and `token` of one connection, in the long run
+    requests_burst: Count = 500  # and at once; more are answered with error 200018
     lifetime_s: Positive = 86_400.0  # a connection that has lasted so long is closed with 4009: come back
 
 

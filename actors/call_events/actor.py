@@ -88,6 +88,7 @@ class CallEvents:
                     self._clients.peers,
                     interval_s=fanout.ping_interval_s,
                     timeout_s=fanout.ping_timeout_s,
+                    message_timeout_s=fanout.message_timeout_s,
                     lifetime_s=fanout.lifetime_s,
                     counters=self._pump.counters,
                 )

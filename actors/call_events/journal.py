@@ -24,6 +24,7 @@ from actors.call_events.call_state import CallState, merge, of_event
 from actors.call_events.entry import Entry, Interest, entry_of
 from actors.call_events.events import Arrival, Event, parse
 from actors.call_events.mark import Mark
+from actors.call_events.pruning import Gone, PruningBySize, prune_old
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 1000  # for another process's commit
 CACHE_KIB = 8 * 1024
-PRUNE_STEP = 500  # events that go at once
 CALLS_KEPT_US = 86_400 * 1_000_000  # a call that is over is known so long: what comes late must not revive it
 _encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(CallState).decode
@@ -84,6 +84,7 @@ class Journal:
         self.path = path
         self._mark = Mark(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
+        self._by_size = PruningBySize(self._db, time.monotonic)
         try:
             self._prepare()
         except BaseException:
@@ -210,26 +211,21 @@ class Journal:
         found = self._db.execute(sql, (self.last_offset - 100_000,)).fetchone()
         return int(found[0]) if found else None
 
-    def prune(self, *, before: int, max_bytes: int, never_after: int) -> int:
-        """Let a few of the oldest events go; returns how many went.
+    def prune(self, *, before: int, max_bytes: int, fresh: int) -> tuple[int, Gone]:
+        """Let a few events go. Returns how many went by their age, and which by the size of the file (`pruning`).
 
         Args:
             before: those received before this time (µs since 1970) go,
-            max_bytes: and as long as there is more than this in the file,
-            never_after: those received before this time.
+            max_bytes: and as long as there is more than this in the file, others,
+            fresh: of which those received after this time go last.
         """
-        if self.used_bytes > max_bytes:
-            before = max(before, never_after)
         with self._writing():
-            limit = (before, self.last_offset, PRUNE_STEP)
-            sql = "SELECT offset, received_at FROM events WHERE offset < ? ORDER BY offset LIMIT ?"
-            rows = self._db.execute(sql, limit[1:]).fetchall()
-            doomed = next((at for at, (_, received_at) in enumerate(rows) if received_at >= before), len(rows))
-            if doomed:
-                self._db.execute("DELETE FROM events WHERE offset <= ?", (rows[doomed - 1][0],))
+            old, by_size = prune_old(self._db, before, self.last_offset), Gone()
+            if not old and self.used_bytes > max_bytes:
+                by_size = self._by_size.step(self.last_offset, fresh)
             over = min(before, time.time_ns() // 1000 - CALLS_KEPT_US)
             self._db.execute("DELETE FROM calls WHERE NOT is_live AND changed_at < ?", (over,))
-        return doomed
+        return old, by_size
 
     @property
     def used_bytes(self) -> int:

@@ -14,7 +14,7 @@ import trio
 
 from actors.call_events.place import LOST, PREFIX_MAX_BYTES, Place, encode_place
 from actors.runtime.carried import NO_COUNT, bytes_carried
-from actors.runtime.outbox import Outbox
+from actors.runtime.outbox import CONTROL_MAX_BYTES, Outbox
 
 if TYPE_CHECKING:
     from actors.call_events.entry import Interest
@@ -132,8 +132,8 @@ class EventOutbox(Outbox):
     def write_control(self, frame: bytes) -> bool:
         if not self.is_begun or self.finished:
             return super().write_control(frame)
-        if len(self._controls) >= CONTROLS_MAX:
-            self.break_off()
+        if len(self._controls) >= CONTROLS_MAX or sum(map(len, self._controls)) > CONTROL_MAX_BYTES:
+            self.overflow()
         elif not self.broken:
             self._controls.append(frame)
             self.pull()

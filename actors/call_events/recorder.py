@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from actors.call_events.inside import own_event
 from actors.call_events.store import Store, Unavailable
 
 if TYPE_CHECKING:
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
     from actors.call_events.entry import Entry, Interest
     from actors.call_events.events import Arrival
     from actors.call_events.journal import Commit, Journal, Page
+    from actors.call_events.pruning import Gone
     from config.settings import EventSettings
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+PRUNED = "events.pruned"
 BATCH_MAX = 500  # events in one commit
 REOPEN_S = 1.0  # how often a journal that can't be opened is tried again
 OVERLAP_S = 10.0  # after our start another process may write for so long
 OVERLAP_LOOK_S = 0.05
 PRUNE_IDLE_S = 60.0
-PRUNE_BUSY_S = 0.2
-REMEMBERED_S = 600  # ids are known at least so long whatever the file's size: twice a signature's tolerance
+PRUNE_BUSY_S = 0.05
+FRESH_S = 600  # ids of webhooks are known so long, if that can be: twice a signature's tolerance
+PRUNED_TOLD_S = 60.0  # how often it is told what had to go
+PRUNED_CALLS_MAX = 100  # of which it is told each time; others together
 PAGE_EVENTS = 500
 PAGE_BYTES = 256 * 1024
 
@@ -72,7 +77,7 @@ class Recorder:
         first: offset of the first event of this epoch: what is kept of those before it need not be all.
         ready: set once the journal has been opened.
         failed: set while the journal can't be written. recovered: set while it can, after it could not.
-        counters: `commits`, `commits_failed`, `events_refused`, `events_pruned`.
+        counters: `commits`, `commits_failed`, `events_refused`, `events_pruned` (old ones), `events_pruned_by_size`.
     """
 
     def __init__(
@@ -89,6 +94,8 @@ class Recorder:
         self._on_opened, self._on_commit = on_opened, on_commit
         self._waiting: deque[_Waiting] = deque()
         self._work = trio.Event()
+        self._full = trio.Event()
+        self._lost: dict[str | None, Counter[str]] = {}  # events that had to go by size, by call and type
         self._turn = trio.Lock()
         self._file = self._known = self._pruned = 0
         self._fault = ""
@@ -130,6 +137,7 @@ class Recorder:
                 nursery.start_soon(self._commit_all)
                 nursery.start_soon(self._look_for_others)
                 nursery.start_soon(self._prune)
+                nursery.start_soon(self._tell_pruned)
                 nursery.start_soon(self._inspect)
         finally:
             with trio.CancelScope(shield=True):  # a thread may be at work still
@@ -188,12 +196,17 @@ class Recorder:
         arrivals = [waiting.arrival for waiting in batch]
         try:
             async with self._turn:
-                self._pass_on(commit := await self._use(lambda journal, known: journal.commit(arrivals, known)))
+                commit, used_bytes = await self._use(
+                    lambda journal, known: (journal.commit(arrivals, known), journal.used_bytes)
+                )
+                self._pass_on(commit)
         except Unavailable as error:
             self._failed(str(error))
         else:
             self.counters["commits"] += 1
             self._succeeded()
+            if used_bytes > self._max_bytes:
+                self._full.set()
             for waiting, taken in zip(batch, commit.taken, strict=True):
                 waiting.taken = taken
         for waiting in batch:
@@ -233,21 +246,45 @@ class Recorder:
         while True:
             self._pruned = 0
             await self._quietly(self._prune_step, self._note_pruned)
-            await trio.sleep(PRUNE_BUSY_S if self._pruned else PRUNE_IDLE_S)
+            if self._pruned:
+                await trio.sleep(PRUNE_BUSY_S)
+            else:
+                self._full = trio.Event()
+                with trio.move_on_after(PRUNE_IDLE_S):
+                    await self._full.wait()
 
-    def _prune_step(self, journal: Journal, known: int) -> tuple[int, int]:
+    def _prune_step(self, journal: Journal, known: int) -> tuple[int, Gone, int]:
         del known
-        settings, now = self._settings, time.time_ns() // 1000
-        gone = journal.prune(
-            before=now - int(settings.keep_days * 86_400e6),
-            max_bytes=settings.journal_max_mb * 1024 * 1024,
-            never_after=now - REMEMBERED_S * 1_000_000,
+        now = time.time_ns() // 1000
+        old, by_size = journal.prune(
+            before=now - int(self._settings.keep_days * 86_400e6),
+            max_bytes=self._max_bytes,
+            fresh=now - FRESH_S * 1_000_000,
         )
-        return gone, journal.oldest_offset
+        return old, by_size, journal.oldest_offset
 
-    def _note_pruned(self, outcome: tuple[int, int]) -> None:
-        self._pruned, self.oldest = outcome
-        self.counters["events_pruned"] += self._pruned
+    def _note_pruned(self, outcome: tuple[int, Gone, int]) -> None:
+        old, by_size, self.oldest = outcome
+        self._pruned = old + by_size.total()
+        self.counters["events_pruned"] += old
+        self.counters["events_pruned_by_size"] += by_size.total()
+        for (call, kind), count in by_size.items():
+            known = call in self._lost or len(self._lost) < PRUNED_CALLS_MAX
+            self._lost.setdefault(call if known else None, Counter())[kind] += count
+
+    async def _tell_pruned(self) -> None:
+        """Tell now and then what had to go since the journal has no room for it. For ever."""
+        while True:
+            await trio.sleep(PRUNED_TOLD_S)
+            lost, self._lost = self._lost, {}
+            if lost:
+                logger.error("the journal is full: %d events had to go", sum(map(Counter.total, lost.values())))
+                with contextlib.suppress(Unavailable):
+                    await self.record([_pruned_event(call, counts) for call, counts in lost.items()])
+
+    @property
+    def _max_bytes(self) -> int:
+        return self._settings.journal_max_mb * 1024 * 1024
 
     async def _inspect(self) -> None:
         """Check a file that was too large to be checked before it was used."""
@@ -268,6 +305,12 @@ class Recorder:
                 then(await self._use(work))
         except Unavailable as error:
             logger.debug("journal: %s", error)
+
+
+def _pruned_event(call: str | None, counts: Counter[str]) -> Arrival:
+    about = {} if call is None else {"call_control_id": call}
+    now = time.time_ns() // 1000
+    return own_event(PRUNED, {**about, "pruned": dict(counts)}, name=f"{PRUNED} {call} {now}", occurred_at=now, now=now)
 
 
 def _describe(journal: Journal, kept: int) -> Opened:

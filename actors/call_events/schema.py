@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
+FLOODS, OTHERS, AUDIT = range(3)  # rooms of events; see `pruning`
+
 # The n-th script brings a file of version n to version n + 1. Never changed, only added to.
 MIGRATIONS = (
     """
@@ -32,6 +34,14 @@ MIGRATIONS = (
     CREATE INDEX events_by_call ON events (call, offset) WHERE call IS NOT NULL;
     CREATE INDEX calls_live ON calls (call) WHERE is_live;
     CREATE INDEX calls_over ON calls (changed_at) WHERE NOT is_live;
+    """,
+    """
+    ALTER TABLE events ADD COLUMN room INTEGER GENERATED ALWAYS AS (CASE
+        WHEN type IN ('stream.dtmf', 'stream.mark', 'stream.error') THEN 0
+        WHEN type IN ('listener.joined', 'listener.left', 'floor.taken', 'floor.released') THEN 2
+        ELSE 1 END) VIRTUAL;
+    CREATE INDEX events_by_room ON events (room, offset);
+    CREATE INDEX events_by_share ON events (room, call, offset) WHERE call IS NOT NULL;
     """,
 )
 VERSION = len(MIGRATIONS)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 import trio
 
 from actors.fanout.audit import Audit
@@ -31,6 +30,7 @@ from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
 from actors.wire.answers import answer
+from actors.wire.lenient import encode_any
 from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.websocket import CLOSE_POLICY
@@ -75,6 +75,7 @@ async def run(context: Context) -> None:
             keep_alive,
             interval_s=options.ping_interval_s,
             timeout_s=options.ping_timeout_s,
+            message_timeout_s=options.message_timeout_s,
             lifetime_s=options.lifetime_s,
             counters=fanout.pump.counters,
         )
@@ -86,6 +87,7 @@ async def run(context: Context) -> None:
         context.ready()
         await context.draining.wait()
         await drain(context.gateway, fanout.lend_interest)
+        fanout.audit.flush()
         with trio.move_on_after(EVENTS_TIMEOUT_S):
             await events.flush()
         nursery.cancel_scope.cancel()
@@ -99,7 +101,7 @@ class Fanout:
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
         self._events = events
-        audit = Audit(events, self._person)
+        self.audit = audit = Audit(events, self._person)
         self._volley = volley_of(context.settings)
         self.calls = Calls(
             self._index,
@@ -113,7 +115,7 @@ class Fanout:
         )
         self._links = IngestLinks(context.bus)
         in_c = reading_in_c(wanted=context.settings.native)
-        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._links.flush, in_c=in_c)
+        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._end_of_round, in_c=in_c)
         self.peers: dict[Peer, None] = {}
         self._talkers: dict[int, Talker | V1Connection] = {}
         self._verifier = verifier_of(context.settings.auth)
@@ -129,6 +131,10 @@ class Fanout:
             verifier=self._verifier,
             present=self._present,
         )
+
+    def _end_of_round(self) -> None:
+        self._links.flush()
+        self.v1_clients.write_notes()
 
     async def serve(self, handed: Handed) -> None:
         """Serve one browser's connection until it ends or is parked."""
@@ -274,7 +280,7 @@ class Fanout:
                 "histograms": self.v1_clients.histograms(),
                 "playout": self.v1_clients.playouts(),
             }
-            publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(report))
+            publisher.send_nowait(wire.STATS_TOPIC + encode_any(report))
             self._context.progress.frames_out = self.calls.heard
 
         look()

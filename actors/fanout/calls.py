@@ -136,8 +136,13 @@ class Calls(Audience):
         return at + wire.ENTRY_BYTES + entry.length
 
     def forget_silent(self, now: float) -> None:
-        """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over."""
+        """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over. To be called now and
+        then; what was put off is done, too."""
         self._let_in(now)
+        self._interest.fade()
+        if self._audit is not None:
+            self._audit.tick()
+            self.counters["audit_folded"] = self._audit.folded
         for call in list(self.live.values()):
             if now - call.confirmed_at > FORGET_AFTER_S:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})

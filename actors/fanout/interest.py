@@ -28,6 +28,8 @@ class Interest:
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._wanted: Counter[bytes] = Counter()
+        self._fading: dict[bytes, None] = {}  # given up since `fade` was called last
+        self._faded: dict[bytes, None] = {}  # and before that
         self._heeded: dict[bytes, set[int]] = {}  # by topic: the ingest processes that know
 
     def count(self, topic: bytes) -> int:
@@ -37,16 +39,30 @@ class Interest:
     def add(self, topic: bytes) -> None:
         """One more wants it."""
         self._wanted[topic] += 1
-        if self._wanted[topic] == 1:
+        if self._wanted[topic] == 1 and not self._stays(topic):
             self._heeded[topic] = set()
             self._subscribe(interest_topic(self._index, topic))
 
     def remove(self, topic: bytes) -> None:
-        """One less does."""
+        """One less does. The bus is told a little later, when nobody has come back (`fade`)."""
         self._wanted[topic] -= 1
         if not self._wanted[topic]:
-            del self._wanted[topic], self._heeded[topic]
+            del self._wanted[topic]
+            self._fading[topic] = None
+
+    def fade(self) -> None:
+        """Let go of what nobody has wanted since this was called last. To be called now and then."""
+        for topic in self._faded:
+            del self._heeded[topic]
             self._unsubscribe(interest_topic(self._index, topic))
+        self._faded, self._fading = self._fading, {}
+
+    def _stays(self, topic: bytes) -> bool:
+        """Take a topic back that was given up a moment ago. False when it was not."""
+        found = topic in self._fading or topic in self._faded
+        self._fading.pop(topic, None)
+        self._faded.pop(topic, None)
+        return found
 
     def lend(self, others: Iterable[int]) -> None:
         """Have other fan-out processes be sent all that is wanted here, as long as this process lives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -46,7 +46,12 @@ TRACKS_OF: Final[dict[str, list[TrackName]]] = {
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all connections of a process share."""
+    """What all connections of a process share.
+
+    Attributes:
+        requests_per_s, requests_burst: of those that cost others something, of one connection.
+        unnoted: connections whose note is to be written at the end of the round.
+    """
 
     calls: Calls
     links: IngestLinks
@@ -55,6 +60,9 @@ class Surroundings:
     fanout_index: int
     note_max_bytes: int
     listeners_per_call: int
+    requests_per_s: float = 20.0
+    requests_burst: int = 500
+    unnoted: dict[V1Connection, None] = field(default_factory=dict)
 
 
 class V1Clients:
@@ -93,6 +101,8 @@ class V1Clients:
             fanout_index,
             settings.gateway.note_max_bytes,
             settings.fanout.listeners_per_call,
+            settings.fanout.requests_per_s,
+            settings.fanout.requests_burst,
         )
         self._ignored = 0
 
@@ -139,6 +149,12 @@ class V1Clients:
                 del self._connections[connection.number]
                 self._ignored += connection.talk.ignored
                 connection.leave()
+
+    def write_notes(self) -> None:
+        """Note down what has changed in a round. What is not noted when this process dies is still to be read, and so is done again."""
+        unnoted = self._around.unnoted
+        while unnoted:
+            unnoted.popitem()[0].write_note()
 
     async def run(self) -> None:
         """Tell what time brings: peaks, and that a token is about to expire. For ever."""

@@ -9,6 +9,7 @@ from actors.fanout.v1_book import AUDIO_CALLS_MAX, Book
 from actors.fanout.v1_note import Note, decode, encode
 from actors.fanout.v1_subscription import Subscription
 from actors.fanout.v1_talk import V1Talk
+from actors.runtime.allowance import Allowance
 from actors.wire import bus as wire
 from actors.wire import v1, v1_control
 from actors.wire.rights import OF_PAGES
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from actors.fanout.call import Call
     from actors.fanout.v1_clients import Surroundings
-    from actors.runtime.allowance import Allowance
     from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
     from actors.runtime.peer import Peer
@@ -34,6 +34,8 @@ MALFORMED: Final = (200008, "malformed_message")
 TOO_MANY_CALLS: Final = (200009, "too_many_calls")
 TOKEN_NOT_ACCEPTED: Final = (200011, "token_not_accepted")
 TOO_MANY_LISTENERS: Final = (200012, "too_many_listeners")
+TOO_MANY_REQUESTS: Final = (200018, "too_many_requests")
+COSTLY: Final = (v1_control.Subscribe, v1_control.TalkStart, v1_control.Token)  # requests that cost others something
 
 
 class V1Connection:
@@ -44,6 +46,7 @@ class V1Connection:
         self._session = session
         self._around = around
         self.subscriptions = Book(around.calls, around.peaks, around.note_max_bytes)
+        self._requests = Allowance(around.requests_per_s, around.requests_burst)
         self._warned_of: float | None = None  # the expiry that the client was told of
         claims = peer.handed.claims or {}
         self.talk = V1Talk(
@@ -56,7 +59,7 @@ class V1Connection:
             allowance=allowance,
             counters=around.calls.counters,
             find=self._live_call,
-            noted=self._set_note,
+            noted=self.write_note,
         )
 
     # ---- as its subscriptions and the process see it
@@ -125,6 +128,7 @@ class V1Connection:
         self._say(v1_control.welcome(self.number, v1.EPOCH, can, expiry))
         for call_control_id in asked:
             self._subscribe(v1_control.Subscribe(call_control_id, tracks), now)
+        self.write_note()
 
     def resume(self, now: float) -> None:
         """Go on where a predecessor was."""
@@ -146,10 +150,11 @@ class V1Connection:
             self.talk.stop()
         for subscription in self.subscriptions:
             self.subscriptions.drop(subscription)
+        self._around.unnoted.pop(self, None)
 
     def hand_over(self) -> None:
         """To a successor, which is to go on with the very next frame."""
-        self._set_note(heard=True)
+        self.write_note(heard=True)
         self._peer.park()
 
     def tick(self, now: float, wall: float) -> None:
@@ -170,6 +175,10 @@ class V1Connection:
         except v1_control.BadRequest as error:
             message.decode()
             self._fail(*MALFORMED, str(error), error.id)
+            return
+        if isinstance(request, COSTLY) and not self._requests.spend(1, now):
+            self._around.calls.counters["requests_refused"] += 1
+            self._fail(*TOO_MANY_REQUESTS, "Too many requests: wait a little.", request.id)
             return
         match request:
             case v1_control.Subscribe():
@@ -256,7 +265,7 @@ class V1Connection:
             subscription = Subscription(self, number, request.call_control_id)
             self.subscriptions.enter(subscription)
             self.subscriptions.hear(subscription, None, now)
-            self._set_note()
+            self.write_note()
         self.talk.start(request.call_control_id, subscription.call_number, request.id, now)
 
     def _playout(self, report: v1_control.Playout) -> None:
@@ -284,8 +293,12 @@ class V1Connection:
     def _live_call(self, call_control_id: str) -> Call | None:
         return self._around.calls.live.get(wire.digest(call_control_id))
 
-    def _set_note(self, *, heard: bool = False) -> None:
-        """Note down what a successor must know."""
+    def _set_note(self) -> None:
+        """Note down what a successor must know, with the end of the round: it may change again until then."""
+        self._around.unnoted[self] = None
+
+    def write_note(self, *, heard: bool = False) -> None:
+        """Do so now."""
         self.handed.set_note(self._note(heard=heard))
 
     def _note(self, *, heard: bool = False) -> bytes:

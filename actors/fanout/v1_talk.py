@@ -62,7 +62,7 @@ class V1Talk:
         noted: Callable[[], None],
     ) -> None:
         self._number = number
-        self._sub = sub.encode()
+        self._sub = sub.encode(errors="replace")
         self._outbox = outbox
         self._links = links
         self._index = fanout_index

@@ -67,6 +67,7 @@ async def run(context: Context) -> None:
             keep_alive,
             interval_s=options.ping_interval_s,
             timeout_s=options.ping_timeout_s,
+            message_timeout_s=options.message_timeout_s,
             counters=ingest.hub.counters,
         )
         nursery.start_soon(alive, ingest.peers)
@@ -184,6 +185,8 @@ class Ingest:
     def _count(self) -> None:
         live = sum(sum(stream.frames) for stream in self._streams.values())
         self._context.progress.frames_in = self._frames_of_ended + live
+        for stream in self._streams.values():
+            self.hub.end_if_silent(stream)
         self.pump.take_handled(SILENT_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:

@@ -16,12 +16,13 @@ import trio
 from actors.ingest.admission import Admission
 from actors.ingest.contest import Contests
 from actors.ingest.endings import Endings
-from actors.ingest.news import entry_of, live_entry
+from actors.ingest.news import entry_of, live_entries
 from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, media_format, report
 from actors.ingest.talk_switch import TalkSwitch
 from actors.ingest.talkback import Talkback
 from actors.runtime.beat import SECOND, every
+from actors.runtime.event_sender import LOST
 from actors.runtime.host import Chore
 from actors.runtime.recent import Recent
 from actors.wire import bus as wire
@@ -47,7 +48,7 @@ LIVE_INTERVAL_S = 2.0
 FRAME_MS = 20
 TOLD_AGAIN_S = 15.0  # what has ended, to fan-outs that were not there: longer than one takes to come back
 TOLD_AGAIN_MAX = 1000
-NOTE_MAX_BYTES = 12 * 1024  # of a start frame; Telnyx's are under 1 KiB, custom parameters may add
+NOTE_MAX_BYTES = 16 * 1024  # of a start frame, which is shorter, and what else a successor needs
 
 
 class Hub:
@@ -129,6 +130,7 @@ class Hub:
         if self._streams.get(stream.call) is stream:
             self._forget(stream)
             self.news(stream, wire.STOP, raw)
+        self._tell_unrecorded(stream)
         self.event(stream, "stream.stopped", {"frames": sum(stream.frames), **stream.counters()})
         stream.peer.handed.set_note(b"")
         log.info("stream stopped", extra={**stream.about, "frames": sum(stream.frames)})
@@ -140,6 +142,7 @@ class Hub:
         if stream.start is not None and self._streams.get(stream.call) is stream:
             self._forget(stream)
             self.news(stream, wire.GONE, b"")
+            self._tell_unrecorded(stream)
             self.event(stream, "stream.failed", {"reason": reason})
             log.warning("stream lost: %s", reason, extra=stream.about)
             self._changed()
@@ -163,10 +166,17 @@ class Hub:
         if self._streams.get(stream.call) is stream:
             self._forget(stream, moved=True)
 
-    def end(self, stream: Stream, reason: str) -> None:
+    def end(self, stream: Stream, reason: str, counter: str = "closed_for_rubbish") -> None:
         """Close a connection that makes no sense."""
         if self.endings.add(stream, CLOSE_POLICY, reason):
-            self.counters["closed_for_rubbish"] += 1
+            self.counters[counter] += 1
+            log.warning("closing a stream: %s", reason, extra=stream.about)
+
+    def end_if_silent(self, stream: Stream) -> None:
+        """Close a connection that has carried no call for too long."""
+        timeout_s = self.settings.start_timeout_s
+        if stream.start is None and self.now() - stream.silent_since > timeout_s:
+            self.end(stream, f"no start frame within {timeout_s:g} s", "closed_without_start")
 
     def superseded(self, stream: Stream) -> None:
         """A newer connection, here or in another process, stands for this stream's call."""
@@ -187,9 +197,10 @@ class Hub:
         """Tell call events."""
         self._events.send_nowait(kind, {**about(stream), **payload}, occurred_at, source=stream.number)
 
-    def marked(self, stream: Stream, name: str) -> None:
+    def marked(self, stream: Stream, name: str, *, is_recorded: bool = True) -> None:
         """Telnyx has sent a mark back: all that was said before it has been played, or cleared."""
-        self.event(stream, "stream.mark", {"name": name})
+        if is_recorded:
+            self.event(stream, "stream.mark", {"name": name})
         self.talkback.marked(stream, name)
         self.needs_flush()
 
@@ -252,6 +263,8 @@ class Hub:
         for stream in self._admission.overdue(now):
             self.counters["streams_unannounced"] += 1
             self.end(stream, "no signed webhook has announced this call")
+        for stream in self.live:
+            self._tell_unrecorded(stream)
         self.talkback.look(now)
         self.rounds.fade(now)
         self.needs_flush()
@@ -259,7 +272,7 @@ class Hub:
         if now >= self._next_live:
             self._next_live = now + LIVE_INTERVAL_S
             for sink in self.rounds.everywhere():
-                sink.append(live_entry(self.live))
+                sink.extend(live_entries(self.live))
 
     def publish_stats(self) -> None:
         """Say what there is, for the console."""
@@ -277,6 +290,11 @@ class Hub:
         self._publisher.send_nowait(report(self._identity, live, counters))
 
     # ---- helpers
+
+    def _tell_unrecorded(self, stream: Stream) -> None:
+        if lost := stream.take_unrecorded():
+            log.warning("more events than are recorded: %s", lost, extra=stream.about)
+            self.event(stream, LOST, {"lost": lost})
 
     def _set_note(self, stream: Stream, note: bytes) -> None:
         if len(note) <= NOTE_MAX_BYTES:
@@ -352,5 +370,5 @@ class Hub:
                 sink.append(entry_of(stream, wire.START, stream.start.raw))
                 if (floor := self.talkback.floor_entry(stream, wire.KNOWN)) is not None:
                     sink.append(floor)
-        sink.append(live_entry(self.live))
+        sink.extend(live_entries(self.live))
         self.needs_flush()

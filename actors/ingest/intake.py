@@ -162,12 +162,12 @@ class Intake:
             return
         body = frame.media
         lane = self.inbound if body.track == "inbound" else self.outbound
-        if (chunk := body.chunk) != lane.turn:
-            self._on_media(lane, media_of(frame))
-            return
         payload = body.payload
         if len(payload) > PAYLOAD_MAX_BYTES:
             self._on_other(message)
+            return
+        if (chunk := body.chunk) != lane.turn:
+            self._on_media(lane, media_of(frame))
             return
         try:
             header = _pack_audio(

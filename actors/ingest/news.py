@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.wire import bus as wire
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from actors.ingest.stream import Stream
+
+LIVE_AT_ONCE: Final = 8192
 
 
 def entry_of(stream: Stream, kind: int, payload: bytes) -> bytes:
@@ -23,7 +25,8 @@ def heeded_entry(call: bytes) -> bytes:
     return wire.news_entry(wire.HEEDED, 0, call)
 
 
-def live_entry(streams: Iterable[Stream]) -> bytes:
-    """Which streams are live, so that nobody keeps a stale one."""
-    numbers = b"".join(stream.number.to_bytes(8, "little") for stream in streams)
-    return wire.news_entry(wire.LIVE, 0, wire.EVERY_CALL, numbers)
+def live_entries(streams: Iterable[Stream]) -> list[bytes]:
+    """Which streams are live, so that nobody keeps a stale one. Each entry confirms those that it names; without any, one says so."""
+    numbers = [stream.number.to_bytes(8, "little") for stream in streams]
+    parts = [b"".join(numbers[at : at + LIVE_AT_ONCE]) for at in range(0, len(numbers), LIVE_AT_ONCE)]
+    return [wire.news_entry(wire.LIVE, 0, wire.EVERY_CALL, part) for part in parts or [b""]]

@@ -25,6 +25,10 @@ SETTLE_S = 0.02
 # published in between is what its listeners would miss.
 FADE_S = 1.0
 
+# A batch is no longer than this, but for one entry that is: far below what the bus takes in a message, and what fan-out can take in
+# without keeping others waiting.
+BATCH_MAX_BYTES = 512 * 1024
+
 Sink = list[bytes]  # what one fan-out gets at the end of the round: headers and payloads, in order
 
 
@@ -112,12 +116,21 @@ class Rounds:
                 self._send(index, sink)
 
     def _send(self, index: int, sink: Sink) -> None:
+        message = self._pack(index, sink)
+        if len(message) <= BATCH_MAX_BYTES:
+            self._publisher.send_nowait(message)
+        else:
+            self._sequences[index] -= 1
+            for part in wire.split_entries(b"".join(sink), BATCH_MAX_BYTES):
+                self._publisher.send_nowait(self._pack(index, (part,)))
+        sink.clear()
+
+    def _pack(self, index: int, entries: Iterable[bytes]) -> bytes:
         who = self._identity
         sequence = self._sequences[index] = self._sequences.get(index, 0) + 1
-        header = wire.Batch(who.index, who.slot, who.epoch, sequence, time.monotonic_ns() // 1000)
-        self._publisher.send_nowait(wire.pack_batch(index, header, sink))
         self.batches += 1
-        sink.clear()
+        header = wire.Batch(who.index, who.slot, who.epoch, sequence, time.monotonic_ns() // 1000)
+        return wire.pack_batch(index, header, entries)
 
     def _fanout(self, index: int, *, present: bool) -> None:
         if present:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.wire.bus import STATS_TOPIC
+from actors.wire.lenient import encode_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,16 +15,22 @@ if TYPE_CHECKING:
     from actors.runtime.identity import Identity
     from actors.wire.telnyx import Start
 
+REPORT_MAX_BYTES: Final = 8 * 1024 * 1024
+
 
 def report(identity: Identity, live: Iterable[tuple[Stream, int | None]], counters: Mapping[str, int]) -> bytes:
-    """What there is, as a message for the bus.
+    """What there is, as a message for the bus; where that is too long, not of all calls.
 
     Args:
         live: the streams, each with who talks into it.
     """
     calls = [describe(stream, talker) for stream, talker in live]
     source = {"from": identity.instance, "epoch": identity.epoch}
-    return STATS_TOPIC + orjson.dumps({**source, "calls": calls, "counters": counters})
+    while True:
+        told = encode_any({**source, "calls": calls, "counters": counters})
+        if len(told) <= REPORT_MAX_BYTES or not calls:
+            return STATS_TOPIC + told
+        calls = calls[: len(calls) // 2]
 
 
 def describe(stream: Stream, talker: int | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import msgspec
 from actors.ingest.intake import Intake, Lane
 from actors.ingest.reorder import NOBODYS, Reorder
 from actors.ingest.skim import Skimmer
+from actors.runtime.allowance import Allowance
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.lenient import Malformed
@@ -54,6 +55,10 @@ _decode_note = msgspec.msgpack.Decoder(StreamNote).decode
 WINDOW_COUNTERS: Final = ("gaps", "duplicates", "late", "reordered")
 RUBBISH_LIMIT_FACTOR: Final = 10  # a peer that has made sense before is given more patience
 NOT_BEGUN: Final = 0.0
+STARTS_PER_S: Final = 1.0  # of one stream, in the long run: a hold or a transfer brings a few
+STARTS_BURST: Final = 20
+WORDS_PER_S: Final = 1.0  # lines in the log about unreadable messages of one stream
+WORDS_BURST: Final = 5
 UNNUMBERED_RUN: Final = 50  # frames whose numbers can't be read: after so many in a row they are taken as they come
 TRACK_NUMBERS: Final = {"inbound": 0, "outbound": 1}
 
@@ -92,6 +97,11 @@ class Stream:
         self._read_again: Skimmer | None = None  # what a predecessor had dealt with, while that may still be wanted
         self._earlier: Counter[str] = Counter()  # counters of windows before the present ones
         self._counted = [0, 0]  # for frames that Telnyx sent without a chunk number
+        self._starts = Allowance(STARTS_PER_S, STARTS_BURST)
+        self._words = Allowance(WORDS_PER_S, WORDS_BURST)
+        self._events = Allowance(hub.settings.events_per_s, hub.settings.events_burst)
+        self._unrecorded: Counter[str] = Counter()  # events beyond that, by type
+        self.silent_since = hub.now()  # while no call is carried
         self._numbered = [False, False]  # whether the last frame that was pushed had one
 
     # ---- from Telnyx
@@ -114,6 +124,8 @@ class Stream:
         except Malformed as error:
             message.decode()  # not UTF-8: the WebSocket's business
             self._unreadable(error)
+            if isinstance(error, telnyx.TooLong) and self.start is None:
+                self._hub.end(self, str(error))  # nothing will come of it, and whoever sends it should know
             return
         if mended and not self._accept_mended(frame, mended):
             return
@@ -185,19 +197,39 @@ class Stream:
             case telnyx.Stop():
                 self._end(frame)
             case telnyx.StreamError():
-                log.warning("Telnyx: %s (%s): %s", frame.title, frame.code, frame.detail, extra=self.about)
-                self._hub.news(self, wire.ERROR, frame.raw)
-                self._hub.event(
-                    self, "stream.error", {"code": frame.code, "title": frame.title, "detail": frame.detail}
-                )
+                if self._is_recorded("stream.error"):
+                    self._error(frame)
             case telnyx.Dtmf():
-                self._hub.event(self, "stream.dtmf", {"digit": frame.digit}, frame.occurred_at)
+                if self._is_recorded("stream.dtmf"):
+                    self._hub.event(self, "stream.dtmf", {"digit": frame.digit}, frame.occurred_at)
             case telnyx.Mark():
-                self._hub.marked(self, frame.name)
+                self._hub.marked(self, frame.name, is_recorded=self._is_recorded("stream.mark"))
             case telnyx.Connected() | telnyx.Unknown() | telnyx.Media():
                 pass  # greetings, and what future versions of the protocol bring, are accepted
 
+    def _error(self, error: telnyx.StreamError) -> None:
+        log.warning("Telnyx: %s (%s): %s", error.title, error.code, error.detail, extra=self.about)
+        self._hub.news(self, wire.ERROR, error.raw)
+        self._hub.event(self, "stream.error", {"code": error.code, "title": error.title, "detail": error.detail})
+
+    def _is_recorded(self, event_type: str) -> bool:
+        """Whether there is room for an event that a peer can cause without end."""
+        if self._events.spend(1, self._hub.now()):
+            return True
+        self._unrecorded[event_type] += 1
+        self._hub.counters["events_unrecorded"] += 1
+        return False
+
+    def take_unrecorded(self) -> dict[str, int]:
+        """How many events were not recorded since this was last asked, by type."""
+        taken = dict(self._unrecorded)
+        self._unrecorded.clear()
+        return taken
+
     def _begin(self, start: telnyx.Start) -> None:
+        if not self._starts.spend(1, self._hub.now()):
+            self._hub.end(self, "too many start frames")
+            return
         calls = granted_calls(self.peer.handed.claims)
         if calls is not None and start.call_control_id not in calls:
             self._hub.end(self, "the token of this stream is not for this call")
@@ -233,6 +265,7 @@ class Stream:
         self._finish_windows()
         self._hub.stopped(self, stop.raw)
         self.start = None
+        self.silent_since = self._hub.now()
 
     def _unreadable(self, error: Malformed) -> None:
         sense = self._others + sum(self.frames)
@@ -240,7 +273,7 @@ class Stream:
         self._sense_before = sense
         self.rubbish += 1
         limit = self._hub.settings.rubbish_limit * (RUBBISH_LIMIT_FACTOR if sense else 1)
-        if self._rubbish_in_a_row == 1:
+        if self._rubbish_in_a_row == 1 and self._words.spend(1, self._hub.now()):
             log.warning("unreadable message: %s", error, extra=self.about)
         if self._rubbish_in_a_row == limit:
             self._hub.end(self, f"{limit} unreadable messages in a row, the last: {error}")

@@ -55,7 +55,7 @@ async def accept(
         if handed.sock.family != socket.AF_UNIX:  # there, the gateway does TLS and has the other end
             handed.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL_BYTES)
     peer = Peer(handed, pump, outbox, allowance, message_max_bytes, strict_text=strict_text)
-    outbox.on_broken, outbox.on_rest = peer.end_of_input, handed.set_rest
+    outbox.on_broken, outbox.on_rest = peer.output_broke, handed.set_rest
     outbox.on_behind = partial(pump.want_write, peer)
     try:
         async with trio.open_nursery() as nursery:

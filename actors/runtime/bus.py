@@ -29,6 +29,7 @@ SLOTS = ("a", "b")
 RECONNECT_MS = 10
 RECONNECT_MAX_MS = 200
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+RECEIVED_AT_ONCE_BYTES = 512 * 1024
 AUDIO_QUEUE = 200  # messages, each a round of frames: a consumer that is further behind gets the newest it can
 COMMAND_QUEUE = 10_000
 LINGER_MS = 200
@@ -68,13 +69,16 @@ class BusSocket:
         return batch
 
     def receive_nowait(self, limit: int = 64) -> list[bytes]:
-        """Return what is there, 0..limit frames."""
+        """Return what is there, 0..limit frames, and no more after so many bytes that others would wait for long."""
         batch: list[bytes] = []
         recv, ask = self._sock.recv, self._sock.getsockopt
+        size = 0
         self._is_drained = False
         try:
-            while len(batch) < limit:
-                batch.append(recv(NOBLOCK))
+            while len(batch) < limit and size < RECEIVED_AT_ONCE_BYTES:
+                frame = recv(NOBLOCK)
+                batch.append(frame)
+                size += len(frame)
                 if not int(ask(EVENTS)) & POLLIN:  # half the price of being refused
                     self._is_drained = True
                     break

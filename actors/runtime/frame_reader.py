@@ -7,12 +7,13 @@ Whole, masked, unfragmented text and binary frames go straight to a callback, mo
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from actors.runtime.nothing import nothing
 from actors.runtime.plain_way import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
+from actors.runtime.turns import FRAMES_A_TURN
 from actors.wire.assembler import CONTROL_MAX_BYTES, Assembler, Close, Fault, LongFrame
 from actors.wire.websocket import (
     BINARY,
@@ -22,6 +23,8 @@ from actors.wire.websocket import (
     CLOSE_PROTOCOL,
     CLOSE_TOO_BIG,
     FRAME_HEAD_MAX_BYTES,
+    MEDIUM_HEADER_BYTES,
+    MEDIUM_TEXT,
     NOT_MASKED,
     TEXT,
     Frame,
@@ -33,26 +36,45 @@ from actors.wire.websocket import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from actors.runtime.allowance import Allowance
     from actors.runtime.outbox import Outbox
+    from actors.runtime.turns import Turns
+
+SKIMMED_AT_ONCE_BYTES: Final = 4096
 
 
 class FrameReader(PlainWay):
     """Reads the frames of one connection. What they lead to at its end is the connection's (`actors.runtime.peer`).
+
+    Args:
+        turns: the pump's; what is not plain is dealt with in this connection's turn.
+        owner: with whom it shares what one may have of turns.
 
     Attributes:
         on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault and
             closes the connection as RFC 6455 says.
         on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and with False
             after that.
+        message_since: when the message began whose rest has not come (`is_within_message`).
         skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
             dealt with it; the rest is handled as ever.
     """
 
-    def __init__(self, outbox: Outbox, allowance: Allowance, message_max_bytes: int, *, strict_text: bool) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        allowance: Allowance,
+        message_max_bytes: int,
+        *,
+        strict_text: bool,
+        turns: Turns[Any],
+        owner: Hashable,
+    ) -> None:
         self.outbox = outbox
+        self._turns = turns
+        self._owner = owner
         self.on_text = nothing
         self.on_binary: Callable[[bytes], None] | None = None
         self.on_again: Callable[[bool], object] = nothing
@@ -63,6 +85,7 @@ class FrameReader(PlainWay):
         self._strict_text = strict_text
         self._long: LongFrame | None = None  # that is on its way
         self._seen_before = 0  # bytes
+        self.message_since = 0.0
         self._uncounted = 0
         self._plain = False
         self._deaf = False  # what else comes is thrown away
@@ -87,65 +110,115 @@ class FrameReader(PlainWay):
     def _not_text(self) -> None:
         self._fail(CLOSE_BAD_TEXT, "text that is not UTF-8")
 
+    def _is_burst(self, size: int) -> bool:
+        if not self._turns.is_burst(size):
+            return False
+        self._wait()
+        return True
+
+    def _wait(self) -> None:
+        """What is left waits in the socket until it is this peer's turn."""
+        self._turns.wait(self, self._owner)
+        self._plain = False
+
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames of any kind."""
         if self._seen_before:
             at = self._handle_again(data, at, size)
+            if self._seen_before:
+                return at
+        return self._handle_some(data, at, size)
+
+    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of what a predecessor had looked at."""
+        end = min(at + self._seen_before, size)
+        self.on_again(True)
+        reached = self._handle_some(data, at, end)
+        self._seen_before = self._seen_before + at - reached if self in self._turns.waiting else 0
+        if not self._seen_before:
+            self.on_again(False)
+        return reached
+
+    def _handle_some(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames as far as this peer's turn goes."""
+        if self.skim is not None and self._long is None and not self._assembler.is_within:
+            at = self._skim_on(data, at, size) if self._turns.is_called(self) else self.skim(data, at, size)
+        if self._deaf:
+            return size
+        if not self._turns.begin(self, self._owner):
+            self._plain = False
+            return at
+        try:
+            return self._handle_odd(data, at, size)
+        finally:
+            self._turns.end()
+
+    def _handle_odd(self, data: memoryview, at: int, size: int) -> int:
         while not self._deaf:
             if self._long is not None:
                 at = self._take_long(self._long, data, at, size)
                 if self._long is not None:
                     return at
-            if self.skim is not None and not self._assembler.is_within:
-                at = self.skim(data, at, size)
-                if self._deaf:
-                    break
             before = at
             at, need = self._whole_frames(data, at, size)
-            if self._deaf:
-                break
-            if not need and self.skim is not None and before < at < size:
-                continue
-            self._plain = not (need or self.skim or self._assembler.is_within)
-            if not need:
+            if self in self._turns.waiting:
+                return at
+            if need:
+                self._begin_long(data[at], need)
+            elif not before < at < size:  # else there may be more
+                self._plain = not (self.skim or self._assembler.is_within)
                 if at < size and self._strict_text and cannot_be_text(data, at, size):
                     self._not_text()
                     break
                 return at
-            self._begin_long(data[at], need)
         return size
-
-    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames of what a predecessor had looked at."""
-        end, self._seen_before = min(at + self._seen_before, size), 0
-        self.on_again(True)
-        at = self._handle_any(data, at, end)
-        self.on_again(False)
-        return at
 
     def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
         """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
-        frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
+        frames, need = find_frames(data, at, size, LONGEST_ALIGNED, FRAMES_A_TURN)
         if not need and not self._assembler.is_within:
             frames = whole_messages(data, frames, is_strict=self._strict_text)
-        self._uncounted += len(frames)
-        if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
-            return size, 0
         pongs: list[bytes] = []
-        for index, (first, _, payload, end) in enumerate(frames):
-            if first == CLIENT_PING and end - payload <= CONTROL_MAX_BYTES:
-                pongs.append(pong_frame(unmask(data, payload, end)))
-            else:
-                self._take(data, frames[index], pongs)
-                if self._deaf:
-                    return size, 0
-            at = end
-            if self.skim is not None and not self._assembler.is_within:
-                self._uncounted -= len(frames) - index - 1
-                need = 0  # what follows is to be skimmed, too: a listener that joins wants it
+        for frame in frames:
+            _, begin, _, end = frame
+            if begin < at:
+                continue  # it has been skimmed
+            if not self._turns.goes_on(end - begin):
+                self._wait()
                 break
+            if not self._handle_frame(data, frame, pongs):
+                return size, 0
+            at = self._skim_on(data, end, size)
         self._answer(pongs)
-        return at, need
+        return at, need if not frames or at == frames[-1][-1] else 0
+
+    def _handle_frame(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> bool:
+        """Handle one whole frame. `pongs`: answers that are to be sent. False when nothing more is to be read."""
+        self._uncounted += 1
+        if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+            return False
+        first, _, payload, end = frame
+        if first == CLIENT_PING and end - payload <= CONTROL_MAX_BYTES:
+            pongs.append(pong_frame(unmask(data, payload, end)))
+        else:
+            self._take(data, frame, pongs)
+        return not self._deaf
+
+    def _skim_on(self, data: memoryview, at: int, size: int) -> int:
+        """Skim what follows an odd frame, too: a listener that joins wants it kept. In pieces, so that what ends with the next odd
+        frame is not looked at again and again."""
+        reach = SKIMMED_AT_ONCE_BYTES
+        while (
+            self.skim is not None
+            and not (self._deaf or self._assembler.is_within)
+            and size - at > MEDIUM_HEADER_BYTES
+            and data[at] << 8 | data[at + 1] == MEDIUM_TEXT
+        ):
+            end = self.skim(data, at, min(at + reach, size))
+            if end == at:
+                break
+            at, reach = end, 2 * reach
+        return at
 
     def _take(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> None:
         """Take a frame that is no ping. `pongs`: what is to be answered before it is."""
@@ -164,7 +237,10 @@ class FrameReader(PlainWay):
             self._fail(fault.code, fault.reason)
 
     def _take_odd(self, first: int, payload: bytes) -> None:
+        was_within = self._assembler.is_within
         event = self._assembler.take(first, payload)
+        if not was_within:
+            self.message_since = trio.current_time()
         if isinstance(event, Close):
             self._hear_close(event.code)
         elif event is not None:
@@ -190,6 +266,8 @@ class FrameReader(PlainWay):
         else:
             try:
                 self._assembler.admit(first, need - FRAME_HEAD_MAX_BYTES)
+                if not self._assembler.is_within:
+                    self.message_since = trio.current_time()
                 self._long = LongFrame(need)
             except Fault as fault:
                 self._fail(fault.code, fault.reason)

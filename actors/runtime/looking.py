@@ -29,10 +29,11 @@ def looked_at(sock: socket.socket) -> int:
     try:
         return max(sock.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF), 0)
     except OSError:
-        return _bytes_waiting(sock)
+        return bytes_waiting(sock)
 
 
-def _bytes_waiting(sock: socket.socket) -> int:
+def bytes_waiting(sock: socket.socket) -> int:
+    """How much there is that was not taken, whoever has looked at it."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
     except OSError:

@@ -2,7 +2,7 @@
 
 Two kinds of frames. *Lossy* ones (audio) grow old: what waited longer than allowed is dropped, oldest first, and
 counted, so that a listener that reads again is live. *Control* frames (start, stop, errors, answers) are never dropped;
-a peer that lets too many pile up is disconnected. A frame that was written in part is always finished first. Nothing
+a peer that lets too many pile up, or too much, is disconnected. A frame that was written in part is always finished first. Nothing
 follows a close frame.
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.runtime.volley import Targets, Volley
 
 CONTROL_MAX = 1000  # frames
+CONTROL_MAX_BYTES = 256 * 1024  # that wait; a frame that is longer may wait alone
 LOSSY_MAX_BYTES = 1024 * 1024  # whatever their age
 
 
@@ -47,6 +48,7 @@ class Outbox(_Often):
         behind: something waits to be written; nothing is written past it.
         put: takes a lossy frame, and returns how much of it needs no more care: what `write` does while all is well.
         dropped: lossy frames that grew too old.
+        overflowed: it was broken off since the peer has not read what it was sent.
         finished: the last frame, a close frame, has been written, or waits to be.
         on_behind: called when output begins to wait: `drain` must be called once there is room.
         on_broken: called once when the connection can't be written to any more, or fell too far behind.
@@ -54,7 +56,7 @@ class Outbox(_Often):
             comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "_volley", "behind", "broken", "dropped", "fd", "finished", "on_behind", "on_broken", "on_rest")  # fmt: skip
+    __slots__ = ("_control", "_control_bytes", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "_volley", "behind", "broken", "dropped", "fd", "finished", "on_behind", "on_broken", "on_rest", "overflowed")  # fmt: skip
 
     def __init__(
         self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX, volley: Volley | None = None
@@ -68,10 +70,12 @@ class Outbox(_Often):
         self._control_max = control_max
         self._rest = b""
         self._control: deque[bytes] = deque()
+        self._control_bytes = 0
         self._lossy: deque[tuple[float, bytes]] = deque()
         self._lossy_bytes = 0
         self.behind = False
         self.broken = False
+        self.overflowed = False
         self.finished = False
         self.dropped = 0
         self.on_behind: Callable[[], None] = lambda: None
@@ -133,13 +137,13 @@ class Outbox(_Often):
         if self.broken or self.finished:
             return not self.broken
         self._settle()
-        self._control.append(frame)
+        self._queue_control(frame)
         if not self.behind:
             self._write_waiting()
             if self.behind and not self.broken:
                 self.on_behind()
-        elif len(self._control) > self._control_max:
-            self.break_off()
+        elif len(self._control) > self._control_max or self._control_bytes > max(CONTROL_MAX_BYTES, len(frame)):
+            self.overflow()
         return not self.broken
 
     def finish(self, frame: bytes) -> None:
@@ -148,7 +152,7 @@ class Outbox(_Often):
             return
         self._settle()
         self._drop_lossy()
-        self._control.append(frame)
+        self._queue_control(frame)
         self.finished = True
         was_behind = self.behind
         self._set_behind(True)
@@ -203,8 +207,14 @@ class Outbox(_Often):
         self._set_behind(True)
         self.put = len  # nothing is written, and nothing is wrong with that
         self._control.clear()
+        self._control_bytes = 0
         self._drop_lossy()
         self._rest = b""
+
+    def overflow(self) -> None:
+        """Give up since the peer does not read what it is sent."""
+        self.overflowed = True
+        self.break_off()
 
     def break_off(self) -> None:
         """Give up: nothing more is written, since half a frame may have been."""
@@ -242,6 +252,10 @@ class Outbox(_Often):
             self._set_behind(True)
         self.on_rest(rest)
 
+    def _queue_control(self, frame: bytes) -> None:
+        self._control.append(frame)
+        self._control_bytes += len(frame)
+
     def _queue_lossy(self, frame: bytes) -> int:
         now = trio.current_time()
         self._lossy.append((now, frame))
@@ -268,7 +282,7 @@ class Outbox(_Often):
 
     def _forget_first(self) -> None:
         if self._control:
-            self._control.popleft()
+            self._control_bytes -= len(self._control.popleft())
         else:
             self._lossy_bytes -= len(self._lossy.popleft()[1])
 

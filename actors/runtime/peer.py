@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime.frame_reader import FrameReader
-from actors.runtime.looking import discard, looked_at
+from actors.runtime.looking import bytes_waiting, discard, looked_at
 from actors.runtime.nothing import nothing
 from actors.wire.websocket import CLOSE_RESTART, close_frame
 
@@ -49,7 +49,8 @@ class Peer(FrameReader):
         *,
         strict_text: bool = True,
     ) -> None:
-        super().__init__(outbox, allowance, message_max_bytes, strict_text=strict_text)
+        owner = (handed.claims or {}).get("sub") or handed.id
+        super().__init__(outbox, allowance, message_max_bytes, strict_text=strict_text, turns=pump.turns, owner=owner)
         self.handed = handed
         self.sock = handed.sock
         self.write = outbox.write  # the hot path saves a call
@@ -100,6 +101,12 @@ class Peer(FrameReader):
         self._end_reading()
         self._written.set()
 
+    def output_broke(self) -> None:
+        """Nothing can be written any more."""
+        if self.outbox.overflowed:
+            self._say_why("unread", "too much waits that it has not read")
+        self.end_of_input()
+
     def writable(self) -> bool:
         """Send what is queued; see `Pumped`."""
         self.outbox.drain()
@@ -109,6 +116,11 @@ class Peer(FrameReader):
         return False
 
     # ---- the actor's side
+
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether the socket has something that could not be handled yet: half a frame."""
+        return bytes_waiting(self.sock) > self.untaken
 
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""

@@ -47,6 +47,7 @@ class PlainWay(ABC):
     def handle(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames; see `Pumped`. Text frames of 126 to 65,535 bytes at the front are dealt with here."""
         on_text = self.on_text  # by itself: to read a slot is fast, to call what is in one is not
+        began = at
         while self._plain and size - at > MEDIUM_HEADER_BYTES:
             begins, length, key = _begin(data, at)
             payload = at + MEDIUM_HEADER_BYTES
@@ -54,8 +55,12 @@ class PlainWay(ABC):
             if begins != MEDIUM_TEXT or end > size or length > LONGEST_ALIGNED:
                 break
             self._uncounted += 1
-            if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
-                return size
+            if self._uncounted >= COUNTED_AT_ONCE:
+                if not self._within_allowance():
+                    return size
+                if self._is_burst(at - began):
+                    self._uncounted -= 1
+                    return at
             try:
                 on_text(apply_mask(data[payload:end], key))
             except UnicodeDecodeError:
@@ -73,6 +78,10 @@ class PlainWay(ABC):
     @abstractmethod
     def _within_allowance(self) -> bool:
         """Spend the uncounted frames. False when the peer has sent too many, and is being ended."""
+
+    @abstractmethod
+    def _is_burst(self, size: int) -> bool:
+        """Whether what follows so many bytes of plain frames has to wait for its turn."""
 
     @abstractmethod
     def _not_text(self) -> None:

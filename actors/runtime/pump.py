@@ -11,6 +11,8 @@ process finds the bytes still in the socket. Untaken bytes stay readable, which 
 Taking costs as much as looking. Where whoever hears of a frame twice can tell (`take_late`), the kernel is asked to
 remember how far we have looked (SO_PEEK_OFF; for TCP since Linux 6.9), and many frames are taken at once.
 
+Of all that is not plain, a peer may have a little done in each round (`actors.runtime.turns`): a flood is slow, and the others are not.
+
 A connection whose input nobody waits for can be made *cold*: it leaves the epoll and is read a few times a second,
 many frames at a time, which is where most of a frame's price goes: waking up.
 """
@@ -25,9 +27,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.runtime.beat import beat_after
-from actors.runtime.host import Chore
+from actors.runtime.host import NOW, Chore
 from actors.runtime.looking import DISCARD, PEEK, remember_looks
 from actors.runtime.pace import Pace
+from actors.runtime.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,7 @@ LATE_BYTES = 2048  # some five frames: more at once saves nothing, and is read a
 EVENTS_PER_ROUND = 2048
 NOT_LOOKED = -1
 COLD_PARTS = 5
+COLD_TURN_S = 0.005  # then others are served before the rest of a part
 OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between; …
 ENDS_AT_ONCE = 3  # … and so it ends
 WRITABLE = select.EPOLLOUT
@@ -77,10 +81,13 @@ class Pump:
         self._in_c = in_c
         self._cold: dict[int, Pumped] = {}
         self._cold_part = 0
+        self._cold_left: deque[int] = deque()  # of that part
         self._cold_chore = Chore(self._cold_turn)
         self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
+        self._chore = Chore(self._turn, self._epoll.fileno())
+        self.turns: Turns[Pumped] = Turns(lambda: self._clock())
         self._peers: list[Pumped | None] = []  # by descriptor: the first of many things that a frame looks up
         self._untaken: list[Pumped] = []  # to be taken soon
         self._ripe: list[Pumped] = []  # to be taken with the next round, whenever that is
@@ -110,6 +117,7 @@ class Pump:
             self._peers[fd] = None
             self._cold.pop(fd, None)
             self._writing.discard(fd)
+            self.turns.forget(peer)
             self._take(peer)
             if self._late:
                 remember_looks(peer.sock, -1)
@@ -137,6 +145,7 @@ class Pump:
             self._ends_left = ENDS_AT_ONCE
             self._take(peer)
             self._read(peer, trio.current_time(), False)
+            self._see_to_turns()
 
     def warm(self, peer: Pumped) -> None:
         """Read it at once again, beginning with what is there."""
@@ -148,7 +157,7 @@ class Pump:
     async def run(self) -> None:
         """Serve for ever. A connection that fails is ended; the others go on."""
         self._clock = trio.lowlevel.current_clock().current_time  # by itself: a third of `trio.current_time()`
-        await Chore(self._turn, self._epoll.fileno()).run()
+        await self._chore.run()
 
     async def run_cold(self) -> None:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
@@ -163,21 +172,31 @@ class Pump:
         return due
 
     def _cold_turn(self) -> float | None:
-        part = self._cold_part = (self._cold_part + 1) % COLD_PARTS
+        now = self._clock()
+        if not self._cold_left:
+            part = self._cold_part = (self._cold_part + 1) % COLD_PARTS
+            self._cold_left.extend(fd for fd in self._cold if fd % COLD_PARTS == part)
         self._ends_left = len(self._cold)  # no round is sure to come for those that would have to wait
-        now = trio.current_time()
-        for fd, peer in list(self._cold.items()):
-            if fd % COLD_PARTS == part and self._cold.get(fd) is peer:
-                self._take(peer)
-                self._read(peer, now, False)
-                if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
-                    self._untaken.append(peer)
+        self.turns.new_round()
+        while self._cold_left and self._clock() - now < COLD_TURN_S:
+            self._read_cold(self._cold_left.popleft(), now)
         self._end_of_round()
+        self._see_to_turns()
+        if self._cold_left:
+            return NOW
         return beat_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
+
+    def _read_cold(self, fd: int, now: float) -> None:
+        if (peer := self._cold.get(fd)) is not None:
+            self._take(peer)
+            self._read(peer, now, False)
+            if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
+                self._untaken.append(peer)
 
     def round(self) -> bool:
         """Serve what is there now. Whether there is something to be done soon, whatever comes."""
         self.rounds += 1
+        self.turns.new_round()
         self._ends_left = ENDS_AT_ONCE
         now = self._clock()
         handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
@@ -188,9 +207,23 @@ class Pump:
                 self._read(peer, now, gone)
         while self._ending and self._ends_left > 0:
             self._end(self._ending.popleft())
+        self._serve_waiting(now)
         self._serve_all(now)
         self._end_of_round()
-        return bool(self._untaken or self._again or self._ending)
+        return bool(self._untaken or self._again or self._ending or self.turns.waiting)
+
+    def _serve_waiting(self, now: float) -> None:
+        """Serve those that have waited for their turn: one turn each, as far as this round goes."""
+        for _ in range(len(self.turns.waiting)):
+            if (called := self.turns.call()) is None:
+                return
+            self.counters["turns_waited_for"] += 1
+            self._read(called[0], now, called[1])
+
+    def _see_to_turns(self) -> None:
+        """See that a round comes, when a peer waits for its turn."""
+        if self.turns.waiting:
+            self._chore.plan()
 
     def _take_all(self, handled: list[Pumped]) -> None:
         if self._in_c is not None:
@@ -236,7 +269,9 @@ class Pump:
             self._writing.discard(fd)
             self._arm(fd)
         if event & ~WRITABLE:
-            self._read(peer, now, event & GONE != 0, begin, size)
+            gone = event & GONE != 0
+            if not (self.turns.waiting and self.turns.note_gone(peer, gone)):
+                self._read(peer, now, gone, begin, size)
 
     def take_handled(self, silent_s: float = 0.0) -> None:
         """Take what has been handled and sent on, of connections that have been silent for so long: of the others it is
@@ -263,8 +298,10 @@ class Pump:
                 begin = 0 if late else peer.untaken
             end = begin
             if size > begin:
-                peer.last_heard = now
+                before, peer.last_heard = peer.last_heard, now
                 end = peer.handle(self._buffer, begin, size)
+                if end == begin:
+                    peer.last_heard = before  # half a frame is no sign of life
                 peer.untaken += end - begin
             if gone or not 0 < size < BUFFER_BYTES:
                 self._look_at_the_end(peer, gone, size, end > (0 if late else begin))
@@ -288,6 +325,8 @@ class Pump:
         """The peer has gone, or has sent more than we look at, at once."""
         if self._late:
             remember_looks(peer.sock, peer.untaken)
+        if self.turns.note_gone(peer, gone):
+            return
         more = progress or (not self._late and peer.untaken > 0)
         if size == 0 or (gone and not more):
             self._end(peer)

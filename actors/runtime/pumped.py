@@ -15,7 +15,7 @@ class Pumped(Protocol):
     sock: socket.socket
     untaken: int  # bytes at the front of the socket that have been handled
     take_soon: bool  # something was handled that must not be handled twice
-    last_heard: float  # when something arrived, in trio's clock
+    last_heard: float  # when something whole arrived, in trio's clock
 
     def handle(self, data: memoryview, at: int, size: int) -> int:
         """Handle the complete frames in data[at:size]; return how far that got."""

@@ -115,8 +115,8 @@ class BusFormatError(Exception):
 
 
 def digest(call_control_id: str) -> bytes:
-    """A call's name on the bus."""
-    return blake2b(call_control_id.encode(), digest_size=DIGEST_BYTES).digest()
+    """A call's name on the bus. Of any text, also such that no encoding has."""
+    return blake2b(call_control_id.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def batch_topic(fanout_index: int) -> bytes:
@@ -148,6 +148,19 @@ def pack_batch(fanout_index: int, batch: Batch, entries: Iterable[bytes]) -> byt
     """Make one message of entries (each `pack_entry(…)`, followed by its payload)."""
     header = _BATCH.pack(VERSION, batch.ingest, batch.slot == "b", batch.epoch, batch.sequence, batch.time_us)
     return b"".join((batch_topic(fanout_index), header, *entries))
+
+
+def split_entries(entries: bytes, max_bytes: int) -> Iterator[bytes]:
+    """Yield entries in parts of at most so many bytes; a single one may be longer."""
+    begin = at = 0
+    while at < len(entries):
+        end = at + ENTRY_BYTES + unpack_front(entries, at)[3]
+        if end - begin > max_bytes and at > begin:
+            yield entries[begin:at]
+            begin = at
+        at = end
+    if at > begin:
+        yield entries[begin:at]
 
 
 def unpack_batch(message: bytes) -> tuple[Batch, int]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Track = Literal["inbound", "outbound"]
 
+EVENT_MAX_BYTES: Final = 16_000  # of a frame that is no media; Telnyx's are under 1 KiB, custom parameters may add
+MESSAGE_MAX_BYTES: Final = 128 * 1024  # of a media frame, as JSON
 PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
 TIME_MAX_CHARS: Final = 64
 WORDS_MAX_CHARS: Final = 1000  # of an error
@@ -46,6 +48,10 @@ _TRACKS: Final[dict[object, Track]] = {
     "inbound_track": "inbound",
     "outbound_track": "outbound",
 }
+
+
+class TooLong(Malformed):
+    """A frame that is longer than any needs to be."""
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):
@@ -142,12 +148,14 @@ decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
 
 
 def decode(message: bytes, mended: list[str] | None = None) -> Frame:
-    """One frame from Telnyx. Raises Malformed, and nothing else, for whatever cannot be read.
+    """One frame from Telnyx. Raises Malformed, and nothing else, for whatever cannot be read; TooLong where it is that.
 
     Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way:
     what the frame is needed for is read strictly, and of the rest what can't be read is replaced and named in `mended`.
     `raw` is then the frame as it was understood.
     """
+    if len(message) > MESSAGE_MAX_BYTES:
+        raise TooLong(f"a frame of {len(message)} bytes; {MESSAGE_MAX_BYTES} are enough")
     try:
         frame = decode_media(message)
     except DECODE_ERRORS:
@@ -173,6 +181,8 @@ def _decode_any(message: bytes, mended: list[str]) -> Frame:
     event = frame.get("event")
     if not isinstance(event, str):
         raise Malformed("event is missing")
+    if event != "media" and len(message) > EVENT_MAX_BYTES:
+        raise TooLong(f"a frame of {len(message)} bytes that is no media; {EVENT_MAX_BYTES} are enough")
     reader = _READERS.get(event)
     if reader is not None:
         return reader(frame, encode_any(frame) if mended else message, mended)

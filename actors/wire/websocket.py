@@ -92,13 +92,16 @@ _MEDIUM = struct.Struct(">BBH").pack
 _LONG = struct.Struct(">BBQ").pack
 
 
-def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longest: int) -> tuple[list[Frame], int]:
+def find_frames(
+    data: bytes | bytearray | memoryview, at: int, size: int, longest: int, limit: int | None = None
+) -> tuple[list[Frame], int]:
     """Find the complete frames of a client in a buffer.
 
     Args:
         data: what the socket holds; valid up to `size`.
         at: where to begin; a frame begins there.
         longest: payload length up to which an incomplete frame is worth waiting for.
+        limit: how many frames are wanted; None: all there are. Of what follows them, nothing is told.
 
     Returns:
         A list of (first byte, start of the frame, start of its payload, end). The four bytes before a payload are its
@@ -107,7 +110,7 @@ def find_frames(data: bytes | bytearray | memoryview, at: int, size: int, longes
         mask (the general implementation has an answer to that).
     """
     frames: list[Frame] = []
-    while size - at >= 2:
+    while size - at >= 2 and len(frames) != limit:
         second = data[at + 1]
         if second < 0x80:
             return frames, NOT_MASKED

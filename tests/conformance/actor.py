@@ -8,6 +8,7 @@ is another, and nothing is said without being asked.
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class EchoStream(Stream):
     def __init__(self, hub: Hub, peer: Peer) -> None:
         super().__init__(hub, peer)
         self.on_text = self._echo
+        self.silent_since = math.inf  # no call is expected
 
     def _echo(self, message: bytes) -> None:
         message.decode()  # a stream decodes what it gets; text that is not UTF-8 is the WebSocket's business

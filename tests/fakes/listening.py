@@ -116,6 +116,11 @@ class FakeFanout:
         sequence = self._sequences[epoch] = self._sequences.get(epoch, 0) + 1 + lost
         self.calls.receive(wire.pack_batch(0, wire.Batch(ingest, slot, epoch, sequence, 0), entries), self.now)
 
+    def lets_go(self) -> None:
+        """So long passes that what nobody wants any more is given up."""
+        for _ in range(2):
+            self.calls.forget_silent(self.now)
+
     def joins(self, someone: Listener) -> Listener:
         self.calls.add(someone, self.now)
         return someone

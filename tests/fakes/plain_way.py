@@ -50,6 +50,9 @@ class Way(PlainWay):
         self.spent, self._uncounted = self.spent + self._uncounted, 0
         return True
 
+    def _is_burst(self, size: int) -> bool:
+        return False
+
     def _not_text(self) -> None:
         self.odd.append(b"not text")
 

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from actors.fanout import interest as topics
 from actors.fanout.audience import AHEAD_S, LENT
 from actors.fanout.calls import FORGET_AFTER_S
 from actors.fanout.lane import deliver_audio
@@ -351,12 +352,32 @@ def test_a_newcomer_is_heeded_once_every_ingest_knows(fanout: FakeFanout) -> Non
     assert fanout.calls.is_heeded(second, 2)
     fanout.calls.remove(first)
     fanout.calls.remove(second)
+    fanout.calls.expect(second)
+    assert fanout.calls.is_heeded(second, 2)
+    fanout.calls.remove(second)
+    fanout.lets_go()
     assert fanout.topics == []
     fanout.calls.expect(second)
     assert not fanout.calls.is_heeded(second, 1)
     fanout.calls.remove(second)
     fanout.hears(heeded[0])
+    fanout.lets_go()
     assert fanout.topics == []
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2])
+def test_coming_and_going_does_not_reach_the_bus(passes: int) -> None:
+    """Unless nobody is there for a while."""
+    said: list[tuple[str, bytes]] = []
+    interest = topics.Interest(0, lambda topic: said.append(("+", topic)), lambda topic: said.append(("-", topic)))
+    for _ in range(1000):
+        interest.add(b"t")
+        interest.remove(b"t")
+    for _ in range(passes):
+        interest.fade()
+    assert interest.count(b"t") == 0
+    interest.add(b"t")
+    assert [sign for sign, _ in said] == ["+", "-", "+"][: 3 if passes == 2 else 1]
 
 
 class Interest(RuleBasedStateMachine):
@@ -404,7 +425,14 @@ class Interest(RuleBasedStateMachine):
         wanted = set()
         for _, calls in self.listeners.values():
             wanted |= {wire.digest(call) for call in calls} or {wire.EVERY_CALL}
+        interest = self.fanout.calls._interest
+        wanted |= {*interest._fading, *interest._faded}
         assert sorted(self.fanout.topics) == sorted(wire.interest_topic(0, call) for call in wanted)
+
+    @rule()
+    def let_go(self) -> None:
+        self.fanout.lets_go()
+        assert {**self.fanout.calls._interest._fading, **self.fanout.calls._interest._faded} == {}
 
     @invariant()
     def each_hears_what_it_wants(self) -> None:

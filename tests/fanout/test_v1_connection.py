@@ -130,7 +130,7 @@ def test_a_note_is_never_longer_than_was_reckoned() -> None:
         index += 1
     assert index > 20
     room.connection.talk.resume(f"v3:é{index - 1}", 60_001, 10**6)
-    room.connection._set_note(heard=True)
+    room.connection.write_note(heard=True)
     assert len(room.browser.handed.note) <= 4000
 
 
@@ -218,6 +218,7 @@ def test_whoever_leaves_leaves_nothing(room: Room) -> None:
     room.fanout.hears(live())
     room.asks("subscribe", call_control_id=CALL, tracks=BOTH, peaks=True)
     room.connection.leave()
+    room.fanout.lets_go()
     assert room.fanout.topics == []
     [call] = room.fanout.calls.live.values()
     assert call.listeners == []
@@ -254,3 +255,38 @@ def test_playout_is_joined_with_when_ingest_had_it(room: Room, monkeypatch: pyte
     room.asks("playout", call=1, tracks=[{**track, "sequence": 8}])
     assert subscription.playout["ear_ms"] is None
     assert room.asks("playout", call=99, tracks=[]) == []
+
+
+def test_subscribing_in_turn_is_refused_in_the_end(room: Room) -> None:
+    """And told so; to let go of a call is always possible, and so is all that costs nobody anything."""
+    room = Room(requests_burst=20)
+    room.fanout.hears(live())
+    answers = []
+    for number in range(1, 31):
+        answers += room.asks("subscribe", call_control_id=CALL, tracks=["inbound"], id=number)
+        room.asks("unsubscribe", call=number)
+    subscribed = [answer for answer in answers if answer["type"] == "subscribed"]
+    refused = [answer for answer in answers if answer["type"] == "error"]
+    assert [answer["id"] for answer in subscribed] == list(range(1, 21))
+    assert [(answer["id"], answer["code"]) for answer in refused] == [(number, 200018) for number in range(21, 31)]
+    assert [answer["code"] for answer in room.asks("talk.start", call_control_id=CALL)] == [200018]
+    assert [answer["code"] for answer in room.asks("token", token="x", id=2)] == [200018]
+    assert [answer["type"] for answer in room.asks("ping")] == ["pong"]
+    assert room.fanout.calls.counters["requests_refused"] == 12
+    room.fanout.now += 1.0
+    assert room.asks("subscribe", call_control_id=CALL, id=99)[0]["type"] == "subscribed"
+
+
+def test_notes_are_written_with_the_end_of_the_round(room: Room) -> None:
+    """However much has changed in it; none is left of a connection that has gone."""
+    room.told()
+    notes: list[bytes] = []
+    room.browser.handed.set_note = notes.append  # type: ignore[method-assign, assignment]
+    for number in range(1, 50):
+        room.connection.on_text(b'{"type":"subscribe","call_control_id":"v3:%d"}' % number, room.fanout.now)
+    assert notes == []
+    room.ends_round()
+    assert len(notes) == 1
+    room.connection.on_text(b'{"type":"unsubscribe","call":1}', room.fanout.now)
+    room.connection.leave()
+    assert not room.around.unnoted

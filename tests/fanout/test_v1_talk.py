@@ -149,6 +149,7 @@ def test_nothing_more_of_a_call_that_is_talked_to(room: Room) -> None:
     room.asks("unsubscribe", call=1)
     talks(room, 0)
     assert [talk.kind for talk in room.said] == [wire.TALK]
+    room.fanout.lets_go()
     assert room.fanout.topics == []
 
 

@@ -26,7 +26,7 @@ class Room:
     """A process, with one connection of number 5."""
 
     def __init__(self, claims: dict[str, Any] | None = None, **limits: int) -> None:
-        self.limits = {"note_max_bytes": 16 * 1024, "listeners_per_call": 100, **limits}
+        self.limits = {"note_max_bytes": 16 * 1024, "listeners_per_call": 100, "requests_burst": 500, **limits}
         self.claims = claims
         self.note = b""
         self.begin()
@@ -42,7 +42,7 @@ class Room:
         self.browser = FakeBrowser(number)
         self.browser.handed.claims = self.claims
         self.browser.handed.note = note
-        around = Surroundings(
+        self.around = around = Surroundings(
             self.fanout.calls,
             cast("IngestLinks", self),
             self.peaks,
@@ -50,6 +50,7 @@ class Room:
             0,
             self.limits["note_max_bytes"],
             self.limits["listeners_per_call"],
+            requests_burst=self.limits["requests_burst"],
         )
         session = Session(cast("Handed", self.browser.handed), None, "listen")
         return V1Connection(cast("Peer", self.browser), session, Allowance(8000, 80_000), around)
@@ -57,7 +58,7 @@ class Room:
     def restart(self, *entries: bytes, in_order: bool = False) -> None:
         """The process dies, or hands over; the next one hears `entries` first."""
         if in_order:
-            self.connection._set_note(heard=True)
+            self.connection.write_note(heard=True)
         note = self.browser.handed.note
         self.begin()
         self.fanout.hears(*entries)
@@ -73,7 +74,13 @@ class Room:
         """The client says something; what it is told by that."""
         self.told()
         self.connection.on_text(json.dumps({"type": kind, **fields}).encode(), self.fanout.now)
+        self.ends_round()
         return self.told()
+
+    def ends_round(self) -> None:
+        """Notes are written."""
+        while self.around.unnoted:
+            self.around.unnoted.popitem()[0].write_note()
 
     def told(self) -> list[dict[str, Any]]:
         """The texts since last asked. Audio is left where it is."""

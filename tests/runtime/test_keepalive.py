@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 
 from actors.runtime.keepalive import keep_alive
-from actors.wire.websocket import CLOSE_EXPIRED, CLOSE_LIFETIME, PING
+from actors.wire.websocket import CLOSE_EXPIRED, CLOSE_LIFETIME, CLOSE_POLICY, PING
 from tests.fakes.listening import FakeBrowser
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Quiet(FakeBrowser):
         self.closed_with: list[int] = []
         self.outbox.write_control = self._asked  # type: ignore[method-assign]
         self.pings = 0
+        self.is_within_message = self.is_within_frame = False
+        self.message_since = trio.current_time()
 
     def _asked(self, frame: bytes) -> bool:
         assert frame == PING
@@ -94,3 +97,26 @@ async def test_one_whose_time_is_over_is_closed_once(
     began = trio.current_time()
     await watch([peer], 90, lifetime_s=lifetime_s, wall=lambda: 1000 + trio.current_time() - began)
     assert peer.closed_with == ([] if code is None else [code])
+
+
+@pytest.mark.parametrize(("within", "closed"), [(True, [CLOSE_POLICY]), (False, [])])
+async def test_a_message_has_to_be_whole_in_time(within: bool, closed: list[int], autojump_clock: MockClock) -> None:
+    """Whatever else is heard meanwhile; and it is told so, once."""
+    peer = Quiet(1, answers=True)
+    peer.is_within_message = within
+    counters = Counter[str]()
+    await watch([peer], 29, message_timeout_s=30)
+    assert peer.closed_with == []
+    await watch([peer], 40, message_timeout_s=30, counters=counters)
+    assert peer.closed_with == closed
+    assert counters["closed_unfinished"] == len(closed)
+
+
+@pytest.mark.parametrize(("within", "ended"), [(True, True), (False, False)])
+async def test_half_a_frame_is_waited_for_as_long_as_a_message(
+    within: bool, ended: bool, autojump_clock: MockClock
+) -> None:
+    peer = Quiet(1)
+    peer.is_within_frame = within
+    await watch([peer], 29, message_timeout_s=5)
+    assert bool(peer.ended) == ended

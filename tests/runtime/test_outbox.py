@@ -10,7 +10,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.runtime.outbox import LOSSY_MAX_BYTES, Outbox, write_to_all
+from actors.runtime.outbox import CONTROL_MAX, CONTROL_MAX_BYTES, LOSSY_MAX_BYTES, Outbox, write_to_all
 from actors.wire.handoff import MAX_UNSENT_BYTES
 from tests.fakes.connections import tcp_pair
 
@@ -267,3 +267,39 @@ async def test_over_a_real_socket() -> None:
     assert [index for _, index in frames(bytes(got))] == list(range(count))
     client.close()
     server.close()
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, CONTROL_MAX), (16_000, CONTROL_MAX_BYTES // 16_000), (10**6, 0)])
+def test_what_waits_of_control_frames_is_bounded(size: int, count: int) -> None:
+    """In number and in bytes; one that is longer than that may wait alone."""
+    sink = Sink(1)
+    box = outbox(sink)
+    broken: list[str] = []
+    box.on_broken = lambda: broken.append("broken")
+    assert box.write_control(bytes(2))  # which is not taken whole
+    for _ in range(max(count, 1)):
+        assert box.write_control(bytes(size))
+    assert not box.broken
+    assert not box.write_control(bytes(size))
+    assert box.overflowed
+    assert broken == ["broken"]
+    assert box._control_bytes == 0
+
+
+async def test_what_was_written_does_not_count() -> None:
+    sink = Sink(0)
+    box = outbox(sink)
+    for _ in range(100):
+        assert box.write_control(bytes(100_000))
+        sink.room = 1_000_000
+        box.drain()
+    assert box._control_bytes == 0
+    assert not box.overflowed
+
+
+def test_a_connection_that_breaks_has_not_overflowed() -> None:
+    sink = Sink(0)
+    box = outbox(sink)
+    sink.broken = True
+    assert not box.write_control(b"x")
+    assert not box.overflowed

@@ -668,3 +668,14 @@ async def test_a_slow_reader_is_written_to_when_it_reads_again() -> None:
         assert [await served.reads.text() for _ in range(written)] == [
             b"%05d" % index * 200 for index in range(written)
         ]
+
+
+async def test_one_that_does_not_read_is_ended_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Bounded in bytes, whatever it is sent."""
+    async with serving() as served:
+        await served.opened.wait()
+        while served.outbox.write_control(text_frame(bytes(20_000))):
+            pass
+        await served.ended.wait()
+        assert served.pump.counters["closed_unread"] == 1
+        assert "has not read" in caplog.text

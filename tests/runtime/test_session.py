@@ -102,6 +102,8 @@ class FakePeer:
         self.last_heard = self.opened_at = trio.current_time()
         self.outbox = self
         self.pings = 0
+        self.is_within_message = self.is_within_frame = False
+        self.message_since = 0.0
         self.ended: list[object] = []
 
     def write_control(self, frame: bytes) -> None:
