@@ -7,11 +7,11 @@ that holds no part of a token. What claims are good for later is the actors' to 
 from __future__ import annotations
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.gateway.addresses import is_in, networks_of
 from actors.wire import v1
+from actors.wire.cookies import cookie_of
 from actors.wire.origins import Origins
 from actors.wire.query import is_nothing
 from actors.wire.request import BadRequest, call_ids
@@ -194,8 +194,4 @@ def _check_calls(claims: dict[str, Any], head: RequestHead) -> None:
 
 def _cookie(head: RequestHead) -> str | None:
     """What the console's page was given. Not for WebSockets: any page can open one, and the browser adds its cookies."""
-    try:
-        cookies = SimpleCookie("; ".join(head.every("cookie")))
-    except CookieError:
-        return None
-    return cookies[COOKIE].value if COOKIE in cookies else None
+    return cookie_of(head.every("cookie"), COOKIE)

@@ -22,7 +22,6 @@ import orjson
 import trio
 
 from actors.gateway.access import Refused
-from actors.gateway.buckets import Buckets
 from actors.gateway.door import ACCEPT_PAUSE_S, Door
 from actors.gateway.reception import Reception
 from actors.gateway.room import fitted
@@ -46,7 +45,6 @@ log = logging.getLogger(__name__)
 
 HEADS_TIMEOUT_S = 0.5  # for heads that are half there when we are to stop
 FLUSH_TIMEOUT_S = 0.5
-REFUSALS_PER_S, REFUSALS_BURST = 5.0, 50.0  # lines of log; whoever is turned away must not fill the disk
 SHOWN_CHARS = 200
 CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -83,7 +81,6 @@ class Gateway:
         self._nursery = nursery
         settings = _fitted(context.settings)
         self.reception = Reception(settings)
-        self._refusals = Buckets(REFUSALS_PER_S, REFUSALS_BURST)
         self.switchboard = Switchboard(
             settings.gateway,
             self._turn_away,
@@ -182,8 +179,6 @@ class Gateway:
         self._log_refusal(peer, parsed, f"{refusal.status} {why}", sub)
 
     def _log_refusal(self, peer: str, parsed: RequestHead | None, why: str, sub: str | None) -> None:
-        if not self._refusals.take("log", trio.current_time()):
-            return
         about: dict[str, object] = {"peer": peer}
         if parsed is not None:
             about["forwarded_for"] = ", ".join(parsed.every("x-forwarded-for"))[:SHOWN_CHARS]

@@ -92,6 +92,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
                 nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
                 nursery.start_soon(_stop_without_supervisor, context)
                 nursery.start_soon(tidy, lambda: link.released)
+                nursery.start_soon(logs.tell_rest)
                 await run(context)
                 nursery.cancel_scope.cancel()
     finally:
