@@ -132,6 +132,7 @@ class EventSettings(Section, frozen=True):
     """Webhooks and call events."""
 
     webhook_max_bytes: Count = 256 * 1024  # a larger body is answered 413
+    bodies_max_bytes: Count = 32 * 1024 * 1024  # of all webhooks that are received; then the slowest is answered 503
     signature_tolerance_s: Positive = 300.0  # a webhook signed longer ago, or later from now, is refused
     waiting_max: Count = 5000  # events that wait for the journal; one more is answered 503
     commit_timeout_s: Positive = 1.5  # an event that is not in the journal by then is answered 503; Telnyx waits 2 s
