@@ -11,6 +11,7 @@ import math
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -132,9 +133,9 @@ class Recorder:
                 nursery.start_soon(self._prune)
                 nursery.start_soon(self._inspect)
         finally:
-            with trio.CancelScope(shield=True):  # a thread may be at work still
-                await trio.to_thread.run_sync(self._writer.shut, limiter=self._writing)
-                await trio.to_thread.run_sync(self._reader.shut, limiter=self._reading)
+            with trio.CancelScope(shield=True), contextlib.suppress(Unavailable):  # a thread may be at work still
+                await _in_thread(self._writer.shut, self._writing)
+                await _in_thread(self._reader.shut, self._reading)
 
     async def page(
         self, interest: Interest, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
@@ -156,7 +157,7 @@ class Recorder:
         return await self._read(lambda journal: journal.last_webhook_at())
 
     async def _read(self, work: Callable[[Journal], Answer]) -> Answer:
-        return await trio.to_thread.run_sync(self._reader.use, work, limiter=self._reading)
+        return await _in_thread(partial(self._reader.use, work), self._reading)
 
     async def _use(self, work: Callable[[Journal, int], Answer]) -> Answer:
         """Work with the journal and the offset that is known here. Only inside `_turn`. Raises Unavailable."""
@@ -166,7 +167,7 @@ class Recorder:
             opened = _describe(journal, kept) if self._writer.opened != file else None
             return opened, work(journal, known if opened is None else opened.last)
 
-        opened, answer = await trio.to_thread.run_sync(self._writer.use, in_thread, limiter=self._writing)
+        opened, answer = await _in_thread(partial(self._writer.use, in_thread), self._writing)
         if opened is not None:
             self._file, self._known = self._writer.opened, opened.last
             self.oldest, self.first = opened.oldest, opened.first
@@ -259,7 +260,8 @@ class Recorder:
             return
         if fault is not None:
             async with self._turn:
-                await trio.to_thread.run_sync(self._writer.condemn, fault, limiter=self._writing)
+                with contextlib.suppress(Unavailable):  # the next use finds out again
+                    await _in_thread(partial(self._writer.condemn, fault), self._writing)
 
     async def _quietly(self, work: Callable[[Journal, int], Answer], then: Callable[[Answer], None]) -> None:
         """Work that can wait for better times."""
@@ -268,6 +270,22 @@ class Recorder:
                 then(await self._use(work))
         except Unavailable as error:
             logger.debug("journal: %s", error)
+
+
+async def _in_thread(work: Callable[[], Answer], limiter: trio.CapacityLimiter) -> Answer:
+    """Do blocking work in a thread.
+
+    Raises:
+        Unavailable: it says so; or there is no thread, no memory or no descriptor for it now.
+    """
+    try:
+        return await trio.to_thread.run_sync(work, limiter=limiter)
+    except (MemoryError, OSError) as error:
+        raise Unavailable(f"this machine has run out of something: {error!r}") from error
+    except RuntimeError as error:
+        if "thread" not in str(error):
+            raise
+        raise Unavailable(str(error)) from error
 
 
 def _describe(journal: Journal, kept: int) -> Opened:

@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from actors.gateway.room import fitted
 from actors.gateway.switchboard import Switchboard
 from actors.gateway.tls import Certificate
 from actors.runtime.beat import next_beat
-from actors.runtime.packets import PacketSocket
+from actors.runtime.packets import PacketSocket, PacketSocketClosed
 from actors.wire import bus as wire
 from actors.wire import handoff
 from actors.wire.request import BadRequest, call_ids
@@ -56,6 +57,7 @@ async def run(context: Context) -> None:
     links.setblocking(False)
     async with trio.open_nursery() as nursery:
         gateway = Gateway(context, nursery)
+        nursery.start_soon(gateway.door.carrier.end_late)
         async with trio.open_nursery() as accepting:
             accepting.start_soon(gateway.door.accept, public, nursery)
             accepting.start_soon(gateway.accept_links, links)
@@ -104,8 +106,9 @@ class Gateway:
                 log.warning("no actor can call in for a moment: %s", error)
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
-            if _user_of(sock) != os.getuid():
-                log.error("a process of another user (%d) calls itself an actor; it is not heard", _user_of(sock))
+            user = _user_of(sock)
+            if user != os.getuid():
+                log.error("a process of another user (%s) calls itself an actor; it is not heard", user)
                 sock.close()
                 continue
             self._nursery.start_soon(self.switchboard.serve_link, sock)
@@ -126,6 +129,8 @@ class Gateway:
                 **self._turned_away,
                 **self.reception.counters,
                 **self.switchboard.counters,
+                "tls_refused": self.door.carrier.refused,
+                "tls_late": self.door.carrier.late,
             }
             table = self.switchboard.table
             gauges = {
@@ -133,6 +138,7 @@ class Gateway:
                 "media_streams": table.counts["media streams"],
                 "waiting": sum(1 for _ in table.waiting()),
                 "at_the_door": self.door.at_the_door,
+                "tls_connections": self.door.carrier.count,
             }
             about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(about))
@@ -143,12 +149,8 @@ class Gateway:
         waiting = list(self.switchboard.table.waiting())
         if not waiting:
             return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.setblocking(False)  # the next gateway may not be there to accept; the queue in front of it may be full
-        try:
-            sock.connect(unix_path(self._context.settings.run_dir, "gateway.sock"))
-        except OSError:
-            sock.close()
+        sock = _next_gateway(self._context.settings.run_dir)
+        if sock is None:
             return
         packets = PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
         async with trio.open_nursery() as nursery:
@@ -157,9 +159,10 @@ class Gateway:
             hello = handoff.Hello(name="gateway", index=who.index, generation=who.generation, pid=os.getpid())
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 packets.send_nowait(handoff.encode(hello))
-                for held in waiting:
-                    deposit = handoff.Deposit(connection=handoff.describe(held), fresh=held.fresh)
-                    packets.send_nowait(handoff.encode(deposit), held.sock.fileno())
+                with suppress(PacketSocketClosed):  # it has gone, or there is no descriptor left
+                    for held in waiting:
+                        deposit = handoff.Deposit(connection=handoff.describe(held), fresh=held.fresh)
+                        packets.send_nowait(handoff.encode(deposit), held.sock.fileno())
                 await packets.flush()
             nursery.cancel_scope.cancel()
         packets.close()
@@ -193,9 +196,27 @@ class Gateway:
         self._nursery.start_soon(self.door.receive, sock, peer)
 
 
-def _user_of(sock: socket.socket) -> int:
+def _next_gateway(run_dir: str) -> socket.socket | None:
+    """Call the gateway that comes after this one; None: there is none, or no descriptor to call it with."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        return None
+    try:
+        sock.setblocking(False)  # it may not be there to accept; the queue in front of it may be full
+        sock.connect(unix_path(run_dir, "gateway.sock"))
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def _user_of(sock: socket.socket) -> int | None:
     """The user whose process is at the other end of a Unix socket; the kernel says so (unix(7), SO_PEERCRED)."""
-    _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    try:
+        _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    except OSError:
+        return None
     return int(user)
 
 

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -70,7 +71,8 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
         (host.run if name in CARRY_AUDIO else trio.run)(_live, settings, identity, run)
     except BaseException:
         if last_words is not None:  # the supervisor quotes its last line as the reason
-            os.write(last_words, traceback.format_exc().encode())
+            with suppress(OSError):  # a full disk must not hide it
+                os.write(last_words, traceback.format_exc().encode())
         raise
     return 0
 
