@@ -46,6 +46,7 @@ class AuthSettings(Section, frozen=True):
     jwt_public_key: str | None = None  # PEM, EdDSA, instead of the secret
     jwt_public_key_file: str | None = None  # a file that holds it
     allowed_origins: tuple[str, ...] = ()  # Origins of pages that may connect; empty: any, or (off) this machine's only
+    anonymous_networks: tuple[str, ...] = ()  # who comes from there without a token may listen, talk and see events
     leeway_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0  # clock difference forgiven in `exp`
 
 
@@ -175,6 +176,11 @@ class TlsSettings(Section, frozen=True):
 
     certfile: str | None = None  # PEM: the certificate and those it is issued by
     keyfile: str | None = None  # PEM; nobody else may read it
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the public port speaks TLS itself."""
+        return bool(self.certfile and self.keyfile)
 
 
 class LogSettings(Section, frozen=True):

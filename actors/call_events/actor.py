@@ -139,6 +139,7 @@ def _limits(context: Context) -> Limits:
         head_max_bytes=settings.gateway.head_max_bytes,
         head_timeout_s=settings.gateway.head_timeout_s,
         keep_alive_s=settings.console.keep_alive_s,
+        is_tls=settings.tls.is_on,
     )
 
 

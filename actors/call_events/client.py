@@ -16,8 +16,8 @@ from actors.call_events.store import Unavailable
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.carried import NO_COUNT, bytes_carried
+from actors.runtime.handshake import refuse
 from actors.runtime.session import Session
-from actors.wire.answers import answer
 from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.rights import may
@@ -84,17 +84,17 @@ class Clients:
         """Serve a connection until either side ends it, or a successor goes on with it."""
         head = parse_known_head(handed.head)
         if not may(handed.claims, "events"):
-            handed.sock.send(answer(403, "Forbidden: needs a token with the right `events`"))
+            refuse(handed.sock, 403, "Forbidden: needs a token with the right `events`")
             return
         if not self._recorder.ready.is_set() and not handed.resumed:
-            handed.sock.send(answer(503, "Service Unavailable: the journal can't be opened"))
+            refuse(handed.sock, 503, "Service Unavailable: the journal can't be opened")
             return
         await self._recorder.ready.wait()
         try:
             asked = wish(head.query, handed.claims)
         except BadQuery as error:
             if not handed.resumed:  # else a predecessor of another version had let it in, and it comes back
-                handed.sock.send(answer(400, f"Bad Request: {error}"))
+                refuse(handed.sock, 400, f"Bad Request: {error}")
             return
         client = EventClient(handed, self._hub, asked.interest)
         try:

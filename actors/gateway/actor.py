@@ -37,6 +37,8 @@ from actors.wire.tokens import REFUSED
 from config.paths import unix_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.wire.request import RequestHead, Route
@@ -82,6 +84,7 @@ class Gateway:
         self._context = context
         self._nursery = nursery
         settings = _fitted(context.settings)
+        _warn_of_anonymous(settings.auth.anonymous_networks)
         self.reception = Reception(settings)
         self.switchboard = Switchboard(
             settings.gateway,
@@ -232,6 +235,15 @@ def _fitted(settings: Settings) -> Settings:
             given.max_streams,
         )
     return msgspec.structs.replace(settings, gateway=given)
+
+
+def _warn_of_anonymous(networks: Sequence[str]) -> None:
+    if networks:
+        log.warning(
+            "clients from %s need no token: they hear every call, talk into it and see its events "
+            "(auth.anonymous_networks)",
+            ", ".join(networks),
+        )
 
 
 async def _ignore_subscriptions(publisher: BusSocket) -> None:

@@ -199,7 +199,11 @@ class Door:
         reset that follows unread bytes would destroy the answer on its way."""
         self.counters.turned_away += 1
         try:
-            sock.send(answer(status, text) if page is None else html_answer(status, page, sign_in.HEADERS))
+            is_tls = self._certificate is not None
+            told = answer(status, text, is_tls=is_tls)
+            if page is not None:
+                told = html_answer(status, page, sign_in.HEADERS, is_tls=is_tls)
+            sock.send(told)
             sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(LINGER_S):
                 await _discard(sock, LINGER_BYTES)

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
+from actors.wire.answers import answer
 from actors.wire.request import parse_known_head
 from actors.wire.tokens import answered_subprotocol
 
 if TYPE_CHECKING:
+    import socket
+
     from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
 
@@ -37,6 +40,12 @@ async def shake_hands(handed: Handed, outbox: Outbox, subprotocol: str | None) -
                 accepted = handed.answered
             nursery.cancel_scope.cancel()  # trio-websocket's reader: nothing more is read by it
     return accepted
+
+
+def refuse(sock: socket.socket, status: int, text: str) -> None:
+    """Answer the head of a WebSocket with a refusal; its peer may have gone. The caller ends the connection."""
+    with suppress(OSError):
+        sock.send(answer(status, text))
 
 
 def plain_head(head: bytes) -> bytes:

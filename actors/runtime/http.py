@@ -9,7 +9,7 @@ from __future__ import annotations
 import email.utils
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, peek_head,
 from actors.runtime.http_body import READ_BYTES, BodyReader, too_large
 from actors.runtime.http_message import Request, Response
 from actors.runtime.in_flight import InFlight
+from actors.wire.answers import STRICT_TRANSPORT
 from actors.wire.peers import host_of
 from actors.wire.request import BadRequest, parse_head, route
 
@@ -54,7 +55,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a client may make us hold and wait for."""
+    """Bounds on what a client may make us hold and wait for, and over what."""
 
     body_max_bytes: int
     bodies_max_bytes: int = 8 * 1024 * 1024  # of all requests at once
@@ -64,6 +65,7 @@ class Limits:
     body_timeout_s: float = 10.0
     write_timeout_s: float = 10.0
     keep_alive_s: float = 15.0
+    is_tls: bool = False  # the public port speaks TLS itself
 
 
 class HttpServer:
@@ -139,6 +141,8 @@ class _Session:
             is_chunked = parsed.header("transfer-encoding") is not None
             response, failed = await self._handle(parsed, body)
             close = failed or is_chunked
+            if "token" in parsed.query:  # the address holds a secret: whatever it answers is kept nowhere
+                response = replace(response, headers={**response.headers, "cache-control": "no-store"})
         finally:
             self._server.bodies.finish(held)
         # A refused head may never have been shown to h11, which then expects the body that a HEAD does not get.
@@ -175,6 +179,8 @@ class _Session:
     async def _answer(self, connection: h11.Connection, response: Response, *, close: bool, is_silent: bool) -> bool:
         """Send a response; whether the connection may carry another request."""
         headers = [*response.header_lines(), ("date", email.utils.formatdate(usegmt=True))]
+        if self._limits.is_tls:
+            headers.append(STRICT_TRANSPORT)
         if close:
             headers.append(("connection", "close"))
         reason = HTTPStatus(response.status).phrase.encode()

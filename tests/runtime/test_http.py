@@ -411,6 +411,28 @@ async def test_a_client_that_goes_away_harms_nobody() -> None:
     assert http.counters["closed_by_peer"] == 2
 
 
+async def test_what_an_address_with_a_token_answers_is_kept_nowhere() -> None:
+    """Whatever it is."""
+
+    async def page(request: Request) -> Response:
+        return Response(200, b"<p>", "text/html", {"Cache-Control": "no-cache"})
+
+    async with served(server(page)) as talk:
+        for query, kept in ((b"", "no-cache"), (b"?token=x", "no-store"), (b"?a=b&token=", "no-store")):
+            await talk.send(GET.replace(b"/calls", b"/calls" + query))
+            assert (await talk.response())[1]["cache-control"] == kept
+
+
+async def test_over_tls_of_our_own_browsers_are_told_to_stay_with_it() -> None:
+    """By each answer."""
+    for is_tls in (True, False):
+        http = HttpServer(echo, actor="console", limits=Limits(body_max_bytes=1, is_tls=is_tls))
+        async with served(http) as talk:
+            await talk.send(GET + b"hello\r\n\r\n")
+            for _ in range(2):
+                assert ("strict-transport-security" in (await talk.response())[1]) == is_tls
+
+
 async def test_routes_answer_404_and_405() -> None:
     routes = Routes(fallback=lambda request: Response.text("page") if request.path == "/page" else None)
     routes.add("GET", "/calls", echo)
