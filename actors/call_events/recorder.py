@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from actors.call_events.store import Store, Unavailable
+from actors.runtime.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,6 +92,7 @@ class Recorder:
         self._waiting: deque[_Waiting] = deque()
         self._work = trio.Event()
         self._turn = trio.Lock()
+        self._reads = Turns()
         self._file = self._known = self._pruned = 0
         self._fault = ""
         self.oldest = self.first = 0
@@ -138,26 +140,27 @@ class Recorder:
                 await _in_thread(self._reader.shut, self._reading)
 
     async def page(
-        self, interest: Interest, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+        self, interest: Interest, after: int, *, who: str = "", limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page:
-        """Read older events. Raises Unavailable."""
-        return await self._read(lambda journal: journal.page(interest, after, limit, max_bytes))
+        """Read older events, in turn with others who read. Raises Unavailable."""
+        return await self._read(lambda journal: journal.page(interest, after, limit, max_bytes), who)
 
     async def refresh(self) -> None:
         """Pass on what another process has taken so far. Raises Unavailable."""
         async with self._turn:
             self._pass_on(await self._use(lambda journal, known: journal.newer(known)))
 
-    async def latest(self, interest: Interest, limit: int) -> int:
-        """The offset after which there are so many events. Raises Unavailable."""
-        return await self._read(lambda journal: journal.latest(interest, limit))
+    async def latest(self, interest: Interest, limit: int, *, who: str = "") -> int:
+        """The offset after which there are so many events, or as many as are found in time. Raises Unavailable."""
+        return await self._read(lambda journal: journal.latest(interest, limit), who)
 
     async def last_webhook_at(self) -> int | None:
         """When Telnyx was heard of last, µs since 1970. Raises Unavailable."""
         return await self._read(lambda journal: journal.last_webhook_at())
 
-    async def _read(self, work: Callable[[Journal], Answer]) -> Answer:
-        return await _in_thread(partial(self._reader.use, work), self._reading)
+    async def _read(self, work: Callable[[Journal], Answer], who: str = "") -> Answer:
+        async with self._reads.turn(who):
+            return await _in_thread(partial(self._reader.use, work), self._reading)
 
     async def _use(self, work: Callable[[Journal, int], Answer]) -> Answer:
         """Work with the journal and the offset that is known here. Only inside `_turn`. Raises Unavailable."""

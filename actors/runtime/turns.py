@@ -16,29 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class Busy(Exception):
-    """Too many wait already."""
-
-
 class Turns:
-    """The queue.
+    """The queue."""
 
-    Args:
-        waiting_max: who may wait under one key; one more is `Busy`.
-    """
-
-    def __init__(self, waiting_max: int | None = None) -> None:
-        self._waiting_max = waiting_max
+    def __init__(self) -> None:
         self._is_taken = False
         self._waiting: OrderedDict[str, OrderedDict[trio.Event, None]] = OrderedDict()  # the next key first
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
-        """Wait for a turn, and have it inside the block. Cancelling gives it up.
-
-        Raises:
-            Busy: too many wait under this key.
-        """
+        """Wait for a turn, and have it inside the block. Cancelling gives it up."""
         if self._is_taken:
             await self._wait(key)
         self._is_taken = True
@@ -48,11 +35,8 @@ class Turns:
             self._pass_on()
 
     async def _wait(self, key: str) -> None:
-        queue = self._waiting.setdefault(key, OrderedDict())
-        if self._waiting_max is not None and len(queue) >= self._waiting_max:
-            raise Busy
         mine = trio.Event()
-        queue[mine] = None
+        self._waiting.setdefault(key, OrderedDict())[mine] = None
         try:
             await mine.wait()
         except trio.Cancelled:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime.in_flight import InFlight
-from actors.runtime.turns import Busy, Turns
+from actors.runtime.turns import Turns
 from tests.fakes.work import steps
 
 
@@ -79,24 +78,6 @@ async def test_whoever_is_cancelled_gives_its_turn_up() -> None:
                 scope.cancel()
             async with turns.turn("b"):
                 pass
-
-
-async def test_so_many_wait_and_no_more() -> None:
-    """Under one key; others have their own."""
-    turns = Turns(waiting_max=1)
-
-    async def ask(key: str) -> None:
-        async with turns.turn(key):
-            pass
-
-    async with trio.open_nursery() as nursery:
-        async with turns.turn("x"):
-            nursery.start_soon(ask, "a")
-            await wait_all_tasks_blocked()
-            with pytest.raises(Busy):
-                await ask("a")
-            nursery.start_soon(ask, "b")
-            await wait_all_tasks_blocked()
 
 
 def test_the_one_that_takes_longest_goes() -> None:
