@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.keys import load_public_key
+from config.networks import is_everywhere
 from config.secret_files import exposure
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def complaints(settings: Settings) -> list[str]:
         *_tls(settings),
         *_webhook_keys(settings),
         *_announced(settings),
+        *_bodies(settings),
     ]
 
 
@@ -127,7 +129,23 @@ def _networks(settings: Settings) -> list[str]:
     return [
         *_bad_networks("telnyx.stream_networks", settings.telnyx.stream_networks),
         *_bad_networks("gateway.proxy_networks", settings.gateway.proxy_networks),
+        *(_bad_networks("auth.anonymous_networks", settings.auth.anonymous_networks) or _anonymous(settings)),
     ]
+
+
+def _anonymous(settings: Settings) -> list[str]:
+    auth, problems = settings.auth, []
+    if auth.anonymous_networks and not auth.enabled:
+        problems.append(
+            "auth.anonymous_networks needs PATCHBAY_AUTH__ENABLED=true: with authentication off, nobody needs a token"
+        )
+    everywhere = [text for text in auth.anonymous_networks if is_everywhere(ipaddress.ip_network(text))]
+    if everywhere and (not auth.allowed_origins or "*" in auth.allowed_origins):
+        problems.append(
+            f"auth.anonymous_networks: {everywhere[0]} is everybody; that needs a list of Origins in "
+            "PATCHBAY_AUTH__ALLOWED_ORIGINS (without *), or name the network of an office or a VPN"
+        )
+    return problems
 
 
 def _bad_networks(name: str, networks: Iterable[str]) -> list[str]:
@@ -184,6 +202,12 @@ def _announced(settings: Settings) -> list[str]:
         return []
     why = "anybody could announce a call: set PATCHBAY_AUTH__ENABLED=true and PATCHBAY_TELNYX__PUBLIC_KEY"
     return [f"ingest.announced_within_s: without verified webhooks {why}"]
+
+
+def _bodies(settings: Settings) -> list[str]:
+    if settings.events.bodies_max_bytes >= settings.events.webhook_max_bytes:
+        return []
+    return ["events.bodies_max_bytes must be at least events.webhook_max_bytes, or no webhook of that size is received"]
 
 
 def _webhook_keys(settings: Settings) -> list[str]:

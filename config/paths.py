@@ -1,4 +1,7 @@
-"""The run directory: made private, and its sockets addressed however long its path is. Knows no socket's purpose."""
+"""The run directory: made private, and its sockets addressed however long its path is. The data directory: checked alike.
+
+Knows no socket's purpose.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,31 @@ UNIX_PATH_MAX_BYTES = 100
 _directories: dict[str, int] = {}
 
 
-class RunDirError(Exception):
-    """The run directory can't be used; the text says what to change."""
+class DirectoryError(Exception):
+    """A directory of ours can't be used; the text says what to change."""
+
+
+class RunDirError(DirectoryError):
+    """The run directory can't be used."""
+
+
+class DataDirError(DirectoryError):
+    """The data directory can't be used."""
+
+
+def check_data_dir(data_dir: str | Path) -> None:
+    """Make sure that nobody else can get at the journal. A directory that is not there yet is made by those who write to it.
+
+    Raises:
+        DataDirError: it is not a directory, it is another user's, or others can write to it.
+    """
+    path = Path(data_dir)
+    try:
+        _make_private(path.resolve(), f"data_dir = {path}", DataDirError)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataDirError(f"data_dir = {path}: {error.strerror or error}") from error
 
 
 def ensure_run_dir(run_dir: str | Path) -> bool:
@@ -31,7 +57,7 @@ def ensure_run_dir(run_dir: str | Path) -> bool:
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
-            _make_private(path)
+            _make_private(path, f"run_dir = {path}", RunDirError)
             return False
     except OSError as error:
         raise RunDirError(f"run_dir = {path}: {error.strerror or error}") from error
@@ -71,17 +97,21 @@ def _same(descriptor: int, directory: str) -> bool:
     return os.path.samestat(os.fstat(descriptor), Path(directory).stat())
 
 
-def _make_private(path: Path) -> None:
-    """Accept a directory that is already there; a mode too wide is narrowed only where that can surprise nobody."""
+def _make_private(path: Path, name: str, error: type[DirectoryError]) -> None:
+    """Accept a directory that is already there; a mode too wide is narrowed only where that can surprise nobody.
+
+    Args:
+        name: what the directory is called in an error.
+    """
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise RunDirError(f"run_dir = {path}: is not a directory")
+        raise error(f"{name}: is not a directory")
     if found.st_uid != os.getuid():
-        raise RunDirError(f"run_dir = {path}: belongs to another user (uid {found.st_uid})")
+        raise error(f"{name}: belongs to another user (uid {found.st_uid})")
     shared = found.st_mode & 0o022 or found.st_mode & stat.S_ISVTX
     if not found.st_mode & 0o077:
         return
     if not found.st_mode & stat.S_ISVTX and not any(path.iterdir()):
         path.chmod(0o700)
     elif shared:
-        raise RunDirError(f"run_dir = {path}: other users can write to it; name a directory of its own (mode 0700)")
+        raise error(f"{name}: other users can write to it; name a directory of its own (mode 0700)")

@@ -46,6 +46,7 @@ class AuthSettings(Section, frozen=True):
     jwt_public_key: str | None = None  # PEM, EdDSA, instead of the secret
     jwt_public_key_file: str | None = None  # a file that holds it
     allowed_origins: tuple[str, ...] = ()  # Origins of pages that may connect; empty: any, or (off) this machine's only
+    anonymous_networks: tuple[str, ...] = ()  # who comes from there without a token may listen, talk and see events
     leeway_s: Annotated[float, msgspec.Meta(ge=0, le=300)] = 10.0  # clock difference forgiven in `exp`
 
 
@@ -139,6 +140,7 @@ class EventSettings(Section, frozen=True):
     """Webhooks and call events."""
 
     webhook_max_bytes: Count = 256 * 1024  # a larger body is answered 413
+    bodies_max_bytes: Count = 32 * 1024 * 1024  # of all webhooks that are received; then the slowest is answered 503
     signature_tolerance_s: Positive = 300.0  # a webhook signed longer ago, or later from now, is refused
     waiting_max: Count = 5000  # events that wait for the journal; one more is answered 503
     commit_timeout_s: Positive = 1.5  # an event that is not in the journal by then is answered 503; Telnyx waits 2 s
@@ -181,6 +183,11 @@ class TlsSettings(Section, frozen=True):
 
     certfile: str | None = None  # PEM: the certificate and those it is issued by
     keyfile: str | None = None  # PEM; nobody else may read it
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the public port speaks TLS itself."""
+        return bool(self.certfile and self.keyfile)
 
 
 class LogSettings(Section, frozen=True):

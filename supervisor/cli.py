@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import ConfigError, find_run_dir, load
+from config.paths import DirectoryError, check_data_dir
 from config.printable import printable, printable_lines, safe_json
 from supervisor import foreground, upgrade, words
 from supervisor.client import NoSupervisorError, ask, follow
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str]) -> int:
         code: int = options.carry_out(Path(find_run_dir(os.environ)), options)
     except ConfigError as error:
         return _fail(options, f"patchbay: the configuration can't be used:\n{error}", EX_CONFIG)
+    except DirectoryError as error:
+        return _fail(options, f"patchbay: {error}", EX_CONFIG)
     except NoSupervisorError as error:
         return _fail(options, str(error), NOT_RUNNING)
     except TimeoutError:
@@ -204,6 +207,7 @@ def _wait_ready(run_dir: Path, options: argparse.Namespace) -> int:
 def _check(run_dir: Path, options: argparse.Namespace) -> int:
     del run_dir
     settings = load(os.environ)
+    check_data_dir(settings.data_dir)
     order = levels(actors(settings))
     answer = {
         "ok": True,

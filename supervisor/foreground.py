@@ -16,7 +16,7 @@ import trio
 
 from actors.runtime import log
 from config import ConfigError, find_run_dir, load, transfer
-from config.paths import RunDirError
+from config.paths import DirectoryError, check_data_dir
 from config.transfer import Accepted
 from supervisor import control, run_directory, upgrade
 from supervisor.client import NoSupervisorError, ask
@@ -81,7 +81,7 @@ def run(environ: Mapping[str, str], *, take_over: bool = False, resume: int | No
         refusals.append((EX_UNAVAILABLE, group))
     except* RunDirLostError as group:
         refusals.append((EX_OSERR, group))
-    except* RunDirError as group:
+    except* DirectoryError as group:
         refusals.append((EX_CONFIG, group))
     except* ConfigError as group:
         refusals.append((EX_CONFIG, ConfigError([f"the configuration can't be used:\n{_first(group)}"])))
@@ -99,14 +99,16 @@ def to_begin_with(environ: Mapping[str, str], run_dir: Path, kept: Kept | None =
     any other, and must not be the end of what runs. Elsewhere it is the configuration, and starting is accepting.
 
     Raises:
-        ConfigError: nothing runs, and the configuration can't be used.
+        ConfigError, DataDirError: nothing runs, and the configuration, or the data directory that it names, can't be used.
     """
     with suppress(ConfigError):
         if kept is not None and kept.settings:
             return transfer.decode(kept.settings), True
     if (before := transfer.newest(each.pid for each in survivors(run_dir))) is not None:
         return before, True
-    return Accepted(time.time(), load(environ)), False
+    settings = load(environ)
+    check_data_dir(settings.data_dir)
+    return Accepted(time.time(), settings), False
 
 
 def _first(reason: BaseException) -> BaseException:
@@ -122,7 +124,7 @@ async def _run(environ: Mapping[str, str], run_dir: Path, take_over: bool, kept:
         locked = None if kept is not None else await lock(run_dir, force=take_over)
         try:
             accepted, are_inherited = to_begin_with(environ, run_dir, kept)
-        except ConfigError:
+        except (ConfigError, DirectoryError):
             if locked is not None:
                 locked.leave()
             raise

@@ -15,6 +15,7 @@ import trio
 
 from actors.runtime import log
 from config import ConfigError, from_environment, load
+from config.paths import DataDirError, check_data_dir
 from config.transfer import Accepted
 from supervisor import reload
 from supervisor.actor import Report
@@ -40,8 +41,11 @@ async def reconfigure(supervisor: Supervisor) -> list[Report]:
 async def _reconfigure(supervisor: Supervisor) -> list[Report]:
     try:
         settings = load(supervisor.environ)
+        check_data_dir(settings.data_dir)
     except ConfigError as error:
         return [_refuse(supervisor, f"it can't be used, nothing has changed: {'; '.join(error.problems)}")]
+    except DataDirError as error:
+        return [_refuse(supervisor, f"it can't be used, nothing has changed: {error}")]
     reports: list[Report] = []
     for step in reload.steps(supervisor.settings, settings):
         reports += await _step(supervisor, step)

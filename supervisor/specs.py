@@ -81,7 +81,16 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
     call_events = spec(
         "call_events",
         endpoints=("pub", "in"),
-        sections=("events", "telnyx", "gateway", "console", "ingest.processes", "ingest.announced_within_s", "fanout"),
+        sections=(
+            "events",
+            "telnyx",
+            "gateway",
+            "tls",
+            "console",
+            "ingest.processes",
+            "ingest.announced_within_s",
+            "fanout",
+        ),
     )
     ingests = [
         spec(
@@ -106,7 +115,9 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
         for index in range(settings.fanout.processes)
     ]
     console = spec(
-        "console", after=("call_events",), sections=("console", "gateway", "ingest.processes", "fanout.processes")
+        "console",
+        after=("call_events",),
+        sections=("console", "gateway", "tls", "ingest.processes", "fanout.processes"),
     )
     gateway = spec(
         "gateway",

@@ -136,9 +136,11 @@ def _limits(context: Context) -> Limits:
     settings = context.settings
     return Limits(
         body_max_bytes=settings.events.webhook_max_bytes,
+        bodies_max_bytes=settings.events.bodies_max_bytes,
         head_max_bytes=settings.gateway.head_max_bytes,
         head_timeout_s=settings.gateway.head_timeout_s,
         keep_alive_s=settings.console.keep_alive_s,
+        is_tls=settings.tls.is_on,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import orjson
 
-from actors.call_events.query import wish
+from actors.call_events.query import reader_of, wish
 from actors.call_events.store import Unavailable
 from actors.runtime.http_message import JSON_TYPE, Request, Response
 from actors.wire.query import BadQuery
@@ -14,10 +15,12 @@ from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from actors.call_events.hub import Hub
+    from actors.call_events.query import Wish
     from actors.call_events.recorder import Recorder
 
 PATH = "/events"
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
+AT_ONCE_MAX = 8  # pages that one reader may wait for
 
 
 class EventsApi:
@@ -26,21 +29,32 @@ class EventsApi:
     def __init__(self, hub: Hub, recorder: Recorder) -> None:
         self._hub = hub
         self._recorder = recorder
+        self._asked: Counter[str] = Counter()  # pages that are waited for, by reader
 
     async def __call__(self, request: Request) -> Response:
         """`since`: what comes after; without it the latest `limit` events. `next` is the `since` of the next page."""
         if not may(request.claims, "events"):
             return Response.text("Forbidden: needs a token with the right `events`", 403)
+        who = reader_of(request.claims, request.peer)
+        if self._asked[who] >= AT_ONCE_MAX:
+            return Response.text(f"Too Many Requests: more than {AT_ONCE_MAX} pages at once", 429, retry_after="1")
+        self._asked[who] += 1
         try:
-            asked = wish(request.query, request.claims)
-            since = asked.since
-            if since is None:
-                since = await self._recorder.latest(asked.interest, asked.limit)
-            page = await self._recorder.page(asked.interest, since, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES)
+            return await self._page(wish(request.query, request.claims), who)
         except BadQuery as error:
             return Response.text(f"Bad Request: {error}", 400)
         except Unavailable as error:
             return Response.text(f"Service Unavailable: the journal: {error}", 503, retry_after="1")
+        finally:
+            self._asked[who] -= 1
+            if not self._asked[who]:
+                del self._asked[who]
+
+    async def _page(self, asked: Wish, who: str) -> Response:
+        since = asked.since
+        if since is None:
+            since = await self._recorder.latest(asked.interest, asked.limit, who=who)
+        page = await self._recorder.page(asked.interest, since, who=who, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES)
         from_here = max(page.oldest, self._recorder.first) - 1
         answer = {
             "events": [orjson.Fragment(entry.text) for entry in page.entries],

@@ -74,20 +74,27 @@ class Backfill:
         return found or time.time_ns() // 1000
 
     async def _fetch_until_done(self, since: int) -> None:
-        import httpx
-
         delay_s = RETRY_FIRST_S
         since = max(since - MARGIN_US, time.time_ns() // 1000 - GAP_MAX_US)
         while True:
             try:
-                async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S) as client:
-                    await fetch(client, self._url, since, self._recorder.record, self.counters)
+                await self._fetch(since)
                 return
-            except (httpx.HTTPError, ValueError, Unavailable) as error:
+            except (ImportError, OSError, RuntimeError, ValueError, Unavailable) as error:
                 self.counters["backfill_failures"] += 1
                 logger.warning("missed webhooks could not be fetched: %s", repr(error))
             await trio.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_MAX_S)
+
+    async def _fetch(self, since: int) -> None:
+        """Fetch once. Raises what it fails for; ImportError, OSError and RuntimeError: descriptors or threads have run out."""
+        import httpx
+
+        try:
+            async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S) as client:
+                await fetch(client, self._url, since, self._recorder.record, self.counters)
+        except httpx.HTTPError as error:
+            raise OSError(repr(error)) from error
 
 
 async def fetch(client: httpx.AsyncClient, url: str, since: int, record: Record, counters: Counter[str]) -> None:

@@ -11,13 +11,13 @@ import trio
 
 from actors.call_events.outlet import EventOutbox
 from actors.call_events.place import LostPlace, Place, decode_place, walk
-from actors.call_events.query import wish
+from actors.call_events.query import reader_of, wish
 from actors.call_events.store import Unavailable
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
 from actors.runtime.carried import NO_COUNT, bytes_carried
+from actors.runtime.handshake import refuse
 from actors.runtime.session import Session
-from actors.wire.answers import answer
 from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
 from actors.wire.rights import may
@@ -84,17 +84,17 @@ class Clients:
         """Serve a connection until either side ends it, or a successor goes on with it."""
         head = parse_known_head(handed.head)
         if not may(handed.claims, "events"):
-            handed.sock.send(answer(403, "Forbidden: needs a token with the right `events`"))
+            refuse(handed.sock, 403, "Forbidden: needs a token with the right `events`")
             return
         if not self._recorder.ready.is_set() and not handed.resumed:
-            handed.sock.send(answer(503, "Service Unavailable: the journal can't be opened"))
+            refuse(handed.sock, 503, "Service Unavailable: the journal can't be opened")
             return
         await self._recorder.ready.wait()
         try:
             asked = wish(head.query, handed.claims)
         except BadQuery as error:
             if not handed.resumed:  # else a predecessor of another version had let it in, and it comes back
-                handed.sock.send(answer(400, f"Bad Request: {error}"))
+                refuse(handed.sock, 400, f"Bad Request: {error}")
             return
         client = EventClient(handed, self._hub, asked.interest)
         try:
@@ -137,26 +137,26 @@ class Clients:
             raise LostPlace("the journal is another one")
         if place.written == NO_COUNT:
             return place, place.offset, unsent
-        written = bytes_carried(handed.sock)
+        written, who = bytes_carried(handed.sock), reader_of(handed.claims, handed.peer)
         try:
-            found = await self._walk(place, written, interest)
+            found = await self._walk(place, written, interest, who)
             if found is None:
                 await self._recorder.refresh()  # the predecessor, which may still be there, was ahead of us
-                found = await self._walk(place, written, interest)
+                found = await self._walk(place, written, interest, who)
         except Unavailable as error:
             raise LostPlace(str(error)) from error
         if found is None:
             raise LostPlace("more was written than there are events")
         return place, *found
 
-    async def _walk(self, place: Place, written: int, interest: Interest) -> tuple[int, bytes] | None:
+    async def _walk(self, place: Place, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
         tail, offset = self._hub.tail, place.offset
         if offset >= tail.before:
             return walk(place, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
         entries: list[Entry] = []
         found = walk(place, written, entries)
         while found is None and offset < tail.last:
-            page = await self._recorder.page(interest, offset)
+            page = await self._recorder.page(interest, offset, who=who)
             if page.oldest > offset + 1:
                 raise LostPlace("the events there are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
@@ -171,7 +171,8 @@ class Clients:
         try:
             peer.start()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._follow, client, interest)
+                who = reader_of(peer.handed.claims, peer.handed.peer)
+                nursery.start_soon(self._follow, client, interest, who)
                 nursery.start_soon(_close_when_given_up, peer, client, nursery.cancel_scope)
                 await peer.until_closed()
                 nursery.cancel_scope.cancel()
@@ -179,7 +180,7 @@ class Clients:
             self._hub.leave(client)
             self.peers.discard(peer)
 
-    async def _follow(self, client: EventClient, interest: Interest) -> None:
+    async def _follow(self, client: EventClient, interest: Interest, who: str) -> None:
         """Give a client what the tail has no more, as fast as it reads. For ever."""
         while True:
             await client.starved.wait()
@@ -187,7 +188,7 @@ class Clients:
             while client.cursor < self._hub.tail.before and not client.given_up.is_set():
                 await client.until_idle()
                 try:
-                    page = await self._recorder.page(interest, client.cursor)
+                    page = await self._recorder.page(interest, client.cursor, who=who)
                 except Unavailable:
                     await trio.sleep(RETRY_S)
                     continue

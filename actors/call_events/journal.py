@@ -21,14 +21,17 @@ import msgspec
 
 from actors.call_events import schema
 from actors.call_events.call_state import CallState, merge, of_event
-from actors.call_events.entry import Entry, Interest, entry_of
+from actors.call_events.entry import Entry, entry_of
 from actors.call_events.events import Arrival, Event, parse
 from actors.call_events.mark import Mark
+from actors.call_events.pages import Search
 from actors.call_events.pruning import Gone, PruningBySize, prune_old
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from actors.call_events.entry import Interest
 
 logger = logging.getLogger(__name__)
 
@@ -178,27 +181,25 @@ class Journal:
         return self._between(last - count, last)
 
     def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
-        """What comes after an offset, at most so many and (but for the first) so much."""
-        where, values = _condition(interest)
-        sql = f"SELECT offset, source, body, occurred_at FROM events WHERE offset > ?{where} ORDER BY offset LIMIT ?"
+        """What comes after an offset, at most so many and (but for the first) so much, and as much as is found in its time."""
         entries: list[Entry] = []
         size = 0
         with self.unchanging():
             last, oldest = self.last_offset, self.oldest_offset
-            for row in self._db.execute(sql, (after, *values, limit)):
+            search = Search(self._db, interest)
+            for row in search.forwards(after, last, limit):
                 entry = self._entry(*row)
                 if entries and size + len(entry.frame) > max_bytes:
                     return Page(entries, entries[-1].offset, oldest)
                 entries.append(entry)
                 size += len(entry.frame)
-        return Page(entries, entries[-1].offset if len(entries) == limit else last, oldest)
+        return Page(entries, search.upto, oldest)
 
     def latest(self, interest: Interest, limit: int) -> int:
-        """The offset after which there are so many events of those wanted."""
-        where, values = _condition(interest)
-        sql = f"SELECT offset FROM events WHERE offset > ?{where} ORDER BY offset DESC LIMIT 1 OFFSET ?"
-        found = self._db.execute(sql, (-1, *values, limit)).fetchone()
-        return int(found[0]) if found else self.oldest_offset - 1
+        """The offset after which there are so many events of those wanted, or as many as are found in its time."""
+        with self.unchanging():
+            found = Search(self._db, interest).backwards(self.last_offset, limit)
+            return self.oldest_offset - 1 if found is None else found
 
     def live_calls(self) -> dict[str, CallState]:
         """The calls that are live."""
@@ -307,24 +308,3 @@ class Journal:
     def _entry(self, offset: int, source: str, body: bytes, occurred_at: str) -> Entry:
         event = parse("telnyx" if source == "telnyx" else "inside", body, received_at=occurred_at)
         return entry_of(event, offset, self.epoch)
-
-
-def _condition(interest: Interest) -> tuple[str, list[str]]:
-    """SQL for what is wanted, to be added to a WHERE, and the values for its parameters."""
-    parts: list[str] = []
-    values: list[str] = []
-    if interest.calls is not None:
-        parts.append(f"call IN ({_marks(interest.calls)})")
-        values += sorted(interest.calls)
-    if interest.types is not None:
-        alternatives = [f"type IN ({_marks(interest.types)})"]
-        values += sorted(interest.types)
-        for prefix in interest.prefixes:
-            alternatives.append(f"substr(type, 1, {len(prefix)}) = ?")
-            values.append(prefix)
-        parts.append(f"({' OR '.join(alternatives)})")
-    return "".join(f" AND {part}" for part in parts), values
-
-
-def _marks(values: frozenset[str]) -> str:
-    return ", ".join("?" * len(values))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.call_events.entry import Interest
-from actors.wire.query import calls_only
+from actors.wire.peers import host_of
+from actors.wire.query import BadQuery, calls_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 BEFORE_ALL = -1  # an offset
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
-NAMES_MAX = 500  # types that one request may name; more are left out
+TYPES_MAX = 200  # that one request may name
+PREFIXES_MAX = 20  # of types, each of which every event is compared with
 YES = frozenset({"1", "true", "yes"})
 
 Query = dict[str, list[str]]
@@ -56,13 +58,20 @@ def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[st
     return allowed if named is None else allowed & named
 
 
+def reader_of(claims: Mapping[str, Any] | None, peer: str) -> str:
+    """Return who reads: whose token it is, or which address it is where nobody has one."""
+    return str((claims or {}).get("sub") or host_of(peer))
+
+
 def _types(query: Query) -> tuple[frozenset[str] | None, tuple[str, ...]]:
     """`type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins so."""
-    names = [name for text in query.get("type", ()) for name in text.split(",") if name][:NAMES_MAX]
+    names = {name for text in query.get("type", ()) for name in text.split(",") if name}
     if not names:
         return None, ()
-    exact = frozenset(name for name in names if not name.endswith("*"))
-    return exact, tuple(sorted({name[:-1] for name in names if name.endswith("*")}))
+    prefixes = {name[:-1] for name in names if name.endswith("*")}
+    if len(names) > TYPES_MAX or len(prefixes) > PREFIXES_MAX:
+        raise BadQuery(f"more than {TYPES_MAX} types, or {PREFIXES_MAX} that end with *")
+    return frozenset(name for name in names if not name.endswith("*")), tuple(sorted(prefixes))
 
 
 def _since(text: str) -> int | None:

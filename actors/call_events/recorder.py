@@ -11,12 +11,14 @@ import math
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from actors.call_events.inside import own_event
 from actors.call_events.store import Store, Unavailable
+from actors.runtime.fair_lock import FairLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +99,7 @@ class Recorder:
         self._full = trio.Event()
         self._lost: dict[str | None, Counter[str]] = {}  # events that had to go by size, by call and type
         self._turn = trio.Lock()
+        self._reads = FairLock()
         self._file = self._known = self._pruned = 0
         self._fault = ""
         self.oldest = self.first = 0
@@ -140,31 +143,32 @@ class Recorder:
                 nursery.start_soon(self._tell_pruned)
                 nursery.start_soon(self._inspect)
         finally:
-            with trio.CancelScope(shield=True):  # a thread may be at work still
-                await trio.to_thread.run_sync(self._writer.shut, limiter=self._writing)
-                await trio.to_thread.run_sync(self._reader.shut, limiter=self._reading)
+            with trio.CancelScope(shield=True), contextlib.suppress(Unavailable):  # a thread may be at work still
+                await _in_thread(self._writer.shut, self._writing)
+                await _in_thread(self._reader.shut, self._reading)
 
     async def page(
-        self, interest: Interest, after: int, *, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+        self, interest: Interest, after: int, *, who: str = "", limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page:
-        """Read older events. Raises Unavailable."""
-        return await self._read(lambda journal: journal.page(interest, after, limit, max_bytes))
+        """Read older events, in turn with others who read. Raises Unavailable."""
+        return await self._read(lambda journal: journal.page(interest, after, limit, max_bytes), who)
 
     async def refresh(self) -> None:
         """Pass on what another process has taken so far. Raises Unavailable."""
         async with self._turn:
             self._pass_on(await self._use(lambda journal, known: journal.newer(known)))
 
-    async def latest(self, interest: Interest, limit: int) -> int:
-        """The offset after which there are so many events. Raises Unavailable."""
-        return await self._read(lambda journal: journal.latest(interest, limit))
+    async def latest(self, interest: Interest, limit: int, *, who: str = "") -> int:
+        """The offset after which there are so many events, or as many as are found in time. Raises Unavailable."""
+        return await self._read(lambda journal: journal.latest(interest, limit), who)
 
     async def last_webhook_at(self) -> int | None:
         """When Telnyx was heard of last, µs since 1970. Raises Unavailable."""
         return await self._read(lambda journal: journal.last_webhook_at())
 
-    async def _read(self, work: Callable[[Journal], Answer]) -> Answer:
-        return await trio.to_thread.run_sync(self._reader.use, work, limiter=self._reading)
+    async def _read(self, work: Callable[[Journal], Answer], who: str = "") -> Answer:
+        async with self._reads.turn(who):
+            return await _in_thread(partial(self._reader.use, work), self._reading)
 
     async def _use(self, work: Callable[[Journal, int], Answer]) -> Answer:
         """Work with the journal and the offset that is known here. Only inside `_turn`. Raises Unavailable."""
@@ -174,7 +178,7 @@ class Recorder:
             opened = _describe(journal, kept) if self._writer.opened != file else None
             return opened, work(journal, known if opened is None else opened.last)
 
-        opened, answer = await trio.to_thread.run_sync(self._writer.use, in_thread, limiter=self._writing)
+        opened, answer = await _in_thread(partial(self._writer.use, in_thread), self._writing)
         if opened is not None:
             self._file, self._known = self._writer.opened, opened.last
             self.oldest, self.first = opened.oldest, opened.first
@@ -296,7 +300,8 @@ class Recorder:
             return
         if fault is not None:
             async with self._turn:
-                await trio.to_thread.run_sync(self._writer.condemn, fault, limiter=self._writing)
+                with contextlib.suppress(Unavailable):  # the next use finds out again
+                    await _in_thread(partial(self._writer.condemn, fault), self._writing)
 
     async def _quietly(self, work: Callable[[Journal, int], Answer], then: Callable[[Answer], None]) -> None:
         """Work that can wait for better times."""
@@ -311,6 +316,22 @@ def _pruned_event(call: str | None, counts: Counter[str]) -> Arrival:
     about = {} if call is None else {"call_control_id": call}
     now = time.time_ns() // 1000
     return own_event(PRUNED, {**about, "pruned": dict(counts)}, name=f"{PRUNED} {call} {now}", occurred_at=now, now=now)
+
+
+async def _in_thread(work: Callable[[], Answer], limiter: trio.CapacityLimiter) -> Answer:
+    """Do blocking work in a thread.
+
+    Raises:
+        Unavailable: it says so; or there is no thread, no memory or no descriptor for it now.
+    """
+    try:
+        return await trio.to_thread.run_sync(work, limiter=limiter)
+    except (MemoryError, OSError) as error:
+        raise Unavailable(f"this machine has run out of something: {error!r}") from error
+    except RuntimeError as error:
+        if "thread" not in str(error):
+            raise
+        raise Unavailable(str(error)) from error
 
 
 def _describe(journal: Journal, kept: int) -> Opened:

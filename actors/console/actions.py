@@ -47,7 +47,7 @@ class Actions:
         if not may(request.claims, "admin"):
             return Response.text("Forbidden: needs a token with the right `admin`", 403)
         if (refusal := objection(request)) is not None:
-            logger.warning("refused to %s %s for %s: %s", action, name, request.peer, refusal)
+            logger.warning("refused to %s %s: %s", action, name, refusal, extra={"peer": request.peer})
             return Response.text(f"Forbidden: {refusal}", 403)
         if request.media_type != "application/json":
             return Response.text("Unsupported Media Type: send application/json", 415)
@@ -63,7 +63,7 @@ class Actions:
 
     async def _carry_out(self, request: Request, name: str, action: str) -> Response:
         who = "somebody" if request.claims is None else str(request.claims.get("sub"))
-        logger.info("%s asks to %s %s (from %s)", who, action, name, request.peer)
+        logger.info("%s asks to %s %s", who, action, name, extra={"peer": request.peer})
         # It cannot wait for its own end: that waits for the answers that are still to be given.
         timeout_s = OWN_WAIT_S if name.partition(".")[0] == "console" else WAIT_S
         answer = await self._supervisor.command({"command": action, "name": name}, timeout_s)

@@ -39,9 +39,17 @@ async def run(context: Context) -> None:
         head_max_bytes=settings.gateway.head_max_bytes,
         head_timeout_s=settings.gateway.head_timeout_s,
         keep_alive_s=settings.console.keep_alive_s,
+        is_tls=settings.tls.is_on,
     )
     counters: Counter[str] = Counter()
-    api = Api(book, SupervisorControl(settings.run_dir), StaticFiles(WEB_DIRECTORY), counters)
+    api = Api(
+        book,
+        SupervisorControl(settings.run_dir),
+        StaticFiles(WEB_DIRECTORY),
+        counters,
+        anonymous_networks=settings.auth.anonymous_networks,
+        is_tls=settings.tls.is_on,
+    )
     server = HttpServer(api, actor=context.identity.name, limits=limits, counters=counters)
     async with trio.open_nursery() as nursery:
         for actor in SPEAKERS:

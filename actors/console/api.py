@@ -17,6 +17,7 @@ from actors.wire.rights import may
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Sequence
 
     from actors.console.static import StaticFiles
     from actors.console.stats import StatsBook
@@ -29,14 +30,29 @@ class Supervisor(actions.Commander, Protocol):
 
 
 class Api:
-    """All handlers; itself what the HTTP server is given."""
+    """All handlers; itself what the HTTP server is given.
 
-    def __init__(self, book: StatsBook, supervisor: Supervisor, files: StaticFiles, counters: Counter[str]) -> None:
+    Args:
+        anonymous_networks: whose clients need no token; the page warns of them.
+        is_tls: the public port speaks TLS itself.
+    """
+
+    def __init__(
+        self,
+        book: StatsBook,
+        supervisor: Supervisor,
+        files: StaticFiles,
+        counters: Counter[str],
+        *,
+        anonymous_networks: Sequence[str] = (),
+        is_tls: bool = False,
+    ) -> None:
+        self._anonymous_networks = anonymous_networks
         self._book = book
         self._supervisor = supervisor
         self._counters = counters
         self._actions = actions.Actions(supervisor)
-        self._routes = Routes(fallback=remembering(files.respond))
+        self._routes = Routes(fallback=remembering(files.respond, is_tls=is_tls))
         self._routes.add("GET", "/healthz", self.healthz)
         self._routes.add("GET", "/readyz", self.readyz)
         self._routes.add("GET", "/metrics", _for_admins(self.metrics))
@@ -86,7 +102,7 @@ class Api:
 
     async def session(self, request: Request) -> Response:
         """Whose page this is: what its token allows, and until when."""
-        return Response.json(rights.session(request.claims))
+        return Response.json(rights.session(request.claims, self._anonymous_networks))
 
     async def forget(self, request: Request) -> Response:
         """Have the browser forget the page's token."""

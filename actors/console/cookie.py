@@ -22,9 +22,13 @@ FORGET: Final = f"{NAME}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
 
 
 def remembering(
-    respond: Callable[[Request], Response | None], wall: Callable[[], float] = time.time
+    respond: Callable[[Request], Response | None], wall: Callable[[], float] = time.time, *, is_tls: bool = False
 ) -> Callable[[Request], Response | None]:
-    """Have a page's answer set the cookie when the page was asked for with a token (which the gateway has verified)."""
+    """Have a page's answer set the cookie when the page was asked for with a token (which the gateway has verified).
+
+    Args:
+        is_tls: the public port speaks TLS itself; a proxy in front says so in a header.
+    """
 
     def respond_and_remember(request: Request) -> Response | None:
         response = respond(request)
@@ -37,7 +41,7 @@ def remembering(
         ):
             return response
         left_s = max(0, int(request.claims.get("exp", 0) - wall()))
-        secure = "; Secure" if request.header("x-forwarded-proto") == "https" else ""
+        secure = "; Secure" if is_tls or request.header("x-forwarded-proto") == "https" else ""
         cookie = f"{NAME}={tokens[0]}; Path=/; Max-Age={left_s}; HttpOnly; SameSite=Strict{secure}"
         return replace(response, headers={**response.headers, "set-cookie": cookie})
 

@@ -8,9 +8,10 @@ else's DNS suddenly resolves to 127.0.0.1 would make their page one of our origi
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from actors.wire.elsewhere import is_loopback_host
 
 if TYPE_CHECKING:
     from actors.runtime.http_message import Request
@@ -30,7 +31,7 @@ def objection(request: Request) -> str | None:
     origin = request.header("origin")
     if site is None and origin is not None and not _is_origin_of(origin, host):
         return "it was sent by a page of another origin"
-    if request.claims is None and not _is_loopback(host):
+    if request.claims is None and not is_loopback_host(host):
         return "with authentication off, this is done under localhost or a loopback address only"
     return None
 
@@ -43,18 +44,5 @@ def _is_origin_of(origin: str, host: str) -> bool:
             return False
         # A proxy may pass the name on without the port, which is then its own.
         return wanted.port is None or given.port == wanted.port
-    except ValueError:
-        return False
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

@@ -22,6 +22,7 @@ from actors.runtime.allowance import Allowance
 from actors.runtime.beat import SECOND, every
 from actors.runtime.drain import drain
 from actors.runtime.event_sender import EventSender
+from actors.runtime.handshake import refuse
 from actors.runtime.keepalive import keep_alive
 from actors.runtime.outbox import Outbox
 from actors.runtime.pump import Pump
@@ -29,7 +30,6 @@ from actors.runtime.session import Session, verifier_of
 from actors.runtime.volley import volley_of
 from actors.wire import browser, v1
 from actors.wire import bus as wire
-from actors.wire.answers import answer
 from actors.wire.lenient import encode_any
 from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
@@ -143,7 +143,7 @@ class Fanout:
             head = parse_known_head(handed.head)
             query = browser.ListenQuery.parse(head.query)
         except BadQuery as error:
-            handed.sock.send(answer(400, f"Bad Request: {error}"))
+            refuse(handed.sock, 400, f"Bad Request: {error}")
             return
         if v1.SUBPROTOCOL in head.subprotocols:
             await self.v1_clients.serve(handed, query, names_track="track" in head.query)
@@ -151,7 +151,7 @@ class Fanout:
         session = Session(handed, self._verifier, "listen")
         if not handed.resumed and self._is_full(query, session):
             self.calls.counters["too_many_listeners"] += 1
-            handed.sock.send(answer(429, "Too Many Requests: this call has as many listeners as it may have"))
+            refuse(handed.sock, 429, "Too Many Requests: this call has as many listeners as it may have")
             return
         outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000, volley=self._volley)
         async with accept(

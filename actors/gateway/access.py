@@ -7,15 +7,16 @@ that holds no part of a token. What claims are good for later is the actors' to 
 from __future__ import annotations
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.gateway.addresses import is_in, networks_of
 from actors.wire import v1
+from actors.wire.cookies import cookie_of
+from actors.wire.elsewhere import elsewhere
 from actors.wire.origins import Origins
 from actors.wire.query import is_nothing
 from actors.wire.request import BadRequest, call_ids
-from actors.wire.rights import TABLE, may, needed_right
+from actors.wire.rights import TABLE, is_open, may, needed_right
 from actors.wire.tokens import (
     REFUSED,
     BadToken,
@@ -26,8 +27,11 @@ from actors.wire.tokens import (
     tokens_of_subprotocols,
 )
 from actors.wire.websocket import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
+from config.networks import is_everywhere
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from actors.gateway.addresses import Address
     from actors.wire.request import RequestHead, Route
     from actors.wire.rights import Right
@@ -38,6 +42,12 @@ ORIGINS_SETTING: Final = "auth.allowed_origins (PATCHBAY_AUTH__ALLOWED_ORIGINS)"
 SHOWN_CHARS: Final = 100
 STREAM_TOKEN_HEADER: Final = "x-telnyx-streaming-auth-token"
 TELNYX: Final[dict[str, Any]] = {"sub": "telnyx", "calls": "*", "can": ["stream"]}
+# What whoever comes without a token from one of `auth.anonymous_networks` may, of every call.
+OF_ANONYMOUS: Final[tuple[Right, ...]] = ("listen", "talk", "events")
+SWITCH_ON: Final = (
+    "set PATCHBAY_AUTH__ENABLED=true with PATCHBAY_AUTH__JWT_SECRET (or PATCHBAY_AUTH__JWT_PUBLIC_KEY), "
+    "PATCHBAY_TELNYX__STREAM_TOKEN and PATCHBAY_TELNYX__PUBLIC_KEY"
+)
 BY_SIGNATURE: Final[dict[str, Any]] = {"sub": "", "calls": [], "can": []}
 
 
@@ -57,6 +67,36 @@ class RefusedExpired(Refused):
     """401: a good one, but for its age."""
 
 
+class Anonymous:
+    """Who is let in without a token: clients of some networks, where their page is on the list.
+
+    Args:
+        networks: theirs; one that is everywhere takes an Origin too, which programs do not send by themselves.
+        allowed_origins: pages that may; those of this machine may from this machine.
+    """
+
+    def __init__(self, networks: Iterable[str], allowed_origins: Iterable[str]) -> None:
+        self._networks = networks_of(networks)
+        self._listed = tuple(allowed_origins)
+
+    def claims(self, head: RequestHead, address: Address | None, right: Right) -> dict[str, Any] | None:
+        """Return what a client without a token may; None: it needs one.
+
+        Raises:
+            Refused: its page may not.
+        """
+        if address is None or right not in OF_ANONYMOUS or find_token(head):
+            return None
+        networks = [network for network in self._networks if address in network]
+        if not networks:
+            return None
+        origins, given = Origins(self._listed, loopback=address.is_loopback), head.every("origin")
+        if not all(map(origins.allow, given)) or (not given and all(map(is_everywhere, networks))):
+            why = f"without a token only pages of an Origin in {ORIGINS_SETTING} may connect"
+            raise Refused(403, f"Forbidden: {why}, and this one names {_shown(given)}")
+        return {"sub": f"anonymous {address}", "calls": "*", "can": list(OF_ANONYMOUS)}
+
+
 class Access:
     """The rules of one configuration.
 
@@ -70,6 +110,7 @@ class Access:
         self._stream_networks = networks_of(settings.telnyx.stream_networks)
         self._verifier = Verifier(settings.auth) if settings.auth.enabled else None
         self._origins = Origins(settings.auth.allowed_origins, loopback=self._verifier is None)
+        self._anonymous = Anonymous(settings.auth.anonymous_networks, settings.auth.allowed_origins)
 
     def decide(self, head: RequestHead, target: Route, address: Address | None, now: float) -> dict[str, Any] | None:
         """Return the claims that a request is let in with; None when authentication is off.
@@ -82,6 +123,8 @@ class Access:
             Refused: it is not let in.
         """
         right = needed_right(head, target)
+        if self._verifier is None and not is_open(head, target):
+            _check_machine(head)
         if self._verifier is None or right not in (None, "stream"):  # those show a signature or a token of Telnyx's
             self._check_origin(head)
         if right is None:
@@ -93,7 +136,7 @@ class Access:
         if right == "stream":
             return self._stream(self._verifier, head, now)
         try:
-            return _frontend(self._verifier, head, right, now)
+            return self._anonymous.claims(head, address, right) or _frontend(self._verifier, head, right, now)
         except Refused as refusal:
             if right == "listen" and v1.SUBPROTOCOL in head.subprotocols:
                 return _told_later(refusal)
@@ -130,6 +173,20 @@ class Access:
         if not may(claims, "stream"):
             raise Refused(403, "Forbidden: this token is not for media streams", claims["sub"])
         return {key: value for key, value in claims.items() if key != "exp"}  # a call may outlast it
+
+
+def _check_machine(head: RequestHead) -> None:
+    """Without authentication only this machine may connect."""
+    if (why := elsewhere(head)) is not None:
+        raise Refused(
+            403,
+            f"Forbidden: authentication is off, so only this machine may connect, and this request comes from elsewhere "
+            f"({why}). To let others in, {SWITCH_ON}",
+        )
+
+
+def _shown(origins: list[str]) -> str:
+    return repr(origins[0][:SHOWN_CHARS]) if origins else "none"
 
 
 def stream_tokens(head: RequestHead) -> list[bytes]:
@@ -194,8 +251,4 @@ def _check_calls(claims: dict[str, Any], head: RequestHead) -> None:
 
 def _cookie(head: RequestHead) -> str | None:
     """What the console's page was given. Not for WebSockets: any page can open one, and the browser adds its cookies."""
-    try:
-        cookies = SimpleCookie("; ".join(head.every("cookie")))
-    except CookieError:
-        return None
-    return cookies[COOKIE].value if COOKIE in cookies else None
+    return cookie_of(head.every("cookie"), COOKIE)

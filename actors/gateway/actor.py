@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,13 @@ import orjson
 import trio
 
 from actors.gateway.access import Refused
-from actors.gateway.buckets import Buckets
 from actors.gateway.door import ACCEPT_PAUSE_S, Door
 from actors.gateway.reception import Reception
 from actors.gateway.room import fitted
 from actors.gateway.switchboard import Switchboard
 from actors.gateway.tls import Certificate
 from actors.runtime.beat import next_beat
-from actors.runtime.packets import PacketSocket
+from actors.runtime.packets import PacketSocket, PacketSocketClosed
 from actors.wire import bus as wire
 from actors.wire import handoff
 from actors.wire.request import BadRequest, call_ids
@@ -37,6 +37,8 @@ from actors.wire.tokens import REFUSED
 from config.paths import unix_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.runtime.bus import BusSocket
     from actors.runtime.context import Context
     from actors.wire.request import RequestHead, Route
@@ -46,7 +48,6 @@ log = logging.getLogger(__name__)
 
 HEADS_TIMEOUT_S = 0.5  # for heads that are half there when we are to stop
 FLUSH_TIMEOUT_S = 0.5
-REFUSALS_PER_S, REFUSALS_BURST = 5.0, 50.0  # lines of log; whoever is turned away must not fill the disk
 SHOWN_CHARS = 200
 CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -58,6 +59,7 @@ async def run(context: Context) -> None:
     links.setblocking(False)
     async with trio.open_nursery() as nursery:
         gateway = Gateway(context, nursery)
+        nursery.start_soon(gateway.door.carrier.end_late)
         async with trio.open_nursery() as accepting:
             accepting.start_soon(gateway.door.accept, public, nursery)
             accepting.start_soon(gateway.accept_links, links)
@@ -82,8 +84,8 @@ class Gateway:
         self._context = context
         self._nursery = nursery
         settings = _fitted(context.settings)
+        _warn_of_anonymous(settings.auth.anonymous_networks)
         self.reception = Reception(settings)
-        self._refusals = Buckets(REFUSALS_PER_S, REFUSALS_BURST)
         self.switchboard = Switchboard(
             settings.gateway,
             self._turn_away,
@@ -107,8 +109,9 @@ class Gateway:
                 log.warning("no actor can call in for a moment: %s", error)
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
-            if _user_of(sock) != os.getuid():
-                log.error("a process of another user (%d) calls itself an actor; it is not heard", _user_of(sock))
+            user = _user_of(sock)
+            if user != os.getuid():
+                log.error("a process of another user (%s) calls itself an actor; it is not heard", user)
                 sock.close()
                 continue
             self._nursery.start_soon(self.switchboard.serve_link, sock)
@@ -129,6 +132,8 @@ class Gateway:
                 **self._turned_away,
                 **self.reception.counters,
                 **self.switchboard.counters,
+                "tls_refused": self.door.carrier.refused,
+                "tls_late": self.door.carrier.late,
             }
             table = self.switchboard.table
             gauges = {
@@ -136,6 +141,7 @@ class Gateway:
                 "media_streams": table.counts["media streams"],
                 "waiting": sum(1 for _ in table.waiting()),
                 "at_the_door": self.door.at_the_door,
+                "tls_connections": self.door.carrier.count,
             }
             about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(about))
@@ -146,12 +152,8 @@ class Gateway:
         waiting = list(self.switchboard.table.waiting())
         if not waiting:
             return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.setblocking(False)  # the next gateway may not be there to accept; the queue in front of it may be full
-        try:
-            sock.connect(unix_path(self._context.settings.run_dir, "gateway.sock"))
-        except OSError:
-            sock.close()
+        sock = _next_gateway(self._context.settings.run_dir)
+        if sock is None:
             return
         packets = PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
         async with trio.open_nursery() as nursery:
@@ -160,9 +162,10 @@ class Gateway:
             hello = handoff.Hello(name="gateway", index=who.index, generation=who.generation, pid=os.getpid())
             with trio.move_on_after(FLUSH_TIMEOUT_S):
                 packets.send_nowait(handoff.encode(hello))
-                for held in waiting:
-                    deposit = handoff.Deposit(connection=handoff.describe(held), fresh=held.fresh)
-                    packets.send_nowait(handoff.encode(deposit), held.sock.fileno())
+                with suppress(PacketSocketClosed):  # it has gone, or there is no descriptor left
+                    for held in waiting:
+                        deposit = handoff.Deposit(connection=handoff.describe(held), fresh=held.fresh)
+                        packets.send_nowait(handoff.encode(deposit), held.sock.fileno())
                 await packets.flush()
             nursery.cancel_scope.cancel()
         packets.close()
@@ -182,8 +185,6 @@ class Gateway:
         self._log_refusal(peer, parsed, f"{refusal.status} {why}", sub)
 
     def _log_refusal(self, peer: str, parsed: RequestHead | None, why: str, sub: str | None) -> None:
-        if not self._refusals.take("log", trio.current_time()):
-            return
         about: dict[str, object] = {"peer": peer}
         if parsed is not None:
             about["forwarded_for"] = ", ".join(parsed.every("x-forwarded-for"))[:SHOWN_CHARS]
@@ -198,9 +199,27 @@ class Gateway:
         self._nursery.start_soon(self.door.receive, sock, peer)
 
 
-def _user_of(sock: socket.socket) -> int:
+def _next_gateway(run_dir: str) -> socket.socket | None:
+    """Call the gateway that comes after this one; None: there is none, or no descriptor to call it with."""
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        return None
+    try:
+        sock.setblocking(False)  # it may not be there to accept; the queue in front of it may be full
+        sock.connect(unix_path(run_dir, "gateway.sock"))
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def _user_of(sock: socket.socket) -> int | None:
     """The user whose process is at the other end of a Unix socket; the kernel says so (unix(7), SO_PEERCRED)."""
-    _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    try:
+        _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    except OSError:
+        return None
     return int(user)
 
 
@@ -216,6 +235,15 @@ def _fitted(settings: Settings) -> Settings:
             given.max_streams,
         )
     return msgspec.structs.replace(settings, gateway=given)
+
+
+def _warn_of_anonymous(networks: Sequence[str]) -> None:
+    if networks:
+        log.warning(
+            "clients from %s need no token: they hear every call, talk into it and see its events "
+            "(auth.anonymous_networks)",
+            ", ".join(networks),
+        )
 
 
 async def _ignore_subscriptions(publisher: BusSocket) -> None:

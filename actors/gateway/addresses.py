@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from actors.wire.peers import V6_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-V6_PREFIX: Final = 64  # whoever has one IPv6 address has as many as there are behind this prefix
 
 
 def parse_address(text: str) -> Address | None:

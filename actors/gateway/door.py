@@ -5,9 +5,9 @@ What is let in goes to `Switchboard.admit`. Nothing here knows which processes t
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.gateway import sign_in
-from actors.gateway.tls import carry, shake_hands
+from actors.gateway.queue import HeadQueue
+from actors.gateway.tls import OUT_OF_RESOURCES, Carrier, shake_hands
+from actors.runtime.fair_lock import FairLock
 from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, read_head
 from actors.runtime.nothing import nothing
 from actors.wire.answers import answer, html_answer
+from actors.wire.peers import host_of
 from actors.wire.request import BadRequest, RequestHead, Route, parse_head, route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from actors.gateway.tls import Certificate
     from config.settings import GatewaySettings
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ACCEPT_PAUSE_S = 0.1  # when descriptors or memory have run out: connections wait in the listening queue
-OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
@@ -44,6 +46,8 @@ class DoorCounters:
     vanished: int = 0  # closed by the peer before there was a head
     without_tls: int = 0  # closed since they did not open TLS, where it is needed
     too_many: int = 0  # closed before their heads were there, for others to be heard
+    too_many_tls: int = 0  # closed at once: so many with TLS are there, those that are closing too
+    failed: int = 0  # a fault of ours, or of this machine
 
 
 class Door:
@@ -69,9 +73,9 @@ class Door:
         self._certificate = certificate
         self.counters = DoorCounters()
         self.max_heads = settings.max_heads
-        self._waiting: dict[
-            socket.socket, trio.CancelScope
-        ] = {}  # connections whose heads are being read, oldest first
+        self.carrier = Carrier()
+        self._waiting = HeadQueue[socket.socket]()  # connections whose heads are being read, or that are turned away
+        self._parsing = FairLock()
         self._emptied = trio.Event()
 
     async def accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
@@ -89,10 +93,9 @@ class Door:
                     await trio.sleep(ACCEPT_PAUSE_S)
                 continue
             self.counters.accepted += 1
-            if self.at_the_door >= self.max_heads:
-                self._end_longest()
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # it has gone already
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             nursery.start_soon(self._open, sock, f"{address[0]}:{address[1]}")
 
     async def until_empty(self) -> None:
@@ -111,34 +114,50 @@ class Door:
         if self._certificate is None:
             await self.receive(sock, peer)
             return
-        stream = None
-        context, timeout_s = self._certificate.context(trio.current_time()), self._settings.head_timeout_s
-        with trio.CancelScope() as self._waiting[sock]:
-            try:
-                stream = await shake_hands(sock, context, timeout_s)
-            finally:
-                self._leave(sock)
-        if stream is None:
-            self.counters.without_tls += 1
-        else:
-            await carry(stream, partial(self.receive, peer=peer))
+        if self.carrier.count >= self._settings.max_connections + self._settings.max_streams:
+            self.counters.too_many_tls += 1
+            _close(sock)
+            return
+        try:
+            stream = await self._shake_hands(sock, peer, self._certificate)
+            if stream is None:
+                self.counters.without_tls += 1
+            else:
+                await self.carrier.carry(stream, partial(self.receive, peer=peer))
+        except Exception:
+            log.exception("connection from %s failed with its TLS", peer)
+            self.counters.failed += 1
+            _close(sock)
+
+    async def _shake_hands(
+        self, sock: socket.socket, peer: str, certificate: Certificate
+    ) -> trio.SSLStream[trio.SocketStream] | None:
+        context = certificate.context(trio.current_time())
+        with self._at_the_door(sock, peer):
+            return await shake_hands(sock, context, self._settings.head_timeout_s)
+        return None
 
     async def receive(self, sock: socket.socket, peer: str) -> None:
         """Read one head, and admit the connection or answer it."""
-        with trio.CancelScope() as self._waiting[sock]:
+        with self._at_the_door(sock, peer):
             await self._receive(sock, peer)
 
-    def _leave(self, sock: socket.socket) -> None:
-        self._waiting.pop(sock, None)
-        if not self._waiting:
-            self._emptied.set()
-
-    def _end_longest(self) -> None:
-        """Whoever means well sends its head in one go: the one that has been here the longest does not."""
-        sock, scope = next(iter(self._waiting.items()))
-        del self._waiting[sock]
-        scope.cancel()
-        self.counters.too_many += 1
+    @contextmanager
+    def _at_the_door(self, sock: socket.socket, peer: str) -> Iterator[None]:
+        """Count a connection meanwhile. When one too many has come, the one that has been here the longest goes: whoever
+        means well sends its head in one go."""
+        host = host_of(peer)
+        if len(self._waiting) >= self.max_heads:
+            self._waiting.pop_longest(host, self.max_heads).cancel()
+            self.counters.too_many += 1
+        with trio.CancelScope() as scope:
+            self._waiting.add(sock, host, scope)
+            try:
+                yield
+            finally:
+                self._waiting.remove(sock)
+                if not self._waiting:
+                    self._emptied.set()
 
     async def _receive(self, sock: socket.socket, peer: str) -> None:
         """The outermost boundary of a connection at the door."""
@@ -147,8 +166,10 @@ class Door:
             head = await read_head(
                 sock, max_bytes=self._settings.head_max_bytes, timeout_s=self._settings.head_timeout_s
             )
-            parsed = parse_head(head)
-            self._admit(sock, peer, head, parsed, route(parsed))
+            async with self._parsing.turn(host_of(peer)):
+                parsed = parse_head(head)
+                self._admit(sock, peer, head, parsed, route(parsed))
+                await trio.lowlevel.cancel_shielded_checkpoint()  # others have their turn
         except BadRequest as refusal:
             self._refused(peer, parsed, refusal)
             await self.turn_away(sock, refusal.status, str(refusal), sign_in.page(parsed, refusal.status))
@@ -170,16 +191,19 @@ class Door:
             raise
         except Exception:
             log.exception("connection from %s failed at the door", peer)
+            self.counters.failed += 1
             _close(sock)
-        finally:
-            self._leave(sock)
 
     async def turn_away(self, sock: socket.socket, status: int, text: str, page: bytes | None = None) -> None:
         """Answer, with a line of text or a page, and close. What the peer is still sending is read for a moment, or the
         reset that follows unread bytes would destroy the answer on its way."""
         self.counters.turned_away += 1
         try:
-            sock.send(answer(status, text) if page is None else html_answer(status, page, sign_in.HEADERS))
+            is_tls = self._certificate is not None
+            told = answer(status, text, is_tls=is_tls)
+            if page is not None:
+                told = html_answer(status, page, sign_in.HEADERS, is_tls=is_tls)
+            sock.send(told)
             sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(LINGER_S):
                 await _discard(sock, LINGER_BYTES)

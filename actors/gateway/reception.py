@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.gateway.access import Access
 from actors.gateway.addresses import client_address, counted_as, networks_of, parse_address
 from actors.gateway.buckets import Buckets
+from actors.wire.peers import VIA
 from actors.wire.request import BadRequest
 from actors.wire.tokens import REFUSED
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from actors.wire.request import RequestHead, Route
     from config.settings import Settings
 
-VIA: Final = " via "
 NOWHERE: Final = ipaddress.ip_address("127.0.0.1")  # a connection whose other end has no address: this machine's
 
 

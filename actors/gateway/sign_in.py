@@ -30,11 +30,8 @@ button { border-color: transparent; background: var(--accent); color: light-dark
 """
 _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS: Final = (
-    "Cache-Control: no-store\r\n"
     f"Content-Security-Policy: default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'\r\n"
-    "Referrer-Policy: no-referrer\r\n"
-    "X-Content-Type-Options: nosniff\r\n"
 )
 WORDS: Final = {
     "en": {

@@ -113,9 +113,12 @@ class Switchboard:
             self._lost(link)
 
     async def watch_overdue(self) -> None:
-        """End connections that have waited too long for their actor. For ever."""
+        """Offer connections that wait once more, since there may have been no descriptor, and end those that have waited
+        too long for their actor. For ever."""
         while True:
             await next_beat(OVERDUE_LOOK_S)
+            for held in list(self.table.waiting()):
+                self._place(held)
             for held in self.table.overdue(trio.current_time(), self._settings.park_time_s):
                 self._give_up(held)
 
@@ -194,6 +197,9 @@ class Switchboard:
                 if fd is not None:
                     self._deposited(link, message, socket.socket(fileno=fd))
                     fd = None
+                else:
+                    self.counters["deposits_lost"] += 1
+                    log.error("no descriptor left to take connection %d over", message.connection.id)
             case handoff.Leaving():
                 link.leaving = True
         if fd is not None:
@@ -217,9 +223,15 @@ class Switchboard:
             self.table.serve(known, link)
             return
         sock.setblocking(False)
-        actor, head = link.name, parse_head(about.head)
-        if link.name == "gateway":  # our predecessor, stopping: what had no actor there may find one here
-            actor = route(head).actor
+        actor = link.name
+        try:
+            head = parse_head(about.head)
+            if link.name == "gateway":  # our predecessor, stopping: what had no actor there may find one here
+                actor = route(head).actor
+        except BadRequest as refusal:  # it was of another version
+            log.warning("connection %d can't be taken over: %s", about.id, refusal, extra={"peer": about.peer})
+            sock.close()
+            return
         held = Held(about.id, sock, about.kind, actor, about.head, about.peer, note=about.note, claims=about.claims)
         held.counted = tuple(self._count_again(about.peer, actor, about.claims))
         held.unsent, held.fresh, held.affinity = about.unsent, message.fresh, _affinity(head)

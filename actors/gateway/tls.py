@@ -6,16 +6,19 @@ not outlive the gateway; nginx in front is for those who need that.
 
 from __future__ import annotations
 
+import errno
 import logging
+import select
 import socket
 import ssl
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from config.settings import TlsSettings
 
@@ -27,6 +30,9 @@ LOOK_INTERVAL_S: Final = 1.0  # how often, at most, the files are looked at
 PIECE_BYTES: Final = 16 * 1024
 SEND_BUFFER_BYTES: Final = 32 * 1024  # what the kernel holds for a peer that does not read grows old there
 CLOSE_TIMEOUT_S: Final = 1.0
+SEND_TIMEOUT_S: Final = 60.0  # for a piece; a peer that reads so little has ended for every actor
+ENDED_TIMEOUT_S: Final = 5.0  # for what is left, once nobody here has the connection any more
+OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Certificate:
@@ -51,18 +57,19 @@ class Certificate:
         """What new connections are made with; `now`: monotonic seconds."""
         if now - self._looked_at >= LOOK_INTERVAL_S:
             self._looked_at = now
-            if (stamp := self._stamp()) != self._seen:
+            if (stamp := self._stamp()) != self._seen and self.reload():
                 self._seen = stamp
-                self.reload()
         return self._context
 
-    def reload(self) -> None:
-        """Read the files again."""
+    def reload(self) -> bool:
+        """Read the files again; False where that is to be tried once more, since there is no descriptor for it now."""
         try:
             self._context = make_context(self._certfile, self._keyfile)
             log.info("certificate read again: %s", self._certfile)
         except (OSError, ssl.SSLError) as error:
             log.error("the certificate in use stays; the new one can't be used: %s", error)
+            return error.errno not in OUT_OF_RESOURCES
+        return True
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
@@ -109,18 +116,70 @@ async def shake_hands(
     return None
 
 
-async def carry(stream: trio.SSLStream[trio.SocketStream], serve: Callable[[socket.socket], Awaitable[None]]) -> None:
-    """Give the plain side of a TLS connection to `serve`, which owns that socket, and carry bytes until either ends."""
-    inner, plain = socket.socketpair()
-    plain.setblocking(False)
-    inside = trio.SocketStream(trio.socket.from_stdlib_socket(inner))
-    async with stream, inside, trio.open_nursery() as nursery:
-        nursery.start_soon(serve, plain)
-        nursery.start_soon(_inwards, stream, inside)
-        await _outwards(inside, stream)
-        with trio.move_on_after(CLOSE_TIMEOUT_S):
-            await _say_goodbye(stream)
-        nursery.cancel_scope.cancel()
+class Carrier:
+    """Carries the bytes of all TLS connections, and ends those that outlast what they were for.
+
+    Attributes:
+        refused: connections that ended since there were no descriptors for their plain side.
+        late: those that were ended since their peers did not read what was left.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: dict[int, trio.CancelScope] = {}  # by the descriptor of our end of the plain side
+        self._ends = select.epoll()
+        self.refused = 0
+        self.late = 0
+
+    @property
+    def count(self) -> int:
+        """How many connections there are, those that are closing too."""
+        return len(self._scopes)
+
+    async def carry(
+        self, stream: trio.SSLStream[trio.SocketStream], serve: Callable[[socket.socket], Awaitable[None]]
+    ) -> None:
+        """Give the plain side of a TLS connection to `serve`, which owns that socket, and carry bytes until either ends."""
+        try:
+            inner, plain = socket.socketpair()
+        except OSError as error:
+            log.warning("a TLS connection is refused: %s", error)
+            self.refused += 1
+            await trio.aclose_forcefully(stream)
+            return
+        plain.setblocking(False)
+        inside = trio.SocketStream(trio.socket.from_stdlib_socket(inner))
+        with trio.CancelScope() as scope:
+            async with stream, inside, trio.open_nursery() as nursery:
+                nursery.start_soon(serve, plain)
+                with self._watching(inner, scope):
+                    nursery.start_soon(_inwards, stream, inside)
+                    await _outwards(inside, stream)
+                    with trio.move_on_after(CLOSE_TIMEOUT_S):
+                        await _say_goodbye(stream)
+                nursery.cancel_scope.cancel()
+        self.late += scope.cancelled_caught
+
+    async def end_late(self) -> None:
+        """Give what is left of each connection a time, once its plain side has ended. For ever."""
+        while True:
+            await trio.lowlevel.wait_readable(self._ends.fileno())
+            for fd, _ in self._ends.poll(0):
+                self._ends.unregister(fd)
+                self._scopes[fd].deadline = trio.current_time() + ENDED_TIMEOUT_S
+            await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _watching(self, inner: socket.socket, scope: trio.CancelScope) -> Iterator[None]:
+        """Count a connection, and find out when the last copy of its plain side is closed: the kernel says so."""
+        fd = inner.fileno()
+        self._scopes[fd] = scope
+        self._ends.register(fd, 0)  # EPOLLHUP alone, which comes unasked
+        try:
+            yield
+        finally:
+            del self._scopes[fd]
+            with suppress(OSError, ValueError):  # it has ended already, or is closed
+                self._ends.unregister(fd)
 
 
 async def _inwards(stream: trio.SSLStream[trio.SocketStream], inside: trio.SocketStream) -> None:
@@ -129,13 +188,17 @@ async def _inwards(stream: trio.SSLStream[trio.SocketStream], inside: trio.Socke
             await inside.send_all(piece)
         await inside.send_eof()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        await inside.aclose()
+        with suppress(OSError):  # not closed: another connection could get the descriptor, and be taken for this one
+            inside.socket.shutdown(socket.SHUT_RDWR)
 
 
 async def _outwards(inside: trio.SocketStream, stream: trio.SSLStream[trio.SocketStream]) -> None:
     try:
         while piece := await inside.receive_some(PIECE_BYTES):
-            await stream.send_all(piece)
+            with trio.move_on_after(SEND_TIMEOUT_S) as patience:
+                await stream.send_all(piece)
+            if patience.cancelled_caught:
+                return
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return
 

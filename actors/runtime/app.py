@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -70,7 +71,8 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
         (host.run if name in CARRY_AUDIO else trio.run)(_live, settings, identity, run)
     except BaseException:
         if last_words is not None:  # the supervisor quotes its last line as the reason
-            os.write(last_words, traceback.format_exc().encode())
+            with suppress(OSError):  # a full disk must not hide it
+                os.write(last_words, traceback.format_exc().encode())
         raise
     return 0
 
@@ -92,6 +94,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
                 nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
                 nursery.start_soon(_stop_without_supervisor, context)
                 nursery.start_soon(tidy, lambda: link.released)
+                nursery.start_soon(logs.tell_rest)
                 await run(context)
                 nursery.cancel_scope.cancel()
     finally:

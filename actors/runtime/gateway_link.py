@@ -99,15 +99,23 @@ class GatewayLink:
 
     async def _connect(self) -> PacketSocket:
         while True:
+            if (sock := self._call()) is not None:
+                return PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
+            await trio.sleep(RETRY_S)
+
+    def _call(self) -> socket.socket | None:
+        """Call the gateway; None: it is not there, or there is no descriptor to call it with."""
+        try:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            return None
+        try:
             sock.setblocking(False)
-            try:
-                sock.connect(self._path)
-            except (BlockingIOError, OSError):
-                sock.close()
-                await trio.sleep(RETRY_S)
-                continue
-            return PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            return None
+        return sock
 
     async def _converse(
         self, packets: PacketSocket, nursery: trio.Nursery, handler: Callable[[Handed], Awaitable[None]]

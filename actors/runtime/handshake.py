@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import trio
 from trio_websocket import ConnectionClosed, wrap_server_stream
 
+from actors.wire.answers import answer
+from actors.wire.request import parse_known_head
 from actors.wire.tokens import answered_subprotocol
 
 if TYPE_CHECKING:
+    import socket
+
     from actors.runtime.handed import Handed
     from actors.runtime.outbox import Outbox
 
@@ -38,6 +42,29 @@ async def shake_hands(handed: Handed, outbox: Outbox, subprotocol: str | None) -
     return accepted
 
 
+def refuse(sock: socket.socket, status: int, text: str) -> None:
+    """Answer the head of a WebSocket with a refusal; its peer may have gone. The caller ends the connection."""
+    with suppress(OSError):
+        sock.send(answer(status, text))
+
+
+def plain_head(head: bytes) -> bytes:
+    """Return a head that asks for the same WebSocket and holds nothing else of the peer's.
+
+    trio-websocket decodes headers that we have no use for, and raises what it can't decode (a Host that is no IDNA name).
+    """
+    parsed = parse_known_head(head)
+    lines = ["GET / HTTP/1.1", "Host: localhost"]
+    if parsed.asks_for_upgrade:
+        lines += ["Upgrade: websocket", "Connection: Upgrade"]
+    for name in ("Sec-WebSocket-Version", "Sec-WebSocket-Key"):
+        lines += [f"{name}: {value}" for value in parsed.every(name)]
+    names = [name for name in parsed.subprotocols if name.isascii() and name]
+    if names:
+        lines.append(f"Sec-WebSocket-Protocol: {', '.join(names)}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
+
+
 class _HeadStream(trio.abc.Stream):
     """What trio-websocket sees of the connection: the head, and the way of the answer."""
 
@@ -45,7 +72,7 @@ class _HeadStream(trio.abc.Stream):
         self._handed = handed
         self._outbox = outbox
         self._scope = scope
-        self._head = handed.head
+        self._head = plain_head(handed.head)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """The head; what follows it stays in the socket."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import email.utils
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +17,11 @@ import h11
 import trio
 
 from actors.runtime.heads import HeadTimeout, HeadTooLarge, PeerGone, peek_head, take
+from actors.runtime.http_body import READ_BYTES, BodyReader, too_large
 from actors.runtime.http_message import Request, Response
+from actors.runtime.in_flight import InFlight
+from actors.wire.answers import STRICT_TRANSPORT
+from actors.wire.peers import host_of
 from actors.wire.request import BadRequest, parse_head, route
 
 if TYPE_CHECKING:
@@ -25,12 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime.http_routes import Handler
+    from actors.runtime.in_flight import Item
     from actors.wire.request import RequestHead
 
 logger = logging.getLogger(__name__)
 
-READ_BYTES = 64 * 1024
-CHUNK_OVERHEAD = 8  # so many times its content may a chunked body be; one byte a chunk costs six
+LARGE_ANSWER_BYTES = 64 * 1024  # what the kernel takes of most answers
 REASON_CHARS = 200  # h11 quotes what it did not like
 LINGER_S = 2.0  # how long a client gets to read the last answer while it is still sending
 LINGER_BYTES = 2 * 1024 * 1024
@@ -51,19 +55,17 @@ class Connection(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a client may make us hold and wait for."""
+    """Bounds on what a client may make us hold and wait for, and over what."""
 
     body_max_bytes: int
+    bodies_max_bytes: int = 8 * 1024 * 1024  # of all requests at once
+    answers_max_bytes: int = 64 * 1024 * 1024  # large ones that are not read yet
     head_max_bytes: int = 16 * 1024
     head_timeout_s: float = 5.0
     body_timeout_s: float = 10.0
     write_timeout_s: float = 10.0
     keep_alive_s: float = 15.0
-
-    @property
-    def wire_max_bytes(self) -> int:
-        """What a chunked body may take on the wire."""
-        return self.body_max_bytes * CHUNK_OVERHEAD + READ_BYTES
+    is_tls: bool = False  # the public port speaks TLS itself
 
 
 class HttpServer:
@@ -75,7 +77,8 @@ class HttpServer:
         counters: where to count, when somebody else reads them too.
 
     Attributes:
-        counters: `requests`, `responses_4xx` and so on, `handler_errors`, `closed_by_peer`, `timeouts`, `handed_back`.
+        counters: `requests`, `responses_4xx` and so on, `handler_errors`, `closed_by_peer`, `timeouts`, `handed_back`,
+            `bodies_ended` and `answers_ended` (their peers took the longest, when there was no more room).
     """
 
     def __init__(self, handler: Handler, *, actor: str, limits: Limits, counters: Counter[str] | None = None) -> None:
@@ -83,6 +86,9 @@ class HttpServer:
         self.actor = actor
         self.limits = limits
         self.counters: Counter[str] = Counter() if counters is None else counters
+        self.bodies = InFlight(limits.bodies_max_bytes)
+        self.answers = InFlight(limits.answers_max_bytes)
+        self.bodies_reader = BodyReader(self.bodies, limits.body_max_bytes)
 
     async def serve(self, handed: Connection) -> None:
         """Serve a connection until it is closed, idle for too long, broken or handed back. Raises nothing of the peer's.
@@ -121,16 +127,24 @@ class _Session:
         """Answer one request; whether the connection may carry another one."""
         self._counters["requests"] += 1
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_max_bytes)
+        scope = trio.CancelScope()
+        held = self._server.bodies.begin(scope.cancel)
         try:
             parsed = _parse(connection, head)
-            body = await self._body(connection, parsed)
+            body = await self._body(connection, parsed, held, scope)
+            self._server.bodies.settle(held)
         except BadRequest as refusal:
-            response, close = Response.text(str(refusal)[:REASON_CHARS], refusal.status), True
+            retry = {"retry_after": "1"} if refusal.status == 503 else {}
+            response, close = Response.text(str(refusal)[:REASON_CHARS], refusal.status, **retry), True
         else:
             # Where a chunked body ends shows only once it, and maybe more, has been taken from the socket.
             is_chunked = parsed.header("transfer-encoding") is not None
             response, failed = await self._handle(parsed, body)
             close = failed or is_chunked
+            if "token" in parsed.query:  # the address holds a secret: whatever it answers is kept nowhere
+                response = replace(response, headers={**response.headers, "cache-control": "no-store"})
+        finally:
+            self._server.bodies.finish(held)
         # A refused head may never have been shown to h11, which then expects the body that a HEAD does not get.
         is_silent = connection.their_state is not h11.IDLE and head.startswith(b"HEAD ")
         return await self._answer(connection, response, close=close, is_silent=is_silent)
@@ -145,46 +159,28 @@ class _Session:
             self._counters["handler_errors"] += 1
             return Response.text("Internal Server Error", 500), True
 
-    async def _body(self, connection: h11.Connection, head: RequestHead) -> bytes:
-        length = int(head.header("content-length") or 0)
-        if length > self._limits.body_max_bytes:
-            raise self._too_large()
+    async def _body(self, connection: h11.Connection, head: RequestHead, held: Item, scope: trio.CancelScope) -> bytes:
+        if int(head.header("content-length") or 0) > self._limits.body_max_bytes:
+            raise too_large(self._limits.body_max_bytes)
         if connection.they_are_waiting_for_100_continue:
             await self._send(
                 connection.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
             )
-        is_chunked = head.header("transfer-encoding") is not None
-        with trio.move_on_after(self._limits.body_timeout_s):
-            try:
-                return await self._receive(connection, None if is_chunked else length)
-            except h11.RemoteProtocolError as error:
-                raise BadRequest(400, "Bad Request: malformed or incomplete body") from error
+        scope.deadline = trio.current_time() + self._limits.body_timeout_s
+        with scope:
+            reader = self._server.bodies_reader
+            return await reader.read(connection, head, self._stream, held, host_of(self._handed.peer))
+        if held.was_ended:
+            self._counters["bodies_ended"] += 1
+            raise BadRequest(503, "Service Unavailable: too many requests are being received; send the body in one go")
         self._counters["timeouts"] += 1
         raise BadRequest(408, "Request Timeout: the body was not complete in time")
-
-    async def _receive(self, connection: h11.Connection, length: int | None) -> bytes:
-        body = bytearray()
-        taken = 0
-        while True:
-            event = connection.next_event()
-            if isinstance(event, h11.EndOfMessage):
-                return bytes(body)
-            if isinstance(event, h11.Data):
-                body += event.data
-            else:
-                wanted = READ_BYTES if length is None else min(READ_BYTES, length - len(body))
-                data = await self._stream.receive_some(wanted)
-                taken += len(data)
-                connection.receive_data(data)
-            if len(body) > self._limits.body_max_bytes or taken > self._limits.wire_max_bytes:
-                raise self._too_large()
-
-    def _too_large(self) -> BadRequest:
-        return BadRequest(413, f"Content Too Large: at most {self._limits.body_max_bytes} bytes")
 
     async def _answer(self, connection: h11.Connection, response: Response, *, close: bool, is_silent: bool) -> bool:
         """Send a response; whether the connection may carry another request."""
         headers = [*response.header_lines(), ("date", email.utils.formatdate(usegmt=True))]
+        if self._limits.is_tls:
+            headers.append(STRICT_TRANSPORT)
         if close:
             headers.append(("connection", "close"))
         reason = HTTPStatus(response.status).phrase.encode()
@@ -197,10 +193,18 @@ class _Session:
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
     async def _send(self, data: bytes) -> None:
-        with trio.move_on_after(self._limits.write_timeout_s):
-            await self._stream.send_all(data)
-            return
-        self._counters["timeouts"] += 1
+        scope, answers = trio.CancelScope(), self._server.answers
+        scope.deadline = trio.current_time() + self._limits.write_timeout_s
+        held = answers.begin(scope.cancel) if len(data) > LARGE_ANSWER_BYTES else None
+        try:
+            with scope:
+                if held is None or answers.grow(held, len(data)):
+                    await self._stream.send_all(data)
+                    return
+        finally:
+            if held is not None:
+                answers.finish(held)
+        self._counters["answers_ended" if held is not None and held.was_ended else "timeouts"] += 1
         raise trio.BrokenResourceError("the peer does not read its answer")
 
     async def _next_head(self) -> bytes | None:

@@ -4,7 +4,8 @@ What peers say can't end a line, nor speak to the terminal that shows one. An ex
 Python has to say of an object that it lets go are lines, too.
 
 A line is one write of at most 4 KiB, so that lines of several processes on one pipe never mix, and a reader that has
-gone (honcho, killed) is not our end.
+gone (honcho, killed) is not our end. Of one kind (a message before its arguments are put in) and one peer a minute has a few
+lines, then one that counts the others (`throttle`).
 """
 
 from __future__ import annotations
@@ -14,22 +15,31 @@ import os
 import select
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import orjson
+import trio
 
+from actors.runtime.throttle import WINDOW_S, Allowed, Throttle
+from actors.wire.peers import host_of
 from config.printable import printable, printable_lines, safe_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+    from actors.runtime.throttle import Withheld
     from config.settings import LogSettings
 
 MAX_LINE_BYTES: Final = 4096  # PIPE_BUF: up to here a write to a pipe is not torn
 LIMITS: Final = (1000, 250, 50)  # characters of each field of a line that is too long otherwise
 EXTRAS_MAX: Final = 8
 STDERR: Final = 2
+ORDINARY: Final = Allowed(by_peer=1_000, in_all=5_000)  # lines a minute of a kind, up to level `info`
+WARNINGS: Final = Allowed(by_peer=20, in_all=200)
+EXCEPTIONS: Final = Allowed(by_peer=5, in_all=20)  # a traceback is long
 # What logging itself puts on a record; whatever else is there came in by `extra=` and belongs on the line.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _COLOURS: Final = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
@@ -69,14 +79,46 @@ def _unraisable(about: sys.UnraisableHookArgs) -> None:
     )
 
 
-class LineHandler(logging.Handler):
-    """Writes each record in one system call, and goes on when nobody reads any more."""
+async def tell_rest() -> None:
+    """Write what was withheld, once a minute, for ever: nothing else may happen that would."""
+    while True:
+        await trio.sleep(WINDOW_S)
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, LineHandler):
+                handler.tell_rest()
 
-    def __init__(self) -> None:
+
+class LineHandler(logging.Handler):
+    """Writes each record in one system call, and goes on when nobody reads any more.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.lost = 0  # lines that nobody would read
+        self._clock = clock
+        self._throttle = Throttle()
         self._room = select.poll()
         self._room.register(STDERR, select.POLLOUT)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record, or count it where a minute has had enough of its kind."""
+        self.tell_rest()
+        kind = (record.name, record.levelno, str(record.msg))
+        host = host_of(str(vars(record).get("peer") or ""))
+        with self.lock or nullcontext():
+            if not self._throttle.allow(kind, host, _allowed(record), self._clock()):
+                self._throttle.withhold(kind, host, _message(record))
+                return False
+        return bool(super().handle(record))
+
+    def tell_rest(self) -> None:
+        """Write how many lines were withheld in the minute that is over."""
+        with self.lock or nullcontext():
+            for withheld in self._throttle.rest(self._clock()):
+                self.emit(_rest_of(withheld))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -94,6 +136,26 @@ class LineHandler(logging.Handler):
         except OSError:  # nobody reads any more: losing a line is better than losing a call
             pass
         self.lost += 1
+
+
+def _allowed(record: logging.LogRecord) -> Allowed:
+    if record.exc_info:
+        return EXCEPTIONS
+    return WARNINGS if record.levelno >= logging.WARNING else ORDINARY
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # wrong arguments; `emit` says so of those that are written
+        return str(record.msg)
+
+
+def _rest_of(withheld: Withheld) -> logging.LogRecord:
+    logger, level, _ = withheld.kind
+    text = "%d more lines of this kind in the last minute, of %d peers; the last: %s"
+    arguments = (withheld.count, len(withheld.hosts), withheld.last)
+    return logging.LogRecord(logger or __name__, level, "", 0, text, arguments, None)
 
 
 class JsonFormatter(logging.Formatter):

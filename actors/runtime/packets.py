@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 PAUSE_S = 0.002  # with many descriptors under way the kernel takes no more, though the socket is writable
+# Too many descriptors under way, which arrive when the peer reads; or the kernel has no memory for a moment.
+FULL = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
 QUEUE_MAX = 100_000  # packets; each is at most a few KiB, and one for every connection is the usual worst
 
 
@@ -120,7 +122,7 @@ class PacketSocket:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno == errno.ETOOMANYREFS:  # too many descriptors under way; they arrive when the peer reads
+            if error.errno in FULL:
                 return False
             raise PacketSocketClosed(str(error)) from error
         return True

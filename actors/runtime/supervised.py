@@ -72,7 +72,11 @@ async def _end_of(fd: int) -> None:
 async def _call(context: Context, *, ready: bool) -> socket.socket | None:
     """Say hello to a supervisor, if there is one, with what its predecessor had passed on."""
     who = context.identity
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        log.debug("no descriptor to call a supervisor with: %s", error)
+        return None
     sock.setblocking(False)
     names = list(who.fds)
     about = {"name": who.name, "index": who.index, "pid": os.getpid(), "generation": who.generation}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 from typing import TYPE_CHECKING, Final
 
 from actors.runtime.beat import next_beat
@@ -45,10 +46,17 @@ async def tidy(ended: Callable[[], int]) -> None:
     leavings = Leavings()
     while True:
         await next_beat(LOOK_INTERVAL_S)
-        with os.scandir("/proc/self/fd") as descriptors:
-            count = sum(1 for _ in descriptors)
-        if leavings.are_many(count, ended()):
+        if leavings.are_many(_descriptors(), ended()):
             give_back()
+
+
+def _descriptors() -> int:
+    """How many are open; as many as there can be, where there is none left to count them with."""
+    try:
+        with os.scandir("/proc/self/fd") as descriptors:
+            return sum(1 for _ in descriptors)
+    except OSError:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def give_back() -> None:

@@ -10,6 +10,7 @@ import binascii
 import posixpath
 import re
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Literal
 from urllib.parse import parse_qs, unquote
 
@@ -19,14 +20,19 @@ from actors.wire.query import BadQuery, calls_of, streams_of
 
 MAX_QUERY_FIELDS = 200
 MAX_HEADERS = 200
+REASON_MAX_CHARS = 200  # h11 quotes what it did not like
 KEY_BYTES = 16  # RFC 6455 §4.2.1
 WEBSOCKET_VERSION = "13"
+LISTS_OF_NAMES = ("Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions")
 ABSOLUTE = re.compile(r"(?:https?|wss?)://[^/@]+(/.*)?", re.IGNORECASE)  # RFC 9112 §3.2.2
 SLASHES = re.compile("/+")
 END_OF_HEAD = b"\r\n\r\n"
 # Of a head that h11 makes more of than its lines say: folded lines, headers whose values it changes, lines before the first,
 # an end in the middle.
 SELDOM = re.compile(rb"\n[ \t]|content-length|transfer-encoding|^[\r\n]|\n\r?\n.", re.IGNORECASE | re.DOTALL)
+
+# No line of a head has them, and h11 goes back and forth in a line that does, for the square of its length.
+FORBIDDEN = re.compile(rb"[\0\v\f]|\r(?!\n)")
 
 ActorName = Literal["ingest", "fanout", "call_events", "console"]
 Kind = Literal["ws", "http"]
@@ -110,6 +116,8 @@ def parse_head(head: bytes) -> RequestHead:
     Raises:
         BadRequest: 400 for what is not HTTP, with h11's reason, 431 for too many headers, 505 for what is not HTTP/1.
     """
+    if FORBIDDEN.search(head):
+        raise BadRequest(400, "Bad Request: a control character, or a carriage return alone, in the head")
     if head.count(b"\n") > MAX_HEADERS + 2:
         raise BadRequest(431, f"Request Header Fields Too Large: at most {MAX_HEADERS} headers")
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
@@ -117,7 +125,7 @@ def parse_head(head: bytes) -> RequestHead:
         connection.receive_data(head)
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise BadRequest(400, f"Bad Request: {error}") from error
+        raise BadRequest(400, f"Bad Request: {error}"[:REASON_MAX_CHARS]) from error
     if not isinstance(event, h11.Request):
         raise BadRequest(400, "Bad Request: incomplete request head")
     if not event.http_version.startswith(b"1."):
@@ -228,15 +236,17 @@ def _check_handshake(head: RequestHead) -> None:
     keys = head.every("sec-websocket-key")
     if len(keys) != 1 or not _is_key(keys[0]):
         raise BadRequest(400, f"Bad Request: Sec-WebSocket-Key must be {KEY_BYTES} bytes in base64, once")
+    if not all(value.isascii() for name in LISTS_OF_NAMES for value in head.every(name)):
+        raise BadRequest(400, f"Bad Request: {' and '.join(LISTS_OF_NAMES)} are lists of names in ASCII")
     if head.header("transfer-encoding") is not None or (head.header("content-length") or "0") != "0":
         raise BadRequest(400, "Bad Request: the opening of a WebSocket has no body")
 
 
 def _meant(path: str) -> str | None:
     """The path that is meant by one that is nearly it: in another case, with slashes or segments too many."""
-    bare = posixpath.normpath(SLASHES.sub("/", path.partition(";")[0].lower()))
-    while bare.startswith(tuple(f"{segment}/" for segment in IGNORED_SEGMENTS)):
-        bare = bare[bare.index("/", 1) :]
+    segments = posixpath.normpath(SLASHES.sub("/", path.partition(";")[0].lower())).split("/")[1:]
+    ignored = takewhile(lambda segment: f"/{segment}" in IGNORED_SEGMENTS, segments[:-1])
+    bare = "/" + "/".join(segments[sum(1 for _ in ignored) :])
     return bare if bare != path and bare in SOCKET_PATHS | CALL_EVENT_PATHS else None
 
 

@@ -70,8 +70,13 @@ def may_preempt(claims: Mapping[str, Any] | None) -> bool:
     return claims is not None and may(claims, "admin")
 
 
+def is_open(head: RequestHead, target: Route) -> bool:
+    """Whether a request is everybody's."""
+    return target.kind == "http" and head.path in OPEN_PATHS
+
+
 def needed_right(head: RequestHead, target: Route) -> Right | None:
     """Which right a request takes; None: everybody's, or checked elsewhere."""
-    if target.kind == "http" and head.path in OPEN_PATHS | {WEBHOOK_PATH}:
+    if is_open(head, target) or (target.kind == "http" and head.path == WEBHOOK_PATH):
         return None
     return _OF_ACTOR[target.actor]

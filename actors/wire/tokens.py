@@ -26,6 +26,7 @@ REFUSED: Final = "refused"  # in place of claims: `[close code, reason]`, for a 
 SUBPROTOCOL_PREFIX: Final = "patchbay.token."
 TOKEN_MAX_CHARS: Final = 8192
 TIME_MAX_S: Final = 2**53
+_FORM: Final = re.compile(r"[A-Za-z0-9_=.+/-]+")  # RFC 7515 §7.1, and the base64 of those who are not strict
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 # PyJWT's own look at the clock is replaced by ours; a token for another `aud` stays refused, since we are none.
@@ -73,6 +74,8 @@ class Verifier:
         """
         if len(token) > TOKEN_MAX_CHARS:
             raise BadToken("the token is too long")
+        if _FORM.fullmatch(token) is None:  # PyJWT passes over what is not base64, and the token goes into a header
+            raise BadToken("the token can't be read")
         try:
             claims = self._jwt.decode(token, self._key, algorithms=[self._algorithm], options=_OPTIONS)
         except self._jwt.InvalidTokenError as error:
@@ -139,6 +142,8 @@ def _checked(claims: dict[str, Any], now: float, leeway_s: float) -> dict[str, A
     subject, calls, can = claims["sub"], claims.get("calls", []), claims.get("can", [])
     if not _is_text(subject):
         raise BadToken("sub of the token is not text")
+    if not subject.strip():
+        raise BadToken("sub of the token is empty: nobody could be told by it")
     if calls != EVERY_CALL and not _is_texts(calls):
         raise BadToken('calls of the token is neither a list of call control ids nor "*"')
     if not _is_texts(can):

@@ -11,7 +11,9 @@ import pytest
 
 from config.paths import (
     UNIX_PATH_MAX_BYTES,
+    DataDirError,
     RunDirError,
+    check_data_dir,
     ensure_run_dir,
     path_descriptor,
     unix_path,
@@ -120,3 +122,48 @@ def test_a_directory_made_anew_gets_a_new_descriptor(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(unix_path(run_dir, "a.sock"))
     assert (run_dir / "a.sock").is_socket()
+
+
+def test_a_data_directory_of_ours_is_taken(tmp_path: Path) -> None:
+    """Also one that is not there yet, that a link leads to, or that others may look into."""
+    check_data_dir(tmp_path / "not" / "yet")
+    data = tmp_path / "data"
+    data.mkdir(0o700)
+    (data / "journal").touch()
+    check_data_dir(data)
+    (tmp_path / "link").symlink_to(data)
+    check_data_dir(tmp_path / "link")
+    data.chmod(0o755)
+    check_data_dir(data)
+
+
+def test_an_empty_data_directory_is_narrowed(tmp_path: Path) -> None:
+    """Nobody has anything in it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+    check_data_dir(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702, 0o1777])
+def test_a_data_directory_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """They could put another journal there."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "journal").touch()
+    data.chmod(mode)
+    with pytest.raises(DataDirError, match=r"^data_dir = .*/data: other users can write .*0700"):
+        check_data_dir(data)
+
+
+def test_what_is_no_data_directory_of_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words that name the setting."""
+    (tmp_path / "file").touch()
+    with pytest.raises(DataDirError, match=r"^data_dir = .*/file: is not a directory"):
+        check_data_dir(tmp_path / "file")
+    with pytest.raises(DataDirError, match=r"^data_dir = "):
+        check_data_dir(tmp_path / "file" / "below")
+    (tmp_path / "data").mkdir(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(DataDirError, match="another user"):
+        check_data_dir(tmp_path / "data")

@@ -17,7 +17,7 @@ from actors.runtime.identity import Identity
 from actors.wire import bus as wire
 from actors.wire.telnyx import EVENT_MAX_BYTES, MESSAGE_MAX_BYTES
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
-from tests.fakes.work import growth
+from tests.fakes.work import assert_linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ async def test_events_cost_in_proportion(kind: str) -> None:
         stream = next(streams)
         return lambda: [stream.on_text(KINDS[kind]) for _ in range(count)]
 
-    assert growth(flood, 2000) < 2.3
+    assert_linear(flood, 2000)
 
 
 def test_marks_that_come_back_cost_the_same_however_many_wait() -> None:
@@ -87,7 +87,7 @@ def test_marks_that_come_back_cost_the_same_however_many_wait() -> None:
             assert marks.expect(Mark(str(number), number, 0))
         return lambda: [marks.returned(str(number)) for number in reversed(range(count))]
 
-    assert growth(backwards, MARKS_MAX // 2) < 2.3
+    assert_linear(backwards, MARKS_MAX // 2)
     marks = Marks()
     given = [Mark("same" if number % 2 else str(number), number, 0) for number in range(6)]
     for mark in given:

@@ -17,7 +17,7 @@ from actors.runtime.turns import BYTES_A_TURN, FRAMES_A_TURN
 from tests.fakes.connections import FakeHanded
 from tests.fakes.telnyx import media
 from tests.fakes.websockets import BINARY, CONTINUATION, PING, PONG, masked
-from tests.fakes.work import growth
+from tests.fakes.work import assert_linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ async def test_cost_grows_with_what_comes(kind: str, cold: bool) -> None:
 
         return work
 
-    assert growth(prepared, 2000) < 2.3
+    assert_linear(prepared, 2000)
     once, twice = (reading.looked_at for reading in made)
     assert twice <= 2.3 * once
 

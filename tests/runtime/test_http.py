@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import orjson
@@ -13,6 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime.http import HttpServer, Limits
+from actors.runtime.http_body import STEPS_A_TURN
 from actors.runtime.http_message import Request, Response
 from actors.runtime.http_routes import Routes
 from tests.fakes.connections import Dialogue, dialogue
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from actors.runtime.http_routes import Handler
 
+LARGE = 24 * 1024 * 1024
 BODY_MAX = 2 * 1024 * 1024
 GET = b"GET /calls HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -162,6 +164,70 @@ async def test_a_chunked_body_is_counted_in_content_and_on_the_wire(chunk: bytes
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk.send, chunk * (1_200_000 // len(chunk)))
             assert (await talk.response())[0] == 413
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_bytes_one_by_one_are_refused_and_let_others_go_on() -> None:
+    """Chunks of one byte are mostly framing; chunks that are a little longer are decoded a part at a time."""
+    async with served(server(echo_body)) as talk:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk.send, CHUNKED + b"1\r\nx\r\n" * 250_000)
+            status, _, body = await talk.response()
+            nursery.cancel_scope.cancel()
+        assert (status, body[:17]) == (413, b"Content Too Large")
+    others = 0
+
+    async def look_around() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await trio.lowlevel.checkpoint()
+
+    async with served(server(echo_body)) as talk, trio.open_nursery() as nursery:
+        nursery.start_soon(look_around)
+        await talk.send(CHUNKED + b"4\r\nxxxx\r\n" * 7000 + b"0\r\n\r\n")
+        assert (await talk.response())[2] == b"x" * 28_000
+        assert others >= 2 * 7000 // STEPS_A_TURN
+        nursery.cancel_scope.cancel()
+
+
+async def test_bodies_that_take_long_go_for_those_that_come() -> None:
+    """503 and a word; those that are at work stay, and in the end nothing is held."""
+    http = HttpServer(echo_body, actor="console", limits=Limits(body_max_bytes=60_000, bodies_max_bytes=100_000))
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+    async with served(http) as slow, served(http) as slower:
+        await slow.send(post + b"x" * 59_000)
+        await wait_all_tasks_blocked()
+        await slower.send(CHUNKED + b"b000\r\n" + b"x" * 0xAFFF)
+        assert (await slow.response())[0] == 503
+        async with served(http) as quick:
+            await quick.send(post + b"x" * 60_000)
+            assert (await quick.response())[0] == 200
+        status, headers, _ = await slower.response()
+        assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+    assert http.bodies.held_bytes == 0
+    assert http.counters["bodies_ended"] == http.bodies.ended == 2
+
+
+async def test_answers_that_are_not_read_go_for_those_that_are() -> None:
+    """Each holds much; how many there are is not our choice."""
+
+    async def large(request: Request) -> Response:
+        return Response(200, b"x" * LARGE)
+
+    http = HttpServer(large, actor="console", limits=Limits(body_max_bytes=1, answers_max_bytes=2 * LARGE + 10_000))
+    async with AsyncExitStack() as stack:
+        deaf = [await stack.enter_async_context(served(http)) for _ in range(4)]
+        for talk in deaf:
+            await talk.send(GET)
+            await wait_all_tasks_blocked()
+            assert http.answers.held_bytes <= 2 * LARGE + 10_000
+        await deaf[0].done.wait()
+        await deaf[1].done.wait()
+        assert not deaf[3].done.is_set()
+    assert (http.answers.held_bytes, http.counters["answers_ended"]) == (0, 2)
 
 
 SMUGGLED = b"GET /secret HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -343,6 +409,28 @@ async def test_a_client_that_goes_away_harms_nobody() -> None:
             talk.client.socket.close()
             await talk.done.wait()
     assert http.counters["closed_by_peer"] == 2
+
+
+async def test_what_an_address_with_a_token_answers_is_kept_nowhere() -> None:
+    """Whatever it is."""
+
+    async def page(request: Request) -> Response:
+        return Response(200, b"<p>", "text/html", {"Cache-Control": "no-cache"})
+
+    async with served(server(page)) as talk:
+        for query, kept in ((b"", "no-cache"), (b"?token=x", "no-store"), (b"?a=b&token=", "no-store")):
+            await talk.send(GET.replace(b"/calls", b"/calls" + query))
+            assert (await talk.response())[1]["cache-control"] == kept
+
+
+async def test_over_tls_of_our_own_browsers_are_told_to_stay_with_it() -> None:
+    """By each answer."""
+    for is_tls in (True, False):
+        http = HttpServer(echo, actor="console", limits=Limits(body_max_bytes=1, is_tls=is_tls))
+        async with served(http) as talk:
+            await talk.send(GET + b"hello\r\n\r\n")
+            for _ in range(2):
+                assert ("strict-transport-security" in (await talk.response())[1]) == is_tls
 
 
 async def test_routes_answer_404_and_405() -> None:

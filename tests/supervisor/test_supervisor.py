@@ -240,6 +240,30 @@ def test_a_wrong_configuration(make: Callable[..., Running]) -> None:
     assert "supervisor.grace_s" in refused.stderr
 
 
+def test_a_data_directory_that_others_write_to(make: Callable[..., Running]) -> None:
+    """Nothing is started over it, and `check` says so too; while everything runs, it changes nothing."""
+    system = make()
+    data = Path(system.environ["PATCHBAY_DATA_DIR"])
+    data.mkdir(parents=True, exist_ok=True)
+    (data / "journal").touch()
+    data.chmod(0o777)
+    for words in ((), ("check",)):
+        refused = system.run(*words)
+        assert refused.returncode == 78
+        assert f"data_dir = {data}: other users can write to it" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    system.nothing_is_left()
+    data.chmod(0o700)
+    process = system.start()
+    data.chmod(0o777)
+    answer = system.ask("reload")
+    assert not answer["ok"]
+    assert "data_dir" in answer["error"]
+    data.chmod(0o700)
+    assert system.ask("reload")["ok"]
+    system.stop(process)
+
+
 def test_a_stale_run_dir(make: Callable[..., Running]) -> None:
     system = make()
     first = system.start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
+import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,10 @@ from actors.wire.request import (
     parse_known_head,
     route,
 )
+from tests.fakes.work import assert_linear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
@@ -290,3 +296,61 @@ def test_a_head_that_is_known_reads_the_same(
     except BadRequest:
         return
     assert parse_known_head(data) == expected
+
+
+@pytest.mark.parametrize("filler", [" ", "\t", " a", "a", "\r"])
+@pytest.mark.parametrize("bad", ["\0", "\v", "\f", "\r"])
+def test_what_no_head_has_is_seen_before_any_line_is_parsed(
+    bad: str, filler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """h11 tries a line with one of them in as many ways as there are spaces."""
+    monkeypatch.setattr(h11, "Connection", None)
+    assert refused(f"GET / HTTP/1.1\r\nHost: x\r\nX:{filler * 7000}{bad}y\r\n\r\n").status == 400
+
+
+def test_the_reason_quotes_little() -> None:
+    """Of a line that is none."""
+    told = refused("GET / HTTP/1.1\r\nHost: x\r\n" + "y" * 10_000 + "\r\n\r\n")
+    assert told.status == 400
+    assert len(str(told)) <= 200
+
+
+@pytest.mark.parametrize("segment", ["/api", "/ws", "/api/ws", "/.", "/x/..", "//", "/%2e"])
+def test_a_long_path_takes_work_by_its_length(segment: str) -> None:
+    """Segments that are ignored are many."""
+
+    def work(count: int) -> Callable[[], object]:
+        parsed = head(segment * count + "/audio-stream")
+
+        def look() -> None:
+            with pytest.raises(BadRequest):
+                route(parsed)
+
+        return look
+
+    assert_linear(work, 400)
+
+
+@pytest.mark.parametrize("piece", ["a=b&", "call_id=&", "[1", "call_id[]=1&", "_call", "&", "%41", "+", "aA"])
+def test_a_long_query_takes_work_by_its_length(piece: str) -> None:
+    """Up to the number of parameters that is allowed."""
+
+    def work(count: int) -> Callable[[], object]:
+        target = "/calls?" + piece * count
+
+        def look() -> None:
+            with contextlib.suppress(BadRequest):
+                route(head(target))
+
+        return look
+
+    assert_linear(work, 90)
+
+
+@pytest.mark.parametrize("name", ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"])
+@pytest.mark.parametrize("value", ["patchbay.v1, \x80", "\xff", "a, \xc3\xa9, b", "\xf0\x9f"])
+def test_names_are_ascii(name: str, value: str) -> None:
+    """RFC 6455 §4.1: tokens."""
+    told = refused(f"GET /audio-stream HTTP/1.1\r\nHost: x\r\n{UPGRADE}{name}: {value}\r\n\r\n")
+    assert told.status == 400
+    assert name in str(told)

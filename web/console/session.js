@@ -4,7 +4,8 @@ import { byId, write } from "./dom.js";
 import { server } from "./server.js";
 import { askForToken, keepToken, token } from "./token.js";
 
-/** @typedef {{authentication: boolean, sub: string | null, can: string[], expires_at: number | null}} SessionInfo */
+/** @typedef {{authentication: boolean, sub: string | null, can: string[], expires_at: number | null,
+ *   anonymous_networks?: string[]}} SessionInfo */
 
 export class Session {
   #language;
@@ -63,6 +64,9 @@ export class Session {
     if (!info) return;
     const until = this.#language.time((info.expires_at ?? NaN) * 1000);
     const of = () => this.#language.t("session-of", { sub: info.sub ?? "", until });
+    const networks = info.anonymous_networks?.join(", ") ?? "";
+    byId("anonymous").hidden = !networks;
+    write(byId("anonymous"), networks && this.#language.t("anonymous", { networks }));
     write(byId("session"), info.authentication ? of() : this.#language.t("session-open"));
   }
 }

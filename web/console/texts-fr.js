@@ -144,6 +144,7 @@ export const fr = {
   "lost-connection": "Patchbay ne répond pas. Nouvel essai…",
   "audio-connection": "La connexion audio est interrompue. Nouvel essai…",
   "connection-back": "Patchbay répond de nouveau.",
+  anonymous: "Qui vient de {networks} n’a pas besoin de jeton : il entend chaque appel et peut y parler.",
   "session-open": "Sans authentification : ce Patchbay n’est que pour cette machine.",
   "session-of": "Connecté comme {sub}, jusqu’à {until}.",
   "sign-out": "Oublier le jeton",

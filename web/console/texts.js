@@ -147,6 +147,7 @@ const en = {
   "lost-connection": "Patchbay does not answer. Trying again…",
   "audio-connection": "The audio connection is interrupted. Trying again…",
   "connection-back": "Patchbay answers again.",
+  anonymous: "Whoever comes from {networks} needs no token: they hear every call, and talk into it.",
   "session-open": "Authentication is off: this Patchbay is for this machine alone.",
   "session-of": "Signed in as {sub}, until {until}.",
   "sign-out": "Forget the token",
