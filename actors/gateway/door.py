@@ -125,7 +125,7 @@ class Door:
             else:
                 await self.carrier.carry(stream, partial(self.receive, peer=peer))
         except Exception:
-            log.exception("connection from %s failed with its TLS", peer)
+            log.exception("a connection failed with its TLS", extra={"peer": peer})
             self.counters.failed += 1
             _close(sock)
 
@@ -190,7 +190,7 @@ class Door:
             _close(sock)
             raise
         except Exception:
-            log.exception("connection from %s failed at the door", peer)
+            log.exception("a connection failed at the door", extra={"peer": peer})
             self.counters.failed += 1
             _close(sock)
 
