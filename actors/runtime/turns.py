@@ -1,4 +1,4 @@
-"""Turns at something that only one may do at a time: each peer has one after the other, however many it asks for.
+"""Turns at something that only a few may do at a time: each peer has one after the other, however many it asks for.
 
 A peer is a key: an address, a token's `sub`. Those who wait under one key wait in order, and keys take turns, so whoever asks
 often waits for himself.
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """The queue."""
+    """The queue.
 
-    def __init__(self) -> None:
-        self._is_taken = False
+    Args:
+        at_once: how many may have a turn at the same time.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._left = at_once
         self._waiting: OrderedDict[str, OrderedDict[trio.Event, None]] = OrderedDict()  # the next key first
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
         """Wait for a turn, and have it inside the block. Cancelling gives it up."""
-        if self._is_taken:
+        if self._left:
+            self._left -= 1
+        else:
             await self._wait(key)
-        self._is_taken = True
         try:
             yield
         finally:
@@ -48,8 +53,8 @@ class Turns:
 
     def _pass_on(self) -> None:
         """Give the turn to the first of the next key, which then is the last key."""
-        self._is_taken = bool(self._waiting)
         if not self._waiting:
+            self._left += 1
             return
         key, queue = self._waiting.popitem(last=False)
         queue.popitem(last=False)[0].set()

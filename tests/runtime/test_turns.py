@@ -54,6 +54,26 @@ async def test_only_one_has_the_turn_and_a_failure_passes_it_on() -> None:
             assert most == 1
 
 
+async def test_a_few_may_have_a_turn_at_once() -> None:
+    """And no more."""
+    turns, inside, most = Turns(3), 0, 0
+
+    async def ask(key: str) -> None:
+        nonlocal inside, most
+        async with turns.turn(key):
+            inside += 1
+            most = max(most, inside)
+            await trio.lowlevel.checkpoint()
+            inside -= 1
+
+    with trio.fail_after(5):
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for number in range(20):
+                    nursery.start_soon(ask, str(number % 4))
+    assert most == 3
+
+
 async def test_whoever_is_cancelled_gives_its_turn_up() -> None:
     """While it waits, when it is just about to have it, and while it has it."""
     turns = Turns()
