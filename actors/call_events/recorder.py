@@ -18,7 +18,7 @@ import trio
 
 from actors.call_events.inside import own_event
 from actors.call_events.store import Store, Unavailable
-from actors.runtime.fair_lock import FairLock
+from actors.runtime.fair_semaphore import FairSemaphore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +99,7 @@ class Recorder:
         self._full = trio.Event()
         self._lost: dict[str | None, Counter[str]] = {}  # events that had to go by size, by call and type
         self._turn = trio.Lock()
-        self._reads = FairLock()
+        self._reads = FairSemaphore()
         self._file = self._known = self._pruned = 0
         self._fault = ""
         self.oldest = self.first = 0

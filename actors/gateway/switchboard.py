@@ -270,7 +270,7 @@ class Switchboard:
         return True
 
     def _give_up(self, held: Held[socket.socket]) -> None:
-        log.warning("connection %d from %s found no %s in time", held.id, held.peer, held.actor)
+        log.warning("connection %d found no %s in time", held.id, held.actor, extra={"peer": held.peer})
         if held.fresh:
             self.table.remove(held.id)
             self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")

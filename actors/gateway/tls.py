@@ -120,6 +120,7 @@ class Carrier:
     """Carries the bytes of all TLS connections, and ends those that outlast what they were for.
 
     Attributes:
+        count: how many connections there are, those that are closing too.
         refused: connections that ended since there were no descriptors for their plain side.
         late: those that were ended since their peers did not read what was left.
     """
@@ -127,13 +128,9 @@ class Carrier:
     def __init__(self) -> None:
         self._scopes: dict[int, trio.CancelScope] = {}  # by the descriptor of our end of the plain side
         self._ends = select.epoll()
+        self.count = 0
         self.refused = 0
         self.late = 0
-
-    @property
-    def count(self) -> int:
-        """How many connections there are, those that are closing too."""
-        return len(self._scopes)
 
     async def carry(
         self, stream: trio.SSLStream[trio.SocketStream], serve: Callable[[socket.socket], Awaitable[None]]
@@ -148,7 +145,7 @@ class Carrier:
             return
         plain.setblocking(False)
         inside = trio.SocketStream(trio.socket.from_stdlib_socket(inner))
-        with trio.CancelScope() as scope:
+        with trio.CancelScope() as scope, self._counting():
             async with stream, inside, trio.open_nursery() as nursery:
                 nursery.start_soon(serve, plain)
                 with self._watching(inner, scope):
@@ -169,8 +166,16 @@ class Carrier:
             await trio.lowlevel.checkpoint()
 
     @contextmanager
+    def _counting(self) -> Iterator[None]:
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+
+    @contextmanager
     def _watching(self, inner: socket.socket, scope: trio.CancelScope) -> Iterator[None]:
-        """Count a connection, and find out when the last copy of its plain side is closed: the kernel says so."""
+        """Find out when the last copy of its plain side is closed: the kernel says so."""
         fd = inner.fileno()
         self._scopes[fd] = scope
         self._ends.register(fd, 0)  # EPOLLHUP alone, which comes unasked

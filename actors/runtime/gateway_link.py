@@ -185,7 +185,7 @@ class GatewayLink:
                 await handler(handed)
         except Exception:
             self.failed += 1
-            log.exception("connection %d from %s failed", handed.id, handed.peer)
+            log.exception("connection %d failed", handed.id, extra={"peer": handed.peer})
         finally:
             del self.connections[handed.id]
             self._release(handed)

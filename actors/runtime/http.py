@@ -21,6 +21,7 @@ from actors.runtime.http_body import READ_BYTES, BodyReader, too_large
 from actors.runtime.http_message import Request, Response
 from actors.runtime.in_flight import InFlight
 from actors.wire.answers import STRICT_TRANSPORT
+from actors.wire.elsewhere import elsewhere
 from actors.wire.peers import host_of
 from actors.wire.request import BadRequest, parse_head, route
 
@@ -155,7 +156,7 @@ class _Session:
         try:
             return await self._server.handler(request), False
         except Exception:
-            logger.exception("no answer to %s %s", request.method, request.path)
+            logger.exception("no answer to %s %s", request.method, request.path, extra={"peer": request.peer})
             self._counters["handler_errors"] += 1
             return Response.text("Internal Server Error", 500), True
 
@@ -250,8 +251,8 @@ class _Session:
             target = route(parsed)
         except BadRequest:
             return True  # whoever has it may say so
-        if parsed.header("origin") is not None:
-            return False  # a page asks, and one that may not can share a connection with one that may
+        if parsed.header("origin") is not None or elsewhere(parsed) is not None:
+            return False  # one that may not can share a connection, a proxy's, with one that may
         return target.kind == "http" and target.actor == self._server.actor
 
     def _hand_back(self) -> None:

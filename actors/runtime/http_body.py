@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import h11
 import trio
 
-from actors.runtime.fair_lock import FairLock
+from actors.runtime.fair_semaphore import FairSemaphore
 from actors.wire.chunked import ChunkedBody, MalformedBody, TooMuchFraming
 from actors.wire.request import BadRequest
 
@@ -31,7 +31,7 @@ class BodyReader:
     def __init__(self, bodies: InFlight, max_bytes: int) -> None:
         self._bodies = bodies
         self._max_bytes = max_bytes
-        self._turns = FairLock()
+        self._turns = FairSemaphore()
 
     async def read(
         self, connection: h11.Connection, head: RequestHead, stream: trio.SocketStream, held: Item, host: str

@@ -27,7 +27,7 @@ from actors.wire.peers import host_of
 from config.printable import printable, printable_lines, safe_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from actors.runtime.throttle import Withheld
@@ -107,7 +107,7 @@ class LineHandler(logging.Handler):
         """Write a record, or count it where a minute has had enough of its kind."""
         self.tell_rest()
         kind = (record.name, record.levelno, str(record.msg))
-        host = host_of(str(vars(record).get("peer") or ""))
+        host = _cause(vars(record))
         with self.lock or nullcontext():
             if not self._throttle.allow(kind, host, _allowed(record), self._clock()):
                 self._throttle.withhold(kind, host, _message(record))
@@ -136,6 +136,13 @@ class LineHandler(logging.Handler):
         except OSError:  # nobody reads any more: losing a line is better than losing a call
             pass
         self.lost += 1
+
+
+def _cause(said: Mapping[str, object]) -> str:
+    """Return who has caused a line: an address, else whose token it was, else a call."""
+    if peer := said.get("peer"):
+        return host_of(str(peer))
+    return str(said.get("sub") or said.get("call_control_id") or "")
 
 
 def _allowed(record: logging.LogRecord) -> Allowed:

@@ -87,7 +87,11 @@ class Peer(FrameReader):
         self._pump.counters[f"closed_{kind}"] += 1
         sub = (self.handed.claims or {}).get("sub")
         log.warning(
-            "connection %d from %s: %s; ending it", self.handed.id, self.handed.peer, reason, extra={"sub": sub}
+            "connection %d from %s: %s; ending it",
+            self.handed.id,
+            self.handed.peer,
+            reason,
+            extra={"sub": sub, "peer": self.handed.peer},
         )
 
     def _end_reading(self) -> None:

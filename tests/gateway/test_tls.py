@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +82,18 @@ async def entrance(directory: Path, **environ: str) -> AsyncIterator[Entrance]:
                     await made.close()
 
 
+async def fill(sock: socket.socket) -> None:
+    """Send until nothing is taken any more, wherever it could be on its way."""
+    refused = 0
+    while refused < 5:
+        try:
+            sock.send(MUCH)
+            refused = 0
+        except BlockingIOError:
+            refused += 1
+            await trio.sleep(0.01)
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
@@ -98,16 +110,14 @@ async def test_peers_that_never_read_are_ended_once_nobody_here_has_them(
             await stream.send_all(GET)
         await until(lambda: len(place.admitted) == 5)
         for sock in place.admitted:
-            with pytest.raises(BlockingIOError):
-                while True:
-                    sock.send(MUCH)
+            await fill(sock)
         assert place.door.carrier.count == 5
         await trio.sleep(0.1)
         assert place.door.carrier.count == 5  # we still have them
         for sock in place.admitted:
             sock.close()
-        await until(lambda: place.door.carrier.count == 0)
-        assert place.door.carrier.late == 5
+        await until(lambda: place.door.carrier.late == 5)
+        assert place.door.carrier.count == 0
         for stream in deaf:
             await trio.aclose_forcefully(stream)
         await until(lambda: descriptors() <= before)
@@ -136,9 +146,8 @@ async def test_a_peer_that_takes_nothing_is_ended(directory: Path, monkeypatch: 
         await stream.send_all(GET)
         await until(lambda: place.admitted)
         sock = place.admitted[0]
-        with pytest.raises(BlockingIOError):
-            while True:
-                sock.send(MUCH)
+        with suppress(BrokenPipeError):
+            await fill(sock)
         await until(lambda: place.door.carrier.count == 0)
 
 

@@ -325,6 +325,8 @@ async def test_a_handler_that_fails_is_a_500_that_says_nothing_and_a_log_entry(
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         ),
         b"GET /calls HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n",
+        b"GET /calls HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n",
+        b"GET /calls HTTP/1.1\r\nHost: evil.example\r\n\r\n",
     ],
 )
 async def test_the_next_request_of_another_actor_goes_back_unread(head: bytes) -> None:

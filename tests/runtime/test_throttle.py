@@ -128,6 +128,14 @@ def test_a_flood_of_one_peer_leaves_room_for_another(lines: Lines) -> None:
     assert (told["level"], told["logger"]) == ("warning", "tests.throttled")
 
 
+def test_lines_without_a_peer_are_told_apart_by_what_they_are_about(lines: Lines) -> None:
+    """A token's owner, or a call."""
+    for who in ({"sub": "ann"}, {"call_control_id": "v3:a"}, {"sub": None, "call_control_id": "v3:b"}):
+        for _ in range(30):
+            lines.logger.warning("unreadable", extra=who)
+        assert len(lines.taken()) == WARNINGS.by_peer
+
+
 def test_tracebacks_are_fewer(lines: Lines) -> None:
     """Of all peers together."""
     for _ in range(100):

@@ -132,3 +132,10 @@ def test_administrators_roll_and_nobody_else(guarded: System, chromium: Browser)
         assert page.evaluate(ACT, [token(can=("listen", "talk", "events")), ours]) == 403
         assert page.evaluate(ACT, ["", {}]) == 403  # as a form of any page could send it
         until(page, "() => [...document.querySelectorAll('.actor')].every((card) => card.dataset.state === 'READY')")
+
+
+def test_the_page_warns_of_those_who_need_no_token(chromium: Browser) -> None:
+    """As long as there are any."""
+    with guarded_system(AUTH__ANONYMOUS_NETWORKS="192.0.2.0/24") as system:
+        with console(chromium, system, f"/?token={everything()}") as page:
+            page.get_by_role("note").get_by_text("Whoever comes from 192.0.2.0/24 needs no token").wait_for()

@@ -1,18 +1,18 @@
-"""A lock by turns, and bytes in flight: who asks for much waits for himself, who takes long goes first."""
+"""A semaphore by turns, and bytes in flight: who asks for much waits for himself, who takes long goes first."""
 
 from __future__ import annotations
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.runtime.fair_lock import FairLock
+from actors.runtime.fair_semaphore import FairSemaphore
 from actors.runtime.in_flight import InFlight
 from tests.fakes.work import steps
 
 
 async def test_peers_take_turns_however_many_one_asks_for() -> None:
     """In order within one of them."""
-    turns, had = FairLock(), list[str]()
+    turns, had = FairSemaphore(), list[str]()
 
     async def ask(key: str, name: str) -> None:
         async with turns.turn(key):
@@ -31,7 +31,7 @@ async def test_peers_take_turns_however_many_one_asks_for() -> None:
 
 
 async def test_only_one_has_the_turn_and_a_failure_passes_it_on() -> None:
-    turns, inside, most = FairLock(), 0, 0
+    turns, inside, most = FairSemaphore(), 0, 0
 
     async def ask(number: int) -> None:
         nonlocal inside, most
@@ -54,9 +54,29 @@ async def test_only_one_has_the_turn_and_a_failure_passes_it_on() -> None:
             assert most == 1
 
 
+async def test_a_few_may_have_a_turn_at_once() -> None:
+    """And no more."""
+    turns, inside, most = FairSemaphore(3), 0, 0
+
+    async def ask(key: str) -> None:
+        nonlocal inside, most
+        async with turns.turn(key):
+            inside += 1
+            most = max(most, inside)
+            await trio.lowlevel.checkpoint()
+            inside -= 1
+
+    with trio.fail_after(5):
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for number in range(20):
+                    nursery.start_soon(ask, str(number % 4))
+    assert most == 3
+
+
 async def test_whoever_is_cancelled_gives_its_turn_up() -> None:
     """While it waits, when it is just about to have it, and while it has it."""
-    turns = FairLock()
+    turns = FairSemaphore()
     for spoil in range(3):
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:

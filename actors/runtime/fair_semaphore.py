@@ -1,4 +1,4 @@
-"""A lock for which peers take turns: each has it once before any has it again, however often one asks.
+"""A semaphore for which peers take turns: each has it once before any has it again, however often one asks.
 
 A peer is a key: an address, a token's `sub`. Those who wait under one key wait in order, and keys take turns, so whoever asks
 often waits for himself.
@@ -16,19 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class FairLock:
-    """A lock that is given to peers in turn."""
+class FairSemaphore:
+    """A semaphore for which peers wait in turn.
 
-    def __init__(self) -> None:
-        self._is_taken = False
+    Args:
+        at_once: how many may have a turn at the same time.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._left = at_once
         self._waiting: OrderedDict[str, OrderedDict[trio.Event, None]] = OrderedDict()  # the next key first
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
         """Wait for a turn, and have it inside the block. Cancelling gives it up."""
-        if self._is_taken:
+        if self._left:
+            self._left -= 1
+        else:
             await self._wait(key)
-        self._is_taken = True
         try:
             yield
         finally:
@@ -48,8 +53,8 @@ class FairLock:
 
     def _pass_on(self) -> None:
         """Give the turn to the first of the next key, which then is the last key."""
-        self._is_taken = bool(self._waiting)
         if not self._waiting:
+            self._left += 1
             return
         key, queue = self._waiting.popitem(last=False)
         queue.popitem(last=False)[0].set()
