@@ -111,7 +111,7 @@ def _run_tests(work: Path, libraries: Sequence[str], arguments: Sequence[str]) -
         "UBSAN_OPTIONS": f"print_stacktrace=1:log_path={report}",
         "PATCHBAY_TEST_EXAMPLES": os.environ.get("PATCHBAY_TEST_EXAMPLES", EXAMPLES),
     }
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=0", *arguments]
     return subprocess.run(command, cwd=work, env=environ, check=False).returncode
 
 
