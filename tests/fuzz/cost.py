@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 COUNTED: Final = b"%d"  # in a piece: stands for the number of the repetition, so that no two are the same
 _TOKENS: Final = re.compile(rb"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]", re.DOTALL)
 MARKS: Final = b" \t\r\n\0\\\"'`{}[]()<>,;:=&?%#/.*+-_@aA0\xc3\xed\xff"
+OBJECTS_MAX: Final = 4  # of a seed, at the beginning of which pieces are put
 TOKENS_MAX: Final = 60  # of a seed; what comes later is repeated with the seed
 
 LINES_BYTES: Final = 1024  # lines are counted for one, two and four times so much of a piece
@@ -71,18 +73,21 @@ class Pump:
         return self.piece.replace(COUNTED, b"%07d" % number)  # all of one length
 
 
-def pumps(target: Target) -> Iterator[Pump]:
-    """Return pumps for a target: its own pieces; each token of each seed, and each pair of them; whole seeds."""
+def pumps_of_pieces(target: Target) -> Iterator[Pump]:
+    """Return pumps of a target's own pieces: alone, behind its first seed, and in objects of its seeds."""
     for piece in target.pieces:
-        for seed in target.seeds[:1]:
-            yield Pump(b"", piece, b"")
-            yield Pump(seed, piece, b"")
-            yield Pump(seed[: len(seed) // 2], piece, seed[len(seed) // 2 :])
-    for seed in target.seeds:
-        if not seed:
-            continue
+        yield Pump(b"", piece, b"")
+        yield Pump(target.seeds[0], piece, b"")
+        for seed in () if piece.endswith(b"\n") else target.seeds:  # a line stands for itself
+            for opened in islice(re.finditer(rb"\{", seed), OBJECTS_MAX):
+                yield Pump(seed[: opened.end()], piece, seed[opened.end() :])
+
+
+def pumps_of_seeds(target: Target) -> Iterator[Pump]:
+    """Return pumps of whole seeds, of each of their tokens, and of each pair of tokens."""
+    for seed in filter(None, target.seeds):
         yield Pump(b"", seed, b"")
-        found = list(_TOKENS.finditer(seed))[:TOKENS_MAX]
+        found = list(islice(_TOKENS.finditer(seed), TOKENS_MAX))
         for number, token in enumerate(found):
             for last in found[number : number + 2]:
                 begin, end = token.start(), last.end()
@@ -157,7 +162,7 @@ def search(target: Target, seconds: float, random: Random) -> tuple[float, Pump 
     """Measure pumps of a target at random until the time is up, its own first. Return the dearest, and what a byte of it
     costs in seconds. Raises Outlier."""
     ends = time.monotonic() + seconds
-    known = list(dict.fromkeys(pumps(target)))
+    known = list(dict.fromkeys([*pumps_of_pieces(target), *pumps_of_seeds(target)]))
     random.shuffle(known)
     dearest: tuple[float, Pump | None] = (0.0, None)
     while time.monotonic() < ends:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
-from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fuzz.cost import Outlier, Pump, check_budget, check_cpu, check_lines, lines, mutated, pumps
+from tests.fuzz.cost import (
+    Outlier,
+    Pump,
+    check_budget,
+    check_cpu,
+    check_lines,
+    lines,
+    mutated,
+    pumps_of_pieces,
+    pumps_of_seeds,
+)
 from tests.fuzz.targets import TARGETS, Target
 
 if TYPE_CHECKING:
@@ -29,10 +38,9 @@ def _silence() -> Iterator[None]:
 
 
 def some_pumps(target: Target) -> list[Pump]:
-    """Its own, and as many of the others, evenly chosen."""
-    found = list(dict.fromkeys(pumps(target)))
-    own = len(target.pieces) * 3
-    return [*found[:own], *islice(found[own:], 0, None, max(1, len(found) // PUMPS))]
+    """Those of its own pieces, and as many of the others, evenly chosen."""
+    others = list(dict.fromkeys(pumps_of_seeds(target)))
+    return [*pumps_of_pieces(target), *others[:: 1 + len(others) // PUMPS]]
 
 
 AWAITED = pytest.mark.xfail(reason="the gateway reads cookies with the standard library", strict=False)
