@@ -89,8 +89,8 @@ class Reception:
         direct = parse_address(end.rpartition(":")[0]) or NOWHERE
         client = self._client(direct, head)
         try:
-            key = counted_as(client)
-            if key is not None and not self._handshakes.take(key, now):
+            keys = counted_as(client)
+            if not all(self._handshakes.take(key, now, times) for key, times in keys.items()):
                 self.counters["too_often_by_address"] += 1
                 raise TooMany(429, "Too Many Requests: this address asks too often")
             claims = self._access.decide(head, target, client, wall)
@@ -101,7 +101,7 @@ class Reception:
         if claims is not None and REFUSED in claims:
             self.counters["refused_after_upgrade"] += 1
         told = end if client == direct else f"{client}{VIA}{end}"
-        return Admission(told, claims, self._names(target, key, claims))
+        return Admission(told, claims, self._names(target, keys, claims))
 
     def counted_again(self, peer: str, target: Route, claims: dict[str, Any] | None) -> dict[str, int]:
         """How a connection counts that an earlier gateway had let in."""
@@ -122,21 +122,20 @@ class Reception:
         proxies = self._settings.trusted_proxies
         return client_address(direct, forwarded, proxies=proxies, proxy_networks=self._proxy_networks)
 
-    def _names(self, target: Route, key: str | None, claims: dict[str, Any] | None) -> dict[str, int]:
+    def _names(self, target: Route, keys: dict[str, int], claims: dict[str, Any] | None) -> dict[str, int]:
         sub = claims["sub"] if claims is not None else ""
         if target.actor == "ingest":
-            return self._names_of_stream(key, claims, sub)
+            return self._names_of_stream(keys, claims, sub)
         given = self._settings
         names = {"connections": given.max_connections}
-        if key is not None:
-            names[f"connections from {key}"] = given.connections_per_address
+        names |= {f"connections from {key}": given.connections_per_address * times for key, times in keys.items()}
         if sub:
             names[f"connections with tokens of {sub}"] = given.connections_per_token
         if sub and target.actor == "call_events" and target.kind == "ws":
             names[f"event clients with tokens of {sub}"] = given.event_clients_per_token
         return names
 
-    def _names_of_stream(self, key: str | None, claims: dict[str, Any] | None, sub: str) -> dict[str, int]:
+    def _names_of_stream(self, keys: dict[str, int], claims: dict[str, Any] | None, sub: str) -> dict[str, int]:
         """Telnyx's streams all come with one token from a few addresses, so they count together only. Others can't take
         the slots that are kept for them."""
         given = self._settings
@@ -144,7 +143,6 @@ class Reception:
         if claims is None or CARRIER in claims:
             return names
         names["media streams without Telnyx's token"] = self._streams_of_others
-        if key is not None:
-            names[f"media streams from {key}"] = given.streams_per_address
+        names |= {f"media streams from {key}": given.streams_per_address * times for key, times in keys.items()}
         names[f"media streams with tokens of {sub}"] = given.streams_per_token
         return names

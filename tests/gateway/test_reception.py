@@ -68,10 +68,22 @@ def test_any_text_for_an_address(text: str, forwarded: list[str], proxies: int) 
 
 def test_what_counts_as_one() -> None:
     """An IPv6 network of one customer is one; this machine is not counted."""
-    assert counted_as(address("203.0.113.9")) == "203.0.113.9"
-    assert counted_as(address("2001:db8::1")) == counted_as(address("2001:db8::2:3")) == "2001:db8::/64"
-    assert counted_as(address("127.0.0.1")) is None
-    assert counted_as(address("::1")) is None
+    assert counted_as(address("203.0.113.9")) == {"203.0.113.9": 1}
+    mine = {"2001:db8::/64": 1, "2001:db8::/48": 4}
+    assert counted_as(address("2001:db8::1")) == counted_as(address("2001:db8::2:3")) == mine
+    assert counted_as(address("2001:db8:0:1::1")) == {"2001:db8:0:1::/64": 1, "2001:db8::/48": 4}
+    assert counted_as(address("127.0.0.1")) == {}
+    assert counted_as(address("::1")) == {}
+
+
+def test_many_networks_of_one() -> None:
+    """Whoever has a /48 has 65,536 networks, and four times as much as one of them."""
+    by = reception(handshakes_per_s=1.0, handshakes_burst=2, connections_per_address=3)
+    admitted = [receive(by, f"[2001:db8:0:{number:x}::1]:1") for number in range(8)]
+    assert admitted[0].counted["connections from 2001:db8::/48"] == 12
+    with pytest.raises(TooMany):
+        receive(by, "[2001:db8:0:ff::1]:1")
+    receive(by, "[2001:db8:1::1]:1")
 
 
 def test_buckets() -> None:
