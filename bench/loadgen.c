@@ -57,7 +57,8 @@ static void die(const char *format, ...) {
 static struct {
   int port, calls, listeners, tracks, talkers, silent, both, control, urgent, cpu, pid, tick_us;
   double fps, seconds, warmup, drain, settle;
-} O = {.port = 5006, .calls = 10, .listeners = 2, .tracks = 2, .cpu = -1, .tick_us = 200,
+  const char *telnyx_header, *browser_header;
+} O = {.telnyx_header = "", .browser_header = "", .port = 5006, .calls = 10, .listeners = 2, .tracks = 2, .cpu = -1, .tick_us = 200,
        .fps = 50, .seconds = 5, .warmup = 1, .drain = 3, .settle = 0.7};
 
 /* ---- histogram: 64 buckets in each power of two, so 1.6 % wide ---- */
@@ -536,17 +537,20 @@ static const char *request(Conn *c) {
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   struct timeval patience = {20, 0};
   setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  char b[1024], id[80], query[160] = "";
+  char b[4096], id[80], query[160] = "";
   call_id(id, c->call);
   if (c->kind != TELNYX)
     sprintf(query, "?call_control_id=%s&track=%s", id, c->wants == 3 ? "both" : c->wants == 2 ? "outbound" : "inbound");
-  int n = sprintf(b,
-                  "GET /audio-stream%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%sUpgrade: websocket\r\nConnection: Upgrade\r\n"
+  const char *more = c->kind == TELNYX ? O.telnyx_header : O.browser_header;
+  int n = snprintf(b, sizeof b,
+                  "GET /audio-stream%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s%s%sUpgrade: websocket\r\nConnection: Upgrade\r\n"
                   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                  query, O.port,
+                  query, O.port, more, *more ? "\r\n" : "",
                   c->kind == TELNYX ? "User-Agent: Telnyx-Media-Streaming/1.0\r\n"
                                     : "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0\r\n"
                                       "Origin: http://127.0.0.1\r\n");
+  if (n >= (int)sizeof b)
+    return "a header is too long";
   return send(c->fd, b, n, MSG_NOSIGNAL) == n ? NULL : "could not send a request";
 }
 
@@ -971,6 +975,7 @@ static const char HELP[] =
     "  --seconds F   measured (5)                       --drain F     s, longest wait for the rest (3)\n"
     "  --cpu N       run on this core                   --pid N       server: CPU and memory of it and all below\n"
     "  --urgent      SCHED_RR, before all other work\n"
+    "  --telnyx-header, --browser-header TEXT   one more header of their requests, for a token\n"
     "  --control     run until stdin says quit; begin/end make a window and print its counts, reopen reconnects\n"
     "Prints JSON. Status 0: everything came, intact, in order, to whom it was for; 1: not so; 2: could not run.\n";
 
@@ -980,7 +985,7 @@ static void options(int argc, char **argv) {
       {"both", 0, 0, 'B'},    {"talkers", 1, 0, 'T'}, {"silent", 0, 0, 'S'},    {"fps", 1, 0, 'f'},
       {"tick-us", 1, 0, 'u'}, {"settle", 1, 0, 'e'},  {"warmup", 1, 0, 'w'},    {"seconds", 1, 0, 's'},
       {"drain", 1, 0, 'd'},   {"cpu", 1, 0, 'C'},     {"pid", 1, 0, 'i'},       {"control", 0, 0, 'x'},
-      {"urgent", 0, 0, 'U'},
+      {"urgent", 0, 0, 'U'},  {"telnyx-header", 1, 0, 'H'}, {"browser-header", 1, 0, 'b'},
       {"help", 0, 0, 'h'},    {0}};
   for (int o; (o = getopt_long(argc, argv, "", names, NULL)) != -1;)
     switch (o) {
@@ -1001,6 +1006,8 @@ static void options(int argc, char **argv) {
     case 'i': O.pid = atoi(optarg); break;
     case 'x': O.control = 1; break;
     case 'U': O.urgent = 1; break;
+    case 'H': O.telnyx_header = optarg; break;
+    case 'b': O.browser_header = optarg; break;
     default: fputs(HELP, stderr); exit(o == 'h' ? 0 : 2);
     }
   if (O.tracks < 1 || O.tracks > 2 || O.calls < 1 || O.listeners < 0 || O.talkers < 0 || O.talkers > 1 || O.fps <= 0)

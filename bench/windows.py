@@ -82,7 +82,14 @@ class Calls:
 
 @asynccontextmanager
 async def calls(
-    load: Load, port: int, *, server: int = 0, core: int = -1, urgent: bool = False
+    load: Load,
+    port: int,
+    *,
+    server: int = 0,
+    core: int = -1,
+    urgent: bool = False,
+    telnyx_header: str = "",
+    browser_header: str = "",
 ) -> AsyncIterator[Calls]:
     """Place calls and have them listened to; they last as long as the block.
 
@@ -90,9 +97,11 @@ async def calls(
         server: process id; CPU and memory of it and all below are then reported.
         core: where the generator runs; -1: anywhere.
         urgent: before all other work.
+        telnyx_header, browser_header: of their requests, for a token.
     """
     command = [str(cache.loadgen()), *load.arguments(), "--port", str(port), "--control"]
     command += ["--pid", str(server), "--cpu", str(core), *(["--urgent"] if urgent else [])]
+    command += ["--telnyx-header", telnyx_header, "--browser-header", browser_header]
     start = partial(trio.run_process, command, check=False, stdin=PIPE, stdout=PIPE)
     async with trio.open_nursery() as nursery:
         process = await nursery.start(start)

@@ -73,11 +73,17 @@ class GatewaySettings(Section, frozen=True):
     park_time_s: Positive = 10.0  # how long a connection waits for its actor's next process
     max_connections: Count = 20_000  # in all, but for media streams; one more is answered 503
     max_streams: Count = 5_000  # media streams; one more is answered 503
+    carrier_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5  # of them, kept for those with telnyx.stream_token
+    streams_per_address: Count = 2_000  # media streams with other tokens; one more is answered 429
+    streams_per_token: Count = 1_000  # of one `sub`, likewise
     max_heads: Count = 1_000  # connections whose heads are being read; one more ends the one that waits longest
     connections_per_address: Count = 2_000  # one more is answered 429, as are those that follow
     connections_per_token: Count = 500  # of one `sub`
+    event_clients_per_token: Count = 200  # of them, on /call-events
     handshakes_per_s: Positive = 100.0  # requests of one address, in the long run; more are answered 429
     handshakes_burst: Count = 500  # and at once
+    token_handshakes_per_s: Positive = 100.0  # requests with tokens of one `sub`, from wherever; more are answered 429
+    token_handshakes_burst: Count = 1_000  # and at once
     trusted_proxies: Annotated[int, msgspec.Meta(ge=0, le=16)] = 1  # whose word in X-Forwarded-For counts, from its end
     proxy_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # where the last of them connects from
     note_max_bytes: Annotated[int, msgspec.Meta(ge=1, le=32 * 1024)] = (
@@ -119,10 +125,13 @@ class FanoutSettings(Section, frozen=True):
     ping_interval_s: Positive = 20.0  # an idle connection is asked this often whether it is there
     ping_timeout_s: Positive = 20.0  # and aborted when it has not answered by then
     listeners_per_call: Count = 10_000  # one more is answered 429
+    subscriptions_per_token: Count = 5_000  # calls that all connections of one `sub` name, in each process
     messages_per_s: Positive = 2_000.0  # frames of one connection, in the long run; more closes it with 4506
     messages_burst: Count = 10_000  # and at once
     requests_per_s: Positive = 20.0  # `subscribe`, `talk.start` and `token` of one connection, in the long run
     requests_burst: Count = 500  # and at once; more are answered with error 200018
+    token_messages_per_s: Positive = 10_000.0  # of all connections of one `sub`, in each process; likewise
+    token_messages_burst: Count = 20_000  # and at once
     lifetime_s: Positive = 86_400.0  # a connection that has lasted so long is closed with 4009: come back
 
 
@@ -154,6 +163,8 @@ class EventSettings(Section, frozen=True):
     message_max_bytes: Count = 64 * 1024  # a longer WebSocket message of a client closes its connection with 1009
     messages_per_s: Positive = 50.0  # frames of one client, in the long run; more closes it with 4506
     messages_burst: Count = 1_000  # and at once
+    token_messages_per_s: Positive = 500.0  # of all clients of one `sub`; likewise
+    token_messages_burst: Count = 5_000  # and at once
 
 
 class ConsoleSettings(Section, frozen=True):

@@ -14,7 +14,7 @@ from actors.call_events.place import LostPlace, Place, decode_place, walk
 from actors.call_events.query import reader_of, wish
 from actors.call_events.store import Unavailable
 from actors.runtime.accepting import accept
-from actors.runtime.allowance import Allowance
+from actors.runtime.allowance import Allowances
 from actors.runtime.carried import NO_COUNT, bytes_carried
 from actors.runtime.handshake import refuse
 from actors.runtime.session import Session
@@ -78,6 +78,12 @@ class Clients:
         self._pump = pump
         self._settings = settings
         self._verifier = verifier
+        self._allowances = Allowances(
+            settings.messages_per_s,
+            settings.messages_burst,
+            token_per_s=settings.token_messages_per_s,
+            token_burst=settings.token_messages_burst,
+        )
         self.peers: set[Peer] = set()
 
     async def serve(self, handed: Handed) -> None:
@@ -102,14 +108,11 @@ class Clients:
         except LostPlace as lost:
             log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
             return
-        limit, allowance = self._settings.message_max_bytes, self._allowance()
+        limit, allowance = self._settings.message_max_bytes, self._allowances.of(handed.claims)
         async with accept(handed, self._pump, client, message_max_bytes=limit, allowance=allowance) as peer:
             if peer is not None:
                 self._start(client, asked, found)
                 await self._converse(peer, client, asked.interest)
-
-    def _allowance(self) -> Allowance:
-        return Allowance(self._settings.messages_per_s, self._settings.messages_burst)
 
     def _start(self, client: EventClient, asked: Wish, found: tuple[Place, int, bytes] | None) -> None:
         if found is not None:

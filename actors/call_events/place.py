@@ -55,7 +55,7 @@ def decode_place(note: bytes) -> Place:
     """Read a note. Raises LostPlace: it is another program's."""
     try:
         place: Place = _decode(note)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise LostPlace("the note can't be read") from error
     if place.form != FORM:
         raise LostPlace("events were written otherwise then")

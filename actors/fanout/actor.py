@@ -12,6 +12,7 @@ import trio
 from actors.fanout.audit import Audit
 from actors.fanout.calls import Calls
 from actors.fanout.in_c import deliver_in_c, reading_in_c
+from actors.fanout.limits import Limits
 from actors.fanout.links import IngestLinks
 from actors.fanout.listener import Listener, topics_of
 from actors.fanout.opening import Opening
@@ -121,12 +122,14 @@ class Fanout:
         self._verifier = verifier_of(context.settings.auth)
         self.calls_known = trio.Event()
         self._news: trio.Event | None = None  # somebody waits for the next batch
+        self._limits = Limits(context.settings.fanout, self.calls.interest, self.calls.counters)
         self.v1_clients = V1Clients(
             context.settings,
             self.calls,
             self._links,
             self.pump,
             self._index,
+            limits=self._limits,
             volley=self._volley,
             verifier=self._verifier,
             present=self._present,
@@ -149,26 +152,23 @@ class Fanout:
             await self.v1_clients.serve(handed, query, names_track="track" in head.query)
             return
         session = Session(handed, self._verifier, "listen")
-        if not handed.resumed and self._is_full(query, session):
-            self.calls.counters["too_many_listeners"] += 1
-            refuse(handed.sock, 429, "Too Many Requests: this call has as many listeners as it may have")
+        topics, sub = topics_of(query, session.calls), str((handed.claims or {}).get("sub", ""))
+        if not handed.resumed and (refusal := self._limits.refusal(topics, sub)) is not None:
+            refuse(handed.sock, 429, f"Too Many Requests: {refusal}")
             return
         outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000, volley=self._volley)
-        async with accept(
-            handed,
-            self.pump,
-            outbox,
-            message_max_bytes=options.message_max_bytes,
-            send_buffer_bytes=options.send_buffer_bytes,
-            allowance=Allowance(options.messages_per_s, options.messages_burst),
-        ) as peer:
-            if peer is not None:
-                await self._converse(handed, peer, query, session)
-
-    def _is_full(self, query: browser.ListenQuery, session: Session) -> bool:
-        limit = self._context.settings.fanout.listeners_per_call
-        topics = topics_of(query, session.calls)
-        return any(self.calls.interest(topic) >= limit for topic in topics if topic != wire.EVERY_CALL)
+        with self._limits.held(topics, sub) as has_come:
+            async with accept(
+                handed,
+                self.pump,
+                outbox,
+                message_max_bytes=options.message_max_bytes,
+                send_buffer_bytes=options.send_buffer_bytes,
+                allowance=self._limits.allowances.of(handed.claims),
+            ) as peer:
+                has_come()
+                if peer is not None:
+                    await self._converse(handed, peer, query, session)
 
     async def _converse(self, handed: Handed, peer: Peer, query: browser.ListenQuery, session: Session) -> None:
         listener = Listener(peer, query, session.calls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.fanout.v1_note import SubscriptionNote, size_with
+from actors.runtime.holdings import Holdings
 from actors.wire import v1
 
 if TYPE_CHECKING:
@@ -20,11 +21,19 @@ AUDIO_CALLS_MAX: Final = 64
 class Book:
     """Keeps the registry of calls and the meter of peaks in step with what is subscribed to.
 
+    Args:
+        holdings: how many subscriptions there are of each `sub`, on whatever connection.
+        sub: of this connection's token.
+
     Attributes:
         last_number: the latest that was given out.
     """
 
-    def __init__(self, calls: Calls, peaks: PeakMeter, note_max_bytes: int) -> None:
+    def __init__(
+        self, calls: Calls, peaks: PeakMeter, note_max_bytes: int, holdings: Holdings[str] | None = None, sub: str = ""
+    ) -> None:
+        self._holdings = Holdings() if holdings is None else holdings
+        self._sub = sub
         self._calls = calls
         self._peaks = peaks
         self._note_max_bytes = note_max_bytes
@@ -43,9 +52,13 @@ class Book:
         """By the call."""
         return self._by_id.get(call_control_id)
 
-    def has_room_for(self, call_control_id: str) -> bool:
-        """Whether one more may be subscribed to."""
-        return size_with([*self._by_id, call_control_id]) <= self._note_max_bytes
+    def fullness(self, call_control_id: str) -> str | None:
+        """Return why this call can't be subscribed to besides the others; None: it can."""
+        if size_with([*self._by_id, call_control_id]) > self._note_max_bytes:
+            return "This connection has as many calls as it may have."
+        if not self._holdings.has_room(self._sub):
+            return "All connections with tokens of this `sub` have as many calls as they may have."
+        return None
 
     @property
     def has_ears(self) -> bool:
@@ -63,6 +76,8 @@ class Book:
     def enter(self, subscription: Subscription) -> Subscription | None:
         """Note it down; returns the one whose place it takes. `hear` makes it count."""
         before = self._by_id.get(subscription.call_control_id)
+        if before is None:
+            self._holdings.add(self._sub)
         self._by_number[subscription.call_number] = subscription
         self._by_id[subscription.call_control_id] = subscription
         return before
@@ -85,6 +100,7 @@ class Book:
 
     def drop(self, subscription: Subscription) -> None:
         """Forget it."""
+        self._holdings.remove(self._sub)
         del self._by_number[subscription.call_number]
         del self._by_id[subscription.call_control_id]
         self._leave(subscription)

@@ -13,6 +13,7 @@ from actors.fanout.peak_meter import PeakMeter, peaks_message
 from actors.fanout.v1_connection import V1Connection
 from actors.runtime.accepting import accept
 from actors.runtime.allowance import Allowance
+from actors.runtime.holdings import Holdings
 from actors.runtime.outbox import Outbox
 from actors.runtime.session import Session
 from actors.wire import v1
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from actors.fanout.calls import Calls
+    from actors.fanout.limits import Limits
     from actors.fanout.links import IngestLinks
     from actors.runtime.handed import Handed
     from actors.runtime.peer import Peer
@@ -60,6 +62,7 @@ class Surroundings:
     fanout_index: int
     note_max_bytes: int
     listeners_per_call: int
+    subscriptions: Holdings[str] = field(default_factory=Holdings)  # by `sub`
     requests_per_s: float = 20.0
     requests_burst: int = 500
     unnoted: dict[V1Connection, None] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class V1Clients:
     """The connections.
 
     Args:
+        limits: of all connections of the process, whatever they speak.
         volley: what carries frames to them.
         present: enters a connection where the process looks after all of them, for as long as it lasts.
     """
@@ -81,6 +85,7 @@ class V1Clients:
         pump: Pump,
         fanout_index: int,
         *,
+        limits: Limits,
         volley: Volley | None = None,
         verifier: Verifier | None,
         present: Callable[[Peer, V1Connection], AbstractContextManager[None]],
@@ -101,9 +106,11 @@ class V1Clients:
             fanout_index,
             settings.gateway.note_max_bytes,
             settings.fanout.listeners_per_call,
+            limits.subscriptions,
             settings.fanout.requests_per_s,
             settings.fanout.requests_burst,
         )
+        self._allowances = limits.allowances
         self._ignored = 0
 
     async def serve(self, handed: Handed, query: ListenQuery, *, names_track: bool) -> None:
@@ -117,7 +124,7 @@ class V1Clients:
             message_max_bytes=options.message_max_bytes,
             send_buffer_bytes=options.send_buffer_bytes,
             subprotocol=v1.SUBPROTOCOL,
-            allowance=Allowance(options.messages_per_s, options.messages_burst),
+            allowance=self._allowances.of(handed.claims),
         ) as peer:
             if peer is None:
                 return

@@ -45,13 +45,13 @@ class V1Connection:
         self._peer = peer
         self._session = session
         self._around = around
-        self.subscriptions = Book(around.calls, around.peaks, around.note_max_bytes)
         self._requests = Allowance(around.requests_per_s, around.requests_burst)
         self._warned_of: float | None = None  # the expiry that the client was told of
-        claims = peer.handed.claims or {}
+        sub = str((peer.handed.claims or {}).get("sub", ""))
+        self.subscriptions = Book(around.calls, around.peaks, around.note_max_bytes, around.subscriptions, sub)
         self.talk = V1Talk(
             peer.handed.id,
-            str(claims.get("sub", "")),
+            sub,
             peer.outbox,
             around.links,
             around.fanout_index,
@@ -229,8 +229,8 @@ class V1Connection:
         is_another = bool(wanted.tracks) and (before is None or before.person is None)
         if not self._is_granted(wanted.call_control_id):
             self._fail(*NOT_ALLOWED, "The token is not for this call.", wanted.id)
-        elif before is None and not self.subscriptions.has_room_for(wanted.call_control_id):
-            self._fail(*TOO_MANY_CALLS, "This connection has as many calls as it may have.", wanted.id)
+        elif before is None and (full := self.subscriptions.fullness(wanted.call_control_id)) is not None:
+            self._fail(*TOO_MANY_CALLS, full, wanted.id)
         elif is_another and not self.subscriptions.has_ears:
             self._fail(*TOO_MANY_CALLS, f"At most {AUDIO_CALLS_MAX} calls can be heard at once.", wanted.id)
         elif is_another and calls.interest(wire.digest(wanted.call_control_id)) >= self._around.listeners_per_call:
@@ -258,8 +258,8 @@ class V1Connection:
             return
         subscription = self.subscriptions.call(request.call_control_id)
         if subscription is None:
-            if not self.subscriptions.has_room_for(request.call_control_id):
-                self._fail(*TOO_MANY_CALLS, "This connection has as many calls as it may have.", request.id)
+            if (full := self.subscriptions.fullness(request.call_control_id)) is not None:
+                self._fail(*TOO_MANY_CALLS, full, request.id)
                 return
             number = self.subscriptions.next_number()
             subscription = Subscription(self, number, request.call_control_id)

@@ -41,7 +41,8 @@ COOKIE: Final = "patchbay_token"
 ORIGINS_SETTING: Final = "auth.allowed_origins (PATCHBAY_AUTH__ALLOWED_ORIGINS)"
 SHOWN_CHARS: Final = 100
 STREAM_TOKEN_HEADER: Final = "x-telnyx-streaming-auth-token"
-TELNYX: Final[dict[str, Any]] = {"sub": "telnyx", "calls": "*", "can": ["stream"]}
+CARRIER: Final = "carrier"  # a claim that no token has: only Telnyx's own, which is none
+TELNYX: Final[dict[str, Any]] = {"sub": "telnyx", "calls": "*", "can": ["stream"], CARRIER: True}
 # What whoever comes without a token from one of `auth.anonymous_networks` may, of every call.
 OF_ANONYMOUS: Final[tuple[Right, ...]] = ("listen", "talk", "events")
 SWITCH_ON: Final = (

@@ -24,7 +24,7 @@ import trio
 
 from actors.gateway.access import Refused
 from actors.gateway.door import ACCEPT_PAUSE_S, Door
-from actors.gateway.reception import Reception
+from actors.gateway.reception import Reception, TooMany
 from actors.gateway.room import fitted
 from actors.gateway.switchboard import Switchboard
 from actors.gateway.tls import Certificate
@@ -178,7 +178,7 @@ class Gateway:
 
     def _note_refusal(self, peer: str, parsed: RequestHead | None, refusal: BadRequest) -> None:
         self._turned_away[f"turned_away_{refusal.status}"] += 1
-        sub = refusal.sub if isinstance(refusal, Refused) else None
+        sub = refusal.sub if isinstance(refusal, Refused | TooMany) else None
         why = (
             str(refusal) if parsed is not None else "a head that can't be read"
         )  # the reason quotes it; it may hold tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.wire.peers import V6_PREFIX
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Whoever has one IPv6 address has as many as there are behind the longer prefix; many who have that can have all that are
+# behind the shorter one, which may have so many times as much as one.
+V6_PREFIXES: Final = {V6_PREFIX: 1, 48: 4}
 
 
 def parse_address(text: str) -> Address | None:
@@ -55,11 +59,14 @@ def client_address(
     return (parse_address(hops[0]) if hops else None) or direct
 
 
-def counted_as(address: Address) -> str | None:
-    """What limits by address count it as. None: not at all, since it is this machine, or a proxy on it that does not
-    say for whom it speaks."""
+def counted_as(address: Address) -> dict[str, int]:
+    """What limits by address count it as, and how many times as much as one address each of these may have. Nothing: it is
+    this machine, or a proxy on it that does not say for whom it speaks."""
     if address.is_loopback:
-        return None
+        return {}
     if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address, V6_PREFIX), strict=False))
-    return str(address)
+        networks = (
+            (ipaddress.ip_network((address, prefix), strict=False), times) for prefix, times in V6_PREFIXES.items()
+        )
+        return {str(network): times for network, times in networks}
+    return {str(address): 1}

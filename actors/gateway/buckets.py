@@ -21,10 +21,11 @@ class Buckets:
         self._burst = burst
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str, now: float) -> bool:
-        """Take one; False when there is none."""
-        left, at = self._left.pop(key, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._per_s)
+    def take(self, key: str, now: float, times: int = 1) -> bool:
+        """Take one; False when there is none. `times`: this bucket is so many times as large."""
+        burst = self._burst * times
+        left, at = self._left.pop(key, (burst, now))
+        left = min(burst, left + (now - at) * self._per_s * times)
         allowed = left >= 1
         self._left[key] = (left - 1 if allowed else left, now)
         if len(self._left) > MAX_KEYS:

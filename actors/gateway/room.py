@@ -16,16 +16,28 @@ OF_PLAIN, OF_TLS = 1, 3  # descriptors of one connection
 
 
 def fitted(settings: GatewaySettings, descriptors: int, *, tls: bool) -> GatewaySettings:
-    """The settings with limits that can be kept: streams and other connections give way in proportion."""
+    """The settings with limits that can be kept: streams and other connections give way in proportion, and no address or
+    token gets more than half."""
     max_heads = max(1, min(settings.max_heads, descriptors // HEADS_SHARE))
     room = max(2, (descriptors - RESERVED - max_heads) // (OF_TLS if tls else OF_PLAIN))
     wanted = settings.max_connections + settings.max_streams
     if wanted <= room and max_heads == settings.max_heads:
         return settings
     share = min(1.0, room / wanted)
+    connections, streams = math.ceil(settings.max_connections * share), math.ceil(settings.max_streams * share)
     return msgspec.structs.replace(
         settings,
         max_heads=max_heads,
-        max_connections=math.ceil(settings.max_connections * share),
-        max_streams=math.ceil(settings.max_streams * share),
+        max_connections=connections,
+        max_streams=streams,
+        connections_per_address=_of_one(settings.connections_per_address, connections),
+        connections_per_token=_of_one(settings.connections_per_token, connections),
+        event_clients_per_token=_of_one(settings.event_clients_per_token, connections),
+        streams_per_address=_of_one(settings.streams_per_address, streams),
+        streams_per_token=_of_one(settings.streams_per_token, streams),
     )
+
+
+def _of_one(limit: int, of_all: int) -> int:
+    """What one peer may have where there is little: at most half."""
+    return min(limit, math.ceil(of_all / 2))

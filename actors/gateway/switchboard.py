@@ -11,11 +11,12 @@ import socket
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
 import trio
 
+from actors.gateway.reception import TooMany
 from actors.gateway.table import Held, Link, Table
 from actors.runtime.beat import next_beat
 from actors.runtime.carried import NO_COUNT, bytes_carried
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from actors.gateway.reception import Admission
+    from actors.wire.request import ActorName
     from config.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class Switchboard:
         settings: GatewaySettings,
         turn_away: Callable[[socket.socket, int, str], None],
         receive_again: Callable[[socket.socket, str], None],
-        count_again: Callable[[str, str, dict[str, Any] | None], Iterable[str]],
+        count_again: Callable[[str, Route, dict[str, Any] | None], Iterable[str]],
         processes: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
@@ -66,11 +68,11 @@ class Switchboard:
         """Take a connection in and offer it to an actor, now or when there is one.
 
         Raises:
-            BadRequest: 429 or 503 when there are too many, 503 for a probe that must not wait.
+            TooMany: 429 or 503 when there are too many, 503 for a probe that must not wait.
         """
-        self._check_room(admission.counted)
+        self._check_room(admission)
         if parsed.path == "/readyz" and not self.table.present("console"):
-            raise BadRequest(503, "Service Unavailable: not ready: console")
+            raise TooMany(503, "Service Unavailable: not ready: console")
         held = Held(
             id=self._next_id(),
             sock=sock,
@@ -137,15 +139,17 @@ class Switchboard:
         self._last_id = max(self._last_id + 1, time.time_ns())
         return self._last_id
 
-    def _check_room(self, counted: dict[str, int]) -> None:
+    def _check_room(self, admission: Admission) -> None:
         """Refuse what is one too many: 503 when it is ours to be sorry, 429 when it is the client's doing."""
-        for name, limit in counted.items():
+        for name, limit in admission.counted.items():
             if self.table.counts[name] >= limit:
-                kind, is_clients, _ = name.partition(" from " if " from " in name else " with ")
-                self.counters["too_many_by_client" if is_clients else f"too_many_{kind.replace(' ', '_')}"] += 1
-                if is_clients:
-                    raise BadRequest(429, f"Too Many Requests: more than {limit} {name}")
-                raise BadRequest(503, f"Service Unavailable: too many {name}")
+                sub = (admission.claims or {}).get("sub")
+                kind, by = kind_of(name)
+                self.counters[f"too_many_{kind}"] += 1
+                if by:
+                    self.counters["too_many_by_client"] += 1
+                    raise TooMany(429, f"Too Many Requests: more than {limit} {name}", sub)
+                raise TooMany(503, f"Service Unavailable: too many {name}", sub)
 
     def _welcome(self, hello: handoff.Hello, packets: PacketSocket) -> Link:
         link = Link(hello.name, hello.index, hello.generation, hello.pid)
@@ -223,17 +227,19 @@ class Switchboard:
             self.table.serve(known, link)
             return
         sock.setblocking(False)
-        actor = link.name
+        target = Route(cast("ActorName", link.name), about.kind)
         try:
             head = parse_head(about.head)
             if link.name == "gateway":  # our predecessor, stopping: what had no actor there may find one here
-                actor = route(head).actor
+                target = route(head)
         except BadRequest as refusal:  # it was of another version
             log.warning("connection %d can't be taken over: %s", about.id, refusal, extra={"peer": about.peer})
             sock.close()
             return
-        held = Held(about.id, sock, about.kind, actor, about.head, about.peer, note=about.note, claims=about.claims)
-        held.counted = tuple(self._count_again(about.peer, actor, about.claims))
+        held = Held(
+            about.id, sock, about.kind, target.actor, about.head, about.peer, note=about.note, claims=about.claims
+        )
+        held.counted = tuple(self._count_again(about.peer, target, about.claims))
         held.unsent, held.fresh, held.affinity = about.unsent, message.fresh, _affinity(head)
         self.table.add(held, trio.current_time())
         if link.name == "gateway":
@@ -276,6 +282,15 @@ class Switchboard:
             self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
         else:
             self.release(held)
+
+
+def kind_of(name: str) -> tuple[str, str]:
+    """Return what a name counts, as counters are called, and by what of a client: `address`, `token`, or nothing."""
+    for words, by in ((" with tokens of ", "token"), (" from ", "address")):  # a `sub` may have any words in it
+        kind, is_by, _ = name.partition(words)
+        if is_by:
+            return f"{kind.replace(' ', '_')}_by_{by}", by
+    return name.replace(" ", "_").replace("'", "").lower(), ""
 
 
 def _affinity(head: RequestHead) -> int | None:

@@ -291,5 +291,6 @@ class FrameReader(PlainWay):
         count, self._uncounted = self._uncounted, 0
         if self._allowance.spend(count, trio.current_time()):
             return True
-        self._too_much("flood", CLOSE_FLOOD, "too many messages")
+        kind, reason = self._allowance.complaint
+        self._too_much(kind, CLOSE_FLOOD, reason)
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -16,14 +17,15 @@ class Recent(Generic[T]):
     def __init__(self, keep_s: float, most: int) -> None:
         self._keep_s = keep_s
         self._most = most
-        self._known: dict[Hashable, tuple[float, T]] = {}  # the oldest first
+        # The oldest first. Not a dict, which looks for its first key among all that were deleted before it.
+        self._known: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
     def put(self, key: Hashable, value: T, now: float) -> None:
         """It has happened now; what was known under this key is forgotten."""
         self._known.pop(key, None)
         self._known[key] = now, value
         if len(self._known) > self._most:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
     def get(self, key: Hashable, now: float) -> T | None:
         """What has happened under this key, if it is not too long ago."""

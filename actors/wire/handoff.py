@@ -166,6 +166,7 @@ ToActor = Welcome | Offer | Supersede
 ToGateway = Hello | Note | Rest | Answered | Renewed | Claim | Closed | HandBack | Park | Deposit | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)  # what decoding raises; msgspec documents only the first
+# What decoding raises; msgspec documents only the first.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 decode_to_actor = msgspec.msgpack.Decoder(ToActor).decode
 decode_to_gateway = msgspec.msgpack.Decoder(ToGateway).decode

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from zlib import crc32
 
 import msgspec
+import orjson
 
 from actors.wire.lenient import (
     DECODE_ERRORS,
@@ -255,7 +256,11 @@ def _read_start(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Start:
 def _digest(frame: dict[str, Any]) -> int:
     """32 bits, never 0."""
     told = {name: value for name, value in frame.items() if name != "sequence_number"}
-    return crc32(msgspec.json.encode(told, order="sorted")) or 1
+    try:
+        text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested too deep
+        text = encode_any(told)
+    return crc32(text) or 1
 
 
 def _read_connected(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Connected:

@@ -25,6 +25,7 @@ SUBPROTOCOL: Final = "patchbay"
 REFUSED: Final = "refused"  # in place of claims: `[close code, reason]`, for a client that is told after the upgrade
 SUBPROTOCOL_PREFIX: Final = "patchbay.token."
 TOKEN_MAX_CHARS: Final = 8192
+SUB_MAX_CHARS: Final = 256
 TIME_MAX_S: Final = 2**53
 _FORM: Final = re.compile(r"[A-Za-z0-9_=.+/-]+")  # RFC 7515 §7.1, and the base64 of those who are not strict
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -142,8 +143,8 @@ def _checked(claims: dict[str, Any], now: float, leeway_s: float) -> dict[str, A
     subject, calls, can = claims["sub"], claims.get("calls", []), claims.get("can", [])
     if not _is_text(subject):
         raise BadToken("sub of the token is not text")
-    if not subject.strip():
-        raise BadToken("sub of the token is empty: nobody could be told by it")
+    if not subject.strip() or len(subject) > SUB_MAX_CHARS:  # limits are by `sub`: there is always one
+        raise BadToken(f"sub of the token is empty, or longer than {SUB_MAX_CHARS} characters")
     if calls != EVERY_CALL and not _is_texts(calls):
         raise BadToken('calls of the token is neither a list of call control ids nor "*"')
     if not _is_texts(can):

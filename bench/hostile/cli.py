@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench import machine, measure
 from bench.hostile import run
+from bench.hostile.guarded import GUARDED
 from bench.hostile.kinds import KINDS
 from bench.tables import Table
 
@@ -20,6 +21,9 @@ BROKEN = 1
 NOT_POSSIBLE = 2
 P99_MAX = 2.0  # times that of a calm time
 MEMORY_MAX_MIB = 8.0  # what allocators keep
+GUARDED_MEMORY_MAX_MIB = 64.0  # and what is remembered of peers that were let in: events, calls
+GAP_MAX_MS = 100.0  # of silence
+JOURNAL_SLACK_MIB = 16  # what SQLite has besides: its log
 DESCRIPTORS_MAX = 4
 SEEN_SHOWN = 3
 
@@ -30,14 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     if not measure.can_load():
         return NOT_POSSIBLE
     about = machine.description()
-    names = options.kinds or list(KINDS)
-    report = run.run(names, options.calls, options.connections, options.per_s, urgent=options.urgent)
-    shown = table(report, options)
+    names = options.kinds or [*KINDS, *GUARDED]
+    reports = run.run(names, options.calls, options.connections, options.per_s, urgent=options.urgent)
+    shown = table(reports, options)
     if options.json:
         print(json.dumps({"machine": about, "table": shown.json()}))
     else:
         print("\n".join(about), shown.markdown() if options.markdown else shown.text(), sep="\n\n")
-    return BROKEN if any(broken(trial, report.calm_ms) for trial in report.trials) else 0
+    return BROKEN if any(broken(trial) for report in reports for trial in report.trials) else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         description="Hostile connections of every kind beside running calls. Exit status: 0 all promises kept, 1 one was "
         "broken, 2 could not be done.",
     )
-    top.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}; all without any")
+    top.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join([*KINDS, *GUARDED])}; all without any")
     top.add_argument("--calls", type=int, default=50, metavar="N", help="each with 2 tracks and 2 listeners (50)")
     top.add_argument("--connections", type=int, default=1000, metavar="N", help="of each kind (1000)")
     top.add_argument("--per-s", type=float, default=100.0, metavar="N", help="that come in a second (100)")
@@ -57,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def table(report: Report, options: argparse.Namespace) -> Table:
+def table(reports: Sequence[Report], options: argparse.Namespace) -> Table:
     """A row for each kind."""
     result = Table(
         f"hostile: {options.connections} connections of each kind, {options.per_s:g} a second, beside {options.calls} calls",
@@ -67,38 +71,46 @@ def table(report: Report, options: argparse.Namespace) -> Table:
             "frames lost",
             "p99 ms",
             "x calm",
+            "longest silence ms",
             "MiB more",
+            "journal MiB",
             "descriptors more",
             "promise",
         ),
     )
-    for trial in report.trials:
-        result.rows.append(_row(trial, report.calm_ms))
-        result.notes += [f"{trial.kind}: {text}" for text in broken(trial, report.calm_ms)]
-    result.notes.append(
-        f"p99 of the calls in a calm time: {report.calm_ms:.2f} ms. The first crowds left {report.kept_mib:.0f} MiB with "
-        "the allocators of all processes; what is said of memory begins after them."
-    )
+    for report in reports:
+        for trial in report.trials:
+            result.rows.append(_row(trial))
+            result.notes += [f"{trial.kind}: {text}" for text in broken(trial)]
+        result.notes.append(
+            f"{report.about}: in a calm time, p99 of the calls is {report.calm_ms:.2f} ms, and the longest silence "
+            f"{report.calm_gap_ms:.0f} ms. The first crowds left {report.kept_mib:.0f} MiB with the allocators of all processes; "
+            "what is said of memory begins after them."
+        )
     return result
 
 
-def broken(trial: Trial, calm_ms: float) -> list[str]:
+def broken(trial: Trial) -> list[str]:
     """The promises that were not kept."""
     found = []
     if trial.lost:
         found.append(f"{trial.lost} frames or connections of the calls lost")
     if trial.restarts:
         found.append(f"{trial.restarts} processes have died")
-    if trial.window.latency_ms.p99 > P99_MAX * calm_ms:
+    if trial.window.latency_ms.p99 > P99_MAX * trial.calm_ms:
         found.append(f"p99 {trial.window.latency_ms.p99:.1f} ms")
-    if trial.memory_mib > MEMORY_MAX_MIB:
+    if trial.is_guarded and trial.gap_ms > GAP_MAX_MS:
+        found.append(f"a listener heard nothing for {trial.gap_ms:.0f} ms")
+    if trial.journal_mib > run.JOURNAL_MAX_MB + JOURNAL_SLACK_MIB:
+        found.append(f"the journal has {trial.journal_mib:.0f} MiB")
+    if trial.memory_mib > (GUARDED_MEMORY_MAX_MIB if trial.is_guarded else MEMORY_MAX_MIB):
         found.append(f"{trial.memory_mib:.0f} MiB more than before")
     if trial.descriptors > DESCRIPTORS_MAX:
         found.append(f"{trial.descriptors} descriptors more than before")
     return found
 
 
-def _row(trial: Trial, calm_ms: float) -> tuple[str, ...]:
+def _row(trial: Trial) -> tuple[str, ...]:
     p99 = trial.window.latency_ms.p99
     seen = ", ".join(f"{count} {what}" for what, count in trial.seen.most_common(SEEN_SHOWN))
     return (
@@ -106,8 +118,10 @@ def _row(trial: Trial, calm_ms: float) -> tuple[str, ...]:
         seen,
         str(trial.lost),
         f"{p99:.2f}",
-        f"{p99 / calm_ms:.2f}",
+        f"{p99 / trial.calm_ms:.2f}",
+        f"{trial.gap_ms:.0f}",
         f"{trial.memory_mib:+.1f}",
+        f"{trial.journal_mib:.0f}",
         f"{trial.descriptors:+}",
-        "BROKEN" if broken(trial, calm_ms) else "kept",
+        "BROKEN" if broken(trial) else "kept",
     )

@@ -29,10 +29,21 @@ NO_CODE = 1005  # RFC 6455 §7.1.5
 
 @dataclass(frozen=True)
 class Target:
-    """What is attacked: a port, and the ids of calls that are live there."""
+    """What is attacked.
+
+    Attributes:
+        port: of the system.
+        calls: the ids of calls that are live there.
+        scale: how much of what a kind says is enough.
+    """
 
     port: int
     calls: tuple[str, ...] = ()
+    scale: float = 1.0
+
+    def scaled(self, times: int) -> int:
+        """How often something is said."""
+        return max(1, round(times * self.scale))
 
     def path(self, number: int) -> str:
         """One endpoint after the other."""

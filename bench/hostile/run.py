@@ -6,7 +6,7 @@ import os
 import shutil
 import statistics
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,12 @@ import trio
 
 from bench import cache, measure, servers, windows
 from bench.generator import Load
+from bench.hostile.guarded import GUARDED, Kind
 from bench.hostile.kinds import KINDS, REFUSED, Target
+from bench.hostile.tokens import ENVIRON, STREAM_HEADER, STREAM_TOKEN, token
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bench.hostile.kinds import Attack
     from bench.servers import Server
@@ -29,12 +31,13 @@ if TYPE_CHECKING:
 WARM_UP = 20  # connections of each kind before anything is measured: what stays for ever is there then
 CROWDS = ("slow readers", "half-open", "ping floods", "header tricks")  # and whole ones of these: allocators keep pages
 CALM_S = 6.0
-LAST_S = 2.0  # for the last to do harm
 CALMS = 3
 BACK_TIMEOUT_S = 30.0
 MEMORY_BACK_S = 7.0  # what is free goes back to the kernel every five seconds
 POLL_S = 0.25
-LAST_LOG = "hostile.log"  # in the cache directory: what the system of the last run had to say
+LAST_LOG, GUARDED_LOG = "hostile.log", "hostile-guarded.log"  # in the cache directory: of the systems of the last run
+JOURNAL_MAX_MB = 50
+GUARDED_ENVIRON = {**ENVIRON, "PATCHBAY_EVENTS__JOURNAL_MAX_MB": str(JOURNAL_MAX_MB)}
 NICE = 10  # of the attackers: it is the server that is tried, not the scheduler
 
 
@@ -45,15 +48,26 @@ class Trial:
     Attributes:
         seen: what its connections were answered, and how often; those that stayed to the end count as `stayed`.
         memory_mib, descriptors: more than before all, once its connections were gone.
+        journal_mib: how large the journal is then.
         restarts: processes of the server that have died of it.
+        calm_ms: p99 of the calls without anybody hostile, the median of a few windows.
+        is_guarded: authentication is on, and the longest silence of a listener is looked at.
     """
 
     kind: str
     window: Window
+    calm_ms: float
+    is_guarded: bool
     seen: Counter[str] = field(default_factory=Counter)
     memory_mib: float = 0.0
     descriptors: int = 0
+    journal_mib: float = 0.0
     restarts: int = 0
+
+    @property
+    def gap_ms(self) -> float:
+        """The longest silence of any listener."""
+        return max(self.window.gaps_ms, default=0.0)
 
     @property
     def lost(self) -> int:
@@ -65,73 +79,128 @@ class Trial:
 
 @dataclass
 class Report:
-    """Of a whole run.
+    """Of one system.
 
     Attributes:
-        calm_ms: p99 without anybody hostile, the median of a few windows.
+        about: which.
+        calm_ms: see `Trial`. calm_gap_ms: the longest silence of a listener then.
         kept_mib: what the first crowds have left with the allocators; what is said of memory begins after them.
     """
 
+    about: str
     calm_ms: float
+    calm_gap_ms: float
     kept_mib: float
-    trials: list[Trial]
+    trials: list[Trial] = field(default_factory=list)
 
 
-def run(names: Sequence[str], calls: int, connections: int, per_s: float, *, urgent: bool) -> Report:
-    """Try these kinds, each with so many connections, which come at that rate and stay as long as they can.
+def run(names: Sequence[str], calls: int, connections: int, per_s: float, *, urgent: bool) -> list[Report]:
+    """Try these kinds, each with so many connections, which come at that rate and stay as long as they can: those without
+    tokens beside a system without authentication, which they get into, and the others beside one with it.
 
     Args:
         urgent: server and calls go before all other work.
     """
-    with servers.running(servers.PATCHBAY, os.sched_getaffinity(0), urgent=urgent) as server:
-        try:
-            return trio.run(partial(_run, server, names, calls, connections, per_s, urgent=urgent))
-        finally:
-            shutil.copy(server.home / "log", cache.directory() / LAST_LOG)
-
-
-async def _run(
-    server: Server, names: Sequence[str], calls: int, connections: int, per_s: float, *, urgent: bool
-) -> Report:
-    async with windows.calls(Load(calls), server.port, server=server.pid, urgent=urgent) as placed:
-        if not urgent:
-            os.nice(NICE)
-        target = Target(server.port, await _live(server.port))
-        cold = await _quiet(placed, CALM_S)
-        for name in names:
-            await _window(placed, KINDS[name], target, connections if name in CROWDS else WARM_UP, per_s)
-        calms = [await _quiet(placed, CALM_S) for _ in range(CALMS)]
-        after = start = await _quiet(placed, POLL_S)
-        calm_ms = statistics.median(window.latency_ms.p99 for window in calms)
-        report = Report(calm_ms, start.pss_mib - cold.pss_mib, [])
-        for name in names:
-            before = _pids(after)
-            window, seen = await _window(placed, KINDS[name], target, connections, per_s)
-            after = await _settled(placed, start)
-            trial = Trial(name, window, seen, after.pss_mib - start.pss_mib, _descriptors(after) - _descriptors(start))
-            trial.restarts = len(before - _pids(after))
-            report.trials.append(trial)
-            measure.say(
-                f"{name:22} lost {trial.lost} p99 {window.latency_ms.p99:.2f} (calm {report.calm_ms:.2f}) "
-                f"{trial.memory_mib:+.1f} MiB {trial.descriptors:+} descriptors {dict(seen)} "
-                f"generator late {window.lag_ms.p99:.2f} by process {_grown(start, after)}"
+    plain = {name: Kind(KINDS[name]) for name in names if name in KINDS}
+    guarded = {name: GUARDED[name] for name in names if name in GUARDED}
+    with ExitStack() as stack:  # all systems start before the attackers, of which this process is one, give way to them
+        trials = [
+            _Trials(
+                stack.enter_context(_system(environ, urgent=urgent)),
+                kinds,
+                connections,
+                per_s,
+                is_guarded=bool(environ),
             )
+            for kinds, environ in ((plain, {}), (guarded, GUARDED_ENVIRON))
+            if kinds
+        ]
+        return [trio.run(partial(each.run, calls, urgent=urgent)) for each in trials]
+
+
+@contextmanager
+def _system(environ: Mapping[str, str], *, urgent: bool) -> Iterator[Server]:
+    with servers.running(servers.PATCHBAY, os.sched_getaffinity(0), urgent=urgent, **environ) as server:
+        try:
+            yield server
+        finally:
+            shutil.copy(server.home / "log", cache.directory() / (GUARDED_LOG if environ else LAST_LOG))
+
+
+class _Trials:
+    """One kind after the other, on one system."""
+
+    def __init__(
+        self, server: Server, kinds: dict[str, Kind], connections: int, per_s: float, *, is_guarded: bool
+    ) -> None:
+        self._server = server
+        self._kinds = kinds
+        self._connections = connections
+        self._per_s = per_s
+        self._is_guarded = is_guarded
+        self._target = Target(server.port)
+
+    async def run(self, calls: int, *, urgent: bool) -> Report:
+        """Try them all beside so many calls."""
+        place = partial(windows.calls, Load(calls), self._server.port, server=self._server.pid, urgent=urgent)
+        if self._is_guarded:
+            place = partial(place, telnyx_header=f"{STREAM_HEADER}: {STREAM_TOKEN}", browser_header=_bearer("victim"))
+        async with place() as placed:
+            if not urgent:
+                os.nice(NICE)
+            self._target = Target(self._server.port, await self._live())
+            calms = [await _quiet(placed, CALM_S) for _ in range(CALMS)]
+            cold = calms[-1]
+            for name, kind in self._kinds.items():
+                await self._window(placed, kind, self._connections if name in CROWDS else WARM_UP)
+            start = await _quiet(placed, POLL_S)
+            calm_ms = statistics.median(window.latency_ms.p99 for window in calms)
+            calm_gap_ms = statistics.median(max(window.gaps_ms) for window in calms)
+            about = "with authentication" if self._is_guarded else "without authentication"
+            report = Report(about, calm_ms, calm_gap_ms, start.pss_mib - cold.pss_mib)
+            for name, kind in self._kinds.items():
+                report.trials.append(await self._trial(placed, name, kind, start, calm_ms))
         return report
 
+    async def _trial(self, placed: Calls, name: str, kind: Kind, start: Window, calm_ms: float) -> Trial:
+        before = _pids(await _quiet(placed, POLL_S))
+        window, seen = await self._window(placed, kind, self._connections)
+        after = await _settled(placed, start)
+        trial = Trial(name, window, calm_ms, self._is_guarded, seen)
+        trial.memory_mib, trial.descriptors = after.pss_mib - start.pss_mib, _descriptors(after) - _descriptors(start)
+        trial.journal_mib = _journal_mib(self._server.home)
+        trial.restarts = len(before - _pids(after))
+        if window.closed_telnyx or window.closed_browsers:
+            await placed.reopen()  # the next kind has its own victims
+        measure.say(
+            f"{name:26} lost {trial.lost} p99 {window.latency_ms.p99:.2f} (calm {calm_ms:.2f}) gap {trial.gap_ms:.0f} "
+            f"{trial.memory_mib:+.1f} MiB {trial.descriptors:+} descriptors journal {trial.journal_mib:.0f} MiB {dict(seen)} "
+            f"restarts {trial.restarts} generator late {window.lag_ms.p99:.2f} by process {_grown(start, after)}"
+        )
+        return trial
 
-async def _window(
-    placed: Calls, attack: Attack, target: Target, connections: int, per_s: float
-) -> tuple[Window, Counter[str]]:
-    seen: Counter[str] = Counter()
-    await placed.begin()
-    async with trio.open_nursery() as nursery:
-        began = trio.current_time()
-        for number in range(connections):
-            await trio.sleep_until(began + number / per_s)
-            nursery.start_soon(_attack, attack, target, number, seen)
-        await trio.sleep(LAST_S)
-        nursery.cancel_scope.cancel()
-    return await placed.end(), seen
+    async def _window(self, placed: Calls, kind: Kind, connections: int) -> tuple[Window, Counter[str]]:
+        seen: Counter[str] = Counter()
+        await placed.begin()
+        async with trio.open_nursery() as nursery:
+            began = trio.current_time()
+            for number in range(min(connections, kind.most)):
+                await trio.sleep_until(began + number / self._per_s)
+                nursery.start_soon(_attack, kind.attack, self._target, number, seen)
+            await trio.sleep(kind.last_s)
+            nursery.cancel_scope.cancel()
+        return await placed.end(), seen
+
+    async def _live(self) -> tuple[str, ...]:
+        headers = dict([_bearer("bench", "admin").split(": ")]) if self._is_guarded else {}
+        async with httpx.AsyncClient(headers=headers) as client:
+            answer = await client.get(f"http://127.0.0.1:{self._server.port}/api/calls")
+        return tuple(call["call_control_id"] for call in answer.json()["calls"])
+
+
+def _bearer(sub: str, *can: str) -> str:
+    """A header with a token for all calls."""
+    return f"Authorization: Bearer {token(sub, *(can or ('listen',)))}"
 
 
 async def _attack(attack: Attack, target: Target, number: int, seen: Counter[str]) -> None:
@@ -180,7 +249,5 @@ def _pids(window: Window) -> set[int]:
     return {process.pid for process in window.processes}
 
 
-async def _live(port: int) -> tuple[str, ...]:
-    async with httpx.AsyncClient() as client:
-        answer = await client.get(f"http://127.0.0.1:{port}/api/calls")
-    return tuple(call["call_control_id"] for call in answer.json()["calls"])
+def _journal_mib(home: Path) -> float:
+    return sum(path.stat().st_size for path in (home / "data").glob("journal*")) / 2**20

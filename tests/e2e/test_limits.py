@@ -41,6 +41,10 @@ SETTINGS = {
     "FANOUT__LISTENERS_PER_CALL": "2",
     "FANOUT__MESSAGES_PER_S": "20",
     "FANOUT__MESSAGES_BURST": "100",
+    "FANOUT__TOKEN_MESSAGES_PER_S": "0.5",
+    "FANOUT__TOKEN_MESSAGES_BURST": "130",
+    "FANOUT__SUBSCRIPTIONS_PER_TOKEN": "5",
+    "GATEWAY__EVENT_CLIENTS_PER_TOKEN": "3",
     "TALK__BURST_MS": "1000",
 }
 _addresses = iter(range(1, 250))
@@ -98,10 +102,10 @@ async def test_connections_of_one_address(limited: System) -> None:
 
 async def test_connections_of_one_token(limited: System) -> None:
     """429 for one more of the same `sub`."""
-    path = f"/call-events?token={token(sub='crowd')}"
+    query = f"?token={token(sub='crowd')}"
     async with AsyncExitStack() as stack:
-        for _ in range(4):
-            await stack.enter_async_context(client(limited, path))
+        for path in ("/audio-stream", *["/call-events"] * 3):
+            await stack.enter_async_context(client(limited, path + query))
         assert (await ask(limited, f"/call-events?token={token(sub='crowd')}", upgrade=True))[0] == 429
         assert (await ask(limited, f"/call-events?token={token(sub='else')}", upgrade=True))[0] == 101
 
@@ -122,6 +126,21 @@ async def test_media_streams(limited: System) -> None:
     async with client(limited, headers=TELNYX), client(limited, headers=TELNYX):
         assert (await ask(limited, "/audio-stream", upgrade=True, headers=lines))[0] == 503
         assert (await ask(limited, f"/audio-stream?token={token(sub='l')}", upgrade=True))[0] == 101
+
+
+async def test_slots_of_the_carrier(limited: System) -> None:
+    """Whoever has a token for streams can't take all of them: Telnyx gets in, and no other one more."""
+    stream = token(sub="app", can=("stream",))
+    headers = {"X-Telnyx-Streaming-Auth-Token": stream}
+    lines = f"X-Telnyx-Streaming-Auth-Token: {token(sub='other', can=('stream',))}\r\n"
+    async with client(limited, headers=headers):
+        status, answer = await ask(limited, "/audio-stream", upgrade=True, headers=lines)
+        assert status == 503
+        assert b"without Telnyx's token" in answer
+        async with client(limited, headers=TELNYX):
+            pass
+    await until_counted(limited, "gateway_too_many_media_streams_without_telnyxs_token_total")
+    assert '"sub":"other"' in limited.log()
 
 
 async def test_listeners_of_one_call(limited: System) -> None:
@@ -164,6 +183,57 @@ async def test_messages(limited: System) -> None:
             nursery.cancel_scope.cancel()
         await listener.until(lambda: len(listener.audio) == len(frames))
         assert listener.audio == list(frames)
+
+
+async def test_messages_of_one_token(limited: System) -> None:
+    """More connections are not more messages, nor is coming back; another token's client is not concerned."""
+    paths = [f"/audio-stream?token={token(sub='many', calls=(f'c{number}',))}" for number in range(3)]
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client(limited, path)) for path in paths]
+        for each in clients:
+            for _ in range(64):
+                with suppress(trio_websocket.ConnectionClosed):
+                    await each.send('{"event":"hello"}')
+
+        async def one_is_closed() -> Client | None:
+            return next((each for each in clients if each.ended), None)
+
+        found = await eventually(one_is_closed)
+        assert found is not None
+        closed = await found.until_closed()
+        assert closed.code == 4506
+        assert "sub" in str(closed.reason)
+    other_path = f"/audio-stream?token={token(sub='few', calls=('c',))}"
+    async with client(limited, paths[0]) as again, client(limited, other_path) as other:
+        for each in (again, other):
+            for _ in range(64):
+                with suppress(trio_websocket.ConnectionClosed):
+                    await each.send('{"event":"hello"}')
+        assert (await again.until_closed()).code == 4506
+        await other.send('{"event":"ping"}')
+        await other.until(lambda: other.of("pong"))
+    await until_counted(limited, "fanout_closed_token_flood_total")
+
+
+async def test_subscriptions_of_one_token(limited: System) -> None:
+    """429 for a listener that would bring more than all of a token may name."""
+    calls = "".join(f"&call_control_id=c{number}" for number in range(3))
+    path = f"/audio-stream?token={token(sub='much', calls='*')}{calls}"
+    async with client(limited, path) as listener:
+        await listener.until(lambda: listener.of("connected"))
+        assert (await ask(limited, path, upgrade=True))[0] == 429
+    await until_counted(limited, "fanout_too_many_subscriptions_total")
+
+
+async def test_event_clients_of_one_token(limited: System) -> None:
+    """429 for one more, and its other connections are not concerned."""
+    path = f"/call-events?token={token(sub='events')}"
+    async with client(limited, path), client(limited, path), client(limited, path):
+        status, answer = await ask(limited, path, upgrade=True)
+        assert status == 429
+        assert b"event clients with tokens of events" in answer
+        assert (await ask(limited, f"/audio-stream?token={token(sub='events')}", upgrade=True))[0] == 101
+    await until_counted(limited, "gateway_too_many_event_clients_by_token_total")
 
 
 async def _flood(flooding: Client, message: str) -> None:

@@ -10,6 +10,7 @@ from actors.fanout.peak_meter import PeakMeter
 from actors.fanout.v1_clients import Surroundings
 from actors.fanout.v1_connection import V1Connection
 from actors.runtime.allowance import Allowance
+from actors.runtime.holdings import Holdings
 from actors.runtime.session import Session
 from actors.wire import bus as wire
 from tests.fakes.listening import FakeBrowser, FakeFanout, entry, messages
@@ -26,7 +27,13 @@ class Room:
     """A process, with one connection of number 5."""
 
     def __init__(self, claims: dict[str, Any] | None = None, **limits: int) -> None:
-        self.limits = {"note_max_bytes": 16 * 1024, "listeners_per_call": 100, "requests_burst": 500, **limits}
+        self.limits = {
+            "note_max_bytes": 16 * 1024,
+            "listeners_per_call": 100,
+            "subscriptions_per_token": 1000,
+            "requests_burst": 500,
+            **limits,
+        }
         self.claims = claims
         self.note = b""
         self.begin()
@@ -34,6 +41,7 @@ class Room:
     def begin(self) -> None:
         """A new process, which knows nothing."""
         self.fanout = FakeFanout()
+        self.subscriptions = Holdings[str](self.limits["subscriptions_per_token"])
         self.said: list[wire.Talk] = []
         self.peaks = PeakMeter(self.fanout.calls)
         self.connection = self.connect(5)
@@ -50,6 +58,7 @@ class Room:
             0,
             self.limits["note_max_bytes"],
             self.limits["listeners_per_call"],
+            self.subscriptions,
             requests_burst=self.limits["requests_burst"],
         )
         session = Session(cast("Handed", self.browser.handed), None, "listen")

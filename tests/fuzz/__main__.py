@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz TARGET… [--minutes M]`: looks for a failure with coverage as its guide (needs atheris).
+"""`python -m tests.fuzz TARGET… [--minutes M]`: looks for a failure with coverage as its guide (needs atheris). What costs
+more than its length allows is one too.
+
+With `--cost` it looks for inputs whose cost rises faster than their length (`tests.fuzz.cost`); that needs nothing.
 
 Exit status: 0 nothing found, 1 something (the input is in the corpus directory, its traceback above), 2 no atheris.
 """
@@ -6,10 +9,12 @@ Exit status: 0 nothing found, 1 something (the input is in the corpus directory,
 from __future__ import annotations
 
 import argparse
+import logging
 import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from bench import cache
@@ -28,7 +33,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="such as head, frames, telnyx; all without any")
     parser.add_argument("--minutes", type=float, default=3.0, metavar="M", help="for each target (3)")
     parser.add_argument("--one", metavar="FILE", type=Path, help="only this input, such as one that has failed")
+    parser.add_argument("--cost", action="store_true", help="look for work that rises faster than the input")
     options = parser.parse_args(arguments)
+    if options.cost:
+        return _search_costs(options.targets, options.minutes)
     try:
         import atheris  # noqa: F401
     except ImportError:
@@ -43,6 +51,24 @@ def main(arguments: Sequence[str]) -> int:
             continue
         if not _run(name, TARGETS[name].seeds, options.minutes):
             failed.append(name)
+    print(f"found: {', '.join(failed) or 'nothing'}")
+    return 1 if failed else 0
+
+
+def _search_costs(names: Sequence[str], minutes: float) -> int:
+    from tests.fuzz.cost import Outlier, search
+    from tests.fuzz.targets import TARGETS
+
+    logging.disable()
+    failed = []
+    for name in names or TARGETS:
+        try:
+            byte_s, pump = search(TARGETS[name], minutes * 60, Random())
+        except Outlier as outlier:
+            print(f"{name}: {outlier}", flush=True)
+            failed.append(name)
+        else:
+            print(f"{name}: at most {byte_s * 1e6:.2f} µs a byte, {str(pump)[:150]}", flush=True)
     print(f"found: {', '.join(failed) or 'nothing'}")
     return 1 if failed else 0
 

@@ -107,3 +107,55 @@ TOKENS = (
     b"e30.e30.",
     b"a.b.c.d",
 )
+RTP = (b"\n".join((TALK, TALK[:2] + b"\0\2" + TALK[4:], b"\x80\xc8\0\0sour")), b"\x55" * 160, TALK)
+FLOATS = (struct.pack("<64f", *(each / 64 for each in range(64))), struct.pack("<8d", *range(8)), b"\0\0\0\1" * 40)
+JSON = (
+    b'{"a":[1,-2.5e300,"\\ud83d\\ude00",null,true],"b":{"c":"\\u0000"}}',
+    b'{"a":"\xff\\ud800","n":1e999,"m":123456789012345678901234567890}',
+    b'\xef\xbb\xbf{"a":NaN,"a":Infinity}\0',
+    '{"é":"\ufffd"}'.encode("utf-16"),
+)
+BASE64 = (b64encode(b"\xff" * 90), b"AA-_\nAA==", b"AAA", b"\r\n AAAA====")
+QUERIES = (
+    b"call_control_id=v3%3Aabc&track=both&format=json&since=12",
+    b"call_control_id[]=a&call_control_id[1]=b&streamId=c&type=call.*,call.hangup&limit=9&snapshot=1",
+    b"controlId=a&CALL_LEG_SID=b&my_stream_uuids=c&a=undefined",
+)
+TIMES = (b"2026-01-01T00:00:00.123456Z", b"2026-W01-1T00:00+14:00", b"9999-12-31T23:59:59-12:00", b"20260101")
+ORIGINS = (b"https://a.example", b"http://localhost:3000", b"https://[::1]:443/", b"null", b"HTTPS://A.EXAMPLE:443")
+ADDRESSES = (b"203.0.113.7:99", b"[2001:db8::1%eth0]:1", b"::ffff:1.2.3.4", b"1.2.3", b"fe80::1%25x")
+COOKIES = (
+    b"patchbay_token=x.y.z; a=b; Path=/; $Version=1",
+    b'a="\\"\\134\\054"; patchbay_token="x.y.z"; expires=Wed, 21 Oct 2026 07:28:00 GMT',
+    b"a=b,c=d; patchbay_token; =; ;;",
+)
+AUTHORIZATION = (b"Bearer x.y.z", b"bearer  x.y.z , Basic eDp5", b"patchbay.v1, patchbay.token.x.y.z, patchbay")
+CLAIMS = (
+    b'{"sub":"s","exp":1900000000,"calls":["v3:abc"],"can":["listen"]}',
+    b'{"sub":"\\ud83d\\ude00","exp":1.9e9,"nbf":1,"calls":"*","can":["listen","talk","x"]}',
+    b'{"sub":"\\ud800","exp":1900000000,"calls":["\\udfff"],"can":[],"aud":[]}',
+)
+FRAGMENTS = (
+    b"\x01\x02ab\x89\x01p\x00\x02cd\x80\x01e",
+    b"\x81\x02\xc3\xa9\x01\x01\xc3\x80\x01\xa9",
+    b"\x88\x05\x03\xe8bye",
+)
+AMR_WB = (
+    b"\xf0" + bytes([2 << 3 | 4]) + b"\xff" * 32,
+    b"\xf0" + bytes([0x80 | 2 << 3 | 4]) * 3 + bytes([15 << 3 | 4]) + b"\xff" * 96,
+    b"\xf1\x40" + b"\xff" * 32,
+)
+FORMATS = (
+    b'{"encoding":"audio/x-mulaw;rate=8000","sample_rate":8000,"channels":1}',
+    b'{"encoding":"L16","sample_rate":"16000","channels":2.0}',
+    b'{"encoding":"AMR-WB","sample_rate":1,"channels":null}',
+)
+BATCHES = (b"\n".join((start(), media(1), media(2, track="outbound"), stop())), b"\n".join(TELNYX))
+JOURNAL = (
+    (
+        b'{"id":"1","type":"call.initiated","occurred_at":"2026-01-01T00:00:00Z","payload":{"call_control_id":"v3:abc",'
+        b'"from":"+331","to":"+1"}}\n{"id":"2","type":"stream.started","payload":{"call_control_id":"v3:abc","stream_id":"a"}}'
+    ),
+    b'{"type":"floor.taken","id":"3","payload":{"call_control_id":"v3:abc","talker":"t"}}\n{"type":"call.hangup"}',
+)
+NOTIFICATIONS = (b"READY=1\nSTATUS=ok\nMAINPID=1", b"WATCHDOG=1", b"=\n\nX=\xff")

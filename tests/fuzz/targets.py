@@ -34,9 +34,9 @@ from actors.wire.request import BadRequest, call_ids, parse_head, parse_known_he
 from actors.wire.tokens import BadToken, Verifier, covers, granted_calls
 from actors.wire.websocket import BINARY, NOT_MASKED, TEXT, cannot_be_text, find_frames, unmask
 from config import load
-from tests.fakes.telnyx import FakeIngest
+from tests.fakes.telnyx import FakeIngest, media, start, stop
 from tests.fakes.websockets import masked
-from tests.fuzz import seeds
+from tests.fuzz import parts, seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +55,26 @@ KEY = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # RFC 8032, test 1
 
 @dataclass(frozen=True)
 class Target:
-    """Attributes: run: the function. seeds: what its mutations begin with."""
+    """A reader.
 
-    run: Callable[[bytes], None]
+    Attributes:
+        run: reads, and compares where there are two ways.
+        seeds: what mutations begin with.
+        pieces: what is repeated to find out what a byte costs, besides the parts of the seeds (`tests.fuzz.cost`).
+        longest: bytes that a peer can have it read at once.
+        read: reads only; None: `run` does.
+    """
+
+    run: Callable[[bytes], object]
     seeds: tuple[bytes, ...]
+    pieces: tuple[bytes, ...] = ()
+    longest: int = LONGEST
+    read: Callable[[bytes], object] | None = None
+
+    @property
+    def reader(self) -> Callable[[bytes], object]:
+        """What is measured."""
+        return self.read or self.run
 
 
 def head(data: bytes) -> None:
@@ -93,6 +109,12 @@ def frames(data: bytes) -> None:
         plain.append(frame)
     if plain:
         _same_as_wsproto(data, plain)
+
+
+def _found(data: bytes) -> None:
+    """The frames, and their payloads."""
+    for _, _, payload, end in find_frames(data, 0, len(data), LONGEST)[0]:
+        unmask(data, payload, end)
 
 
 def _same_as_wsproto(data: bytes, plain: list[tuple[int, int, int, int]]) -> None:
@@ -236,15 +258,42 @@ def _signatures() -> SignatureVerifier:
 
 _proxies = cache(lambda: networks_of(["127.0.0.0/8"]))
 
+MESSAGE = 256 * 1024  # the longest that is mended; of many short ones, what a second brings
+LINES = (b'{"event":"x"}\n', b"\n", b'{"event":"mark","mark":{"name":"n%d"}}\n', b'{"event":"media","media":{}}\n')
+MEMBERS = (b'"k%d":1,', b"[", b'{"a":', b"\xff", b"\\ud800", b"1", b'"",', b"0.", b"\\")
 TARGETS = {
-    "head": Target(head, seeds.HEADS),
-    "frames": Target(frames, seeds.FRAMES),
-    "telnyx": Target(telnyx_message, seeds.TELNYX),
-    "stream": Target(telnyx_stream, (b"\n".join(seeds.TELNYX), *seeds.TELNYX)),
-    "skim": Target(skimmed, (b"\n".join(seeds.TELNYX), *seeds.SKIMMED)),
-    "browser": Target(browser_message, seeds.BROWSER),
+    "head": Target(
+        head,
+        seeds.HEADS,
+        (b"x%d: y\r\n", b"Cookie: a\r\n", b'\\"', b"%%41", b"&a%d=", b"\r\n", b"/.", b"calls_"),
+        16_000,
+    ),
+    "frames": Target(frames, seeds.FRAMES, (masked(b""), masked(b"x", 0x00), masked(b"", 0x89)), read=_found),
+    "telnyx": Target(telnyx_message, seeds.TELNYX, MEMBERS, MESSAGE),
+    "stream": Target(telnyx_stream, (b"\n".join(seeds.TELNYX), *seeds.TELNYX), LINES),
+    "skim": Target(skimmed, (b"\n".join(seeds.TELNYX), *seeds.SKIMMED), LINES),
+    "browser": Target(browser_message, seeds.BROWSER, MEMBERS),
     "bus": Target(bus_frame, seeds.BUS),
-    "webhook": Target(webhook, seeds.WEBHOOKS),
-    "handoff": Target(handoff_packet, seeds.PACKETS),
+    "webhook": Target(webhook, seeds.WEBHOOKS, MEMBERS, MESSAGE),
+    "handoff": Target(handoff_packet, seeds.PACKETS, longest=handoff.MAX_PACKET_BYTES),
     "token": Target(token, seeds.TOKENS),
+    "rtp": Target(parts.rtp_packets, seeds.RTP, (seeds.TALK + b"\n", b"\x80\n", b"\x80\xc8\0\0")),
+    "float32": Target(parts.floats, seeds.FLOATS, (b"\0\0\0\0", b"\1\0\0\0", b"\xff\xff\xff\x7f"), MESSAGE),
+    "json": Target(parts.any_json, seeds.JSON, MEMBERS, MESSAGE),
+    "base64": Target(parts.base64, seeds.BASE64, (b"\n", b"=", b"A ", b"-"), MESSAGE),
+    "query": Target(parts.query, seeds.QUERIES, (b"call_", b"&call_id=%d", b"_", b"[0]", b"aB"), 16_000),
+    "times": Target(parts.moments, seeds.TIMES),
+    "origin": Target(parts.origins, seeds.ORIGINS, (b"a.", b":", b"["), 16_000),
+    "address": Target(parts.addresses, seeds.ADDRESSES, (b":", b"[", b"%%", b"0"), 16_000),
+    "cookie": Target(parts.cookies, seeds.COOKIES, (b'\\"', b'"', b"a=%d;", b";", b"=", b" ", b"\\1", b"a"), 16_000),
+    "authorization": Target(parts.authorization, seeds.AUTHORIZATION, (b",", b" ", b"patchbay.token.,"), 16_000),
+    "claims": Target(parts.claims, seeds.CLAIMS, (*MEMBERS, b'"c%d",'), 8_000),
+    "fragments": Target(parts.fragments, seeds.FRAGMENTS, (b"\0\0", b"\0\1\xc3", b"\x89\0", b"\x81\0")),
+    "amr_wb": Target(parts.amr_wb_frames, seeds.AMR_WB, (b"\xff", b"\xf4"), MESSAGE),
+    "media_format": Target(parts.formats, seeds.FORMATS, MEMBERS),
+    "batch": Target(parts.batches, seeds.BATCHES, (media(1) + b"\n", start() + b"\n", stop() + b"\n")),
+    "journal": Target(
+        parts.journal_entries, seeds.JOURNAL, (b'{"type":"stream.started","payload":{"call_control_id":"a"}}\n',)
+    ),
+    "notify": Target(parts.notifications, seeds.NOTIFICATIONS, (b"A%d=\n", b"\n", b"="), 4096),
 }

@@ -95,6 +95,7 @@ def test_the_stream_token() -> None:
         "sub": "telnyx",
         "calls": "*",
         "can": ["stream"],
+        "carrier": True,
     }
     name = "x-telnyx-streaming-auth-token"
     for given_token, expected in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jwt
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 
 from actors.gateway.addresses import client_address, counted_as, networks_of, parse_address
 from actors.gateway.buckets import MAX_KEYS, Buckets
-from actors.gateway.reception import Reception
+from actors.gateway.reception import Reception, TooMany
 from actors.gateway.room import RESERVED, fitted
+from actors.gateway.switchboard import kind_of
 from actors.gateway.table import Held, Table
-from actors.wire.request import BadRequest, parse_head, route
-from config.settings import AuthSettings, GatewaySettings, Settings
+from actors.wire.request import BadRequest, Route, parse_head, route
+from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 
 if TYPE_CHECKING:
     import ipaddress
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from actors.gateway.reception import Admission
 
 NOW, WALL = 100.0, 1_800_000_000.0
+PAGE, STREAM = Route("console", "http"), Route("ingest", "ws")
+SECRET, STREAM_TOKEN = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY", "Zq7-stream-token-W4xk"
 PROXIES = networks_of(("127.0.0.0/8", "10.0.0.0/8"))
 
 
@@ -64,10 +68,22 @@ def test_any_text_for_an_address(text: str, forwarded: list[str], proxies: int) 
 
 def test_what_counts_as_one() -> None:
     """An IPv6 network of one customer is one; this machine is not counted."""
-    assert counted_as(address("203.0.113.9")) == "203.0.113.9"
-    assert counted_as(address("2001:db8::1")) == counted_as(address("2001:db8::2:3")) == "2001:db8::/64"
-    assert counted_as(address("127.0.0.1")) is None
-    assert counted_as(address("::1")) is None
+    assert counted_as(address("203.0.113.9")) == {"203.0.113.9": 1}
+    mine = {"2001:db8::/64": 1, "2001:db8::/48": 4}
+    assert counted_as(address("2001:db8::1")) == counted_as(address("2001:db8::2:3")) == mine
+    assert counted_as(address("2001:db8:0:1::1")) == {"2001:db8:0:1::/64": 1, "2001:db8::/48": 4}
+    assert counted_as(address("127.0.0.1")) == {}
+    assert counted_as(address("::1")) == {}
+
+
+def test_many_networks_of_one() -> None:
+    """Whoever has a /48 has 65,536 networks, and four times as much as one of them."""
+    by = reception(handshakes_per_s=1.0, handshakes_burst=2, connections_per_address=3)
+    admitted = [receive(by, f"[2001:db8:0:{number:x}::1]:1") for number in range(8)]
+    assert admitted[0].counted["connections from 2001:db8::/48"] == 12
+    with pytest.raises(TooMany):
+        receive(by, "[2001:db8:0:ff::1]:1")
+    receive(by, "[2001:db8:1::1]:1")
 
 
 def test_buckets() -> None:
@@ -128,7 +144,7 @@ def test_too_many_requests() -> None:
     with pytest.raises(BadRequest) as caught:
         receive(by, "203.0.113.9:2")
     assert caught.value.status == 429
-    assert by.counters == {"refused_429": 1}
+    assert by.counters == {"refused_429": 1, "too_often_by_address": 1}
     for _ in range(5):
         receive(by, "127.0.0.1:1")
     receive(by, "203.0.113.10:1")
@@ -140,12 +156,88 @@ def test_how_connections_count() -> None:
     page = receive(by, "203.0.113.9:1")
     assert page.counted == {"connections": 10, "connections from 203.0.113.9": 2}
     assert receive(by, "127.0.0.1:1").counted == {"connections": 10}
-    assert by.counted_again(page.peer, "console", page.claims) == page.counted
+    assert by.counted_again(page.peer, PAGE, page.claims) == page.counted
     behind = receive(by, "127.0.0.1:1", "X-Forwarded-For: 203.0.113.9")
-    assert by.counted_again(behind.peer, "console", behind.claims) == page.counted
+    assert by.counted_again(behind.peer, PAGE, behind.claims) == page.counted
     stream = receive(by, "203.0.113.9:1", target="/audio-stream?role=telnyx", upgrade=True)
     assert stream.counted == {"media streams": 5}
-    assert by.counted_again("203.0.113.9:1", "console", {"sub": "me"})["connections with tokens of me"] == 500
+    assert by.counted_again("203.0.113.9:1", PAGE, {"sub": "me"})["connections with tokens of me"] == 500
+
+
+def guarded(**gateway: object) -> Reception:
+    auth = AuthSettings(enabled=True, jwt_secret=SECRET)
+    telnyx = TelnyxSettings(stream_token=STREAM_TOKEN)
+    return Reception(Settings(auth=auth, telnyx=telnyx, gateway=GatewaySettings(**gateway)))  # type: ignore[arg-type]
+
+
+def signed(sub: str, *can: str) -> str:
+    return jwt.encode({"sub": sub, "exp": WALL + 60, "calls": "*", "can": list(can)}, SECRET, algorithm="HS256")
+
+
+def stream(by: Reception, token: str, peer: str = "203.0.113.9:1") -> Admission:
+    return receive(
+        by, peer, f"X-Telnyx-Streaming-Auth-Token: {token}", target="/audio-stream?role=telnyx", upgrade=True
+    )
+
+
+def test_streams_of_the_carrier_count_apart() -> None:
+    """Telnyx's token is known by what no token can say; others can take their share of the slots only."""
+    by = guarded(max_streams=10, carrier_share=0.7, streams_per_address=4, streams_per_token=2)
+    telnyx = stream(by, STREAM_TOKEN)
+    assert telnyx.counted == {"media streams": 10}
+    assert by.counted_again(telnyx.peer, STREAM, telnyx.claims) == telnyx.counted
+    other = stream(by, signed("telnyx", "stream"))
+    assert other.counted == {
+        "media streams": 10,
+        "media streams without Telnyx's token": 3,
+        "media streams from 203.0.113.9": 4,
+        "media streams with tokens of telnyx": 2,
+    }
+    assert by.counted_again(other.peer, STREAM, other.claims) == other.counted
+
+
+@pytest.mark.parametrize(("share", "others"), [(0.0, 10), (0.01, 9), (0.5, 5), (1.0, 0)])
+def test_slots_kept_for_the_carrier(share: float, others: int) -> None:
+    """Any share, rounded in its favour."""
+    found = stream(guarded(max_streams=10, carrier_share=share), signed("a", "stream"))
+    assert found.counted["media streams without Telnyx's token"] == others
+
+
+def test_event_clients_count_for_themselves_too() -> None:
+    """Of a token; requests for events don't."""
+    by = guarded(event_clients_per_token=3)
+    query = f"?token={signed('me', 'events')}"
+    name = "event clients with tokens of me"
+    assert receive(by, "127.0.0.1:1", target=f"/call-events{query}", upgrade=True).counted[name] == 3
+    assert name not in receive(by, "127.0.0.1:1", target=f"/api/events{query}").counted
+
+
+def test_a_token_that_is_shown_too_often() -> None:
+    """429, from wherever; it is told, counted, and whose it was is known. Telnyx's own may come as often as calls do."""
+    by = guarded(token_handshakes_per_s=1.0, token_handshakes_burst=2)
+    query = f"?token={signed('me', 'listen')}"
+    for number in range(2):
+        receive(by, f"203.0.113.{number}:1", target=f"/audio-stream{query}", upgrade=True)
+    with pytest.raises(TooMany, match="this `sub`") as caught:
+        receive(by, "203.0.113.9:1", target=f"/audio-stream{query}", upgrade=True)
+    assert (caught.value.status, caught.value.sub) == (429, "me")
+    assert by.counters == {"too_often_by_token": 1, "refused_429": 1}
+    receive(by, "203.0.113.9:1", target=f"/audio-stream?token={signed('you', 'listen')}", upgrade=True)
+    for _ in range(5):
+        stream(by, STREAM_TOKEN)
+
+
+def test_a_token_is_not_asked_too_often_by_those_who_have_none() -> None:
+    """Forged ones cost their owner nothing."""
+    by = guarded(token_handshakes_per_s=0.001, token_handshakes_burst=1)
+    forged = jwt.encode(
+        {"sub": "me", "exp": WALL + 60, "calls": "*", "can": ["listen"]}, SECRET[::-1], algorithm="HS256"
+    )
+    for _ in range(3):
+        with pytest.raises(BadRequest) as caught:
+            receive(by, "203.0.113.9:1", target=f"/audio-stream?token={forged}", upgrade=True)
+        assert caught.value.status == 401
+    receive(by, "203.0.113.9:1", target=f"/audio-stream?token={signed('me', 'listen')}", upgrade=True)
 
 
 def test_authentication_without_a_key() -> None:
@@ -166,6 +258,15 @@ def test_limits_that_descriptors_allow() -> None:
     assert msgspec.structs.asdict(fitted(wanted, 8, tls=True))["max_streams"] >= 1
 
 
+def test_where_there_is_little_nobody_gets_all() -> None:
+    """Of few descriptors, an address or a token gets half at most; of many, what is set."""
+    given = fitted(GatewaySettings(), 1024, tls=True)
+    for limit in (given.connections_per_address, given.connections_per_token, given.event_clients_per_token):
+        assert 0 < limit <= (given.max_connections + 1) / 2
+    for limit in (given.streams_per_address, given.streams_per_token):
+        assert 0 < limit <= (given.max_streams + 1) / 2
+
+
 def test_a_table_counts_what_it_holds() -> None:
     """Under each of a connection's names, for as long as it is there."""
     table: Table[object] = Table()
@@ -177,3 +278,19 @@ def test_a_table_counts_what_it_holds() -> None:
     table.remove(1)
     assert table.counts == {"all": 2, "a": 2}
     assert "b" not in table.counts
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "by"),
+    [
+        ("connections", "connections", ""),
+        ("media streams", "media_streams", ""),
+        ("media streams without Telnyx's token", "media_streams_without_telnyxs_token", ""),
+        ("connections from 2001:db8::/64", "connections_by_address", "address"),
+        ("event clients with tokens of me", "event_clients_by_token", "token"),
+        ("connections with tokens of me from 7 with tokens of you", "connections_by_token", "token"),
+    ],
+)
+def test_what_is_counted_of_refusals(name: str, kind: str, by: str) -> None:
+    """No counter has a client's words in its name."""
+    assert kind_of(name) == (kind, by)

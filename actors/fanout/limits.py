@@ -1,0 +1,78 @@
+"""Limits of one token and of one call in a fan-out process, over all connections, whatever they speak."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from actors.runtime.allowance import Allowance, Allowances
+from actors.runtime.holdings import Holdings
+from actors.wire.bus import EVERY_CALL
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator
+
+    from config.settings import FanoutSettings
+
+log = logging.getLogger(__name__)
+
+LINES_PER_S: Final = 1.0  # of log
+LINES_BURST: Final = 20
+
+
+class Limits:
+    """What is held by whom.
+
+    Args:
+        interest: how many listeners a call has, by its topic.
+        counters: gets `too_many_listeners` and `too_many_subscriptions`.
+
+    Attributes:
+        allowances: of messages, by `sub`.
+        subscriptions: calls that connections name, by `sub`.
+    """
+
+    def __init__(self, options: FanoutSettings, interest: Callable[[bytes], int], counters: Counter[str]) -> None:
+        self.allowances = Allowances(
+            options.messages_per_s,
+            options.messages_burst,
+            token_per_s=options.token_messages_per_s,
+            token_burst=options.token_messages_burst,
+        )
+        self.subscriptions = Holdings[str](options.subscriptions_per_token, self._note_full)
+        self._listeners_per_call = options.listeners_per_call
+        self._interest = interest
+        self._counters = counters
+        self._coming: Holdings[bytes] = Holdings()  # listeners whose handshakes are under way, by topic
+        self._lines = Allowance(LINES_PER_S, LINES_BURST)
+
+    def refusal(self, topics: list[bytes], sub: str) -> str | None:
+        """Return why a listener that wants this may not come; None: it may."""
+        if not self.subscriptions.has_room(sub, len(topics)):
+            return "tokens of this `sub` have as many calls as they may have"
+        for topic in topics:
+            if topic != EVERY_CALL and self._interest(topic) + self._coming[topic] >= self._listeners_per_call:
+                self._note("too_many_listeners", sub)
+                return "this call has as many listeners as it may have"
+        return None
+
+    @contextmanager
+    def held(self, topics: list[bytes], sub: str) -> Iterator[Callable[[], object]]:
+        """Count a listener's calls for as long as this lasts, and itself until the function is called that this gives:
+        from then on it is among the listeners."""
+        with ExitStack() as coming, self.subscriptions.held(sub, len(topics)):
+            for topic in topics:
+                coming.enter_context(self._coming.held(topic))
+            yield coming.close
+
+    def _note_full(self, sub: str) -> None:
+        self._note("too_many_subscriptions", sub)
+
+    def _note(self, counter: str, sub: str) -> None:
+        self._counters[counter] += 1
+        if self._lines.spend(1, trio.current_time()):
+            log.warning("a listener is refused: %s", counter.replace("_", " "), extra={"sub": sub})

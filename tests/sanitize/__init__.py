@@ -1,0 +1,1 @@
+"""`python -m tests.sanitize`: the routines in C under AddressSanitizer and UndefinedBehaviorSanitizer."""
