@@ -36,7 +36,7 @@ from actors.wire.websocket import BINARY, NOT_MASKED, TEXT, cannot_be_text, find
 from config import load
 from tests.fakes.telnyx import FakeIngest, media, start, stop
 from tests.fakes.websockets import masked
-from tests.fuzz import parts, seeds
+from tests.fuzz import connections, parts, seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,6 +269,12 @@ TARGETS = {
         16_000,
     ),
     "frames": Target(frames, seeds.FRAMES, (masked(b""), masked(b"x", 0x00), masked(b"", 0x89)), read=_found),
+    "connection": Target(
+        connections.read,
+        (*seeds.FRAMES, *seeds.SKIMMED[1:]),
+        (masked(b'{"event":"x"}'), masked(b"", 0x89), masked(b"x", 0x00), masked(b"x", 0x01), masked(b"", 0x82)),
+        128 * 1024,
+    ),
     "telnyx": Target(telnyx_message, seeds.TELNYX, MEMBERS, MESSAGE),
     "stream": Target(telnyx_stream, (b"\n".join(seeds.TELNYX), *seeds.TELNYX), LINES),
     "skim": Target(skimmed, (b"\n".join(seeds.TELNYX), *seeds.SKIMMED), LINES),

@@ -43,8 +43,10 @@ def some_pumps(target: Target) -> list[Pump]:
     return [*pumps_of_pieces(target), *others[:: 1 + len(others) // PUMPS]]
 
 
-AWAITED = pytest.mark.xfail(reason="the gateway reads cookies with the standard library", strict=False)
-NAMES = [pytest.param(name, marks=AWAITED) if name == "cookie" else name for name in TARGETS]
+# What other changes must bring first; then these are ordinary tests.
+AWAITED = pytest.mark.xfail(reason="not mended yet", strict=False)
+AWAITED_NAMES = {"cookie", "connection"}
+NAMES = [pytest.param(name, marks=AWAITED) if name in AWAITED_NAMES else name for name in TARGETS]
 
 
 @pytest.mark.slow

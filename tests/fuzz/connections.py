@@ -1,0 +1,64 @@
+"""The incoming half of a WebSocket, from the bytes that a peer has sent to messages: read at once, or with what is skimmed off
+while nobody listens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from actors.ingest.skim import Skimmer
+from actors.runtime.allowance import Allowance
+from actors.runtime.frame_reader import FrameReader
+from tests.fakes.connections import FakeOutbox
+
+if TYPE_CHECKING:
+    from actors.runtime.outbox import Outbox
+
+LONGEST = 64 * 1024
+
+
+class Reader(FrameReader):
+    """Counts messages; what would end the connection ends its reading."""
+
+    def __init__(self, *, is_cold: bool) -> None:
+        super().__init__(cast("Outbox", FakeOutbox()), Allowance(1e9, 1e9), LONGEST, strict_text=True)
+        self.messages = 0
+        self.on_text = self.on_binary = self._hear
+        self._skimmer = Skimmer(15, 0.0)
+        self.skim = self._skim if is_cold else None
+
+    def _hear(self, message: bytes) -> None:
+        del message
+        self.messages += 1
+
+    def _skim(self, data: memoryview, at: int, size: int) -> int:
+        inbound, outbound, at = self._skimmer.take(data, at, size, 0.0)
+        self.messages += inbound + outbound
+        return at
+
+    def _fail(self, code: int, reason: str) -> None:
+        del code, reason
+        self._deaf = True
+
+    def _too_much(self, kind: str, code: int, reason: str) -> None:
+        del kind, code, reason
+        self._deaf = True
+
+    def _hear_close(self, code: int) -> None:
+        del code
+        self._deaf = True
+
+
+async def _read(data: bytes) -> None:
+    heard = []
+    for is_cold in (False, True):
+        reader = Reader(is_cold=is_cold)
+        reader.handle(memoryview(data), 0, len(data))
+        heard.append(reader.messages)
+    assert heard[0] == heard[1]
+
+
+def read(data: bytes) -> None:
+    """The same messages are heard in both ways."""
+    trio.run(_read, data)
