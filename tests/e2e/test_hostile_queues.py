@@ -40,12 +40,6 @@ KINDS = {
 }
 
 
-# What other changes must bring first; then these are ordinary tests.
-AWAITED = pytest.mark.xfail(reason="not mended yet", strict=False)
-AWAITED_KINDS = {"odd words", "unknown events", "all at once"}
-NAMES = [pytest.param(name, marks=AWAITED) if name in AWAITED_KINDS else name for name in KINDS]
-
-
 @pytest.fixture(scope="module")
 def attacked() -> Iterator[System]:
     """A listener may be late here, since the machine may be busy: that must not count as a loss."""
@@ -54,14 +48,13 @@ def attacked() -> Iterator[System]:
         yield system
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KINDS)
 async def test_no_call_pays_for_another(attacked: System, name: str) -> None:
     """Whatever the others do."""
     connections, scale = KINDS[name]
     await beside_a_call(attacked, GUARDED[name].attack, connections, scale)
 
 
-@AWAITED
 async def test_a_fanout_that_comes_is_told_of_all_calls(attacked: System) -> None:
     """However much their streams have said of themselves."""
     target = Target(attacked.port)
@@ -82,7 +75,6 @@ async def test_a_fanout_that_comes_is_told_of_all_calls(attacked: System) -> Non
         nursery.cancel_scope.cancel()
 
 
-@AWAITED
 async def test_the_journal_keeps_its_size(attacked: System) -> None:
     """After all of the above."""
     journal = sum(path.stat().st_size for path in (attacked.home / "data").glob("journal*"))

@@ -10,6 +10,7 @@ import trio
 from actors.ingest.skim import Skimmer
 from actors.runtime.allowance import Allowance
 from actors.runtime.frame_reader import FrameReader
+from actors.runtime.turns import Turns
 from tests.fakes.connections import FakeOutbox
 
 if TYPE_CHECKING:
@@ -22,11 +23,20 @@ class Reader(FrameReader):
     """Counts messages; what would end the connection ends its reading."""
 
     def __init__(self, *, is_cold: bool) -> None:
-        super().__init__(cast("Outbox", FakeOutbox()), Allowance(1e9, 1e9), LONGEST, strict_text=True)
+        self.turns: Turns[Reader] = Turns(lambda: 0.0)
+        super().__init__(
+            cast("Outbox", FakeOutbox()), Allowance(1e9, 1e9), LONGEST, strict_text=True, turns=self.turns, owner="one"
+        )
         self.messages = 0
         self.on_text = self.on_binary = self._hear
         self._skimmer = Skimmer(15, 0.0)
         self.skim = self._skim if is_cold else None
+
+    def read(self, data: memoryview) -> None:
+        """Read what is whole, turn by turn."""
+        at = self.handle(data, 0, len(data))
+        while self.turns.call() is not None:
+            at = self.handle(data, at, len(data))
 
     def _hear(self, message: bytes) -> None:
         del message
@@ -54,7 +64,7 @@ async def _read(data: bytes) -> None:
     heard = []
     for is_cold in (False, True):
         reader = Reader(is_cold=is_cold)
-        reader.handle(memoryview(data), 0, len(data))
+        reader.read(memoryview(data))
         heard.append(reader.messages)
     assert heard[0] == heard[1]
 

@@ -43,14 +43,8 @@ def some_pumps(target: Target) -> list[Pump]:
     return [*pumps_of_pieces(target), *others[:: 1 + len(others) // PUMPS]]
 
 
-# What other changes must bring first; then these are ordinary tests.
-AWAITED = pytest.mark.xfail(reason="not mended yet", strict=False)
-AWAITED_NAMES = {"cookie", "connection"}
-NAMES = [pytest.param(name, marks=AWAITED) if name in AWAITED_NAMES else name for name in TARGETS]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_work_is_linear(name: str) -> None:
     """Lines of Python, and the processor's time."""
     for pump in some_pumps(TARGETS[name]):
