@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from actors.wire.bus import DIGEST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from actors.fanout.audit import Audit
     from actors.fanout.call import Call
@@ -38,6 +38,9 @@ class Audience:
         self._ended = ended
         self._audit = audit
         self._listeners: dict[Hearer, None] = {}
+        self._by_call: dict[bytes, dict[Hearer, None]] = {}  # those that may want a certain call
+        self._of_any: dict[Hearer, None] = {}  # those that may want any
+        self._single: dict[Hearer, None] = {}  # those that hear one at a time
         self._expecting: set[Hearer] = set()
         self._ahead: dict[tuple[Hearer, Call], float] = {}  # not among the call's listeners yet, and until when
 
@@ -66,6 +69,8 @@ class Audience:
         """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
         self.expect(listener)
         self._listeners[listener] = None
+        for register in self._registers(listener):
+            register[listener] = None
         for stream in listener.begun():
             if (end := self._ended.get(stream, now)) is not None:
                 listener.ended_meanwhile(stream, *end)
@@ -83,6 +88,11 @@ class Audience:
             return
         self._expecting.discard(listener)
         self._listeners.pop(listener, None)
+        for register in self._registers(listener):
+            register.pop(listener, None)
+        for digest in listener.digests() or ():
+            if not self._by_call.get(digest, True):
+                del self._by_call[digest]
         for call in list(listener.calls):
             self._leave(listener, call)
         for topic in listener.topics():
@@ -101,10 +111,27 @@ class Audience:
         """How many listeners hear every call."""
         return sum(not listener.names_calls for listener in self._listeners)
 
+    def _registers(self, listener: Hearer) -> Iterator[dict[Hearer, None]]:
+        """Where a listener is looked up."""
+        digests = listener.digests()
+        if digests is None:
+            yield self._of_any
+        else:
+            for digest in digests:
+                yield self._by_call.setdefault(digest, {})
+        if listener.is_single:
+            yield self._single
+
+    def _who_may_want(self, call: Call) -> list[Hearer]:
+        """Of all listeners, those to ask whether they want a call."""
+        return [*self._by_call.get(call.digest, ()), *self._of_any]
+
     def _in_order_of_choice(self, listener: Hearer) -> list[Call]:
         """The live calls that a listener wants: first what it heard before (from a predecessor), then the latest."""
         begun = listener.begun()
-        wanted = [call for call in self.live.values() if listener.wants(call)]
+        digests = listener.digests()
+        calls = self.live.values() if digests is None else [self.live[each] for each in digests if each in self.live]
+        wanted = [call for call in calls if listener.wants(call)]
         return sorted(wanted, key=lambda call: (call.number in begun, call.number), reverse=True)
 
     def _offer(self, listener: Hearer, call: Call, now: float) -> None:
@@ -115,8 +142,8 @@ class Audience:
 
     def _go_on_to_the_next(self, ended: Call, now: float) -> None:
         """Listeners that hear one call at a time hear another one."""
-        for listener in self._listeners:
-            if listener.is_single and ended in listener.candidates:
+        for listener in self._single:
+            if ended in listener.candidates:
                 listener.candidates.discard(ended)
                 if not listener.calls and listener.candidates:
                     self._join(listener, max(listener.candidates, key=lambda call: call.number), now)

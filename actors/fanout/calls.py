@@ -197,7 +197,7 @@ class Calls(Audience):
         call = self.live.get(entry.call)
         if call is None:
             call = self._make(entry, start, batch, now)
-            for listener in self._listeners:
+            for listener in self._who_may_want(call):
                 if listener.wants(call):
                     self._offer(listener, call, now)
         elif entry.stream < call.number:
@@ -244,7 +244,7 @@ class Calls(Audience):
 
     def _choose_anew(self, call: Call, now: float) -> None:
         """The call has another stream: those who asked for a stream may want it now, or no more."""
-        for listener in self._listeners:
+        for listener in dict.fromkeys([*call.listeners, *self._who_may_want(call)]):
             if call in listener.calls and not listener.wants(call):
                 self._leave(listener, call)
             elif call not in listener.calls and listener.wants(call):

@@ -143,7 +143,7 @@ class BinaryEncoder(Encoder):
         self._to_ulaw = Transcoder.for_format(media_format, on_undecodable).to_ulaw
 
     def encode(self, entry: Entry, now: float) -> bytes:
-        return _binary_frames(self._to_ulaw(entry.payload))
+        return _binary_frames(self._to_ulaw(entry.payload, now))
 
 
 class UlawEncoder(Encoder):
@@ -166,7 +166,7 @@ class MixEncoder(Encoder):
         self._mixer = Mixer()
 
     def encode(self, entry: Entry, now: float) -> bytes:
-        ulaw = self._transcoders[entry.track].to_ulaw(entry.payload)
+        ulaw = self._transcoders[entry.track].to_ulaw(entry.payload, now)
         return b"".join(map(_binary_frames, self._mixer.push(TRACKS[entry.track], ulaw, now)))
 
     def flush(self) -> bytes:

@@ -73,6 +73,9 @@ class Hearer(Protocol):
     def wants(self, call: Call) -> bool:
         """Whether a call is one of those."""
 
+    def digests(self) -> list[bytes] | None:
+        """The calls that it may want; None: any."""
+
     def topics(self) -> list[bytes]:
         """The calls (digests) whose audio is to come here for it."""
 

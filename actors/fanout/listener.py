@@ -126,6 +126,11 @@ class Listener:
         """
         return topics_of(self.query, self._granted)
 
+    def digests(self) -> list[bytes] | None:
+        """The calls that it may want; None: any."""
+        topics = self.topics()
+        return None if wire.EVERY_CALL in topics else topics
+
     def begins(self, call: Call) -> None:
         """The start frame, verbatim, if it has not had one that says the same of this stream."""
         if self._told.get(call.number) not in (call.start.digest, UNKNOWN):

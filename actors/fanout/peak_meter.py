@@ -41,6 +41,9 @@ class Watch:
     def wants(self, call: Call) -> bool:
         return call.digest == self._digest
 
+    def digests(self) -> list[bytes]:
+        return [self._digest]
+
     def topics(self) -> list[bytes]:
         return [self._digest]
 

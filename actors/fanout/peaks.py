@@ -24,11 +24,13 @@ class PeakEncoder(Encoder):
     """Makes no frames, but keeps the peaks of both tracks, by the time of arrival: so both have the same steps."""
 
     def __init__(self, media_format: MediaFormat) -> None:
-        self._measures = [_measure(media_format) for _ in TRACKS]
+        self._now = now = [0.0]
+        self._measures = [_measure(media_format, now) for _ in TRACKS]
         self._steps: list[dict[int, int]] = [{} for _ in TRACKS]
 
     def encode(self, entry: Entry, now: float) -> bytes:
         step = int(now * STEPS_PER_S)
+        self._now[0] = now
         peak = self._measures[entry.track](entry.payload)
         steps = self._steps[entry.track]
         if peak > steps.get(step, -1):
@@ -54,7 +56,7 @@ def step_of(now: float) -> int:
     return int(now * STEPS_PER_S)
 
 
-def _measure(media_format: MediaFormat) -> Callable[[bytes], int]:
+def _measure(media_format: MediaFormat, now: list[float]) -> Callable[[bytes], int]:
     """The loudness of a payload. G.711 and mono L16 are looked at as they are; others are decoded."""
     if media_format.channels == 1 and media_format.encoding == "PCMA":
         return loudness.of_alaw
@@ -63,4 +65,4 @@ def _measure(media_format: MediaFormat) -> Callable[[bytes], int]:
     if media_format.encoding == "L16":
         return loudness.of_l16
     to_ulaw = Transcoder.for_format(media_format).to_ulaw
-    return lambda payload: loudness.of_ulaw(to_ulaw(payload))
+    return lambda payload: loudness.of_ulaw(to_ulaw(payload, now[0]))

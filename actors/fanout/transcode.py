@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 PAYLOAD_MAX_BYTES: Final = 16 * 1024  # some hundred times what a frame has; a longer one is not decoded
 OUTPUT_MAX_BYTES: Final = 2 * PAYLOAD_MAX_BYTES  # of µ-law from one payload
 _ULAW_RATE_HZ: Final = 8000
+# What the library is needed for costs by the audio that comes of it: no more than so much faster than it is spoken, but for so
+# much at once (what the network held back, or the last moments).
+FASTEST: Final = 1.25
+AT_ONCE_S: Final = 5.0
+THINNEST: Final = 10  # bytes of µ-law that a byte of any codec stands for, at most; of speech
 _DECODERS: Final = {"G722": ("g722", 16_000), "OPUS": ("libopus", 48_000), "AMR-WB": ("amrwb", 16_000)}
 
 
@@ -37,23 +42,34 @@ class Transcoder(ABC):
     """To µ-law, 8 kHz, mono.
 
     Args:
-        on_undecodable: called for each payload that can't be decoded.
+        on_undecodable: called for each payload that can't be decoded, or comes too fast.
     """
+
+    _is_costly = False
 
     def __init__(self, on_undecodable: Callable[[], None] = _nobody) -> None:
         self._on_undecodable = on_undecodable
+        self._spoken_at = float("-inf")  # when all that was made would have been spoken, at the fastest
         self._usual_bytes = FRAME_BYTES  # that the last payload gave
 
-    def to_ulaw(self, payload: bytes) -> bytes:
-        """Make µ-law of one payload: silence, as long as the one before, of what holds nothing or can't be decoded."""
-        ulaw = b""
+    def to_ulaw(self, payload: bytes, now: float) -> bytes:
+        """Make µ-law of one payload: silence, as long as the one before, of what holds nothing or can't be decoded; a frame
+        of it of what comes too fast."""
+        if self._spoken_at - now > AT_ONCE_S:
+            self._on_undecodable()
+            return SILENCE_ULAW * FRAME_BYTES
+        ulaw, made = b"", 0
         if len(payload) > PAYLOAD_MAX_BYTES:
             self._on_undecodable()
         elif payload:
             try:
                 ulaw = self._decode(payload)[:OUTPUT_MAX_BYTES]
+                made = len(ulaw)
             except ValueError:
                 self._on_undecodable()
+                made = THINNEST * len(payload)  # that it may have cost
+        if self._is_costly:
+            self._spoken_at = max(self._spoken_at, now) + made / (_ULAW_RATE_HZ * FASTEST)
         if not ulaw:
             return SILENCE_ULAW * self._usual_bytes
         self._usual_bytes = len(ulaw)
@@ -114,6 +130,8 @@ class _Translator(Transcoder):
 
 class _Resampled(Transcoder):
     """What the library's resampler is needed for."""
+
+    _is_costly = True
 
     def __init__(self, on_undecodable: Callable[[], None]) -> None:
         super().__init__(on_undecodable)

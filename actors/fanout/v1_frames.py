@@ -74,7 +74,7 @@ class V1Encoder(Encoder):
     def encode(self, entry: Entry, now: float) -> bytes:
         track, payload = entry.track, entry.payload
         if self._transcoders is not None:
-            payload = self._transcoders[track].to_ulaw(payload)
+            payload = self._transcoders[track].to_ulaw(payload, now)
         sequence = self._numbering[track].sequence(entry.position, entry.flags & STEP_MASK)
         if not payload:
             payload = self._silences[track]

@@ -139,6 +139,9 @@ class Subscription:
     def wants(self, call: Call) -> bool:
         return call.digest == self._digest
 
+    def digests(self) -> list[bytes]:
+        return [self._digest]
+
     def topics(self) -> list[bytes]:
         return [] if self.track == "none" else [self._digest]
 

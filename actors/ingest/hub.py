@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
 LIVE_INTERVAL_S = 2.0
+STATS_INTERVAL_S = 50e-6  # for each stream, between what is said of changes: ten times what that takes
 FRAME_MS = 20
 TOLD_AGAIN_S = 15.0  # what has ended, to fan-outs that were not there: longer than one takes to come back
 TOLD_AGAIN_MAX = 1000
@@ -77,6 +78,7 @@ class Hub:
         self._chore = Chore(self._do)
         self._ticked_at = float("-inf")
         self._stats_due = False
+        self._stats_from = float("-inf")
         self._next_live = 0.0
         self.endings = Endings()
         self._contests = Contests()
@@ -247,10 +249,14 @@ class Hub:
         self._waiting = {stream for stream in self._waiting if stream.expire(now)}
         if in_vain := self.talk_switch.due(now):
             self.counters["talk_without_call"] += in_vain
-        if self._stats_due:
+        if self._stats_due and now >= self._stats_from:
             self.publish_stats()
         self.rounds.flush()
-        due = now if self._waiting else self.talk_switch.next_due
+        dues = [
+            now if self._waiting else self.talk_switch.next_due,
+            self._stats_from if self._stats_due else None,
+        ]
+        due = min((due for due in dues if due is not None), default=None)
         return None if due is None else max(due, now + TICK_S)
 
     async def report(self) -> None:
@@ -275,8 +281,9 @@ class Hub:
                 sink.extend(live_entries(self.live))
 
     def publish_stats(self) -> None:
-        """Say what there is, for the console."""
+        """Say what there is, for the console. All of it each time, so not with each change."""
         self._stats_due = False
+        self._stats_from = self.now() + STATS_INTERVAL_S * len(self._streams)
         counters = {
             **self.counters,
             **self._events.totals(),

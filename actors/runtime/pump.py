@@ -187,7 +187,7 @@ class Pump:
         return beat_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
 
     def _read_cold(self, fd: int, now: float) -> None:
-        if (peer := self._cold.get(fd)) is not None:
+        if (peer := self._cold.get(fd)) is not None and peer not in self.turns.waiting:
             self._take(peer)
             self._read(peer, now, False)
             if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled

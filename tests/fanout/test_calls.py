@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -20,6 +20,10 @@ from actors.wire.g711 import alaw_to_ulaw
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
 from tests.fakes.native import needs_c
 from tests.fakes.telnyx import start, stop
+from tests.fakes.work import growth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STOPPED = entry(wire.STOP, payload=stop())
 
@@ -564,3 +568,37 @@ def test_interest_is_lent(fanout: FakeFanout) -> None:
     fanout.hears(entry(wire.HEEDED).replace(wire.digest("v3:call"), LENT))
     assert is_known(1)
     assert not is_known(2)
+
+
+@pytest.mark.parametrize("what", ["a call begins", "a call has another stream", "a call ends", "a listener comes"])
+def test_listeners_and_calls_cost_nothing_where_they_are_not_concerned(what: str) -> None:
+    """However many there are of others."""
+
+    def prepared(count: int) -> Callable[[], object]:
+        fanout = FakeFanout()
+        for number in range(count):
+            fanout.joins(listener(number + 10, call_control_id=f"v3:{number}"))
+            if what == "a listener comes":
+                fanout.hears(started(f"v3:{number}", stream=number + 10))
+        mine = listener(1, call_control_id="v3:call")
+        if what == "a listener comes":
+            return lambda: fanout.joins(mine)
+        fanout.joins(mine)
+        begins = started()
+        if what == "a call begins":
+            return lambda: fanout.hears(begins)
+        fanout.hears(begins)
+        then = started(stream=8) if what == "a call has another stream" else STOPPED
+        return lambda: fanout.hears(then)
+
+    assert growth(prepared, 200) < 1.05
+
+
+def test_whoever_has_gone_is_looked_up_nowhere(fanout: FakeFanout) -> None:
+    """By call, among those that hear any, or one at a time."""
+    someones = [listener(1, call_control_id="a"), listener(2), listener(3, None, format="json")]
+    for someone in someones:
+        fanout.joins(someone)
+    for someone in someones:
+        fanout.calls.remove(someone)
+    assert (fanout.calls._by_call, fanout.calls._of_any, fanout.calls._single) == ({}, {}, {})

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.fanout.transcode import PAYLOAD_MAX_BYTES, Transcoder, UnknownCodec
+from actors.fanout.transcode import AT_ONCE_S, FASTEST, PAYLOAD_MAX_BYTES, Transcoder, UnknownCodec
 from actors.wire import g711
 from actors.wire.media_format import MediaFormat
 
@@ -25,7 +25,10 @@ class Counted:
 
     def __init__(self, media_format: MediaFormat, *, big_endian: bool = False) -> None:
         self.undecodable = 0
-        self.to_ulaw = Transcoder.for_format(media_format, self._count, big_endian=big_endian).to_ulaw
+        self._to_ulaw = Transcoder.for_format(media_format, self._count, big_endian=big_endian).to_ulaw
+
+    def to_ulaw(self, payload: bytes, now: float = 0.0) -> bytes:
+        return self._to_ulaw(payload, now)
 
     def _count(self) -> None:
         self.undecodable += 1
@@ -69,7 +72,7 @@ def encoded(codec: str, rate: int) -> list[bytes]:
 
 def test_pcmu_is_left_as_it_is() -> None:
     payload = bytes(range(256))
-    assert Transcoder.for_format(MediaFormat()).to_ulaw(payload) is payload
+    assert Transcoder.for_format(MediaFormat()).to_ulaw(payload, 0.0) is payload
 
 
 def test_pcma_is_translated() -> None:
@@ -182,7 +185,44 @@ def test_calls_in_g711_do_not_pay_for_the_library() -> None:
     program = (
         "import sys; from actors.fanout.transcode import Transcoder as T;"
         "from actors.wire.media_format import MediaFormat as F;"
-        "[T.for_format(F(n, 8000)).to_ulaw(bytes(2)) for n in ('PCMU', 'PCMA', 'L16')];"
+        "[T.for_format(F(n, 8000)).to_ulaw(bytes(2), 0.0) for n in ('PCMU', 'PCMA', 'L16')];"
         "sys.exit('av' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_audio_that_comes_too_fast_is_silence(rate: int) -> None:
+    """Where it costs: some seconds at once are made, and then as much as may be spoken meanwhile; a lawful stream never meets it."""
+    transcoder = Counted(MediaFormat("L16", rate))
+    second = tone(rate)
+    made = [transcoder.to_ulaw(second[:16_000], 0.0) for _ in range(100)]
+    if rate == 8000:
+        assert transcoder.undecodable == 0
+        return
+    loud = sum(strength(ulaw) > 0.9 for ulaw in made if len(set(ulaw)) > 1)
+    assert AT_ONCE_S <= loud * 0.5 / FASTEST <= AT_ONCE_S + 1
+    assert transcoder.undecodable == 100 - loud
+    before = transcoder.undecodable
+    for tick in range(500):  # 10 s as it is spoken
+        transcoder.to_ulaw(second[:640], 10.0 + tick * 0.02)
+    assert transcoder.undecodable == before
+
+
+def test_what_fails_in_the_end_has_cost_as_much() -> None:
+    """Many good frames and a bad one, again and again."""
+    transcoder = Counted(MediaFormat("AMR-WB", 16000))
+    decoded: list[bytes] = []
+    decode = transcoder._to_ulaw.__self__._decode  # type: ignore[attr-defined]
+
+    def count(payload: bytes) -> bytes:
+        decoded.append(payload)
+        decode(payload)
+        raise ValueError
+
+    transcoder._to_ulaw.__self__._decode = count  # type: ignore[attr-defined]
+    payload = b"\xf0" + b"\xc4" * 49 + b"\x44" + bytes(60 * 50)
+    for _ in range(100):
+        transcoder.to_ulaw(payload)
+    assert 0 < len(decoded) < 20
+    assert transcoder.undecodable == 100

@@ -210,3 +210,22 @@ async def test_a_stream_that_carries_no_call_is_closed(nursery: trio.Nursery) ->
     assert ingest.hub.counters["closed_without_start"] == 2
     await closing(ingest, nursery)
     assert peer_of(silent).closed_with == [(1008, "no start frame within 10 s")]
+
+
+async def test_what_there_is_is_not_said_with_each_change() -> None:
+    """All streams are in it each time, so the more there are the seldomer; but what has changed is said soon."""
+    ingest = FakeIngest()
+
+    def said() -> list[bytes]:
+        return [message for message in ingest.publisher.sent if message.startswith(wire.STATS_TOPIC)]
+
+    for number in range(300):
+        ingest.stream(number + 1, start(f"v3:{number}"))
+        ingest.now += 0.001
+        ingest.hub._do()
+        if number == 9:
+            assert len(said()) == 10
+    assert len(said()) <= 100
+    ingest.now += 0.1
+    assert ingest.hub._do() is None
+    assert len(orjson.loads(said()[-1][1:])["calls"]) == 300
