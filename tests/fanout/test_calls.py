@@ -20,7 +20,7 @@ from actors.wire.g711 import alaw_to_ulaw
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
 from tests.fakes.native import needs_c
 from tests.fakes.telnyx import start, stop
-from tests.fakes.work import growth
+from tests.fakes.work import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -591,7 +591,7 @@ def test_listeners_and_calls_cost_nothing_where_they_are_not_concerned(what: str
         then = started(stream=8) if what == "a call has another stream" else STOPPED
         return lambda: fanout.hears(then)
 
-    assert growth(prepared, 200) < 1.05
+    assert steps(prepared(400)) < 1.05 * steps(prepared(200))
 
 
 def test_whoever_has_gone_is_looked_up_nowhere(fanout: FakeFanout) -> None:
