@@ -176,14 +176,16 @@ class FrameReader(PlainWay):
     def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
         """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
         frames, need = find_frames(data, at, size, LONGEST_ALIGNED, FRAMES_A_TURN)
-        if not need and not self._assembler.is_within:
+        is_open = need or self._assembler.is_within
+        if not is_open:
             frames = whole_messages(data, frames, is_strict=self._strict_text)
         pongs: list[bytes] = []
         for frame in frames:
             _, begin, _, end = frame
             if begin < at:
                 continue  # it has been skimmed
-            if not self._turns.goes_on(end - begin):
+            is_divisible = is_open or not self._assembler.is_within  # else a roll would find half a message
+            if not self._turns.goes_on(end - begin) and is_divisible:
                 self._wait()
                 break
             if not self._handle_frame(data, frame, pongs):

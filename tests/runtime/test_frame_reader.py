@@ -300,3 +300,13 @@ async def test_since_when_a_message_is_on_its_way(how: str, pump: Pump, autojump
     reading.says(end)
     rounds(pump)
     assert not reading.peer.is_within_message
+
+
+async def test_no_turn_ends_within_a_message_that_is_all_there(pump: Pump) -> None:
+    """Or a roll could not move the connection."""
+    reading = Reading(pump)
+    halves = masked(b'{"event":', 0x01) + masked(b'"x"}', CONTINUATION)
+    reading.says(masked(b"", PING) + halves * 200)
+    while pump.round():
+        assert not reading.peer.is_within_message
+    assert reading.heard == [b'{"event":"x"}'] * 200
