@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -89,6 +89,9 @@ class Process(msgspec.Struct, frozen=True):
     pss_kb: int
 
 
+FAULTS: Final = ("lost", "doubled", "disordered", "corrupt", "wrong", "closed_telnyx", "closed_browsers")
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """What was sent and seen, from the beginning or in a window."""
 
@@ -111,6 +114,12 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     generator_cpu_s: float
     other_cpu_s: float
     stolen_s: float
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What did not go as it should: frames of the calls that did not come, or not as they should, and connections of theirs
+        that ended."""
+        return {name: count for name in FAULTS if (count := getattr(self, name))}
 
     @property
     def pss_mib(self) -> float:

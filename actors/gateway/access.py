@@ -53,15 +53,7 @@ BY_SIGNATURE: Final[dict[str, Any]] = {"sub": "", "calls": [], "can": []}
 
 
 class Refused(BadRequest):
-    """401: no token, or a bad one. 403: a good one, but not for this; or not from there.
-
-    Attributes:
-        sub: whose token it was, where that is known.
-    """
-
-    def __init__(self, status: int, text: str, sub: str | None = None) -> None:
-        super().__init__(status, text)
-        self.sub = sub
+    """401: no token, or a bad one. 403: a good one, but not for this; or not from there."""
 
 
 class RefusedExpired(Refused):

@@ -22,9 +22,8 @@ import msgspec
 import orjson
 import trio
 
-from actors.gateway.access import Refused
 from actors.gateway.door import ACCEPT_PAUSE_S, Door
-from actors.gateway.reception import Reception, TooMany
+from actors.gateway.reception import Reception
 from actors.gateway.room import fitted
 from actors.gateway.switchboard import Switchboard
 from actors.gateway.tls import Certificate
@@ -178,11 +177,9 @@ class Gateway:
 
     def _note_refusal(self, peer: str, parsed: RequestHead | None, refusal: BadRequest) -> None:
         self._turned_away[f"turned_away_{refusal.status}"] += 1
-        sub = refusal.sub if isinstance(refusal, Refused | TooMany) else None
-        why = (
-            str(refusal) if parsed is not None else "a head that can't be read"
-        )  # the reason quotes it; it may hold tokens
-        self._log_refusal(peer, parsed, f"{refusal.status} {why}", sub)
+        # The reason quotes a head that can't be read, which may hold tokens.
+        why = "a head that can't be read" if parsed is None else str(refusal)
+        self._log_refusal(peer, parsed, f"{refusal.status} {why}", refusal.sub)
 
     def _log_refusal(self, peer: str, parsed: RequestHead | None, why: str, sub: str | None) -> None:
         about: dict[str, object] = {"peer": peer}

@@ -28,15 +28,7 @@ NOWHERE: Final = ipaddress.ip_address("127.0.0.1")  # a connection whose other e
 
 
 class TooMany(BadRequest):
-    """429: a peer has, or does, more than it may. 503: there are more of all peers than there may be.
-
-    Attributes:
-        sub: whose token it was, where that is known.
-    """
-
-    def __init__(self, status: int, text: str, sub: str | None = None) -> None:
-        super().__init__(status, text)
-        self.sub = sub
+    """429: a peer has, or does, more than it may. 503: there are more of all peers than there may be."""
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,13 @@ class BadRequest(Exception):
 
     Attributes:
         status: HTTP status code; the text is the one-line body of the answer.
+        sub: whose token it was, where that is known.
     """
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, sub: str | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.sub = sub
 
 
 @dataclass(frozen=True)

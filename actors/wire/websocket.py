@@ -51,9 +51,7 @@ CLIENT_PING: Final = 0x89
 FRAME_HEAD_MAX_BYTES: Final = 14  # §5.2
 NOT_MASKED: Final = -1
 WAITING_FRAGMENTS_MAX: Final = 16  # of a message that is not whole
-WAITING_BYTES_MAX: Final = (
-    8192  # likewise; much less than is looked at at once, or the last fragment would never be seen
-)
+WAITING_BYTES_MAX: Final = 8192  # likewise; much less than is looked at at once, or the last one would never be seen
 
 
 class Opcode(IntEnum):

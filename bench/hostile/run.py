@@ -72,9 +72,7 @@ class Trial:
     @property
     def lost(self) -> int:
         """Frames of the calls that did not come, or not as they should, and connections of theirs that ended."""
-        window = self.window
-        wrong = window.lost + window.doubled + window.disordered + window.corrupt + window.wrong
-        return wrong + window.closed_telnyx + window.closed_browsers
+        return sum(self.window.faults.values())
 
 
 @dataclass

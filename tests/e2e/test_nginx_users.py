@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
-import subprocess
-import tempfile
-import time
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 import trio_websocket
@@ -21,13 +13,10 @@ from bench.hostile.wire import UPGRADE
 from tests.e2e.clients import client
 from tests.e2e.guarded import STREAM_TOKEN, guarded_system, token
 from tests.e2e.http_client import status_of
-from tests.e2e.system import POLL_S, READY_TIMEOUT_S, ROOT, System, free_port, running_system
-from tests.e2e.test_nginx import NGINX, write_configuration
-from tests.e2e.test_nginx import pytestmark as pytestmark
+from tests.e2e.nginx import needs_nginx, nginx
+from tests.e2e.system import ROOT, System, running_system
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+pytestmark = needs_nginx
 DOCS = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 APP = "https://app.example"
 OFFICE, ELSEWHERE = "127.0.0.5", "127.0.0.6"
@@ -41,31 +30,9 @@ def documented() -> tuple[str, str]:
     return site, location
 
 
-@contextmanager
-def nginx(behind: System, site: str = "", location: str = "", **files: str) -> Iterator[System]:
-    """The shipped configuration with more in it, in front of a system."""
-    assert NGINX is not None
-    directory = Path(tempfile.mkdtemp(prefix="patchbay-nginx-"))
-    for name, text in files.items():
-        (directory / name).write_text(text, encoding="utf-8")
-    port = free_port()
-    changes = {"server {": f"{site}\nserver {{", "location / {": f"location / {{\n{location}"}
-    write_configuration(directory, port, behind.port, changes)
-    with (directory / "errors").open("wb") as errors:
-        command = [NGINX, "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
-    try:
-        system = replace(behind, port=port, process=None)
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not system.status():
-            assert process.poll() is None, (directory / "errors").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(POLL_S)
-        yield system
-    finally:
-        process.terminate()
-        process.wait(READY_TIMEOUT_S)
-        shutil.rmtree(directory)
+def changes(site: str, location: str) -> dict[str, str]:
+    """More for the shipped configuration."""
+    return {"server {": f"{site}\nserver {{", "location / {": f"location / {{\n{location}"}
 
 
 async def ask(
@@ -98,7 +65,7 @@ async def test_a_proxy_that_knows_its_users() -> None:
         location = location.replace("/etc/nginx/patchbay.users", str(behind.home / "users"))
         (behind.home / "users").write_text("ann:{PLAIN}secret\nbob:{PLAIN}secret\n")
         behind.home.chmod(0o755)
-        with nginx(behind, site, location) as system:
+        with nginx(behind, changes(site, location)) as system:
             for path in ("/audio-stream", "/ws/call-events"):
                 mine = {"Authorization": basic("ann"), "Origin": APP}
                 async with client(system, path, headers=mine) as browser:
@@ -122,7 +89,7 @@ async def test_the_network_of_an_office() -> None:
     """Is told by the address that nginx names; others need a token as ever. The log warns."""
     with guarded_system(AUTH__ANONYMOUS_NETWORKS=f"{OFFICE}/32", AUTH__ALLOWED_ORIGINS=APP) as behind:
         assert f"clients from {OFFICE}/32 need no token" in behind.log()
-        with nginx(behind) as system:
+        with nginx(behind, {}) as system:
             for path in ("/audio-stream", "/frontend-audio", "/call-events"):
                 assert (await ask(system, path, f"Origin: {APP}\r\n", source=OFFICE))[0] == 101
                 assert (await ask(system, path, "Origin: https://evil.example\r\n", source=OFFICE))[0] == 403
@@ -134,7 +101,7 @@ async def test_the_network_of_an_office() -> None:
 
 async def test_without_authentication_nobody_comes_from_elsewhere() -> None:
     """Whatever the path; from this machine everything works."""
-    with running_system() as behind, nginx(behind, "", "proxy_set_header X-Real-IP 203.0.113.9;") as system:
+    with running_system() as behind, nginx(behind, changes("", "proxy_set_header X-Real-IP 203.0.113.9;")) as system:
         for path in ("/audio-stream", "/audio-stream?role=telnyx", "/call-events"):
             status, why = await ask(system, path)
             assert (status, b"PATCHBAY_AUTH__ENABLED" in why) == (403, True)
