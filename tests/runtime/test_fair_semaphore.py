@@ -1,4 +1,4 @@
-"""A semaphore by turns, and bytes in flight: who asks for much waits for himself, who takes long goes first."""
+"""A semaphore by turns: who asks for much waits for himself."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.runtime.fair_semaphore import FairSemaphore
-from actors.runtime.in_flight import InFlight
-from tests.fakes.work import steps
 
 
 async def test_peers_take_turns_however_many_one_asks_for() -> None:
@@ -98,47 +96,3 @@ async def test_whoever_is_cancelled_gives_its_turn_up() -> None:
                 scope.cancel()
             async with turns.turn("b"):
                 pass
-
-
-def test_the_one_that_takes_longest_goes() -> None:
-    """Until there is room; never one that has done its part."""
-    bodies, gone = InFlight(100), list[str]()
-    first, second, third = (bodies.begin(lambda name=name: gone.append(name)) for name in ("1", "2", "3"))  # type: ignore[misc]
-    assert bodies.grow(first, 40)
-    assert bodies.grow(second, 40)
-    bodies.settle(first)
-    assert bodies.grow(third, 40)
-    assert gone == ["2"]
-    assert second.was_ended
-    assert not bodies.grow(second, 1)
-    assert bodies.held_bytes == 80
-    bodies.settle(third)
-    fourth = bodies.begin(lambda: gone.append("4"))
-    assert not bodies.grow(fourth, 40)  # nobody but itself can go
-    for item in (first, second, third, fourth):
-        bodies.finish(item)
-    assert (bodies.held_bytes, bodies.ended, gone) == (0, 2, ["2", "4"])
-
-
-def test_one_that_is_alone_may_be_as_large_as_it_is() -> None:
-    """It is there already."""
-    answers = InFlight(10)
-    item = answers.begin(lambda: None)
-    assert answers.grow(item, 1000)
-    answers.finish(item)
-    assert answers.held_bytes == 0
-
-
-def test_ending_many_takes_work_by_their_number() -> None:
-    """Not by its square."""
-
-    def work(count: int) -> int:
-        bodies = InFlight(1)
-
-        def run() -> None:
-            for _ in range(count):
-                bodies.grow(bodies.begin(lambda: None), 1)
-
-        return steps(run)
-
-    assert work(2000) < 2.2 * work(1000)
