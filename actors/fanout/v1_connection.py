@@ -299,6 +299,7 @@ class V1Connection:
 
     def write_note(self, *, heard: bool = False) -> None:
         """Do so now."""
+        self._around.unnoted.pop(self, None)
         self.handed.set_note(self._note(heard=heard))
 
     def _note(self, *, heard: bool = False) -> bytes:

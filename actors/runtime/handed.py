@@ -120,6 +120,8 @@ class Handed:
         self.scope.cancel()
 
     def _keep(self, note: bytes, once_above: int | None) -> None:
+        if self.given_away:  # the successor's notes count from now on
+            return
         if len(note) > handoff.MAX_NOTE_BYTES:
             log.warning("connection %d: a note of %d bytes is too long", self.id, len(note))
         elif note != self.note:

@@ -497,6 +497,31 @@ async def test_a_note_is_bounded(tmp_path: Path) -> None:
         client.close()
 
 
+async def test_whoever_has_given_a_connection_away_notes_nothing_more(tmp_path: Path) -> None:
+    """A note that was on its way inside the process must not stand where the one of the handover, or a successor's, does."""
+    async with town(tmp_path) as place:
+        exchange = place.exchange()
+        handler, successor = Handler(), Handler()
+        link, _ = await place.actor(handler)
+        client, other = exchange.connect(), exchange.connect()
+        await until(lambda: len(handler.seen) == 2)
+        await place.actor(successor, generation=2)
+        handed, last = handler.seen
+        handed.set_note(b"exact")
+        handed.park(b"")
+        handed.set_note(b"late")
+        last.set_note(b"after that")
+        await link.flush()
+        held = exchange.switchboard.table.held
+        await until(lambda: held[last.id].note == b"after that")
+        assert held[handed.id].note == b"exact"
+        handler.let_go.set()
+        successor.let_go.set()
+        await until(lambda: closed(client) and closed(other))
+        for each in (client, other):
+            each.close()
+
+
 @pytest.mark.parametrize("has_noticed", [True, False])
 async def test_a_drain_waits_for_a_gateway_that_is_being_replaced(tmp_path: Path, has_noticed: bool) -> None:
     """Whoever is stopped a moment after the gateway was keeps its connections all the same."""
