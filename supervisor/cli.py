@@ -117,13 +117,13 @@ def _run(run_dir: Path, options: argparse.Namespace) -> int:
 
 
 def _status(run_dir: Path, options: argparse.Namespace) -> int:
-    answer = _ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
+    answer = ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
     return _show(options, answer, words.table)
 
 
 def _operate(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": options.command, "name": options.name, "timeout_s": options.timeout}
-    return _show(options, _ask(run_dir, request), words.reports)
+    return _show(options, ask(run_dir, request), words.reports)
 
 
 def _roll(run_dir: Path, options: argparse.Namespace) -> int:
@@ -134,7 +134,7 @@ def _roll(run_dir: Path, options: argparse.Namespace) -> int:
         answer = _replace(run_dir)
     if answer["ok"] and options.name != SUPERVISOR:
         request = {"command": "roll", "name": options.name, "timeout_s": options.timeout}
-        rolled = _ask(run_dir, {**request, "all": options.all})
+        rolled = ask(run_dir, {**request, "all": options.all})
         answer = {**rolled, "reports": [*answer["reports"], *rolled.get("reports", [])]}
     return _show(options, answer, words.reports)
 
@@ -142,7 +142,7 @@ def _roll(run_dir: Path, options: argparse.Namespace) -> int:
 def _replace(run_dir: Path) -> dict[str, Any]:
     """Have the supervisor replaced, wait until the new one answers, and say how that went."""
     began = time.monotonic()
-    answer = _ask(run_dir, {"command": "replace"})
+    answer = ask(run_dir, {"command": "replace"})
     if answer["ok"]:
         while _replaced(run_dir) <= answer["replaced"]:
             if time.monotonic() > began + REPLACE_S:
@@ -157,7 +157,7 @@ def _replace(run_dir: Path) -> dict[str, Any]:
 
 def _replaced(run_dir: Path) -> int:
     try:
-        answer = _ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
+        answer = ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
     except NoSupervisorError:  # the old one hung up as it went
         return 0
     count: int = answer["supervisor"]["replaced"]
@@ -165,12 +165,12 @@ def _replaced(run_dir: Path) -> int:
 
 
 def _reload(run_dir: Path, options: argparse.Namespace) -> int:
-    return _show(options, _ask(run_dir, {"command": "reload"}), words.reports)
+    return _show(options, ask(run_dir, {"command": "reload"}), words.reports)
 
 
 def _chaos(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "chaos", "way": options.way, "name": options.name}
-    return _show(options, _ask(run_dir, {**request, "seconds": options.seconds}), words.reports)
+    return _show(options, ask(run_dir, {**request, "seconds": options.seconds}), words.reports)
 
 
 def _stop(run_dir: Path, options: argparse.Namespace) -> int:
@@ -195,12 +195,12 @@ def _events(run_dir: Path, options: argparse.Namespace) -> int:
 
 def _explain(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "explain", "name": options.name}
-    return _show(options, _ask(run_dir, request, timeout_s=ANSWER_S), words.story)
+    return _show(options, ask(run_dir, request, timeout_s=ANSWER_S), words.story)
 
 
 def _wait_ready(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "wait-ready", "timeout_s": options.timeout}
-    answer = _ask(run_dir, request, timeout_s=options.timeout + ANSWER_S)
+    answer = ask(run_dir, request, timeout_s=options.timeout + ANSWER_S)
     return _show(options, answer, lambda _: "every actor is ready")
 
 
@@ -218,10 +218,6 @@ def _check(run_dir: Path, options: argparse.Namespace) -> int:
         "start_order": [[spec.instance for spec in level] for level in order],
     }
     return _show(options, answer, words.plan)
-
-
-def _ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
-    return ask(run_dir, request, timeout_s=timeout_s)
 
 
 def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callable[[dict[str, Any]], str]) -> int:

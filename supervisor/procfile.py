@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from honcho import command, manager
 
 from config.printable import safe_json
+from supervisor.crashes import utc
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -46,9 +47,14 @@ def as_json(line: str, name: str) -> str:
             pass
         else:
             return safe_json(line)
-    now = time.time()
-    moment = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
-    said = {"time": moment, "level": "info", "actor": name, "pid": os.getpid(), "logger": "output", "message": line}
+    said = {
+        "time": utc(time.time()),
+        "level": "info",
+        "actor": name,
+        "pid": os.getpid(),
+        "logger": "output",
+        "message": line,
+    }
     return safe_json(json.dumps(said, ensure_ascii=False))
 
 

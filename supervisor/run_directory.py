@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
-SHOWN_MAX: Final = 5
+NAMED_MAX: Final = 5
 
 
 async def watch(supervisor: Supervisor) -> None:
@@ -32,7 +32,7 @@ async def watch(supervisor: Supervisor) -> None:
     while True:
         await trio.sleep(LOOK_S)
         if missing := supervisor.handles.missing():
-            names = ", ".join(missing[:SHOWN_MAX]) + (", …" if len(missing) > SHOWN_MAX else "")
+            names = ", ".join(missing[:NAMED_MAX]) + (", …" if len(missing) > NAMED_MAX else "")
             why = f"{names} removed from {supervisor.handles.run_dir.path}"
             supervisor.journal.record("supervisor", f"{why}: made anew", level=logging.ERROR)
             supervisor.replace(renews=why)

@@ -53,7 +53,7 @@ class Sockets:
     @property
     def files(self) -> set[str]:
         """The names in the run directory that are in use."""
-        return {HANDOFF_NAME if name == HANDOFF else name for name in self._held if name != PUBLIC}
+        return {_file(name) for name in self._held if name != PUBLIC}
 
     def hold(self, name: str, sock: socket.socket) -> None:
         """Take over a socket that is listening already. A second one of that name is closed."""
@@ -72,19 +72,18 @@ class Sockets:
         for name in names(spec):
             if name in self._held:
                 continue
-            if name == PUBLIC:
-                self._held[name] = listen_tcp(self._host, self._port)
-            else:
-                file = HANDOFF_NAME if name == HANDOFF else name
-                self._held[name] = listen_unix(self._run_dir, file, _kind(name))
+            self._held[name] = listen_tcp(self._host, self._port) if name == PUBLIC else self._listen(name)
 
     def renew(self, missing: Collection[str]) -> None:
         """Listen again where the file in the run directory is missing; what was connected stays so."""
         for name in self._held:
-            file = HANDOFF_NAME if name == HANDOFF else name
-            if name != PUBLIC and file in missing:
+            if name != PUBLIC and _file(name) in missing:
                 self._held[name].close()
-                self._held[name] = listen_unix(self._run_dir, file, _kind(name))
+                self._held[name] = self._listen(name)
+
+    def _listen(self, name: str) -> socket.socket:
+        kind = socket.SOCK_SEQPACKET if name == HANDOFF else socket.SOCK_STREAM
+        return listen_unix(self._run_dir, _file(name), kind)
 
     def move_public(self, host: str, port: int) -> None:
         """Listen at another address; what waits at the old one is served by whoever still holds it.
@@ -126,8 +125,8 @@ def names(spec: ActorSpec) -> list[str]:
     ]
 
 
-def _kind(name: str) -> int:
-    return socket.SOCK_SEQPACKET if name == HANDOFF else socket.SOCK_STREAM
+def _file(name: str) -> str:
+    return HANDOFF_NAME if name == HANDOFF else name
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:

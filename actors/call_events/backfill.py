@@ -33,9 +33,8 @@ PAGE_MAX_BYTES = 64 * 1024 * 1024
 PAGES_MAX = 400
 TIMEOUT_S = 10.0
 RETRY_FIRST_S, RETRY_MAX_S = 2.0, 300.0
-MARGIN_US = (
-    120 * 1_000_000
-)  # Telnyx tries for a minute; what was under way when we were heard last may have failed since
+# Telnyx tries for a minute; what was under way when we were heard last may have failed since.
+MARGIN_US = 120 * 1_000_000
 GAP_MAX_US = 7 * 86_400 * 1_000_000
 SECOND_LOOK_S = 90.0  # deliveries that were under way when we came back have failed by then
 

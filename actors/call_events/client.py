@@ -168,7 +168,7 @@ class Clients:
 
     async def _converse(self, peer: Peer, client: EventClient, interest: Interest) -> None:
         session = Session(peer.handed, self._verifier, "events")
-        peer.on_text, peer.on_binary = partial(_heard, client, session), _ignore
+        peer.on_text = partial(_heard, client, session)
         self.peers.add(peer)
         self._hub.join(client)
         try:
@@ -215,7 +215,3 @@ def _heard(client: EventClient, session: Session, message: bytes) -> None:
     message.decode()
     if b'"auth"' in message:
         client.write_control(text_frame(session.renew(message, time.time())))
-
-
-def _ignore(message: bytes) -> None:
-    del message

@@ -1,7 +1,7 @@
 """One call event: read from Telnyx's webhook envelope or from an inside frame, written as clients get it.
 
-Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`actors.wire.lenient`): what can't be
-read is replaced and named in `mended`. What clients get is JSON that each of them can read.
+Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`actors.wire.lenient`):
+what can't be read is replaced and named in `mended`. What clients get is JSON that each of them can read.
 """
 
 from __future__ import annotations

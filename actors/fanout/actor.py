@@ -34,6 +34,7 @@ from actors.wire import bus as wire
 from actors.wire.lenient import encode_any
 from actors.wire.query import BadQuery
 from actors.wire.request import parse_known_head
+from actors.wire.talk import BYTES_PER_S
 from actors.wire.websocket import CLOSE_POLICY
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENTS_TIMEOUT_S: Final = 0.3  # for the last events to be acknowledged
-G711_BYTES_PER_S: Final = 8000
 BATCHES_AT_ONCE: Final = 32
 CALLS_TIMEOUT_S: Final = 1.0  # to learn which calls are live, before anybody is served who would hear there is none
 HEED_TIMEOUT_S: Final = 0.25  # for ingest to learn what a newcomer wants, before it is told that it is connected
@@ -173,7 +173,7 @@ class Fanout:
     async def _converse(self, handed: Handed, peer: Peer, query: browser.ListenQuery, session: Session) -> None:
         listener = Listener(peer, query, session.calls)
         burst_s = self._context.settings.talk.burst_ms / 1000
-        pace = Allowance(G711_BYTES_PER_S, G711_BYTES_PER_S * burst_s)
+        pace = Allowance(BYTES_PER_S, BYTES_PER_S * burst_s)
         talker = Talker(listener, self.calls, self._links, self._index, session=session, allowance=pace)
         opening = Opening(peer, talker)
         peer.on_text, peer.on_binary = opening.on_text, talker.on_binary

@@ -7,11 +7,13 @@ leaving, at most one pair of events is told, which says how many changes it stan
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+
+from actors.wire.times import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +39,6 @@ class _Held:
     ended: tuple[dict[str, Any], str] | None = None
     balance: int = 0  # beginnings less ends
     changes: int = 0
-    pairs: Pair = field(default=HEARS)
 
 
 class Audit:
@@ -94,19 +95,19 @@ class Audit:
         for key, held in list(self._held.items()):
             if held.until <= now:
                 del self._held[key]
-                if self._settle(held):
-                    self._held[key] = _Held(now + FOLD_S, pairs=held.pairs)
+                if self._settle(key[0], held):
+                    self._held[key] = _Held(now + FOLD_S)
 
     def flush(self) -> None:
         """Tell all that is held: this process ends."""
-        for held in self._held.values():
-            self._settle(held)
+        for (pair, _, _), held in self._held.items():
+            self._settle(pair, held)
         self._held.clear()
 
     def _begins(self, pair: Pair, call: Call, who: dict[str, Any]) -> None:
         payload = {**_about(call), **who}
         if (held := self._held.get((pair, call.digest, who["connection"]))) is not None:
-            held.begun = payload, _utc_now()
+            held.begun = payload, timestamp(time.time_ns() // 1000)
             held.balance += 1
             held.changes += 1
         else:
@@ -115,24 +116,24 @@ class Audit:
     def _ends(self, pair: Pair, call: Call, who: dict[str, Any]) -> None:
         payload, key = {**_about(call), **who}, (pair, call.digest, who["connection"])
         if (held := self._held.get(key)) is not None:
-            held.ended = payload, _utc_now()
+            held.ended = payload, timestamp(time.time_ns() // 1000)
             held.balance -= 1
             held.changes += 1
         else:
             self._events.send_nowait(pair[1], payload)
-            self._held[key] = _Held(self._clock() + FOLD_S, pairs=pair)
+            self._held[key] = _Held(self._clock() + FOLD_S)
 
-    def _settle(self, held: _Held) -> bool:
+    def _settle(self, pair: Pair, held: _Held) -> bool:
         """Tell what it comes to. False: nothing has happened."""
         folded = held.changes - max(abs(held.balance), 2 if held.changes and not held.balance else 0)
         self.folded += folded
         more = {"folded": folded} if folded else {}
         if held.begun is not None and held.balance >= 0:
             for _ in range(max(held.balance, 1)):
-                self._tell(held.pairs[0], held.begun, more)
+                self._tell(pair[0], held.begun, more)
         if held.ended is not None and held.balance <= 0:
             for _ in range(max(-held.balance, 1)):
-                self._tell(held.pairs[1], held.ended, more)
+                self._tell(pair[1], held.ended, more)
         return held.changes > 0
 
     def _tell(self, event_type: str, what: tuple[dict[str, Any], str], more: dict[str, int]) -> None:
@@ -148,7 +149,3 @@ def _who(listener: Person) -> dict[str, Any]:
     handed = listener.handed
     sub = None if handed.claims is None else handed.claims.get("sub")
     return {"connection": str(listener.number), "peer": handed.peer, "sub": sub}
-
-
-def _utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

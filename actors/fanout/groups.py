@@ -13,6 +13,7 @@ from actors.fanout.mixer import Mixer
 from actors.fanout.peaks import PeakEncoder
 from actors.fanout.transcode import Transcoder
 from actors.fanout.v1_frames import V1Encoder
+from actors.runtime.nothing import nothing
 from actors.runtime.volley import Targets
 from actors.wire import browser
 from actors.wire.bus import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
@@ -202,7 +203,7 @@ def make_group(
     clock: IngestClock | None = None,
     volley: Volley | None = None,
     *,
-    on_undecodable: Callable[[], None] = lambda: None,
+    on_undecodable: Callable[[], None] = nothing,
     on_failed: Callable[[Group, Exception], None] | None = None,
 ) -> Group:
     """Make the group of listeners that asked for this form and these tracks; one that has failed, where that can't be made.

@@ -80,7 +80,7 @@ class Hearer(Protocol):
         """The calls (digests) whose audio is to come here for it."""
 
     def heard_before(self, stream: int) -> list[int]:
-        """The last chunks of this stream, by track, that a predecessor delivered; -1 where that is not known."""
+        """The positions of the last frames of this stream, by track, that a predecessor delivered; -1: not known."""
 
     def begins(self, call: Call) -> None:
         """It hears a call from now on; or the call has another stream."""

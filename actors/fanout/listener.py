@@ -1,8 +1,8 @@
 """One browser's socket: what it asked to hear, and what it has been told so far.
 
 A listener without any call in its query or token may hear every call (authentication off, as the existing frontend
-expects): all of them as JSON, which names them, but one at a time in binary, where two would be noise. What must survive this process is small and lies in its note at the gateway: the streams whose start frame
-it has had.
+expects): all of them as JSON, which names them, but one at a time in binary, where two would be noise. What must
+survive this process is small and lies in its note at the gateway: the streams whose start frame it has had.
 """
 
 from __future__ import annotations

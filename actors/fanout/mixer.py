@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from actors.wire.g711 import SILENCE_ULAW, mix_ulaw
+from actors.wire.g711 import FRAME_BYTES, SILENCE_ULAW, mix_ulaw
 
 if TYPE_CHECKING:
     from actors.wire.telnyx import Track
 
-FRAME_BYTES: Final = 160  # 20 ms
 HOLD_BYTES: Final = 3 * FRAME_BYTES  # of one track, waiting for the other
 ABSENT_S: Final = 0.200  # a track that has been quiet for so long is not waited for
 

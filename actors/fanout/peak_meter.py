@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from actors.fanout.peaks import STEP_MS, PeakEncoder, step_of
+from actors.runtime.nothing import nothing
 from actors.wire import bus as wire
 from actors.wire import v1_control
 from actors.wire.bus import TRACKS
@@ -35,8 +36,8 @@ class Watch:
         self.calls: set[Call] = set()
         self.candidates = self.calls
         self.outbox: Outbox | None = None
-        self.write: Callable[[bytes], None] = _ignore  # it makes no frames
-        self.write_replay: Callable[[bytes], None] = _ignore
+        self.write: Callable[[bytes], None] = nothing  # it makes no frames
+        self.write_replay: Callable[[bytes], None] = nothing
 
     def wants(self, call: Call) -> bool:
         return call.digest == self._digest
@@ -66,10 +67,6 @@ class Watch:
     def floor_changed(self, call: Call) -> None: ...
 
     def unheard(self, call: Call) -> None: ...
-
-
-def _ignore(frames: bytes) -> None:
-    del frames
 
 
 class PeakMeter:

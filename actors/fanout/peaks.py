@@ -24,14 +24,16 @@ class PeakEncoder(Encoder):
     """Makes no frames, but keeps the peaks of both tracks, by the time of arrival: so both have the same steps."""
 
     def __init__(self, media_format: MediaFormat) -> None:
-        self._now = now = [0.0]
-        self._measures = [_measure(media_format, now) for _ in TRACKS]
+        measure = _measure(media_format)
+        self._measure = measure or loudness.of_ulaw
+        self._transcoders = None if measure else [Transcoder.for_format(media_format) for _ in TRACKS]
         self._steps: list[dict[int, int]] = [{} for _ in TRACKS]
 
     def encode(self, entry: Entry, now: float) -> bytes:
-        step = int(now * STEPS_PER_S)
-        self._now[0] = now
-        peak = self._measures[entry.track](entry.payload)
+        payload, step = entry.payload, step_of(now)
+        if self._transcoders is not None:
+            payload = self._transcoders[entry.track].to_ulaw(payload, now)
+        peak = self._measure(payload)
         steps = self._steps[entry.track]
         if peak > steps.get(step, -1):
             steps[step] = peak
@@ -56,13 +58,12 @@ def step_of(now: float) -> int:
     return int(now * STEPS_PER_S)
 
 
-def _measure(media_format: MediaFormat, now: list[float]) -> Callable[[bytes], int]:
-    """The loudness of a payload. G.711 and mono L16 are looked at as they are; others are decoded."""
+def _measure(media_format: MediaFormat) -> Callable[[bytes], int] | None:
+    """Return what measures a payload that is looked at as it is: mono G.711, and L16. None: it must be decoded."""
     if media_format.channels == 1 and media_format.encoding == "PCMA":
         return loudness.of_alaw
     if media_format.channels == 1 and media_format.encoding == "PCMU":
         return loudness.of_ulaw
     if media_format.encoding == "L16":
         return loudness.of_l16
-    to_ulaw = Transcoder.for_format(media_format).to_ulaw
-    return lambda payload: loudness.of_ulaw(to_ulaw(payload, now[0]))
+    return None

@@ -86,9 +86,8 @@ class Talker:
         self._allowance = allowance
         self._candidates = listener.candidates if listener.names_calls else calls.live.values()
         self._talking_to: Call | None = None
-        self._head = (
-            b""  # of a piece of talk to that call, as long as it may be said (the routine in C says more with it)
-        )
+        # Of a piece of talk to that call, as long as it may be said (the routine in C says more with it).
+        self._head = b""
         self._rtp = Depacketizer()
         self._rest = b""  # of a Float32 sample that was cut in two
         self._complained: dict[int, float] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
+from actors.runtime.nothing import nothing
 from actors.wire import amr_wb
 from actors.wire.g711 import FRAME_BYTES, SILENCE_ULAW, alaw_to_ulaw, decode_alaw, decode_ulaw, encode_ulaw
 
@@ -34,10 +35,6 @@ class UnknownCodec(Exception):
     """A codec that nobody here can decode."""
 
 
-def _nobody() -> None:
-    """Nobody wants to know."""
-
-
 class Transcoder(ABC):
     """To µ-law, 8 kHz, mono.
 
@@ -47,7 +44,7 @@ class Transcoder(ABC):
 
     _is_costly = False
 
-    def __init__(self, on_undecodable: Callable[[], None] = _nobody) -> None:
+    def __init__(self, on_undecodable: Callable[[], None] = nothing) -> None:
         self._on_undecodable = on_undecodable
         self._spoken_at = float("-inf")  # when all that was made would have been spoken, at the fastest
         self._usual_bytes = FRAME_BYTES  # that the last payload gave
@@ -81,7 +78,7 @@ class Transcoder(ABC):
 
     @staticmethod
     def for_format(
-        media_format: MediaFormat, on_undecodable: Callable[[], None] = _nobody, *, big_endian: bool = False
+        media_format: MediaFormat, on_undecodable: Callable[[], None] = nothing, *, big_endian: bool = False
     ) -> Transcoder:
         """Make the one for this format.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.fanout.v1_note import SubscriptionNote, size_with
-from actors.runtime.holdings import Holdings
 from actors.wire import v1
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from actors.fanout.calls import Calls
     from actors.fanout.peak_meter import PeakMeter
     from actors.fanout.v1_subscription import Subscription
+    from actors.runtime.holdings import Holdings
 
 AUDIO_CALLS_MAX: Final = 64
 
@@ -29,10 +29,8 @@ class Book:
         last_number: the latest that was given out.
     """
 
-    def __init__(
-        self, calls: Calls, peaks: PeakMeter, note_max_bytes: int, holdings: Holdings[str] | None = None, sub: str = ""
-    ) -> None:
-        self._holdings = Holdings() if holdings is None else holdings
+    def __init__(self, calls: Calls, peaks: PeakMeter, note_max_bytes: int, holdings: Holdings[str], sub: str) -> None:
+        self._holdings = holdings
         self._sub = sub
         self._calls = calls
         self._peaks = peaks

@@ -17,6 +17,7 @@ from actors.runtime.holdings import Holdings
 from actors.runtime.outbox import Outbox
 from actors.runtime.session import Session
 from actors.wire import v1
+from actors.wire.talk import BYTES_PER_S
 from actors.wire.tokens import REFUSED
 from actors.wire.websocket import text_frame
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from config import Settings
 
 TICK_S: Final = 0.5
-G711_BYTES_PER_S: Final = 8000
 PLAYOUTS_TOLD_MAX: Final = 1000
 TRACKS_OF: Final[dict[str, list[TrackName]]] = {
     "inbound": ["inbound"],
@@ -137,7 +137,7 @@ class V1Clients:
     async def _converse(self, peer: Peer, query: ListenQuery, tracks: list[TrackName]) -> None:
         handed = peer.handed
         talk = self._settings.talk
-        pace = Allowance(G711_BYTES_PER_S, G711_BYTES_PER_S * talk.burst_ms / 1000)
+        pace = Allowance(BYTES_PER_S, BYTES_PER_S * talk.burst_ms / 1000)
         session = Session(handed, self._verifier, "listen")
         connection = V1Connection(peer, session, pace, self._around)
         peer.on_text = lambda message: connection.on_text(message, trio.current_time())

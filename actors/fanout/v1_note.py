@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-PER_SUBSCRIPTION_BYTES = 62  # besides the id: all numbers at their longest, both chunks included
+PER_SUBSCRIPTION_BYTES = 62  # besides the id: all numbers at their longest, both positions included
 ALONE_BYTES = 600  # of a note without subscriptions: a talk has an id, too
 
 

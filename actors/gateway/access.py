@@ -32,7 +32,7 @@ from config.networks import is_everywhere
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.gateway.addresses import Address
+    from actors.wire.peers import Address
     from actors.wire.request import RequestHead, Route
     from actors.wire.rights import Right
     from config.settings import Settings
@@ -70,7 +70,8 @@ class Anonymous:
 
     def __init__(self, networks: Iterable[str], allowed_origins: Iterable[str]) -> None:
         self._networks = networks_of(networks)
-        self._listed = tuple(allowed_origins)
+        listed = tuple(allowed_origins)
+        self._origins = {loopback: Origins(listed, loopback=loopback) for loopback in (False, True)}
 
     def claims(self, head: RequestHead, address: Address | None, right: Right) -> dict[str, Any] | None:
         """Return what a client without a token may; None: it needs one.
@@ -78,12 +79,12 @@ class Anonymous:
         Raises:
             Refused: its page may not.
         """
-        if address is None or right not in OF_ANONYMOUS or find_token(head):
+        if address is None or right not in OF_ANONYMOUS:
             return None
         networks = [network for network in self._networks if address in network]
-        if not networks:
+        if not networks or find_token(head):
             return None
-        origins, given = Origins(self._listed, loopback=address.is_loopback), head.every("origin")
+        origins, given = self._origins[address.is_loopback], head.every("origin")
         if not all(map(origins.allow, given)) or (not given and all(map(is_everywhere, networks))):
             why = f"without a token only pages of an Origin in {ORIGINS_SETTING} may connect"
             raise Refused(403, f"Forbidden: {why}, and this one names {_shown(given)}")

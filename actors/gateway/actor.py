@@ -223,7 +223,7 @@ def _user_of(sock: socket.socket) -> int | None:
 def _fitted(settings: Settings) -> Settings:
     """The settings with limits that our descriptors allow."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    given = fitted(settings.gateway, descriptors, tls=settings.tls.certfile is not None)
+    given = fitted(settings.gateway, descriptors, tls=settings.tls.is_on)
     if given != settings.gateway:
         log.warning(
             "only %d descriptors (ulimit -n): at most %d connections and %d media streams",

@@ -5,31 +5,18 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
-from actors.wire.peers import V6_PREFIX
+from actors.wire.peers import V6_PREFIX, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    from actors.wire.peers import Address
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Whoever has one IPv6 address has as many as there are behind the longer prefix; many who have that can have all that are
 # behind the shorter one, which may have so many times as much as one.
 V6_PREFIXES: Final = {V6_PREFIX: 1, 48: 4}
-
-
-def parse_address(text: str) -> Address | None:
-    """An address as it is written in X-Forwarded-For: with or without brackets or, for IPv4, a port; None: it is none."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:

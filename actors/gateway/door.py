@@ -201,10 +201,10 @@ class Door:
         self.counters.turned_away += 1
         try:
             is_tls = self._certificate is not None
-            told = answer(status, text, is_tls=is_tls)
-            if page is not None:
-                told = html_answer(status, page, sign_in.HEADERS, is_tls=is_tls)
-            sock.send(told)
+            if page is None:
+                sock.send(answer(status, text, is_tls=is_tls))
+            else:
+                sock.send(html_answer(status, page, sign_in.HEADERS, is_tls=is_tls))
             sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(LINGER_S):
                 await _discard(sock, LINGER_BYTES)

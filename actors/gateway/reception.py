@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.gateway.access import CARRIER, Access
-from actors.gateway.addresses import client_address, counted_as, networks_of, parse_address
+from actors.gateway.addresses import client_address, counted_as, networks_of
 from actors.gateway.buckets import Buckets
-from actors.wire.peers import VIA
+from actors.wire.peers import VIA, parse_address
 from actors.wire.request import BadRequest
 from actors.wire.tokens import REFUSED
 
 if TYPE_CHECKING:
-    from actors.gateway.addresses import Address
+    from actors.wire.peers import Address
     from actors.wire.request import RequestHead, Route
     from config.settings import Settings
 

@@ -18,7 +18,7 @@ static const double FRAME_S = 0.020;
 /* Set by `bind`. */
 static PyTypeObject *conversation_type, *pacer_type, *floor_type, *outbox_type;
 static struct {
-    Py_ssize_t pacer, floor, begins, frames, quiet, outbox;    /* of a Conversation */
+    Py_ssize_t pacer, floor, begins, quiet, outbox;            /* of a Conversation */
     Py_ssize_t ahead_s, played_at, queue, tail, sent;          /* of a TalkPacer */
     Py_ssize_t admin, release_s, sent_at, spoke_at, talker;    /* of a Floor */
     Py_ssize_t behind, fd, followers;                          /* of an Outbox */
@@ -153,9 +153,7 @@ take(const struct piece *piece, PyObject *now)
         (!is_silent(SLOT(piece->conversation, slots.quiet), piece->payload) &&
          set_slot(piece->floor, slots.spoke_at, Py_NewRef(now)) < 0) ||
         set_slot(piece->pacer, slots.played_at, PyFloat_FromDouble((played_at > at ? played_at : at) + FRAME_S)) < 0 ||
-        set_slot(piece->pacer, slots.sent, PyLong_FromLongLong(number_in_slot(piece->pacer, slots.sent, 0) + 1)) < 0 ||
-        set_slot(piece->conversation, slots.frames,
-                 PyLong_FromLongLong(number_in_slot(piece->conversation, slots.frames, 0) + 1)) < 0)
+        set_slot(piece->pacer, slots.sent, PyLong_FromLongLong(number_in_slot(piece->pacer, slots.sent, 0) + 1)) < 0)
         return -1;
     return write_message(piece);
 }
@@ -256,7 +254,6 @@ bind_classes(PyObject *module, PyObject *args)
         {types[0], "pacer", &slots.pacer},
         {types[0], "floor", &slots.floor},
         {types[0], "begins", &slots.begins},
-        {types[0], "frames", &slots.frames},
         {types[0], "quiet", &slots.quiet},
         {types[0], "outbox", &slots.outbox},
         {types[1], "_ahead_s", &slots.ahead_s},

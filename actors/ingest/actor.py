@@ -111,7 +111,7 @@ class Ingest:
             options.linger_ms / 1000,
             hub.rounds.flush,
             cold_read_s=options.cold_read_ms / 1000,
-            take_late=True,  # fan-outs know a chunk that they have had
+            take_late=True,  # fan-outs know a frame that they have had
             in_c=reading_in_c(wanted=context.settings.native),
         )
         self.pump.counters = hub.counters

@@ -17,7 +17,7 @@ CALM_S: Final = 60.0  # after so long without, all is forgotten
 CALLS_MAX: Final = 1000
 
 
-class Turns(NamedTuple):
+class Contest(NamedTuple):
     """How often a call's stream was superseded of late, and how long the loser of the last time stays open."""
 
     times: int
@@ -28,12 +28,12 @@ class Contests:
     """Those of one process."""
 
     def __init__(self) -> None:
-        self._turns: Recent[int] = Recent(CALM_S, CALLS_MAX)
+        self._counts: Recent[int] = Recent(CALM_S, CALLS_MAX)
 
-    def superseded(self, call: bytes, now: float) -> Turns:
+    def superseded(self, call: bytes, now: float) -> Contest:
         """A stream of this call has been superseded."""
-        count = (self._turns.get(call, now) or 0) + 1
-        self._turns.put(call, count, now)
+        count = (self._counts.get(call, now) or 0) + 1
+        self._counts.put(call, count, now)
         if count <= FREE:
-            return Turns(count, 0.0)
-        return Turns(count, min(FIRST_WAIT_S * 2.0 ** min(count - FREE - 1, 10), LONGEST_WAIT_S))
+            return Contest(count, 0.0)
+        return Contest(count, min(FIRST_WAIT_S * 2.0 ** min(count - FREE - 1, 10), LONGEST_WAIT_S))

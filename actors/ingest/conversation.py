@@ -56,7 +56,6 @@ class Conversation:
     told_holder: int | None = None
     is_finishing: bool = False
     claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
-    frames: int = 0
     late: int = 0
     dropped_ms: int = 0
     refused_at: dict[int, float] = field(default_factory=dict)

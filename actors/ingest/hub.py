@@ -27,12 +27,13 @@ from actors.runtime.host import Chore
 from actors.runtime.recent import Recent
 from actors.wire import bus as wire
 from actors.wire.lenient import Malformed
+from actors.wire.talk import FRAME_MS
 from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from actors.ingest.contest import Turns
+    from actors.ingest.contest import Contest
     from actors.ingest.stream import Stream
     from actors.ingest.talk_switch import TakeTalk
     from actors.runtime.bus import BusSocket
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 TICK_S = 0.005  # how exactly time-outs of a few 20 ms are kept
 LIVE_INTERVAL_S = 2.0
 STATS_INTERVAL_S = 50e-6  # for each stream, between what is said of changes: ten times what that takes
-FRAME_MS = 20
 TOLD_AGAIN_S = 15.0  # what has ended, to fan-outs that were not there: longer than one takes to come back
 TOLD_AGAIN_MAX = 1000
 NOTE_MAX_BYTES = 16 * 1024  # of a start frame, which is shorter, and what else a successor needs
@@ -328,25 +328,25 @@ class Hub:
     def _supersede(self, stream: Stream) -> None:
         if not stream.ending:
             self.counters["streams_superseded"] += 1
-            turns = self._contests.superseded(stream.call, self.now())
-            if turns.wait_s:
-                self._tell_contest(stream, turns)
+            contest = self._contests.superseded(stream.call, self.now())
+            if contest.wait_s:
+                self._tell_contest(stream, contest)
             else:
                 log.info("stream superseded by a newer one of the same call", extra=stream.about)
-            self.endings.add(stream, CLOSE_NORMAL, "superseded by a newer stream of this call", turns.wait_s)
+            self.endings.add(stream, CLOSE_NORMAL, "superseded by a newer stream of this call", contest.wait_s)
         stream.start = None
         stream.leave_calls()
 
-    def _tell_contest(self, stream: Stream, turns: Turns) -> None:
+    def _tell_contest(self, stream: Stream, contest: Contest) -> None:
         self.counters["streams_contested"] += 1
         log.warning(
             "streams of one call take turns (%d times of late): is its stream started twice? The one that has lost is"
             " closed after %.0f s",
-            turns.times,
-            turns.wait_s,
+            contest.times,
+            contest.wait_s,
             extra=stream.about,
         )
-        self.event(stream, "stream.contested", {"times": turns.times, "closed_after_s": turns.wait_s})
+        self.event(stream, "stream.contested", {"times": contest.times, "closed_after_s": contest.wait_s})
 
     def _forget(self, stream: Stream, *, moved: bool = False) -> None:
         self.talkback.forget(stream, moved=moved)

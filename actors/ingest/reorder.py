@@ -30,8 +30,9 @@ class Reorder(Generic[Item]):
     The step between chunk numbers is learnt: 1 as a rule, 2 when both tracks share one numbering and take turns. Until
     it is learnt (3 frames) or when it changes in mid-call (a full window), frames may be held for the window, once.
 
-    `step` is 1 as long as nothing else is known. The caller gives the time (seconds, never going back) and calls `expire` when `deadline` has come. A call that
-    starts within a window of chunk 1 waits for its first frames; one that is met in the middle starts where it is.
+    `step` is 1 as long as nothing else is known. The caller gives the time (seconds, never going back) and calls
+    `expire` when `deadline` has come. A call that starts within a window of chunk 1 waits for its first frames; one
+    that is met in the middle starts where it is.
     """
 
     __slots__ = (

@@ -118,17 +118,20 @@ class Rounds:
     def _send(self, index: int, sink: Sink) -> None:
         message = self._pack(index, sink)
         if len(message) <= BATCH_MAX_BYTES:
-            self._publisher.send_nowait(message)
+            self._publish(index, message)
         else:
-            self._sequences[index] -= 1
             for part in wire.split_entries(b"".join(sink), BATCH_MAX_BYTES):
-                self._publisher.send_nowait(self._pack(index, (part,)))
+                self._publish(index, self._pack(index, (part,)))
         sink.clear()
+
+    def _publish(self, index: int, message: bytes) -> None:
+        self._sequences[index] = self._sequences.get(index, 0) + 1
+        self.batches += 1
+        self._publisher.send_nowait(message)
 
     def _pack(self, index: int, entries: Iterable[bytes]) -> bytes:
         who = self._identity
-        sequence = self._sequences[index] = self._sequences.get(index, 0) + 1
-        self.batches += 1
+        sequence = self._sequences.get(index, 0) + 1
         header = wire.Batch(who.index, who.slot, who.epoch, sequence, time.monotonic_ns() // 1000)
         return wire.pack_batch(index, header, entries)
 

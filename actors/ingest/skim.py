@@ -98,7 +98,8 @@ class Skimmer:
 
     def _keep(self, messages: int, reading: bytes, now: float) -> None:
         if self._count % LOOK_EVERY == 0:
-            self._tracks = {track for message in islice(_messages(reading), 2) if (track := _track(message))}
+            found = map(media_in, islice(_messages(reading), 2))
+            self._tracks = {media.track for media in found if media is not None}
         self._count += 1
         self._append(messages, reading, now)
 
@@ -156,9 +157,10 @@ def _messages(reading: bytes) -> Iterator[bytes]:
         yield unmask(reading, payload, at)
 
 
-def _track(message: bytes) -> str | None:
+def media_in(message: bytes) -> telnyx.Media | None:
+    """Read a message. None: it is no audio."""
     try:
         frame = telnyx.decode(message)
     except Malformed:
         return None
-    return frame.track if isinstance(frame, telnyx.Media) else None
+    return frame if isinstance(frame, telnyx.Media) else None

@@ -16,7 +16,7 @@ import msgspec
 
 from actors.ingest.intake import Intake, Lane
 from actors.ingest.reorder import NOBODYS, Reorder
-from actors.ingest.skim import Skimmer
+from actors.ingest.skim import Skimmer, media_in
 from actors.runtime.allowance import Allowance
 from actors.wire import bus as wire
 from actors.wire import telnyx
@@ -137,7 +137,7 @@ class Stream:
 
     def _cold_message(self, message: bytes) -> None:
         """One that the skimmer has left, while nobody listens: audio is kept as it keeps its own."""
-        frame = _media_in(message)
+        frame = media_in(message)
         if frame is None or self._cold is None:
             self._message(message)
         else:
@@ -190,7 +190,7 @@ class Stream:
             sink.extend((header, self._intake.tail, payload))
 
     def _other(self, frame: telnyx.Frame) -> None:
-        self.peer.take_soon = True  # audio that is heard twice is known by its chunk; this would happen twice
+        self.peer.take_soon = True  # audio that is heard twice is known by its position; this would happen twice
         match frame:
             case telnyx.Start():
                 self._begin(frame)
@@ -417,11 +417,3 @@ class Stream:
 
 def _number(value: int | None) -> int:
     return wire.NO_NUMBER if value is None else value & wire.NUMBER_MASK
-
-
-def _media_in(message: bytes) -> telnyx.Media | None:
-    try:
-        frame = telnyx.decode(message)
-    except Malformed:
-        return None
-    return frame if isinstance(frame, telnyx.Media) else None

@@ -154,13 +154,6 @@ class TalkPacer:
         self._pad_tail()
         return self._leave(now)
 
-    def flush(self) -> list[Item]:
-        """Return everything, whatever the pace."""
-        self._pad_tail()
-        items = self.give_up()
-        self.sent += sum(type(item) is bytes for item in items)
-        return items
-
     def give_up(self) -> list[Item]:
         """Return everything for another pacer to go on with: the last piece of talk is as short as it is."""
         items = [*self._queue, *([bytes(self._tail)] if self._tail else ()), *self._tail_marks]
@@ -230,8 +223,6 @@ class TalkPacer:
 
     def _leave(self, now: float) -> list[Item]:
         """Take out what may leave by now."""
-        if now == math.inf:
-            return self.flush()
         left: list[Item] = []
         while self._queue:
             item = self._queue[0]

@@ -18,7 +18,7 @@ from actors.ingest.talk import duration_ms
 from actors.wire import bus as wire
 from actors.wire import telnyx
 from actors.wire.g711 import is_silent
-from actors.wire.talk import BYTES_PER_S
+from actors.wire.talk import BYTES_PER_S, FRAME_MS
 from actors.wire.websocket import text_frame
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 REFUSAL_INTERVAL_S: Final = 1.0  # a talker hears no more often than this that its talk is not taken
 REFUSALS_REMEMBERED: Final = 1000
 SUB_MAX_BYTES: Final = 200
-FRAME_MS: Final = 20
 AUDIO: Final = (wire.TALK, wire.TALK_PREEMPT)
 CLAIMS: Final = (wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT)
 UNANSWERED: Final = (wire.TALK_STOP, wire.TALK_MARK_SENT)
@@ -64,7 +63,6 @@ class Talkback:
         conversation = self._conversation(stream, now)
         if self._passes(conversation, talk, now):
             stream.peer.write(conversation.begins + b2a_base64(talk.payload, newline=False) + telnyx.MEDIA_ENDS)
-            conversation.frames += 1
             return
         holder = conversation.holder(now)
         if talk.kind in AUDIO or talk.kind in CLAIMS:
@@ -272,7 +270,6 @@ class Talkback:
     def _send(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
         for item in items:
             stream.peer.write(conversation.message(item))
-            conversation.frames += isinstance(item, bytes)
         if conversation.pacer.next_due is not None:
             self._paced.add(stream)
         if conversation.is_finishing and not conversation.pacer.is_waiting:

@@ -7,15 +7,16 @@ kept is told by an event of its own (`events.lost`) as soon as somebody acknowle
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
 from actors.runtime.pending_events import FLOODS, Event, PendingEvents
 from actors.wire.lenient import encode_any
+from actors.wire.times import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -64,7 +65,7 @@ class EventSender:
             source: whose doing it is; the connection that the payload names, when it is not given.
         """
         event_id = str(uuid.uuid4())
-        when = occurred_at or datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        when = occurred_at or timestamp(time.time_ns() // 1000)
         try:
             frame = encode_any({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
         except TypeError as error:

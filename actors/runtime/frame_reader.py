@@ -14,7 +14,7 @@ import trio
 from actors.runtime.nothing import nothing
 from actors.runtime.plain_way import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
 from actors.runtime.turns import FRAMES_A_TURN
-from actors.wire.assembler import CONTROL_MAX_BYTES, Assembler, Close, Fault, LongFrame
+from actors.wire.assembler import CONTROL_PAYLOAD_MAX_BYTES, Assembler, Close, Fault, LongFrame
 from actors.wire.websocket import (
     BINARY,
     CLIENT_PING,
@@ -76,7 +76,7 @@ class FrameReader(PlainWay):
         self._turns = turns
         self._owner = owner
         self.on_text = nothing
-        self.on_binary: Callable[[bytes], None] | None = None
+        self.on_binary: Callable[[bytes], object] = nothing
         self.on_again: Callable[[bool], object] = nothing
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self._allowance = allowance
@@ -200,7 +200,7 @@ class FrameReader(PlainWay):
         if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
             return False
         first, _, payload, end = frame
-        if first == CLIENT_PING and end - payload <= CONTROL_MAX_BYTES:
+        if first == CLIENT_PING and end - payload <= CONTROL_PAYLOAD_MAX_BYTES:
             pongs.append(pong_frame(unmask(data, payload, end)))
         else:
             self._take(data, frame, pongs)
@@ -229,7 +229,7 @@ class FrameReader(PlainWay):
             if first == TEXT and not self._assembler.is_within:
                 self.on_text(unmask(data, payload, end))
             elif first == BINARY and not self._assembler.is_within:
-                self._binary(unmask(data, payload, end))
+                self.on_binary(unmask(data, payload, end))
             else:
                 self._answer(pongs)
                 self._take_odd(first, unmask(data, payload, end))
@@ -246,11 +246,7 @@ class FrameReader(PlainWay):
         if isinstance(event, Close):
             self._hear_close(event.code)
         elif event is not None:
-            (self.on_text if event.is_text else self._binary)(event.payload)
-
-    def _binary(self, message: bytes) -> None:
-        if self.on_binary is not None:
-            self.on_binary(message)
+            (self.on_text if event.is_text else self.on_binary)(event.payload)
 
     def _answer(self, pongs: list[bytes]) -> None:
         """All pings of a reading in one go: a flood of them costs the others little then. One that does not read what

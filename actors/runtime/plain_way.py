@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-LONGEST_ALIGNED: Final = (
-    32 * 1024
-)  # a longer frame is passed on in pieces; a crash in the middle of it ends the connection
+# A longer frame is passed on in pieces; a crash in the middle of it ends the connection.
+LONGEST_ALIGNED: Final = 32 * 1024
 COUNTED_AT_ONCE: Final = 50  # frames; counting each would cost more than it is worth
 
 _begin = struct.Struct(">HH4s").unpack_from  # the masking key as well: cheaper than another slice

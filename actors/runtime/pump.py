@@ -97,7 +97,7 @@ class Pump:
         self._served = 0  # connections, in the last round
         self._ends_left = ENDS_AT_ONCE  # how many more of them may end
         self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
-        self.counters: Counter[str] = Counter()  # connections that were ended since they went too far, by why
+        self.counters: Counter[str] = Counter()  # connections ended, by why; turns waited for; failures of the C
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 

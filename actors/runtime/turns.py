@@ -55,6 +55,8 @@ class Turns(Generic[Peer]):
     def call(self) -> tuple[Peer, bool] | None:
         """Return whose turn it is, and whether that peer has gone; None: nobody's in this round. Each owner's peers come in order,
         and owners one after the other."""
+        if self._round_s >= ROUND_S:
+            return None
         for owner in self._queues:
             if self._may(owner):
                 peers = self._queues.pop(owner)

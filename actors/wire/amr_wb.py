@@ -24,12 +24,9 @@ def frames(payload: bytes) -> list[bytes | None]:
 
     Raises ValueError when the payload is laid out in neither way, or has more than FRAMES_MAX.
     """
-    found = _octet_aligned(payload) if len(payload) <= PAYLOAD_MAX_BYTES else None
-    if found is None and len(payload) <= PAYLOAD_MAX_BYTES:
-        found = _bandwidth_efficient(payload)
-    if found is None:
-        raise ValueError(f"not AMR-WB: {len(payload)} bytes")
-    return found
+    if len(payload) <= PAYLOAD_MAX_BYTES and (found := _octet_aligned(payload) or _bandwidth_efficient(payload)):
+        return found
+    raise ValueError(f"not AMR-WB: {len(payload)} bytes")
 
 
 def _octet_aligned(payload: bytes) -> list[bytes | None] | None:

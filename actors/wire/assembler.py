@@ -19,7 +19,7 @@ from actors.wire.websocket import (
     Opcode,
 )
 
-CONTROL_MAX_BYTES: Final = 125
+CONTROL_PAYLOAD_MAX_BYTES: Final = 125
 RESERVED_BITS: Final = 0x70
 _OPCODES: Final = frozenset(Opcode)
 # What a peer may say when it closes: RFC 6455 §7.4 with IANA's registry.
@@ -75,7 +75,7 @@ class Assembler:
         if first & RESERVED_BITS or opcode not in _OPCODES:
             raise Fault(CLOSE_PROTOCOL, "reserved bits or an unknown opcode")
         if opcode & CONTROL_BIT:
-            if not first & FINAL_BIT or size > CONTROL_MAX_BYTES:
+            if not first & FINAL_BIT or size > CONTROL_PAYLOAD_MAX_BYTES:
                 raise Fault(CLOSE_PROTOCOL, "a control frame in fragments, or too long")
         elif (opcode == Opcode.CONTINUATION) != self.is_within:
             raise Fault(CLOSE_PROTOCOL, "a fragment out of place")

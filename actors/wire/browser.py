@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from actors.wire.lenient import DECODE_ERRORS, Malformed, decode_base64, decode_object, require_utf8
-from actors.wire.query import BadQuery, calls_of, streams_of
+from actors.wire.query import BadQuery, names_of
 from actors.wire.talk import MARK_NAME_MAX_CHARS
 
 if TYPE_CHECKING:
@@ -77,9 +77,10 @@ class ListenQuery(msgspec.Struct, frozen=True):
         since = _last(query, "since")
         if since is not None and len(since) > SINCE_MAX_CHARS:
             raise BadQuery("since is too long")
+        calls, streams = names_of(query)
         return cls(
-            calls_of(query),
-            streams_of(query),
+            calls,
+            streams,
             _TRACKS[_choice(query, "track", tuple(_TRACKS))],
             _FORMATS[_choice(query, "format", tuple(_FORMATS))],
             since,

@@ -41,16 +41,14 @@ GONE: Final = 5  # the stream's connection has ended without a stop
 LIVE: Final = 6  # payload: the streams (8 bytes each) of all live calls of this publisher
 FLOOR: Final = 7  # payload: JSON, who may talk into the call now
 LEFT: Final = 9  # the stream goes on in another process; this one has sent all it had
-HEEDED: Final = (
-    10  # this fan-out's interest in the call (EVERY_CALL: in all) has arrived: it misses nothing from now on
-)
+# This fan-out's interest in the call (EVERY_CALL: in all) has arrived: it misses nothing from now on.
+HEEDED: Final = 10
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 MARKED: Final = 11  # payload: JSON, to one talker: Telnyx has sent its mark back
 DROPPED: Final = 12  # payload: JSON, to one talker: how much of its talk was dropped, and why
 
-ENDS: Final = frozenset(
-    {STOP, GONE}
-)  # of a stream: told again to a fan-out that comes later, which may have missed them
+# Of a stream: told again to a fan-out that comes later, which may have missed them.
+ENDS: Final = frozenset({STOP, GONE})
 IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
 KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
@@ -210,7 +208,6 @@ TALK_CLAIM_PREEMPT: Final = 5  # the same for an administrator
 TALK_MARK: Final = 6  # payload: the name of a mark, for its place behind what the talker has said so far
 TALK_CLEAR: Final = 7  # nothing of what was said and is not played yet is to be played
 TALK_MARK_SENT: Final = 8  # payload: as TALK_MARK, of one that a predecessor of this ingest has sent to Telnyx
-
 
 NOBODY: Final = 255  # in the place of a fan-out's index: nobody is told what becomes of this piece
 

@@ -7,9 +7,10 @@ the head.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
+
+from actors.wire.peers import bare_address, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,15 +39,8 @@ def elsewhere(head: RequestHead) -> str | None:
 
 def is_loopback_address(text: str) -> bool:
     """Whether an address, with or without a port, is this machine's."""
-    text = text.strip()
-    host = text[1:].partition("]")[0] if text.startswith("[") else text
-    if host.count(":") == 1:
-        host = host.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host.lower() == "localhost"
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    address = parse_address(text)
+    return bare_address(text).lower() == "localhost" if address is None else address.is_loopback
 
 
 def is_loopback_host(text: str) -> bool:
@@ -67,9 +61,7 @@ def _name(text: str) -> str | None:
 
 
 def _addresses(head: RequestHead) -> Iterator[tuple[str, str]]:
-    for name in ADDRESS_HEADERS:
-        for value in head.every(name):
-            yield from ((name, part.strip()) for part in value.split(",") if part.strip())
+    yield from _listed(head, ADDRESS_HEADERS)
     yield from _forwarded(head, "for")
 
 
@@ -77,10 +69,14 @@ def _hosts(head: RequestHead) -> Iterator[tuple[str, str]]:
     absolute = _ABSOLUTE.match(head.raw_target)
     if absolute is not None:
         yield "the request target", absolute[1]
-    for name in HOST_HEADERS:
+    yield from _listed(head, HOST_HEADERS)
+    yield from _forwarded(head, "host")
+
+
+def _listed(head: RequestHead, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for name in names:
         for value in head.every(name):
             yield from ((name, part.strip()) for part in value.split(",") if part.strip())
-    yield from _forwarded(head, "host")
 
 
 def _forwarded(head: RequestHead, key: str) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ MENDED_MAX_BYTES: Final = 256 * 1024  # mending costs ten times what decoding co
 DEPTH_MAX: Final = 100  # of JSON that is written anew; what is nested deeper becomes null
 REPLACEMENT: Final = "\ufffd"
 TEXT: Final = "text"  # in `mended`: somewhere in the message was text or a number that can't be read
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _AROUND: Final = "\ufeff\0 \t\r\n"
 
 # What msgspec raises: for bad JSON or a wrong type; for text that is not UTF-8; for nesting without end.
@@ -105,7 +105,7 @@ def _mend(message: bytes, max_bytes: int) -> Any:
     try:
         text = message.decode(json.detect_encoding(message), "replace").strip(_AROUND)
         value = _forgiving.decode(text)
-        return orjson.loads(_SURROGATES.sub(REPLACEMENT, json.dumps(value, ensure_ascii=False)))
+        return orjson.loads(SURROGATES.sub(REPLACEMENT, json.dumps(value, ensure_ascii=False)))
     except (ValueError, RecursionError) as error:
         raise Malformed("not JSON") from error
 
@@ -130,11 +130,11 @@ _forgiving: Final = json.JSONDecoder(strict=False, parse_int=_integer, parse_flo
 
 def _writable(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return _SURROGATES.sub(REPLACEMENT, value)
+        return SURROGATES.sub(REPLACEMENT, value)
     if isinstance(value, dict):
         if not depth:
             return None
-        return {_SURROGATES.sub(REPLACEMENT, str(key)): _writable(each, depth - 1) for key, each in value.items()}
+        return {SURROGATES.sub(REPLACEMENT, str(key)): _writable(each, depth - 1) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_writable(each, depth - 1) for each in value] if depth else None
     if isinstance(value, int) and value not in INT64:

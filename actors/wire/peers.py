@@ -1,4 +1,4 @@
-"""Who a connection is from, as text: `203.0.113.9:40112`, or `203.0.113.9 via 127.0.0.1:40112` behind a proxy. Pure."""
+"""Addresses as they are written, and who a connection is from, as text: `203.0.113.9:40112`, or `203.0.113.9 via 127.0.0.1:40112` behind a proxy. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ipaddress
 from typing import Final
 
 VIA: Final = " via "
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 V6_PREFIX: Final = 64  # whoever has one IPv6 address has as many as there are behind this prefix
 
 
@@ -19,3 +21,20 @@ def host_of(peer: str) -> str:
         return str(ipaddress.ip_network((host.strip("[]").partition("%")[0], V6_PREFIX), strict=False))
     except ValueError:
         return host
+
+
+def bare_address(text: str) -> str:
+    """Return an address without its brackets or, but for IPv6, its port."""
+    text = text.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def parse_address(text: str) -> Address | None:
+    """Read an address as it is written in X-Forwarded-For: with or without brackets or, for IPv4, a port. None: it is none."""
+    try:
+        address = ipaddress.ip_address(bare_address(text).partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

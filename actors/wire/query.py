@@ -50,17 +50,17 @@ def calls_of(query: Query) -> tuple[str, ...]:
     return _ids(query, CALL_PARAMETERS)
 
 
-def streams_of(query: Query) -> tuple[str, ...]:
-    """Return the streams that a query names. Raises BadQuery, likewise."""
-    _refuse_lookalikes(query)
-    return _ids(query, STREAM_PARAMETERS)
+def names_of(query: Query) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the calls and the streams that a query names. Raises BadQuery, as `calls_of` does."""
+    return calls_of(query), _ids(query, STREAM_PARAMETERS)
 
 
 def calls_only(query: Query) -> tuple[str, ...]:
     """Return the calls that a query names, where nothing can be asked for by stream. Raises BadQuery."""
-    if streams_of(query):
+    calls, streams = names_of(query)
+    if streams:
         raise BadQuery(f"{STREAM_PARAMETERS[0]} has no meaning here: name the call, with {CALL_PARAMETERS[0]}")
-    return calls_of(query)
+    return calls
 
 
 def _ids(query: Query, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 
 import h11
 
-from actors.wire.query import BadQuery, calls_of, streams_of
+from actors.wire.query import BadQuery, calls_of, names_of
 
 MAX_QUERY_FIELDS = 200
 MAX_HEADERS = 200
@@ -207,8 +207,7 @@ def route(head: RequestHead) -> Route:
     target = _target(head)
     if target.actor != "ingest" and head.path in NAMING_PATHS:
         try:
-            calls_of(head.query)
-            streams_of(head.query)
+            names_of(head.query)
         except BadQuery as error:
             raise BadRequest(400, f"Bad Request: {error}") from error
     return target

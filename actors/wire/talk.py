@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from actors.wire.g711 import Codec
 
+FRAME_MS: Final = 20
 FRAME_BYTES: Final = 160  # 20 ms of G.711, the least that Telnyx plays
 FRAME_BASE64_BYTES: Final = len(b2a_base64(bytes(FRAME_BYTES), newline=False))
 BYTES_PER_S: Final = 8000

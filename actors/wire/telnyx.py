@@ -27,6 +27,7 @@ from actors.wire.lenient import (
 )
 from actors.wire.media_format import MediaFormat, read_media_format
 from actors.wire.query import ID_MAX_CHARS
+from actors.wire.times import TIME_MAX_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,6 @@ Track = Literal["inbound", "outbound"]
 EVENT_MAX_BYTES: Final = 16_000  # of a frame that is no media; Telnyx's are under 1 KiB, custom parameters may add
 MESSAGE_MAX_BYTES: Final = 128 * 1024  # of a media frame, as JSON
 PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
-TIME_MAX_CHARS: Final = 64
 WORDS_MAX_CHARS: Final = 1000  # of an error
 CHUNK: Final = "media.chunk"  # in `mended`: where the frame belongs is not known
 MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours

@@ -14,7 +14,7 @@ UNKNOWN: Final = 0
 EARLIEST: Final = 1
 LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # in every time zone still in a year of four digits
 AHEAD_MAX: Final = timedelta(days=1) // _US  # clocks and time zones that are wrong
-TEXT_MAX_CHARS: Final = 64
+TIME_MAX_CHARS: Final = 64
 
 
 def microseconds(text: str) -> int:
@@ -45,7 +45,7 @@ def occurred_at(given: object, received_at: str, mended: list[str]) -> str:
     """
     if given is None:
         return received_at
-    if isinstance(given, str) and len(given) <= TEXT_MAX_CHARS and (at := microseconds(given)) != UNKNOWN:
+    if isinstance(given, str) and len(given) <= TIME_MAX_CHARS and (at := microseconds(given)) != UNKNOWN:
         arrived = microseconds(received_at)
         if arrived == UNKNOWN or at <= arrived + AHEAD_MAX:
             return given

@@ -10,6 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.wire.lenient import SURROGATES
 from actors.wire.rights import RIGHTS
 from config.keys import load_public_key
 
@@ -28,7 +29,6 @@ TOKEN_MAX_CHARS: Final = 8192
 SUB_MAX_CHARS: Final = 256
 TIME_MAX_S: Final = 2**53
 _FORM: Final = re.compile(r"[A-Za-z0-9_=.+/-]+")  # RFC 7515 §7.1, and the base64 of those who are not strict
-_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 # PyJWT's own look at the clock is replaced by ours; a token for another `aud` stays refused, since we are none.
 _OPTIONS: Final[Options] = {
@@ -168,4 +168,4 @@ def _is_texts(value: object) -> bool:
 
 def _is_text(value: object) -> bool:
     """Text that can be written again: into a log, a journal, a message."""
-    return isinstance(value, str) and not _SURROGATES.search(value)
+    return isinstance(value, str) and not SURROGATES.search(value)

@@ -15,11 +15,12 @@ from actors.call_events.entry import entry_of
 from actors.call_events.events import MalformedEvent, parse_inside
 from actors.call_events.query import wish
 from actors.gateway.access import find_token
-from actors.gateway.addresses import counted_as, parse_address
+from actors.gateway.addresses import counted_as
 from actors.wire import amr_wb, browser, bus, float32, g711, handoff, lenient, media_format, rtp, telnyx, times, tokens
 from actors.wire.assembler import Assembler, Close, Fault
 from actors.wire.origins import Origins
-from actors.wire.query import BadQuery, calls_of, streams_of
+from actors.wire.peers import parse_address
+from actors.wire.query import BadQuery, calls_of, names_of
 from actors.wire.request import MAX_QUERY_FIELDS, RequestHead
 from config import load
 from supervisor import notify
@@ -75,7 +76,7 @@ def query(data: bytes) -> None:
         parsed = parse_qs(data.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return
-    for read in (calls_of, streams_of, browser.ListenQuery.parse, lambda asked: wish(asked, None)):
+    for read in (calls_of, names_of, browser.ListenQuery.parse, lambda asked: wish(asked, None)):
         with suppress(BadQuery):
             cast("Callable[[object], object]", read)(parsed)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.gateway.access import Access, Refused, find_token
-from actors.gateway.addresses import parse_address
+from actors.wire.peers import parse_address
 from actors.wire.request import RequestHead, parse_head, route
 from actors.wire.rights import needed_right
 from config import load

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.gateway.addresses import client_address, counted_as, networks_of, parse_address
+from actors.gateway.addresses import client_address, counted_as, networks_of
 from actors.gateway.buckets import MAX_KEYS, Buckets
 from actors.gateway.reception import Reception, TooMany
 from actors.gateway.room import RESERVED, fitted
 from actors.gateway.switchboard import kind_of
 from actors.gateway.table import Held, Table
+from actors.wire.peers import parse_address
 from actors.wire.request import BadRequest, Route, parse_head, route
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 

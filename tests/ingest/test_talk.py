@@ -137,17 +137,6 @@ def test_clearing_forgets_what_waits_and_the_clock() -> None:
     assert talk.push(loud(1), 1.0) == [loud(1)]
 
 
-@pytest.mark.parametrize("by_time", [False, True])
-def test_flushing_sends_everything(by_time: bool) -> None:
-    talk = pacer()
-    talk.push(b"".join(map(loud, range(10))) + b"\1", 1.0)
-    rest = talk.due(math.inf) if by_time else talk.flush()
-    assert rest == [*map(loud, range(4, 10)), b"\1" + b"\xff" * 159]
-    assert talk.next_due is None
-    assert talk.sent == 11
-    assert talk.push(loud(1), 1.0) == [loud(1)]
-
-
 @pytest.mark.parametrize("size", [160, 1000, 160 * 30 + 40, 7])
 def test_the_beginning_is_kept_when_the_backlog_is_full(size: int) -> None:
     """However talk is cut; the rest is counted to the byte."""

@@ -74,7 +74,6 @@ class World:
             "conversations": [
                 (
                     stream.number,
-                    each.frames,
                     each.pacer.statistics(),
                     each.pacer._played_at,
                     (each.floor._talker, each.floor._admin, each.floor._sent_at, each.floor._spoke_at),
@@ -208,7 +207,7 @@ async def test_plain_talk_needs_no_python(monkeypatch: pytest.MonkeyPatch) -> No
         assert taken == [7, 8]
         assert ours.got["a"].count(b'"event":"media"') == ours.got["b"].count(b'"event":"media"') == 50
         [conversation, _] = ours.ingest.hub.talkback.conversations.values()
-        assert conversation.frames == 50
+        assert conversation.pacer.sent == 50
 
 
 async def test_one_that_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:

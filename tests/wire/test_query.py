@@ -16,7 +16,7 @@ from actors.wire.query import (
     calls_of,
     calls_only,
     is_nothing,
-    streams_of,
+    names_of,
 )
 
 LISTS = ("", "[]", "[0]", "[17]")
@@ -26,13 +26,13 @@ LISTS = ("", "[]", "[0]", "[17]")
 @pytest.mark.parametrize("as_list", LISTS)
 def test_a_call_under_each_of_its_names(name: str, as_list: str) -> None:
     assert calls_of({f"{name}{as_list}": ["v3:a"], "x": ["y"]}) == ("v3:a",)
-    assert streams_of({f"{name}{as_list}": ["v3:a"]}) == ()
+    assert names_of({f"{name}{as_list}": ["v3:a"]}) == (("v3:a",), ())
 
 
 @pytest.mark.parametrize("name", STREAM_PARAMETERS)
 @pytest.mark.parametrize("as_list", LISTS)
 def test_a_stream_under_each_of_its_names(name: str, as_list: str) -> None:
-    assert streams_of({f"{name}{as_list}": ["s"]}) == ("s",)
+    assert names_of({f"{name}{as_list}": ["s"]}) == ((), ("s",))
     with pytest.raises(BadQuery, match="call_control_id"):
         calls_only({f"{name}{as_list}": ["s"]})
 
@@ -41,8 +41,9 @@ def test_several_under_several_names() -> None:
     """Each once."""
     query = parse_qs("call_id=b&callId=c&call_control_id=a&call=b&callControlId[]=d&callControlId[]=a&stream_id=s")
     assert calls_of(query) == ("a", "b", "c", "d")
-    assert streams_of(query) == ("s",)
-    assert calls_of({}) == calls_only({}) == streams_of({}) == ()
+    assert names_of(query) == (("a", "b", "c", "d"), ("s",))
+    assert calls_of({}) == calls_only({}) == ()
+    assert names_of({}) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_several_under_several_names() -> None:
 def test_what_only_looks_like_a_call_is_refused(name: str) -> None:
     """In words that say the right one."""
     right = "stream_id" if "stream" in name.lower() else "call_control_id"
-    for read in (calls_of, streams_of, calls_only):
+    for read in (calls_of, names_of, calls_only):
         with pytest.raises(BadQuery, match=f"it is {right}$"):
             read({name: ["v3:a"]})
 
@@ -76,8 +77,7 @@ def test_what_names_nothing_is_refused(name: str, value: str) -> None:
     """Alone, and beside one that names something."""
     for query in ({name: [value]}, {name: ["v3:a", value]}, {"call": ["v3:b"], name: [value]}):
         with pytest.raises(BadQuery):
-            calls_of(query)
-            streams_of(query)
+            names_of(query)
 
 
 def test_so_many_and_no_more() -> None:
