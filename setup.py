@@ -1,4 +1,5 @@
-"""Builds the routines in C with the name of their sources in them (`actors.runtime.digest`). All else is in pyproject.toml."""
+"""Builds the routines in C, faster where there is a compiler and never required, with the name of their sources in them
+(`patchbay._native.digest`). All else is in pyproject.toml."""
 
 from pathlib import Path
 from runpy import run_path
@@ -6,7 +7,8 @@ from runpy import run_path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-digest = run_path("actors/runtime/digest.py")["digest"]
+NATIVE = Path("patchbay/_native")
+digest = run_path(str(NATIVE / "digest.py"))["digest"]
 
 
 class BuildExt(build_ext):
@@ -18,4 +20,16 @@ class BuildExt(build_ext):
         super().build_extension(ext)
 
 
-setup(cmdclass={"build_ext": BuildExt})
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=[
+        Extension(
+            f"patchbay._native.{source.stem}",
+            sources=[str(source)],
+            depends=[str(header) for header in NATIVE.glob("*.h")],
+            extra_compile_args=["-O3", "-Wall", "-Wextra"],
+            optional=True,
+        )
+        for source in sorted(NATIVE.glob("*.c"))
+    ],
+)

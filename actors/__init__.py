@@ -1,1 +1,3 @@
-"""The processes of a Patchbay, one folder each, and what they share: `wire` (codecs) and `runtime` (I/O)."""
+"""The processes of a Patchbay: one folder each, with `async def run(context)` in its `actor.py`. No actor imports
+another.
+"""

@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 
-from actors.loading import load
+from patchbay.process.background_import import load
 
 NAMES = ("gateway", "ingest", "fanout", "call_events", "console")
 
@@ -20,7 +20,7 @@ def main() -> int:
     )
     parser.add_argument("name", choices=NAMES)
     name = parser.parse_args().name
-    module, runtime = f"actors.{name}.actor", "actors.runtime.app"
+    module, runtime = f"actors.{name}.actor", "patchbay.process.main"
     if os.environ.get("PATCHBAY_ACTOR_BESIDE"):
         load((runtime, module), "gives way").join()
     status: int = import_module(runtime).run_actor(name, import_module(module).run)

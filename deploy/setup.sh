@@ -37,7 +37,7 @@ install_into_venv() {
 
 is_usable() { .venv/bin/python -c '' && { command -v uv >/dev/null || .venv/bin/python -c 'import pip'; }; } 2>/dev/null
 
-stamp_name() { echo ".venv/installed-$(cat pyproject.toml setup.py constraints.txt actors/runtime/digest.py actors/runtime/*.h actors/*/_*.c | cksum | cut -d' ' -f1)"; }
+stamp_name() { echo ".venv/installed-$(cat pyproject.toml setup.py constraints.txt patchbay/_native/digest.py patchbay/_native/*.h patchbay/_native/*.c | cksum | cut -d' ' -f1)"; }
 
 # is_set_up . | .[dev] | .[dev,browser]: whether .venv has that already, as pyproject.toml and constraints.txt are now.
 # Each has all of those before it.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from supervisor.rundir import NOTIFY_NAME
+from supervisor.run_directory import NOTIFY_NAME
 from supervisor.sockets import listen_unix
 
 if TYPE_CHECKING:

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from supervisor import adoption, notify, upgrade, watchdog
-from supervisor.actor import Actor
-from supervisor.crashes import CrashReports
-from supervisor.journal import Journal
-from supervisor.launcher import ProcessLauncher
-from supervisor.life import Surroundings
-from supervisor.policy import Limits
-from supervisor.rundir import ActorNote, lineage_of_starter, start_time
+from supervisor import notify
+from supervisor.actors import watchdog
+from supervisor.actors.actor import Actor
+from supervisor.actors.crashes import CrashReports
+from supervisor.actors.launcher import ProcessLauncher
+from supervisor.actors.life import Surroundings
+from supervisor.actors.policy import Limits
+from supervisor.actors.states import State
+from supervisor.commands.journal import Journal
+from supervisor.configuration.specs import ActorSpec, levels, matching
+from supervisor.run_directory import ActorNote, lineage_of_starter, start_time
 from supervisor.sockets import PortTakenError
-from supervisor.specs import ActorSpec, levels, matching
-from supervisor.states import State
-from supervisor.survivors import Survivors
+from supervisor.takeover import adoption, upgrade
+from supervisor.takeover.survivors import Survivors
 
 if TYPE_CHECKING:
     import socket
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
     from config import Settings
     from config.transfer import Accepted
-    from supervisor.handles import Handles
-    from supervisor.upgrade import Kept
+    from supervisor.takeover.handles import Handles
+    from supervisor.takeover.upgrade import Kept
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.paths import unix_path
-from supervisor.specs import SLOTS, slot
+from supervisor.configuration.specs import SLOTS, slot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from supervisor.specs import ActorSpec
+    from supervisor.configuration.specs import ActorSpec
 
 PUBLIC = "public"
 HANDOFF = "handoff"

@@ -1,57 +1,126 @@
-"""The pure parts stay pure: codecs, tables and policies know no loop, no socket and no clock."""
+"""The floors hold, the rooms stay small, and the pure parts stay pure: read from the imports of all modules."""
 
 from __future__ import annotations
 
 import ast
 import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-# The wire formats, and every module that says of itself that it is pure.
-PURE = sorted(
-    path
-    for package in ("actors", "config", "supervisor", "simulator")
-    for path in (ROOT / package).rglob("*.py")
-    if path.parent == ROOT / "actors" / "wire"
-    or re.search(r"\bPure\b(?!, but)", ast.get_docstring(ast.parse(path.read_text())) or "")
-)
-MODULES = {
+ROOT: Final = Path(__file__).parent.parent
+FLOORS: Final = {  # each floor, and the floors that it may import
+    "config": {"config"},
+    "patchbay": {"patchbay", "config"},
+    "actors": {"actors", "patchbay", "config"},
+    "supervisor": {"supervisor", "patchbay", "config"},
+    "simulator": {"simulator", "config"},
+}
+ACTORS: Final = ("gateway", "ingest", "fanout", "call_events", "console")
+PURE_ROOMS: Final = ("patchbay/audio", "patchbay/protocol")
+IO_MODULES: Final = {
     "asyncio", "multiprocessing", "select", "selectors", "socket", "ssl", "subprocess", "threading",
     "trio", "trio_websocket", "zmq",
 }  # fmt: skip
-CLOCKS = {
+CLOCKS: Final = {
     ("time", "monotonic"), ("time", "monotonic_ns"), ("time", "perf_counter"), ("time", "sleep"), ("time", "time"),
     ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("date", "today"),
 }  # fmt: skip
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """Top-level names of all that a module imports to run, at whatever place; what is for types only does not count."""
+def module_of(path: Path) -> str:
+    """Name a module as an import does."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+TREES: Final = {
+    path: ast.parse(path.read_text(encoding="utf-8"))
+    for floor in FLOORS
+    for path in sorted((ROOT / floor).rglob("*.py"))
+}
+PATHS: Final = {module_of(path): path for path in TREES}
+
+
+def is_pure(path: Path) -> bool:
+    """Tell whether a module is in a pure room, or says of itself that it is pure."""
+    return path.relative_to(ROOT).as_posix().startswith(PURE_ROOMS) or bool(
+        re.search(r"\bPure\b(?!, but)", ast.get_docstring(TREES[path]) or "")
+    )
+
+
+PURE: Final = [path for path in TREES if is_pure(path)]
+
+
+def imported(tree: ast.AST, *, types_too: bool = False) -> set[str]:
+    """Name all modules, and names in them, that a module imports, at whatever place in it."""
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         for inner in ast.walk(node)
+        if not types_too
     }
     names = set()
     for node in ast.walk(tree):
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            names.add(node.module.split(".")[0])
+            names.add(node.module)
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(ROOT)))
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Find the strongly connected components of more than one module (Tarjan)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in edges[module]:
+            if other not in index:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            at = stack.index(module)
+            found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for module in edges:
+        if module not in index:
+            visit(module)
+    return [circle for circle in found if len(circle) > 1]
+
+
+@pytest.mark.parametrize("path", TREES, ids=module_of)
+def test_no_import_goes_up(path: Path) -> None:
+    """A floor knows the floors below; an actor knows no other actor."""
+    module = module_of(path).split(".")
+    ours = [name.split(".") for name in imported(TREES[path], types_too=True) if name.split(".")[0] in FLOORS]
+    assert {name[0] for name in ours} <= FLOORS[module[0]]
+    if module[0] == "actors" and len(module) > 1 and module[1] in ACTORS:
+        assert {name[1] for name in ours if name[0] == "actors" and len(name) > 1} <= {module[1]}
+
+
+def test_circles_are_found() -> None:
+    """The search finds one circle of three, and not the module that leads there."""
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}) == [["b", "c", "d"]]
+
+
+@pytest.mark.parametrize("path", PURE, ids=module_of)
 def test_no_loop_no_socket_no_clock(path: Path) -> None:
-    """Whoever needs the time is given it."""
-    tree = ast.parse(path.read_text())
-    assert not imported(tree) & MODULES
+    """Pure modules are given the time, and what came from a socket."""
+    tree = TREES[path]
+    names = imported(tree)
+    assert not {name.split(".")[0] for name in names} & IO_MODULES
     given = {id(default) for node in ast.walk(tree) if isinstance(node, ast.arguments) for default in node.defaults}
     read = {
         (node.value.id, node.attr)
@@ -59,37 +128,19 @@ def test_no_loop_no_socket_no_clock(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and id(node) not in given
     }
     assert not read & CLOCKS
-    assert not {f"{module}.{name}" for module, name in CLOCKS} & imported(tree)
+    assert not {f"{module}.{name}" for module, name in CLOCKS} & names
 
 
-def test_the_list_is_not_empty_by_mistake() -> None:
+def test_the_list_of_pure_modules_is_not_empty_by_mistake() -> None:
     """The decisions that matter most are in it."""
-    names = {str(path.relative_to(ROOT)) for path in PURE}
+    names = {path.relative_to(ROOT).as_posix() for path in PURE}
     assert {
         "actors/gateway/table.py",
-        "actors/ingest/reorder.py",
-        "actors/ingest/floor.py",
-        "actors/ingest/talk.py",
         "actors/ingest/stats.py",
-        "actors/fanout/mixer.py",
-        "actors/wire/handoff.py",
+        "actors/ingest/talk/floor.py",
+        "patchbay/audio/mixer.py",
+        "patchbay/audio/pacer.py",
+        "patchbay/audio/reorder.py",
+        "patchbay/protocol/handover.py",
+        "supervisor/actors/policy.py",
     } <= names
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "actors" / "wire").glob("*.py")), ids=lambda path: path.name)
-def test_the_wire_knows_nobody(path: Path) -> None:
-    """Codecs are used by all and use nothing of ours but each other, and what a key looks like."""
-    ours = {
-        name for name in imported(ast.parse(path.read_text())) if name.startswith(("actors.", "config", "supervisor."))
-    }
-    assert all(name.startswith(("actors.wire", "config.keys")) or name == "config" for name in ours)
-
-
-def test_actors_do_not_know_each_other() -> None:
-    """They talk by frames; what two of them need is in `wire` or `runtime`."""
-    actors = {"gateway", "ingest", "fanout", "call_events", "console"}
-    for actor in actors:
-        for path in (ROOT / "actors" / actor).rglob("*.py"):
-            others = {f"actors.{name}" for name in actors - {actor}}
-            for name in imported(ast.parse(path.read_text())):
-                assert ".".join(name.split(".")[:2]) not in others, path

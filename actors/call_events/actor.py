@@ -10,29 +10,30 @@ from typing import TYPE_CHECKING
 import orjson
 import trio
 
-from actors.call_events import api, webhook
-from actors.call_events.announcing import Announcing
-from actors.call_events.backfill import Backfill
-from actors.call_events.client import Clients
-from actors.call_events.hub import Hub
-from actors.call_events.inside import take_events
-from actors.call_events.lost_calls import LostCalls
-from actors.call_events.recorder import Recorder
+from actors.call_events import api
+from actors.call_events.calls.lost_calls import LostCalls
+from actors.call_events.clients.client import Clients
+from actors.call_events.dispatcher import Hub
+from actors.call_events.internal_events import take_events
+from actors.call_events.journal.writer import Recorder
 from actors.call_events.restarts import follow_restarts
-from actors.runtime.beat import next_beat
-from actors.runtime.drain import drain
-from actors.runtime.http import HttpServer, Limits
-from actors.runtime.http_routes import Routes
-from actors.runtime.keepalive import keep_alive
-from actors.runtime.pump import Pump
-from actors.runtime.session import verifier_of
-from actors.wire.bus import STATS_TOPIC
+from actors.call_events.webhooks import webhook
+from actors.call_events.webhooks.announcing import Announcing
+from actors.call_events.webhooks.backfill import Backfill
+from patchbay.auth.session import verifier_of
+from patchbay.handover.drain import drain
+from patchbay.http.routes import Routes
+from patchbay.http.server import HttpServer, Limits
+from patchbay.net.poller import Pump
+from patchbay.process.periodic import next_beat
+from patchbay.protocol.batches import STATS_TOPIC
+from patchbay.websocket.keepalive import keep_alive
 
 if TYPE_CHECKING:
-    from actors.runtime.bus import BusSocket
-    from actors.runtime.context import Context
-    from actors.runtime.handed import Handed
     from config.settings import TelnyxSettings
+    from patchbay.bus.sockets import BusSocket
+    from patchbay.handover.connection import Handed
+    from patchbay.process.context import Context
 
 LINGER_S = 0.005  # clients say next to nothing, so there is no hurry to read
 OPEN_PATIENCE_S = 5.0  # a journal that can't be opened by then does not keep the rest from working

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from actors.call_events.query import reader_of, wish
-from actors.call_events.store import Unavailable
-from actors.runtime.http_message import JSON_TYPE, Request, Response
-from actors.wire.query import BadQuery
-from actors.wire.rights import may
+from actors.call_events.clients.filter import reader_of, wish
+from actors.call_events.journal.store import Unavailable
+from patchbay.auth.rights import may
+from patchbay.http.message import JSON_TYPE, Request, Response
+from patchbay.http.query import BadQuery
 
 if TYPE_CHECKING:
-    from actors.call_events.hub import Hub
-    from actors.call_events.query import Wish
-    from actors.call_events.recorder import Recorder
+    from actors.call_events.clients.filter import Wish
+    from actors.call_events.dispatcher import Hub
+    from actors.call_events.journal.writer import Recorder
 
 PATH = "/events"
 ANSWER_MAX_BYTES = 4 * 1024 * 1024

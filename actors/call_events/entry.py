@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from actors.call_events.events import Event, encode
-from actors.wire.websocket import text_frame
+from patchbay.websocket.frames import text_frame
 
 
 @dataclass(frozen=True, slots=True)

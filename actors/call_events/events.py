@@ -1,6 +1,6 @@
 """One call event: read from Telnyx's webhook envelope or from an inside frame, written as clients get it.
 
-Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`actors.wire.lenient`):
+Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`patchbay.protocol.lenient_json`):
 what can't be read is replaced and named in `mended`. What clients get is JSON that each of them can read.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeGuard
 
 import orjson
 
-from actors.wire.lenient import Malformed, decode_object, encode_any, is_whole
-from actors.wire.query import ID_MAX_CHARS
-from actors.wire.times import occurred_at
+from patchbay.http.query import ID_MAX_CHARS
+from patchbay.protocol.lenient_json import Malformed, decode_object, encode_any, is_whole
+from patchbay.protocol.times import occurred_at
 
 TEXT_MAX_CHARS = 256  # of an id, a type; ids are remembered for a while
 OLD_API = (
@@ -40,7 +40,7 @@ class Event:
     Attributes:
         id: the same however often the event arrives.
         type: Telnyx's `event_type`, or ours (`stream.started`).
-        occurred_at: ISO 8601, as whoever saw it happen wrote it; see `actors.wire.times`.
+        occurred_at: ISO 8601, as whoever saw it happen wrote it; see `patchbay.protocol.times`.
         payload: a JSON object.
         call_control_id: the call it is about; None when the payload names none.
     """

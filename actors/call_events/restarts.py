@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import trio
 
-from actors.call_events.inside import own_event
-from actors.call_events.store import Unavailable
+from actors.call_events.internal_events import own_event
+from actors.call_events.journal.store import Unavailable
 from config.paths import unix_path
 
 if TYPE_CHECKING:
     from actors.call_events.events import Arrival
-    from actors.call_events.webhook import Record
+    from actors.call_events.webhooks.webhook import Record
 
 logger = logging.getLogger(__name__)
 

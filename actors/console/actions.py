@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from actors.console.forgery import objection
-from actors.runtime.http_message import Response
-from actors.wire.rights import may
+from patchbay.auth.csrf import objection
+from patchbay.auth.rights import may
+from patchbay.http.message import Response
 
 if TYPE_CHECKING:
-    from actors.runtime.http_message import Request
+    from patchbay.http.message import Request
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ import orjson
 import trio
 
 from actors.console.api import Api
-from actors.console.control import SupervisorControl
-from actors.console.static import StaticFiles
 from actors.console.stats import StatsBook
-from actors.runtime.drain import drain
-from actors.runtime.http import HttpServer, Limits
-from actors.wire.bus import STATS_TOPIC
+from actors.console.supervisor_client import SupervisorControl
+from patchbay.handover.drain import drain
+from patchbay.http.server import HttpServer, Limits
+from patchbay.http.static import StaticFiles
+from patchbay.protocol.batches import STATS_TOPIC
 
 if TYPE_CHECKING:
-    from actors.runtime.context import Context
+    from patchbay.process.context import Context
 
 WEB_DIRECTORY = Path(__file__).resolve().parents[2] / "web"
 SPEAKERS = ("gateway", "ingest", "fanout", "call_events")

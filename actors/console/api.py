@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from actors.console import actions, metrics, prometheus, rights, statuses
-from actors.console.cookie import FORGET, remembering
-from actors.console.forgery import objection
-from actors.console.memory import own_bytes
-from actors.runtime.http_message import Request, Response
-from actors.runtime.http_routes import Handler, Routes
-from actors.wire.query import BadQuery, calls_only
-from actors.wire.rights import may
+from actors.console import actions, metrics, page_rights, prometheus, statuses
+from actors.console.process_memory import own_bytes
+from patchbay.auth.csrf import objection
+from patchbay.auth.page_cookie import FORGET, remembering
+from patchbay.auth.rights import may
+from patchbay.http.message import Request, Response
+from patchbay.http.query import BadQuery, calls_only
+from patchbay.http.routes import Handler, Routes
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
-    from actors.console.static import StaticFiles
     from actors.console.stats import StatsBook
+    from patchbay.http.static import StaticFiles
 
 
 class Supervisor(actions.Commander, Protocol):
@@ -102,7 +102,7 @@ class Api:
 
     async def session(self, request: Request) -> Response:
         """Whose page this is: what its token allows, and until when."""
-        return Response.json(rights.session(request.claims, self._anonymous_networks))
+        return Response.json(page_rights.session(request.claims, self._anonymous_networks))
 
     async def forget(self, request: Request) -> Response:
         """Have the browser forget the page's token."""

@@ -10,42 +10,43 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from actors.fanout.audit import Audit
-from actors.fanout.calls import Calls
-from actors.fanout.in_c import deliver_in_c, reading_in_c
+from actors.fanout.calls.registry import Calls
+from actors.fanout.legacy.listener import Listener, topics_of
+from actors.fanout.legacy.misroute import Opening
+from actors.fanout.legacy.talker import Talker
 from actors.fanout.limits import Limits
-from actors.fanout.links import IngestLinks
-from actors.fanout.listener import Listener, topics_of
-from actors.fanout.opening import Opening
-from actors.fanout.talker import Talker
-from actors.fanout.v1_clients import V1Clients
-from actors.runtime.accepting import accept
-from actors.runtime.allowance import Allowance
-from actors.runtime.beat import SECOND, every
-from actors.runtime.drain import drain
-from actors.runtime.event_sender import EventSender
-from actors.runtime.handshake import refuse
-from actors.runtime.keepalive import keep_alive
-from actors.runtime.outbox import Outbox
-from actors.runtime.pump import Pump
-from actors.runtime.session import Session, verifier_of
-from actors.runtime.volley import volley_of
-from actors.wire import browser, v1
-from actors.wire import bus as wire
-from actors.wire.lenient import encode_any
-from actors.wire.query import BadQuery
-from actors.wire.request import parse_known_head
-from actors.wire.talk import BYTES_PER_S
-from actors.wire.websocket import CLOSE_POLICY
+from actors.fanout.native import deliver_in_c, reading_in_c
+from actors.fanout.talk_sender import IngestLinks
+from actors.fanout.v1.connections import V1Clients
+from patchbay.auth.session import Session, verifier_of
+from patchbay.bus.event_sender import EventSender
+from patchbay.handover.drain import drain
+from patchbay.http.head import parse_known_head
+from patchbay.http.query import BadQuery
+from patchbay.net.batched_send import volley_of
+from patchbay.net.poller import Pump
+from patchbay.net.rate_limit import Allowance
+from patchbay.process.periodic import SECOND, every
+from patchbay.protocol import batches as wire
+from patchbay.protocol import legacy
+from patchbay.protocol.lenient_json import encode_any
+from patchbay.protocol.talk import BYTES_PER_S
+from patchbay.protocol.v1 import frames
+from patchbay.websocket.accept import accept
+from patchbay.websocket.frames import CLOSE_POLICY
+from patchbay.websocket.handshake import refuse
+from patchbay.websocket.keepalive import keep_alive
+from patchbay.websocket.send_queue import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from actors.fanout.hearer import Person
-    from actors.fanout.v1_connection import V1Connection
-    from actors.runtime.bus import BusSocket
-    from actors.runtime.context import Context
-    from actors.runtime.handed import Handed
-    from actors.runtime.peer import Peer
+    from actors.fanout.calls.subscriber import Person
+    from actors.fanout.v1.connection import V1Connection
+    from patchbay.bus.sockets import BusSocket
+    from patchbay.handover.connection import Handed
+    from patchbay.process.context import Context
+    from patchbay.websocket.connection import Peer
 
 log = logging.getLogger(__name__)
 
@@ -144,11 +145,11 @@ class Fanout:
         options = self._context.settings.fanout
         try:
             head = parse_known_head(handed.head)
-            query = browser.ListenQuery.parse(head.query)
+            query = legacy.ListenQuery.parse(head.query)
         except BadQuery as error:
             refuse(handed.sock, 400, f"Bad Request: {error}")
             return
-        if v1.SUBPROTOCOL in head.subprotocols:
+        if frames.SUBPROTOCOL in head.subprotocols:
             await self.v1_clients.serve(handed, query, names_track="track" in head.query)
             return
         session = Session(handed, self._verifier, "listen")
@@ -170,7 +171,7 @@ class Fanout:
                 if peer is not None:
                     await self._converse(handed, peer, query, session)
 
-    async def _converse(self, handed: Handed, peer: Peer, query: browser.ListenQuery, session: Session) -> None:
+    async def _converse(self, handed: Handed, peer: Peer, query: legacy.ListenQuery, session: Session) -> None:
         listener = Listener(peer, query, session.calls)
         burst_s = self._context.settings.talk.burst_ms / 1000
         pace = Allowance(BYTES_PER_S, BYTES_PER_S * burst_s)
@@ -289,9 +290,9 @@ class Fanout:
     def _welcome(self, listener: Listener) -> bytes:
         calls = self.calls.choice(listener)
         if len(calls) != 1:
-            return browser.connected_message()
+            return legacy.connected_message()
         given = calls[0].start.media_format
-        return browser.connected_message(given.encoding, given.sample_rate, given.channels)
+        return legacy.connected_message(given.encoding, given.sample_rate, given.channels)
 
     def _person(self, number: int) -> Person | None:
         talker = self._talkers.get(number)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from actors.wire.times import timestamp
+from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.fanout.call import Call
-    from actors.fanout.hearer import Person
-    from actors.runtime.event_sender import EventSender
+    from actors.fanout.calls.call import Call
+    from actors.fanout.calls.subscriber import Person
+    from patchbay.bus.event_sender import EventSender
 
 FOLD_S: Final = 1.0  # after somebody has left
 HEARS: Final = ("listener.joined", "listener.left")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from actors.runtime.allowance import Allowance, Allowances
-from actors.runtime.holdings import Holdings
-from actors.wire.bus import EVERY_CALL
+from patchbay.net.held_counts import Holdings
+from patchbay.net.rate_limit import Allowance, Allowances
+from patchbay.protocol.batches import EVERY_CALL
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -22,26 +22,26 @@ import msgspec
 import orjson
 import trio
 
-from actors.gateway.door import ACCEPT_PAUSE_S, Door
-from actors.gateway.reception import Reception
-from actors.gateway.room import fitted
-from actors.gateway.switchboard import Switchboard
+from actors.gateway.admission import Reception
+from actors.gateway.fd_limits import fitted
+from actors.gateway.listener import ACCEPT_PAUSE_S, Door
+from actors.gateway.router import Switchboard
 from actors.gateway.tls import Certificate
-from actors.runtime.beat import next_beat
-from actors.runtime.packets import PacketSocket, PacketSocketClosed
-from actors.wire import bus as wire
-from actors.wire import handoff
-from actors.wire.request import BadRequest, call_ids
-from actors.wire.tokens import REFUSED
 from config.paths import unix_path
+from patchbay.auth.tokens import REFUSED
+from patchbay.http.head import BadRequest, call_ids
+from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
+from patchbay.process.periodic import next_beat
+from patchbay.protocol import batches as wire
+from patchbay.protocol import handover
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.runtime.bus import BusSocket
-    from actors.runtime.context import Context
-    from actors.wire.request import RequestHead, Route
     from config import Settings
+    from patchbay.bus.sockets import BusSocket
+    from patchbay.http.head import RequestHead, Route
+    from patchbay.process.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -154,17 +154,17 @@ class Gateway:
         sock = _next_gateway(self._context.settings.run_dir)
         if sock is None:
             return
-        packets = PacketSocket(sock, max_packet_bytes=handoff.MAX_PACKET_BYTES)
+        packets = PacketSocket(sock, max_packet_bytes=handover.MAX_PACKET_BYTES)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(packets.write_queued)
             who = self._context.identity
-            hello = handoff.Hello(name="gateway", index=who.index, generation=who.generation, pid=os.getpid())
+            hello = handover.Hello(name="gateway", index=who.index, generation=who.generation, pid=os.getpid())
             with trio.move_on_after(FLUSH_TIMEOUT_S):
-                packets.send_nowait(handoff.encode(hello))
+                packets.send_nowait(handover.encode(hello))
                 with suppress(PacketSocketClosed):  # it has gone, or there is no descriptor left
                     for held in waiting:
-                        deposit = handoff.Deposit(connection=handoff.describe(held), fresh=held.fresh)
-                        packets.send_nowait(handoff.encode(deposit), held.sock.fileno())
+                        deposit = handover.Deposit(connection=handover.describe(held), fresh=held.fresh)
+                        packets.send_nowait(handover.encode(deposit), held.sock.fileno())
                 await packets.flush()
             nursery.cancel_scope.cancel()
         packets.close()

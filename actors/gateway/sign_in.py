@@ -1,7 +1,7 @@
 """What a person sees who opens the console's page without a good token: the refusal in words, and a field for a token.
 
 Pure. It needs nothing else from here, so nothing has to be open for it; its form opens the page with `?token=`, which
-the console remembers (`actors.console.cookie`).
+the console remembers (`patchbay.auth.page_cookie`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from actors.wire.request import RequestHead
+    from patchbay.http.head import RequestHead
 
 STATUSES: Final = frozenset({401, 403})
 STYLE: Final = """

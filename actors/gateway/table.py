@@ -1,7 +1,7 @@
 """Which connections there are, who serves each, and who should: the gateway's memory and its decisions.
 
 Pure: descriptors and links are opaque, the time is an argument. What is decided comes back as values; the I/O around
-it (`actors.gateway.switchboard`, `actors.gateway.door`) carries it out.
+it (`actors.gateway.router`, `actors.gateway.listener`) carries it out.
 """
 
 from __future__ import annotations

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.ingest.hub import Hub
-from actors.ingest.in_c import reading_in_c, take_talk_in_c
+from actors.ingest.native import reading_in_c, take_talk_in_c
 from actors.ingest.stream import Stream
-from actors.runtime.accepting import accept
-from actors.runtime.allowance import Allowance
-from actors.runtime.beat import every
-from actors.runtime.bus import SLOTS
-from actors.runtime.drain import drain
-from actors.runtime.event_sender import EventSender
-from actors.runtime.keepalive import keep_alive
-from actors.runtime.outbox import Outbox
-from actors.runtime.pump import Pump
-from actors.wire import announced
-from actors.wire import bus as wire
+from patchbay.bus.event_sender import EventSender
+from patchbay.bus.sockets import SLOTS
+from patchbay.handover.drain import drain
+from patchbay.net.poller import Pump
+from patchbay.net.rate_limit import Allowance
+from patchbay.process.periodic import every
+from patchbay.protocol import announced
+from patchbay.protocol import batches as wire
+from patchbay.websocket.accept import accept
+from patchbay.websocket.keepalive import keep_alive
+from patchbay.websocket.send_queue import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.runtime.bus import BusSocket
-    from actors.runtime.context import Context
-    from actors.runtime.handed import Handed
-    from actors.runtime.peer import Peer
+    from patchbay.bus.sockets import BusSocket
+    from patchbay.handover.connection import Handed
+    from patchbay.process.context import Context
+    from patchbay.websocket.connection import Peer
 
     Send = Callable[[bytes], bool]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.wire import announced
+from patchbay.protocol import announced
 
 if TYPE_CHECKING:
     from actors.ingest.stream import Stream
-    from actors.wire.telnyx import Start
+    from patchbay.protocol.telnyx import Start
 
 PATIENCE_S: Final = 5.0  # webhook and stream come by different ways
 

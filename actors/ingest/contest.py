@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from actors.runtime.recent import Recent
+from patchbay.process.ttl_cache import Recent
 
 FREE: Final = 2  # times that are nothing unusual: a reconnect, and one more
 FIRST_WAIT_S: Final = 1.0

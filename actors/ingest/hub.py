@@ -14,33 +14,33 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.ingest.admission import Admission
+from actors.ingest.batcher import Rounds
+from actors.ingest.bus_entries import entry_of, live_entries
+from actors.ingest.closer import Endings
 from actors.ingest.contest import Contests
-from actors.ingest.endings import Endings
-from actors.ingest.news import entry_of, live_entries
-from actors.ingest.rounds import Rounds
 from actors.ingest.stats import about, media_format, report
-from actors.ingest.talk_switch import TalkSwitch
-from actors.ingest.talkback import Talkback
-from actors.runtime.beat import SECOND, every
-from actors.runtime.event_sender import LOST
-from actors.runtime.host import Chore
-from actors.runtime.recent import Recent
-from actors.wire import bus as wire
-from actors.wire.lenient import Malformed
-from actors.wire.talk import FRAME_MS
-from actors.wire.websocket import CLOSE_NORMAL, CLOSE_POLICY
+from actors.ingest.talk.router import Talkback
+from actors.ingest.talk.switch import TalkSwitch
+from patchbay.bus.event_sender import LOST
+from patchbay.net.event_loop import Chore
+from patchbay.process.periodic import SECOND, every
+from patchbay.process.ttl_cache import Recent
+from patchbay.protocol import batches as wire
+from patchbay.protocol.lenient_json import Malformed
+from patchbay.protocol.talk import FRAME_MS
+from patchbay.websocket.frames import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from actors.ingest.contest import Contest
     from actors.ingest.stream import Stream
-    from actors.ingest.talk_switch import TakeTalk
-    from actors.runtime.bus import BusSocket
-    from actors.runtime.event_sender import EventSender
-    from actors.runtime.identity import Identity
-    from actors.wire.telnyx import Start
+    from actors.ingest.talk.switch import TakeTalk
     from config import Settings
+    from patchbay.bus.event_sender import EventSender
+    from patchbay.bus.sockets import BusSocket
+    from patchbay.process.identity import Identity
+    from patchbay.protocol.telnyx import Start
 
 log = logging.getLogger(__name__)
 

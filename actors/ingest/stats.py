@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.wire.bus import STATS_TOPIC
-from actors.wire.lenient import encode_any
+from patchbay.protocol.batches import STATS_TOPIC
+from patchbay.protocol.lenient_json import encode_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from actors.ingest.stream import Stream
-    from actors.runtime.identity import Identity
-    from actors.wire.telnyx import Start
+    from patchbay.process.identity import Identity
+    from patchbay.protocol.telnyx import Start
 
 REPORT_MAX_BYTES: Final = 8 * 1024 * 1024
 

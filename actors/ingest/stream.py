@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from actors.ingest.intake import Intake, Lane
-from actors.ingest.reorder import NOBODYS, Reorder
-from actors.ingest.skim import Skimmer, media_in
-from actors.runtime.allowance import Allowance
-from actors.wire import bus as wire
-from actors.wire import telnyx
-from actors.wire.lenient import Malformed
-from actors.wire.tokens import granted_calls
+from actors.ingest.idle_reader import Skimmer, media_in
+from actors.ingest.media_reader import Intake, Lane
+from patchbay.audio.reorder import NOBODYS, Reorder
+from patchbay.auth.tokens import granted_calls
+from patchbay.net.rate_limit import Allowance
+from patchbay.protocol import batches as wire
+from patchbay.protocol import telnyx
+from patchbay.protocol.lenient_json import Malformed
 
 if TYPE_CHECKING:
+    from actors.ingest.batcher import Sink
     from actors.ingest.hub import Hub
-    from actors.ingest.rounds import Sink
-    from actors.runtime.peer import Peer
+    from patchbay.websocket.connection import Peer
 
 log = logging.getLogger(__name__)
 

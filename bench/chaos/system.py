@@ -17,7 +17,7 @@ import trio
 from bench import cache
 from bench.chaos.promises import SUPERVISOR
 from bench.servers import PATCHBAY_ENVIRON, ROOT, free_port, placed
-from supervisor.client import NoSupervisorError, ask
+from supervisor.commands.client import NoSupervisorError, ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

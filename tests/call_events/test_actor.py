@@ -12,7 +12,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from actors.call_events.actor import run
-from actors.call_events.store import NAME
+from actors.call_events.journal.store import NAME
 from tests.fakes.gateway import FakeProcess
 from tests.fakes.gateway import serving as fake_serving
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.call_events.entry import Interest
 from actors.call_events.events import Arrival, parse_webhook
-from actors.call_events.journal import Journal
+from actors.call_events.journal.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

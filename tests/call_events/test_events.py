@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.call_events.call_state import of_event
+from actors.call_events.calls.call_state import of_event
 from actors.call_events.events import Event, MalformedEvent, OldApi, encode, parse_inside, parse_webhook
 
 NOW = "2026-01-01T00:00:00.000000Z"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from actors.call_events.call_state import CallState, merge, of_event
-from actors.call_events.lost_calls import LostCalls
+from actors.call_events.calls.call_state import CallState, merge, of_event
+from actors.call_events.calls.lost_calls import LostCalls
 from actors.call_events.restarts import restart_of
 from tests.call_events.samples import NOW_US, arrival
 

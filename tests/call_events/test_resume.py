@@ -17,14 +17,14 @@ import pytest
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
-from actors.call_events.client import Clients
+from actors.call_events.clients.client import Clients
+from actors.call_events.dispatcher import Hub
 from actors.call_events.events import Arrival, parse_webhook
-from actors.call_events.hub import Hub
-from actors.call_events.journal import Journal
-from actors.call_events.recorder import Recorder
-from actors.runtime.heads import read_head
-from actors.runtime.pump import Pump
+from actors.call_events.journal.journal import Journal
+from actors.call_events.journal.writer import Recorder
 from config.settings import EventSettings
+from patchbay.http.head_reader import read_head
+from patchbay.net.poller import Pump
 from tests.fakes.connections import FakeHanded
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.call_events.entry import Entry
-    from actors.runtime.handed import Handed
+    from patchbay.handover.connection import Handed
 
 SMALL_BUFFER = 16 * 1024  # bytes in the kernel, so that frames are written in parts
 

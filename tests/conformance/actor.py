@@ -13,23 +13,23 @@ import sys
 from typing import TYPE_CHECKING
 
 from actors.call_events import actor as call_events
-from actors.call_events.client import Clients
+from actors.call_events.clients.client import Clients
 from actors.fanout import actor as fanout
 from actors.ingest import actor as ingest
 from actors.ingest.stream import Stream
-from actors.runtime.app import run_actor
-from actors.wire.websocket import binary_frame, text_frame
+from patchbay.process.main import run_actor
+from patchbay.websocket.frames import binary_frame, text_frame
 
 if TYPE_CHECKING:
-    from actors.call_events.client import EventClient
+    from actors.call_events.clients.client import EventClient
+    from actors.call_events.clients.cursor import Place
+    from actors.call_events.clients.filter import Wish
     from actors.call_events.entry import Interest
-    from actors.call_events.place import Place
-    from actors.call_events.query import Wish
     from actors.ingest.hub import Hub
-    from actors.runtime.handed import Handed
-    from actors.runtime.peer import Peer
-    from actors.runtime.session import Session
-    from actors.wire.browser import ListenQuery
+    from patchbay.auth.session import Session
+    from patchbay.handover.connection import Handed
+    from patchbay.protocol.legacy import ListenQuery
+    from patchbay.websocket.connection import Peer
 
 
 class EchoFanout(fanout.Fanout):

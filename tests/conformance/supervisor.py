@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from supervisor import cli, foreground, specs
+from supervisor import main
+from supervisor.commands import cli
+from supervisor.configuration import specs
 
 if TYPE_CHECKING:
     from config import Settings
-    from supervisor.specs import ActorSpec
+    from supervisor.configuration.specs import ActorSpec
 
 
 def echoing(settings: Settings) -> tuple[ActorSpec, ...]:
@@ -23,5 +25,5 @@ def echoing(settings: Settings) -> tuple[ActorSpec, ...]:
 
 
 if __name__ == "__main__":
-    mock.patch.multiple(foreground, actors=echoing).start()
+    mock.patch.multiple(main, actors=echoing).start()
     sys.exit(cli.main(sys.argv[1:]))

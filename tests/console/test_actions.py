@@ -11,9 +11,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.console import actions
 from actors.console.actions import PATH, Actions
-from actors.console.forgery import objection
-from actors.console.rights import session
-from actors.runtime.http_message import Request, Response
+from actors.console.page_rights import session
+from patchbay.auth.csrf import objection
+from patchbay.http.message import Request, Response
 
 OURS = {
     "host": "127.0.0.1:5006",

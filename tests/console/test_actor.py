@@ -11,9 +11,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.console import control
+from actors.console import supervisor_client
 from actors.console.actor import run
-from actors.console.control import SupervisorControl
+from actors.console.supervisor_client import SupervisorControl
 from tests.fakes.gateway import FakeProcess
 from tests.fakes.gateway import serving as fake_serving
 
@@ -113,7 +113,7 @@ async def test_a_supervisor_that_does_not_answer_is_not_waited_for(
     sock.listen()
     source = SupervisorControl(str(tmp_path))
     assert await source.status() is None
-    assert trio.current_time() >= control.TIMEOUT_S
+    assert trio.current_time() >= supervisor_client.TIMEOUT_S
     sock.close()
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from actors.wire import browser, query, request, websocket
+from patchbay.http import head, query
+from patchbay.protocol import legacy
+from patchbay.websocket import frames
 from tests.docs import settings_table
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
-SENDERS = ("fanout/talker.py", "fanout/losses.py", "fanout/hearer.py", "runtime/session.py")
+FANOUT = ROOT / "actors" / "fanout"
+SENDERS = (
+    FANOUT / "legacy" / "talker.py",
+    FANOUT / "talk_losses.py",
+    FANOUT / "calls" / "subscriber.py",
+    ROOT / "patchbay" / "auth" / "session.py",
+)
 ERROR_CODE = re.compile(r"\b2000\d\d\b")
 
 
@@ -23,7 +31,7 @@ def test_every_setting_is_in_the_table() -> None:
 
 def test_every_error_code_is_in_the_protocol() -> None:
     """With their titles, of those who send errors to browsers."""
-    source = "".join((ROOT / "actors" / name).read_text(encoding="utf-8") for name in SENDERS)
+    source = "".join(path.read_text(encoding="utf-8") for path in SENDERS)
     pairs = {
         *re.findall(r'\((2000\d\d), "(\w+)"', source),
         *((code, title) for title, code in re.findall(r'"(\w+)": (2000\d\d)', source)),
@@ -33,8 +41,8 @@ def test_every_error_code_is_in_the_protocol() -> None:
 
 
 def test_every_close_code_is_in_the_protocols() -> None:
-    """Those that `wire.websocket` names, and what a client says of a lost connection."""
-    named = {value for name, value in vars(websocket).items() if name.startswith("CLOSE_")}
+    """Those that `patchbay.websocket.frames` names, and what a client says of a lost connection."""
+    named = {value for name, value in vars(frames).items() if name.startswith("CLOSE_")}
     rows = re.findall(r"^\| (\d{4}(?:, \d{4})*) \|", PROTOCOL + PROTOCOL_V1, re.MULTILINE)
     listed = {int(code) for row in rows for code in row.split(", ")}
     assert listed == named | {1006}
@@ -42,8 +50,8 @@ def test_every_close_code_is_in_the_protocols() -> None:
 
 def test_every_error_of_v1_is_in_its_protocol() -> None:
     """Those of its own, and those of talking that it has in common with the first one."""
-    names = ("v1_connection.py", "v1_talk.py", "losses.py")
-    source = "".join((ROOT / "actors" / "fanout" / name).read_text(encoding="utf-8") for name in names)
+    paths = (FANOUT / "v1" / "connection.py", FANOUT / "v1" / "talk.py", FANOUT / "talk_losses.py")
+    source = "".join(path.read_text(encoding="utf-8") for path in paths)
     pairs = re.findall(r'\((2000\d\d), "(\w+)"', source)
     assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
     for code, title in (*pairs, ("200001", "no_live_call"), ("200004", "call_unreachable"), ("200005", "floor_taken")):
@@ -52,9 +60,9 @@ def test_every_error_of_v1_is_in_its_protocol() -> None:
 
 def test_every_path_and_parameter_is_in_the_protocol() -> None:
     """Of WebSockets, and of the query."""
-    for path in request.SOCKET_PATHS:
+    for path in head.SOCKET_PATHS:
         assert f"`{path}`" in PROTOCOL
-    for name in (*query.CALL_PARAMETERS, *query.STREAM_PARAMETERS, *browser._TRACKS, *browser._FORMATS, "since"):
+    for name in (*query.CALL_PARAMETERS, *query.STREAM_PARAMETERS, *legacy._TRACKS, *legacy._FORMATS, "since"):
         assert f"`{name}`" in PROTOCOL, name
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import trio
 
-from actors.runtime.ring import Ring
+from patchbay.net.io_uring import Ring
 from tests.e2e.calls import call, new_call_id
 from tests.e2e.clients import client, listener
 from tests.e2e.system import eventually, running_system

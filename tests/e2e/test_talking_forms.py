@@ -10,7 +10,7 @@ import orjson
 import pytest
 import trio
 
-from actors.wire.g711 import encode_float32
+from patchbay.audio.g711 import encode_float32
 from tests.e2e.calls import SPEECH, call, numbered, recording, until
 from tests.e2e.clients import Client, listener
 from tests.e2e.system import eventually

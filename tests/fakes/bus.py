@@ -1,4 +1,4 @@
-"""Sockets of the bus in memory: what `actors.runtime.bus` offers, with the other end in the test's hands."""
+"""Sockets of the bus in memory: what `patchbay.bus.sockets` offers, with the other end in the test's hands."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.wire import bus as wire
+from patchbay.protocol import batches as wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.runtime.identity import Identity
+    from patchbay.process.identity import Identity
 
 
 def entries_of(message: bytes) -> Iterator[wire.Entry]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
-from actors.runtime.heads import read_head
+from patchbay.http.head_reader import read_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -6,9 +6,9 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from actors.runtime.bus import Bus
-from actors.runtime.identity import Identity
 from config import load
+from patchbay.bus.sockets import Bus
+from patchbay.process.identity import Identity
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from actors.runtime.context import Context
-from actors.runtime.heads import PeerGone, read_head
-from actors.runtime.identity import Identity
 from config import load
+from patchbay.http.head_reader import PeerGone, read_head
+from patchbay.process.context import Context
+from patchbay.process.identity import Identity
 from tests.fakes.bus import FakeBus
 from tests.fakes.connections import FakeHanded, tcp_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from actors.runtime.bus import Bus
-    from actors.runtime.gateway_link import GatewayLink
+    from patchbay.bus.sockets import Bus
+    from patchbay.handover.link import GatewayLink
 
 
 class FakeGateway:

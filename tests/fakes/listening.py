@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from actors.fanout.calls import Calls
-from actors.fanout.in_c import deliver_in_c
-from actors.fanout.listener import Listener
-from actors.wire import bus as wire
-from actors.wire.browser import ListenQuery
+from actors.fanout.calls.registry import Calls
+from actors.fanout.legacy.listener import Listener
+from actors.fanout.native import deliver_in_c
+from patchbay.protocol import batches as wire
+from patchbay.protocol.legacy import ListenQuery
 from tests.fakes.connections import FakeHanded, FakeOutbox
 from tests.fakes.telnyx import start
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
 
-    from actors.runtime.peer import Peer
+    from patchbay.websocket.connection import Peer
 
 
 class FakeBrowser:

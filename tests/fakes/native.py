@@ -1,4 +1,4 @@
-"""Whether the routines in C were built here. Where there is a compiler they must have been: `tests.runtime.test_native`."""
+"""Whether the routines in C were built here. Where there is a compiler they must have been: `tests.patchbay.native.test_loader`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from actors.fanout import in_c as fanout
-from actors.ingest import in_c as ingest
+from actors.fanout import native as fanout
+from actors.ingest import native as ingest
 
 BUILT = None not in (fanout.deliver_in_c(), fanout.reading_in_c(), ingest.reading_in_c(), ingest.take_talk_in_c())
 needs_c = pytest.mark.skipif(not BUILT, reason="the routines in C were not built: no compiler, or no Python.h")

@@ -9,12 +9,12 @@ import orjson
 import trio
 
 from actors.ingest.hub import Hub
-from actors.ingest.in_c import take_talk_in_c
+from actors.ingest.native import take_talk_in_c
 from actors.ingest.stream import Stream
-from actors.runtime.event_sender import EventSender
-from actors.runtime.identity import Identity
-from actors.wire import bus as wire
 from config import load
+from patchbay.bus.event_sender import EventSender
+from patchbay.process.identity import Identity
+from patchbay.protocol import batches as wire
 from tests.fakes.bus import FakeSocket, entries_of
 from tests.fakes.connections import FakeHanded, FakeOutbox
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from actors.runtime.bus import BusSocket
-    from actors.runtime.outbox import Outbox
-    from actors.runtime.peer import Peer
+    from patchbay.bus.sockets import BusSocket
+    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.send_queue import Outbox
 
 
 def start(call: str = "v3:call", stream_id: str = "stream", encoding: str = "PCMU", **more: Any) -> bytes:
@@ -54,7 +54,7 @@ def stop(call: str = "v3:call") -> bytes:
 
 
 class FakePeer:
-    """What a stream needs of `actors.runtime.peer.Peer`."""
+    """What a stream needs of `patchbay.websocket.connection.Peer`."""
 
     def __init__(self, number: int, now: Callable[[], float]) -> None:
         self._now = now

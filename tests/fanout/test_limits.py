@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from actors.fanout.limits import Limits
-from actors.wire.bus import EVERY_CALL, digest
 from config.settings import FanoutSettings
-from tests.fanout.v1_room import Room
+from patchbay.protocol.batches import EVERY_CALL, digest
+from tests.fanout.v1.v1_room import Room
 
 if TYPE_CHECKING:
     import pytest

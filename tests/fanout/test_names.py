@@ -8,14 +8,14 @@ from typing import cast
 import pytest
 
 from actors.fanout.audit import Audit
-from actors.fanout.v1_clients import V1Clients
-from actors.runtime.event_sender import EventSender
-from actors.runtime.log import JsonFormatter
-from actors.wire import bus as wire
-from actors.wire.lenient import encode_any
+from actors.fanout.v1.connections import V1Clients
+from patchbay.bus.event_sender import EventSender
+from patchbay.process.log import JsonFormatter
+from patchbay.protocol import batches as wire
+from patchbay.protocol.lenient_json import encode_any
 from tests.fakes.bus import FakeSocket
 from tests.fakes.listening import browser_of, entry, listener, started
-from tests.fanout.v1_room import CALL, Room, floor
+from tests.fanout.v1.v1_room import CALL, Room, floor
 
 NAMES = ["", " ", "\ud83d", "a\udcff", "\x00\x1b[31m\n", "é" * 500, "ann"]
 

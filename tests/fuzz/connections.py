@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.ingest.skim import Skimmer
-from actors.runtime.allowance import Allowance
-from actors.runtime.frame_reader import FrameReader
-from actors.runtime.turns import Turns
+from actors.ingest.idle_reader import Skimmer
+from patchbay.net.rate_limit import Allowance
+from patchbay.net.turns import Turns
+from patchbay.websocket.frame_reader import FrameReader
 from tests.fakes.connections import FakeOutbox
 
 if TYPE_CHECKING:
-    from actors.runtime.outbox import Outbox
+    from patchbay.websocket.send_queue import Outbox
 
 LONGEST = 64 * 1024
 

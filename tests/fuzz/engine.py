@@ -8,7 +8,7 @@ import sys
 import atheris
 
 # What is imported in here tells the fuzzer of the branches it takes.
-with atheris.instrument_imports(include=["actors"]):
+with atheris.instrument_imports(include=["actors", "patchbay"]):
     from tests.fuzz import cost
     from tests.fuzz.targets import TARGETS
 

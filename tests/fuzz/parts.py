@@ -10,19 +10,22 @@ from urllib.parse import parse_qs
 import jwt
 import msgspec
 
-from actors.call_events.call_state import merge, of_event, view
+from actors.call_events.calls.call_state import merge, of_event, view
+from actors.call_events.clients.filter import wish
 from actors.call_events.entry import entry_of
 from actors.call_events.events import MalformedEvent, parse_inside
-from actors.call_events.query import wish
-from actors.gateway.access import find_token
-from actors.gateway.addresses import counted_as
-from actors.wire import amr_wb, browser, bus, float32, g711, handoff, lenient, media_format, rtp, telnyx, times, tokens
-from actors.wire.assembler import Assembler, Close, Fault
-from actors.wire.origins import Origins
-from actors.wire.peers import parse_address
-from actors.wire.query import BadQuery, calls_of, names_of
-from actors.wire.request import MAX_QUERY_FIELDS, RequestHead
 from config import load
+from patchbay.audio import amr_wb, float32, g711, media_format
+from patchbay.auth import tokens
+from patchbay.auth.access import find_token
+from patchbay.auth.origins import Origins
+from patchbay.http.head import MAX_QUERY_FIELDS, RequestHead
+from patchbay.http.query import BadQuery, calls_of, names_of
+from patchbay.net.addresses import parse_address
+from patchbay.net.client_address import counted_as
+from patchbay.protocol import batches as bus
+from patchbay.protocol import handover, legacy, lenient_json, rtp, telnyx, times
+from patchbay.websocket.assembler import Assembler, Close, Fault
 from supervisor import notify
 from tests.fakes.listening import FakeFanout, listener
 from tests.fuzz.seeds import SECRET
@@ -43,7 +46,7 @@ def rtp_packets(data: bytes) -> None:
     assert [message for message, _ in decided] == said
     for message, is_packet in decided:
         if is_packet:
-            with suppress(lenient.Malformed):
+            with suppress(lenient_json.Malformed):
                 assert rtp.unpack(message).payload
 
 
@@ -58,16 +61,16 @@ def floats(data: bytes) -> None:
 def any_json(data: bytes) -> None:
     """Whatever is written as JSON: what is accepted can be written again, and is then read as the same."""
     mended: list[str] = []
-    with suppress(lenient.Malformed):
-        value = lenient.decode_any(data, mended)
-        assert lenient.decode_any(lenient.encode_any(value), []) == value
-        assert lenient.clean(data) is data or mended
+    with suppress(lenient_json.Malformed):
+        value = lenient_json.decode_any(data, mended)
+        assert lenient_json.decode_any(lenient_json.encode_any(value), []) == value
+        assert lenient_json.clean(data) is data or mended
 
 
 def base64(data: bytes) -> None:
     """Base64 of any form."""
-    with suppress(lenient.Malformed):
-        assert len(lenient.decode_base64(data.decode("latin-1"), "it")) <= len(data)
+    with suppress(lenient_json.Malformed):
+        assert len(lenient_json.decode_base64(data.decode("latin-1"), "it")) <= len(data)
 
 
 def query(data: bytes) -> None:
@@ -76,7 +79,7 @@ def query(data: bytes) -> None:
         parsed = parse_qs(data.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return
-    for read in (calls_of, names_of, browser.ListenQuery.parse, lambda asked: wish(asked, None)):
+    for read in (calls_of, names_of, legacy.ListenQuery.parse, lambda asked: wish(asked, None)):
         with suppress(BadQuery):
             cast("Callable[[object], object]", read)(parsed)
 
@@ -125,8 +128,8 @@ def claims(data: bytes) -> None:
     except tokens.BadToken:
         return
     granted["sub"].encode()
-    carried = handoff.Renewed(id=1, claims=granted)
-    assert handoff.decode_to_gateway(handoff.encode(carried)) == carried
+    carried = handover.Renewed(id=1, claims=granted)
+    assert handover.decode_to_gateway(handover.encode(carried)) == carried
     assert tokens.covers(granted, tokens.granted_calls(granted))
     for call in tokens.granted_calls(granted) or ():
         bus.digest(call)
@@ -155,8 +158,8 @@ def amr_wb_frames(data: bytes) -> None:
 
 def formats(data: bytes) -> None:
     """The format that a stream says it has: one that it can have."""
-    with suppress(lenient.Malformed):
-        told = media_format.read_media_format(lenient.decode_object(data), [])
+    with suppress(lenient_json.Malformed):
+        told = media_format.read_media_format(lenient_json.decode_object(data), [])
         assert told.sample_rate >= 8000
         assert told.channels in (1, 2)
     media_format.normalise_encoding(data.decode("latin-1"))
@@ -171,7 +174,7 @@ def batches(data: bytes) -> None:
 
 def telnyx_entry(message: bytes) -> bytes:
     """An entry as ingest makes it of a message, if it is one."""
-    with suppress(lenient.Malformed):
+    with suppress(lenient_json.Malformed):
         frame = telnyx.decode(message)
         call = bus.digest("v3:call")
         if isinstance(frame, telnyx.Media):

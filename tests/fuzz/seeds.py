@@ -7,9 +7,9 @@ from base64 import b64encode
 
 import jwt
 
-from actors.wire import bus, handoff
-from actors.wire.v1 import HEADER, TALK_BYTES
 from bench.hostile import payloads
+from patchbay.protocol import batches, handover
+from patchbay.protocol.v1.frames import HEADER, TALK_BYTES
 from tests.fakes.telnyx import media, start, stop
 from tests.fakes.websockets import BINARY, CLOSE, CONTINUATION, PING, masked, upgrade_head
 
@@ -62,13 +62,13 @@ BROWSER = (
     b"\x00" * (HEADER.size + TALK_BYTES),
     TALK,
 )
-_ENTRY = bus.pack_entry(bus.AUDIO, 0, 0, 1, 1, 1, 160, 20, 7, bus.digest("v3:abc")) + b"\x55" * 160
-_BATCH = bus.Batch(0, "a", 1, 2, 3)
+_ENTRY = batches.pack_entry(batches.AUDIO, 0, 0, 1, 1, 1, 160, 20, 7, batches.digest("v3:abc")) + b"\x55" * 160
+_BATCH = batches.Batch(0, "a", 1, 2, 3)
 BUS = (
-    bus.pack_batch(0, _BATCH, [_ENTRY, _ENTRY]),
-    bus.pack_talk(1, 1, 7, bus.digest("v3:abc"), b"\xff" * 160),
-    b"\x01" + bus.interest_topic(0, bus.digest("v3:abc")),
-    b"\x00" + bus.batch_topic(3),
+    batches.pack_batch(0, _BATCH, [_ENTRY, _ENTRY]),
+    batches.pack_talk(1, 1, 7, batches.digest("v3:abc"), b"\xff" * 160),
+    b"\x01" + batches.interest_topic(0, batches.digest("v3:abc")),
+    b"\x00" + batches.batch_topic(3),
 )
 WEBHOOKS = (
     (
@@ -79,20 +79,20 @@ WEBHOOKS = (
     b64encode(b"s" * 64) + b'\n{"data":{"event_type":"x","payload":{}}}',
     b'{"data":{"event_type":"x","payload":' + b"[" * 300 + b"]" * 300 + b"}}",
 )
-_ABOUT = handoff.Connection(
+_ABOUT = handover.Connection(
     id=7, kind="ws", head=b"GET / HTTP/1.1\r\n\r\n", peer="127.0.0.1:1", claims={"sub": "s", "exp": 1.5}
 )
 PACKETS = tuple(
-    handoff.encode(packet)
+    handover.encode(packet)
     for packet in (
-        handoff.Hello(name="fanout", index=0, generation=1, pid=1),
-        handoff.Welcome(),
-        handoff.Offer(connection=_ABOUT, resumed=True),
-        handoff.Deposit(connection=_ABOUT, fresh=False),
-        handoff.Park(id=7, note=b"note", unsent=b"rest"),
-        handoff.Renewed(id=7, claims={"sub": "s", "calls": ["a"], "can": ["listen"]}),
-        handoff.Claim(id=7, key=b"k"),
-        handoff.Rest(id=7, rest=None),
+        handover.Hello(name="fanout", index=0, generation=1, pid=1),
+        handover.Welcome(),
+        handover.Offer(connection=_ABOUT, resumed=True),
+        handover.Deposit(connection=_ABOUT, fresh=False),
+        handover.Park(id=7, note=b"note", unsent=b"rest"),
+        handover.Renewed(id=7, claims={"sub": "s", "calls": ["a"], "can": ["listen"]}),
+        handover.Claim(id=7, key=b"k"),
+        handover.Rest(id=7, rest=None),
     )
 )
 _CLAIMS = (

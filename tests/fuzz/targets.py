@@ -20,20 +20,23 @@ from wsproto.events import BytesMessage, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
 from actors.call_events import events
-from actors.call_events.place import LostPlace, decode_place
-from actors.call_events.query import wish
-from actors.call_events.signature import BadSignature
-from actors.call_events.signature import Verifier as SignatureVerifier
-from actors.gateway.access import Access, find_token
-from actors.gateway.addresses import client_address, networks_of
-from actors.ingest.skim import Skimmer
-from actors.wire import browser, bus, float32, g711, handoff, rtp, telnyx, v1, v1_control
-from actors.wire.lenient import Malformed
-from actors.wire.query import BadQuery
-from actors.wire.request import BadRequest, call_ids, parse_head, parse_known_head, route
-from actors.wire.tokens import BadToken, Verifier, covers, granted_calls
-from actors.wire.websocket import BINARY, NOT_MASKED, TEXT, cannot_be_text, find_frames, unmask
+from actors.call_events.clients.cursor import LostPlace, decode_place
+from actors.call_events.clients.filter import wish
+from actors.call_events.webhooks.signature import BadSignature
+from actors.call_events.webhooks.signature import Verifier as SignatureVerifier
+from actors.ingest.idle_reader import Skimmer
 from config import load
+from patchbay.audio import float32, g711
+from patchbay.auth.access import Access, find_token
+from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
+from patchbay.http.head import BadRequest, call_ids, parse_head, parse_known_head, route
+from patchbay.http.query import BadQuery
+from patchbay.net.client_address import client_address, networks_of
+from patchbay.protocol import batches, handover, legacy, rtp, telnyx
+from patchbay.protocol.lenient_json import Malformed
+from patchbay.protocol.v1 import control
+from patchbay.protocol.v1 import frames as v1
+from patchbay.websocket.frames import BINARY, NOT_MASKED, TEXT, cannot_be_text, find_frames, unmask
 from tests.fakes.telnyx import FakeIngest, media, start, stop
 from tests.fakes.websockets import masked
 from tests.fuzz import connections, parts, seeds
@@ -88,7 +91,7 @@ def head(data: bytes) -> None:
         with suppress(BadQuery):
             wish(parsed.query, None)
         with suppress(BadQuery):
-            browser.ListenQuery.parse(parsed.query)
+            legacy.ListenQuery.parse(parsed.query)
         _access().decide(parsed, route(parsed), ip_address("192.0.2.1"), NOW)
 
 
@@ -155,7 +158,7 @@ async def _telnyx_stream(data: bytes) -> None:
             ingest.now += 0.05
             stream.expire(ingest.now)
     for entry in ingest.entries():
-        assert entry.kind in (bus.LIVE, bus.HEEDED) or entry.stream == stream.number
+        assert entry.kind in (batches.LIVE, batches.HEEDED) or entry.stream == stream.number
     stream.counters()
 
 
@@ -172,9 +175,9 @@ def skimmed(data: bytes) -> None:
 
 def browser_message(data: bytes) -> None:
     """What a browser says, in any of its ways."""
-    browser.looks_like_telnyx(data)
+    legacy.looks_like_telnyx(data)
     with suppress(Malformed):
-        browser.decode_talk(data)
+        legacy.decode_talk(data)
     talker = rtp.Depacketizer()
     half = len(data) // 2
     for message, is_packet in [*talker.take(data[:half]), *talker.take(data[half:]), *talker.release()]:
@@ -184,19 +187,19 @@ def browser_message(data: bytes) -> None:
     float32.is_plausible(data[: len(data) // 4 * 4])
     g711.encode_float32(data[: len(data) // 4 * 4], "PCMU")
     g711.encode_float32(data[: len(data) // 4 * 4], "PCMA")
-    with suppress(v1_control.BadRequest):
-        v1_control.decode(data)
+    with suppress(control.BadRequest):
+        control.decode(data)
     with suppress(Malformed):
         v1.unpack_talk(data)
 
 
 def bus_frame(data: bytes) -> None:
     """What comes over the bus."""
-    bus.parse_subscription(data)
-    with suppress(bus.BusFormatError):
-        bus.unpack_batch(data)
-    with suppress(bus.BusFormatError):
-        list(bus.unpack_talk(data))
+    batches.parse_subscription(data)
+    with suppress(batches.BusFormatError):
+        batches.unpack_batch(data)
+    with suppress(batches.BusFormatError):
+        list(batches.unpack_talk(data))
 
 
 def webhook(data: bytes) -> None:
@@ -214,10 +217,10 @@ def webhook(data: bytes) -> None:
 
 def handoff_packet(data: bytes) -> None:
     """Between gateway and actors, and the notes that they keep for each other."""
-    for decode in (handoff.decode_to_actor, handoff.decode_to_gateway):
-        with suppress(*handoff.UNREADABLE):
+    for decode in (handover.decode_to_actor, handover.decode_to_gateway):
+        with suppress(*handover.UNREADABLE):
             message = decode(data)
-            assert decode(handoff.encode(message)) == message or _has_nan(data)
+            assert decode(handover.encode(message)) == message or _has_nan(data)
     with suppress(LostPlace):
         decode_place(data)
 
@@ -281,7 +284,7 @@ TARGETS = {
     "browser": Target(browser_message, seeds.BROWSER, MEMBERS),
     "bus": Target(bus_frame, seeds.BUS),
     "webhook": Target(webhook, seeds.WEBHOOKS, MEMBERS, MESSAGE),
-    "handoff": Target(handoff_packet, seeds.PACKETS, longest=handoff.MAX_PACKET_BYTES),
+    "handoff": Target(handoff_packet, seeds.PACKETS, longest=handover.MAX_PACKET_BYTES),
     "token": Target(token, seeds.TOKENS),
     "rtp": Target(parts.rtp_packets, seeds.RTP, (seeds.TALK + b"\n", b"\x80\n", b"\x80\xc8\0\0")),
     "float32": Target(parts.floats, seeds.FLOATS, (b"\0\0\0\0", b"\1\0\0\0", b"\xff\xff\xff\x7f"), MESSAGE),

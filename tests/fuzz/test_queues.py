@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
+from actors.call_events.clients.recent import Tail
 from actors.call_events.entry import Entry, Interest
-from actors.call_events.tail import Tail
-from actors.fanout.interest import Interest as Topics
-from actors.gateway.buckets import Buckets
+from actors.fanout.calls.interest import Interest as Topics
 from actors.gateway.table import Held, Link, Table
-from actors.ingest.reorder import Reorder
-from actors.runtime.allowance import Allowances
-from actors.runtime.holdings import Holdings
-from actors.runtime.outbox import Outbox
-from actors.runtime.pending_events import Event, PendingEvents
-from actors.runtime.recent import Recent
-from actors.wire import bus
+from patchbay.audio.reorder import Reorder
+from patchbay.bus.pending_events import Event, PendingEvents
+from patchbay.net.held_counts import Holdings
+from patchbay.net.rate_limit import Allowances
+from patchbay.net.token_bucket import Buckets
+from patchbay.process.ttl_cache import Recent
+from patchbay.protocol import batches
+from patchbay.websocket.send_queue import Outbox
 from tests.fakes.listening import FakeFanout, entry, listener, spoken, started
 from tests.fakes.telnyx import FakeIngest, media, start, stop
-from tests.fanout.v1_room import Room
+from tests.fanout.v1.v1_room import Room
 from tests.fuzz.cost import CPU_GROWTH, CPU_LEAST_S, FACTOR, LINES_GROWTH, LINES_SLACK, TRIES, cpu_s, lines
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ def calls(times: int) -> None:
     for number, name in enumerate(names):
         fanout.hears(started(name, stream=number + 1), spoken(1, name, stream=number + 1))
     live = b"".join((number + 1).to_bytes(8, "little") for number in range(len(names)))
-    fanout.hears(entry(bus.LIVE, payload=live))
+    fanout.hears(entry(batches.LIVE, payload=live))
     for number, name in enumerate(names):
-        fanout.hears(entry(bus.STOP, name, stream=number + 1))
+        fanout.hears(entry(batches.STOP, name, stream=number + 1))
 
 
 def subscriptions(times: int) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.wire.rights import may
 from config import ConfigError, load
-from tests.gateway.test_access import ON, decide, head, status, token
+from patchbay.auth.rights import may
+from tests.patchbay.auth.test_access import ON, decide, head, status, token
 
 OFFICE = {**ON, "PATCHBAY_AUTH__ANONYMOUS_NETWORKS": "192.0.2.0/24, 2001:db8::/32, 127.0.0.0/8"}
 APP = "https://app.example"

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from actors.gateway import sign_in
-from actors.wire.answers import html_answer
-from actors.wire.request import RequestHead, parse_head
+from patchbay.http.answers import html_answer
+from patchbay.http.head import RequestHead, parse_head
 
 BROWSER = "Accept: text/html,application/xhtml+xml"
 

@@ -16,16 +16,16 @@ import pytest
 import trio
 
 from actors.gateway import tls
-from actors.gateway.door import Door
+from actors.gateway.listener import Door
 from actors.gateway.tls import Carrier, Certificate, shake_hands
 from config import load
 from tests.e2e.test_auth_tls import write_certificate
-from tests.fakes.handoffs import until
+from tests.fakes.handovers import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from actors.wire.request import RequestHead, Route
+    from patchbay.http.head import RequestHead, Route
 
 MUCH = b"x" * 16 * 1024 * 1024
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from actors.ingest.contest import CALM_S, FREE, LONGEST_WAIT_S, Contests
-from actors.wire import bus as wire
+from patchbay.protocol import batches as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ import orjson
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
-from actors.ingest import rounds as rounds_module
-from actors.ingest.marks import MARKS_MAX, Mark, Marks
+from actors.ingest import batcher as rounds_module
 from actors.ingest.stats import REPORT_MAX_BYTES, report
 from actors.ingest.stream import STARTS_BURST, WORDS_BURST
-from actors.runtime.bus import MAX_MESSAGE_BYTES
-from actors.runtime.identity import Identity
-from actors.wire import bus as wire
-from actors.wire.telnyx import EVENT_MAX_BYTES, MESSAGE_MAX_BYTES
+from patchbay.audio.marks import MARKS_MAX, Mark, Marks
+from patchbay.bus.sockets import MAX_MESSAGE_BYTES
+from patchbay.process.identity import Identity
+from patchbay.protocol import batches as wire
+from patchbay.protocol.telnyx import EVENT_MAX_BYTES, MESSAGE_MAX_BYTES
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 from tests.fakes.work import assert_linear
 

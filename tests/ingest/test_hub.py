@@ -7,7 +7,7 @@ import trio
 
 from actors.ingest.admission import Admission
 from actors.ingest.hub import TOLD_AGAIN_S
-from actors.wire import bus as wire
+from patchbay.protocol import batches as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 
 

@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.wire import bus as wire
+from patchbay.protocol import batches as wire
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 from tests.fakes.websockets import masked
 

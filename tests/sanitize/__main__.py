@@ -13,17 +13,18 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from actors.runtime.digest import digest
+from patchbay._native.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT: Final = Path(__file__).parents[2]
-COPIED: Final = ("actors", "bench", "config", "simulator", "supervisor", "tests", "pyproject.toml")
+NATIVE: Final = Path("patchbay/_native")
+WARNINGS: Final = ("-O3", "-Wall", "-Wextra")
+COPIED: Final = ("actors", "bench", "config", "patchbay", "simulator", "supervisor", "tests", "pyproject.toml")
 NOT_COPIED: Final = shutil.ignore_patterns("*.so", "__pycache__", "build", "*.egg-info")
 FLAGS: Final = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
 LIBRARIES: Final = (
@@ -32,12 +33,12 @@ LIBRARIES: Final = (
     "libstdc++.so",
 )  # the last: or exceptions of ZeroMQ are not intercepted
 TESTS: Final = (
-    "tests/fanout/test_in_c.py",
-    "tests/fanout/test_talk_in_c.py",
-    "tests/ingest/test_in_c.py",
-    "tests/ingest/test_talk_in_c.py",
-    "tests/runtime/test_pump.py",
-    "tests/runtime/test_native.py",
+    "tests/fanout/test_native.py",
+    "tests/fanout/test_talk_native.py",
+    "tests/ingest/test_native.py",
+    "tests/ingest/test_talk_native.py",
+    "tests/patchbay/net/test_poller.py",
+    "tests/patchbay/native/test_loader.py",
 )
 EXAMPLES: Final = "200"  # of each property; some 25 s
 FAULTY: Final = """
@@ -92,13 +93,11 @@ def _build(work: Path) -> None:
             shutil.copytree(path, work / name, ignore=NOT_COPIED)
         else:
             shutil.copy(path, work / name)
-    modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
-    for module in modules:
-        source = Path(module["sources"][0])
-        built = work / source.with_name(module["name"].rpartition(".")[2] + sysconfig.get_config_var("EXT_SUFFIX"))
-        command = ["gcc", "-shared", "-fPIC", *module["extra-compile-args"], *FLAGS.split()]
-        command += ["-I", sysconfig.get_paths()["include"], f'-DPATCHBAY_SOURCE="{digest(ROOT / source)}"']
-        subprocess.run([*command, "-o", built, source], cwd=work, check=True)
+    for source in sorted((ROOT / NATIVE).glob("*.c")):
+        built = work / NATIVE / (source.stem + sysconfig.get_config_var("EXT_SUFFIX"))
+        command = ["gcc", "-shared", "-fPIC", *WARNINGS, *FLAGS.split()]
+        command += ["-I", sysconfig.get_paths()["include"], f'-DPATCHBAY_SOURCE="{digest(source)}"']
+        subprocess.run([*command, "-o", built, NATIVE / source.name], cwd=work, check=True)
 
 
 def _run_tests(work: Path, libraries: Sequence[str], arguments: Sequence[str]) -> int:

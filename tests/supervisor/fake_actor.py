@@ -88,7 +88,7 @@ def find_supervisor(name: str, index: int, generation: int, fds: dict[str, str])
 
 
 def spare(link: socket.socket) -> int:
-    """Wait to be told which actor it is, as `actors.spare` does."""
+    """Wait to be told which actor it is, as `patchbay.process.spare` does."""
     with link:
         link.send(b"loaded")
         packet, fds, _, _ = socket.recv_fds(link, 65536, 64)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervisor import specs
+from supervisor.configuration import specs
 
 if TYPE_CHECKING:
     from config import Settings
-    from supervisor.specs import ActorSpec
+    from supervisor.configuration.specs import ActorSpec
 
 real_actors = specs.actors
 
@@ -27,6 +27,6 @@ def fake_actors(settings: Settings) -> tuple[ActorSpec, ...]:
 
 if __name__ == "__main__":
     specs.actors = fake_actors
-    from supervisor.cli import main
+    from supervisor.commands.cli import main
 
     sys.exit(main(sys.argv[1:]))

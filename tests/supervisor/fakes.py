@@ -7,13 +7,13 @@ from pathlib import Path
 
 import trio
 
-from supervisor.crashes import CrashReports
-from supervisor.exits import Exit
-from supervisor.journal import Journal
-from supervisor.life import Surroundings
-from supervisor.policy import Limits
-from supervisor.process import Process
-from supervisor.specs import ActorSpec
+from supervisor.actors.crashes import CrashReports
+from supervisor.actors.exits import Exit
+from supervisor.actors.life import Surroundings
+from supervisor.actors.policy import Limits
+from supervisor.actors.process import Process
+from supervisor.commands.journal import Journal
+from supervisor.configuration.specs import ActorSpec
 
 LIMITS = Limits(first_s=0.1, max_s=30.0, reset_s=1.0, intensity=5, period_s=30.0)
 SPEC = ActorSpec("fanout", 0, command=("nothing",))

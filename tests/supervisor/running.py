@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supervisor import client
-from supervisor.client import NoSupervisorError
-from supervisor.rundir import start_time
+from supervisor.commands import client
+from supervisor.commands.client import NoSupervisorError
+from supervisor.run_directory import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

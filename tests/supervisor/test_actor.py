@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from supervisor.actor import Actor, Report
-from supervisor.exits import Exit
-from supervisor.states import State
+from supervisor.actors.actor import Actor, Report
+from supervisor.actors.exits import Exit
+from supervisor.actors.states import State
 from tests.supervisor.fakes import SPEC, FakeProcess, World
 
 if TYPE_CHECKING:

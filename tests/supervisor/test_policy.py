@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.exits import Exit
-from supervisor.policy import Limits, Past, Verdict, backoff_ceiling_s, judge
+from supervisor.actors.exits import Exit
+from supervisor.actors.policy import Limits, Past, Verdict, backoff_ceiling_s, judge
 
 LIMITS = Limits(first_s=0.1, max_s=30.0, reset_s=1.0, intensity=5, period_s=30.0)
 CRASH = Exit(signal=11)

@@ -14,12 +14,12 @@ import pytest
 import trio
 
 from config.paths import ensure_run_dir
-from supervisor.exits import Exit, signal_name, unplanned
-from supervisor.launcher import Lifeline, ProcessLauncher, spawn
-from supervisor.process import KernelProcess
-from supervisor.rundir import lineage, start_time
+from supervisor.actors.exits import Exit, signal_name, unplanned
+from supervisor.actors.launcher import Lifeline, ProcessLauncher, spawn
+from supervisor.actors.process import KernelProcess
+from supervisor.configuration.specs import ActorSpec
+from supervisor.run_directory import lineage, start_time
 from supervisor.sockets import Sockets
-from supervisor.specs import ActorSpec
 from tests.supervisor.fakes import descriptors, open_descriptors
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from config import Settings, load
-from supervisor.reload import Change, plan, steps
-from supervisor.specs import actors
+from supervisor.configuration.reload import Change, plan, steps
+from supervisor.configuration.specs import actors
 
 
 def change(**after: str) -> Change:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from supervisor import cli, words
-from supervisor.crashes import KEPT, CrashReports, last_line, utc
-from supervisor.journal import FOLLOWER_BACKLOG, Journal
-from supervisor.rundir import ActorNote, AlreadyRunningError, RunDir
+from supervisor.actors.crashes import KEPT, CrashReports, last_line, utc
+from supervisor.commands import cli, words
+from supervisor.commands.journal import FOLLOWER_BACKLOG, Journal
+from supervisor.run_directory import ActorNote, AlreadyRunningError, RunDir
 from supervisor.sockets import PortTakenError, listen_tcp
 from tests.supervisor.fakes import SPEC, FakeProcess
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from supervisor.launcher import spawn
-from supervisor.rundir import start_time
-from supervisor.spares import AGAIN_S, Spares
+from supervisor.actors.launcher import spawn
+from supervisor.actors.spares import AGAIN_S, Spares
+from supervisor.run_directory import start_time
 from tests.supervisor.fakes import open_descriptors
 from tests.supervisor.running import Running, until
 

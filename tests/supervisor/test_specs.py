@@ -7,15 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Settings, load
-from supervisor.specs import (
-    ActorSpec,
-    SpecError,
-    actors,
-    levels,
-    matching,
-    next_generation,
-    slot,
-)
+from supervisor.configuration.specs import ActorSpec, SpecError, actors, levels, matching, next_generation, slot
 
 
 def spec(name: str, *after: str, index: int = 0, restart_with: tuple[str, ...] = ()) -> ActorSpec:
@@ -40,7 +32,7 @@ def test_nothing_restarts_with_another_by_default() -> None:
 
 
 def test_the_sections_that_an_actor_reads_exist() -> None:
-    from supervisor.reload import setting
+    from supervisor.configuration.reload import setting
 
     for each in actors(Settings()):
         for path in each.sections:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.states import ALIVE, TRANSITIONS, Event, IllegalTransitionError, State, advance
+from supervisor.actors.states import ALIVE, TRANSITIONS, Event, IllegalTransitionError, State, advance
 
 
 def test_every_state_is_in_the_table() -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.app import EX_CONFIG
-from supervisor import cli, foreground
+from patchbay.process.main import EX_CONFIG
+from supervisor import main
+from supervisor.commands import cli
 
 UNIT = Path(__file__).parents[2] / "deploy" / "patchbay.service"
 
@@ -33,9 +34,9 @@ def test_it_never_gives_up(unit: RawConfigParser) -> None:
     assert unit["Service"]["Restart"] == "always"
     prevented = unit["Service"]["RestartPreventExitStatus"].split()
     assert prevented == ["64", "78"]
-    assert {cli.EX_CONFIG, foreground.EX_CONFIG, EX_CONFIG} == {78}
-    assert str(foreground.EX_TEMPFAIL) not in prevented
-    assert str(foreground.EX_UNAVAILABLE) not in prevented
+    assert {cli.EX_CONFIG, main.EX_CONFIG, EX_CONFIG} == {78}
+    assert str(main.EX_TEMPFAIL) not in prevented
+    assert str(main.EX_UNAVAILABLE) not in prevented
 
 
 def test_it_stops_the_supervisor_only(unit: RawConfigParser) -> None:

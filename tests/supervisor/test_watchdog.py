@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from supervisor.actor import Actor
-from supervisor.watchdog import is_late, silence_s, watch
+from supervisor.actors.actor import Actor
+from supervisor.actors.watchdog import is_late, silence_s, watch
 from tests.supervisor.fakes import SPEC, FakeProcess, World
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The state of each call, made from its events."""

@@ -1,0 +1,104 @@
+"""Calls without a sign of life: given up after a set time, by an event (`call.lost`) that everybody gets.
+
+A call's events are signs of life, and so is what the ingests say on the bus of the streams that they carry. A call
+that was given up and shows itself again is live again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import trio
+
+from actors.call_events.calls.call_state import LOST
+from actors.call_events.internal_events import own_event
+from actors.call_events.journal.store import Unavailable
+from patchbay.protocol.batches import STATS_TOPIC
+from patchbay.protocol.times import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.call_events.calls.call_state import CallState
+    from actors.call_events.events import Arrival
+    from actors.call_events.webhooks.webhook import Record
+
+LOOK_S = 5.0
+FIRST_LOOK_S = 30.0  # those that carry streams have spoken by then
+
+
+class Subscriber(Protocol):
+    """What is needed of the bus: `bus.subscriber("ingest", "pub", b"s")`."""
+
+    async def receive_many(self, limit: int = 64) -> list[bytes]: ...
+
+
+class LostCalls:
+    """Looks for them. Times are µs since 1970."""
+
+    def __init__(self, calls: Mapping[str, CallState], record: Record, lost_after_s: float) -> None:
+        self._calls = calls
+        self._record = record
+        self._lost_after_us = int(lost_after_s * 1_000_000)
+        self._seen: dict[str, int] = {}
+
+    async def listen(self, subscriber: Subscriber) -> None:
+        """Hear which streams are carried, for ever."""
+        while True:
+            for frame in await subscriber.receive_many():
+                self.hear(frame[len(STATS_TOPIC) :], time.time_ns() // 1000)
+
+    async def look(self) -> None:
+        """Give calls up, for ever."""
+        await trio.sleep(min(FIRST_LOOK_S, self._lost_after_us / 1e6))
+        while True:
+            lost = self.lost(time.time_ns() // 1000)
+            if lost:
+                try:
+                    await self._record(lost)
+                except Unavailable:
+                    lost.clear()  # they are found again with the next look
+            await trio.sleep(LOOK_S)
+
+    def hear(self, stats: bytes, now: int) -> None:
+        """Take what an ingest says of itself."""
+        for call in _calls_of(stats):
+            if call in self._calls:
+                self._seen[call] = now
+
+    def lost(self, now: int) -> list[Arrival]:
+        """The calls to be given up now, as events."""
+        self._seen = {call: seen for call, seen in self._seen.items() if call in self._calls}
+        return [self._event(state, now) for state in self._calls.values() if self._is_lost(state, now)]
+
+    def _is_lost(self, state: CallState, now: int) -> bool:
+        last = max(state.last_at, self._seen.get(state.call_control_id, 0))
+        return now - last > self._lost_after_us
+
+    def _event(self, state: CallState, now: int) -> Arrival:
+        call = state.call_control_id
+        payload = {"call_control_id": call, "last_event_at": timestamp(state.last_at)}
+        # A clock that is behind another's must not make the loss older than what it ends.
+        when = max(now, state.last_at)
+        return own_event(LOST, payload, name=f"{LOST} {call} {state.last_at}", occurred_at=when, now=now)
+
+
+class _Call(msgspec.Struct):
+    call_control_id: Any = None
+
+
+class _Stats(msgspec.Struct):
+    calls: list[_Call] = []
+
+
+_decode = msgspec.json.Decoder(_Stats).decode
+
+
+def _calls_of(stats: bytes) -> list[str]:
+    try:
+        named = [call.call_control_id for call in _decode(stats).calls]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []
+    return [call for call in named if isinstance(call, str)]

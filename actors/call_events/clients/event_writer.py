@@ -1,0 +1,193 @@
+"""The way to one client: its place in the stream of events, and the bytes that are on their way.
+
+Holds no queue. What is next is taken from the tail whenever the socket has room, so a client that is behind costs no
+more than one that is not; what the tail has no more comes from the journal, by `feed`. Frames of the WebSocket itself
+(pongs, the close) go between events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from actors.call_events.clients.cursor import LOST, PREFIX_MAX_BYTES, Place, encode_place
+from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.websocket.send_queue import CONTROL_MAX_BYTES, Outbox
+
+if TYPE_CHECKING:
+    from actors.call_events.clients.recent import Tail
+    from actors.call_events.entry import Interest
+    from patchbay.handover.connection import Handed
+
+PIECE_MAX_BYTES = 64 * 1024  # written at once; what of it the socket does not take is all that is held
+NOTE_EVERY = 256  # offsets; a successor looks through at most so many to find the place
+CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for more is broken off
+
+
+class EventOutbox(Outbox):
+    """Writes to a client. `begin` starts it; before that only the handshake's answer is written.
+
+    Args:
+        tail: where events come from.
+        interest: which of them this client gets.
+
+    Attributes:
+        cursor: the offset up to which everything wanted is written or on its way.
+        written: bytes that the connection has carried since it was ours; says whether there is progress.
+        idle: set when nothing waits any more.
+        starved: set when what comes next is only in the journal.
+    """
+
+    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_noted", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
+
+    def __init__(self, handed: Handed, tail: Tail, interest: Interest) -> None:
+        super().__init__(handed.sock, lossy_s=0.0)
+        self._handed = handed
+        self._tail = tail
+        self._interest = interest
+        self._controls: deque[bytes] = deque()
+        self._base = NO_COUNT
+        self._noted: int | None = None  # the offset of the last note; None: there is none yet that will do
+        self._is_closing = False
+        self.cursor = 0
+        self.written = 0
+        self.epoch = ""
+        self.is_begun = False
+        self.idle = trio.Event()
+        self.starved = trio.Event()
+
+    def begin(self, epoch: str, offset: int, first: bytes) -> None:
+        """Start with these bytes (a welcome, the rest of a frame), then everything wanted after an offset."""
+        if self.behind:  # the handshake's answer does not even go out
+            self.break_off()
+            return
+        self._attach(epoch, offset, first)
+        if self._base == NO_COUNT:
+            self._handed.set_note(encode_place(Place(epoch, NO_COUNT, LOST)))
+        elif len(first) <= PREFIX_MAX_BYTES:
+            self._note(first)
+        self.pull()
+
+    def go_on(self, place: Place, offset: int, rest: bytes) -> None:
+        """Go on where a predecessor was: `place` is what it had noted, `offset` and `rest` where it really was."""
+        self._attach(place.epoch, offset, rest)
+        self._noted = place.offset
+        self.pull()
+
+    def begin_anew(self, epoch: str, offset: int) -> None:
+        """The journal is another one; this client has had all of the old one, and goes on here."""
+        self.epoch, self.cursor, self._noted = epoch, offset, None
+
+    def pull(self) -> None:
+        """Write what there is for this client, as far as there is room."""
+        if self.broken or not self.is_begun:
+            return
+        try:
+            while self._fill():
+                sent = self._send(self._rest)
+                self.written += sent
+                self._rest = self._rest[sent:]
+        except BlockingIOError:
+            self._fall_behind()
+        except OSError:
+            self.break_off()
+        else:
+            self.behind = False
+            self.idle.set()
+
+    def feed(self, piece: bytes, upto: int) -> None:
+        """Write what was read from the journal, which goes up to an offset. Only when nothing waits."""
+        self._note_now_and_then(upto)
+        self._rest, self.cursor = piece, upto
+        self.pull()
+
+    def stop(self) -> None:
+        """Write no more events after what is on its way."""
+        self._is_closing = True
+
+    def finish(self, frame: bytes) -> None:
+        """Write the last frame, a close frame, behind what is on its way."""
+        if not self.is_begun:
+            super().finish(frame)
+        elif not (self.broken or self.finished):
+            self.stop()
+            self._controls.append(frame)
+            self.finished = True
+            self.pull()
+
+    @property
+    def is_waiting(self) -> bool:
+        return not self.broken and bool(self._rest or self._controls) if self.is_begun else super().is_waiting
+
+    async def until_idle(self) -> None:
+        """Wait until nothing waits any more."""
+        while self.behind:
+            self.idle = trio.Event()
+            await self.idle.wait()
+
+    # ---- what the WebSocket asks for
+
+    def write_control(self, frame: bytes) -> bool:
+        if not self.is_begun or self.finished:
+            return super().write_control(frame)
+        if len(self._controls) >= CONTROLS_MAX or sum(map(len, self._controls)) > CONTROL_MAX_BYTES:
+            self.overflow()
+        elif not self.broken:
+            self._controls.append(frame)
+            self.pull()
+        return not self.broken
+
+    def drain(self) -> None:
+        if self.is_begun:
+            self.pull()
+        else:
+            super().drain()
+
+    def unsent(self) -> bytes | None:
+        """Nothing that can be found from the place; where bytes are not counted, the rest of what is on its way."""
+        if not self.is_begun or self.finished:
+            return super().unsent()
+        if self._base == NO_COUNT:
+            self._handed.set_note(encode_place(Place(self.epoch, NO_COUNT, self.cursor)))
+            return self._rest
+        return b""
+
+    # ---- within
+
+    def _attach(self, epoch: str, offset: int, rest: bytes) -> None:
+        self._base, self.written = bytes_carried(self._handed.sock), 0
+        self.epoch, self.cursor, self.is_begun = epoch, offset, True
+        self._rest = rest
+
+    def _fill(self) -> bool:
+        """Whether there is something to write; whole frames only are begun."""
+        if self._rest:
+            return True
+        if self._noted is None:
+            self._note(b"")
+        if self._controls:
+            self._rest = self._controls.popleft()
+            self._note(self._rest)
+            return True
+        if self._is_closing or self.cursor >= self._tail.last:
+            return False
+        if self.cursor < self._tail.before:
+            self.starved.set()
+            return False
+        piece, upto = self._tail.after(self.cursor, self._interest, PIECE_MAX_BYTES)
+        self._note_now_and_then(upto)
+        self._rest, self.cursor = piece, upto
+        return bool(piece) or self._fill()
+
+    def _note_now_and_then(self, upto: int) -> None:
+        if self._noted is None or upto - self._noted >= NOTE_EVERY:
+            self._note(b"")
+
+    def _note(self, prefix: bytes) -> None:
+        """Note the place; only when nothing is written in part. It is told before `prefix` is written."""
+        if self._base != NO_COUNT:
+            self._noted = self.cursor
+            place = Place(self.epoch, self._base + self.written, self.cursor, prefix)
+            self._handed.set_note(encode_place(place))

@@ -1,0 +1,90 @@
+"""What a request asks of events, and what its token lets it have. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.call_events.entry import Interest
+from patchbay.http.query import BadQuery, calls_only
+from patchbay.net.addresses import host_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BEFORE_ALL = -1  # an offset
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+TYPES_MAX = 200  # that one request may name
+PREFIXES_MAX = 20  # of types, each of which every event is compared with
+YES = frozenset({"1", "true", "yes"})
+
+Query = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked.
+
+    Attributes:
+        since: the offset to go on after; one that could not be read is before everything. None: from now on.
+        snapshot: the live calls first.
+        limit: events in one answer.
+    """
+
+    interest: Interest
+    since: int | None = None
+    snapshot: bool = False
+    limit: int = LIMIT_DEFAULT
+
+
+def wish(query: Query, claims: Mapping[str, Any] | None) -> Wish:
+    """Read a query; what the token does not grant is not in it. Raises BadQuery; see `wire.query`."""
+    return Wish(
+        Interest(wanted_calls(query, claims), *_types(query)),
+        since=_since(_first(query, "since")),
+        snapshot=_first(query, "snapshot").lower() in YES,
+        limit=_limit(_first(query, "limit")),
+    )
+
+
+def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[str] | None:
+    """The calls whose events a client gets: those it names, of those it may have. None: all. Raises BadQuery."""
+    named = frozenset(calls_only(query)) or None
+    if claims is None or claims.get("calls") == "*":
+        return named
+    granted = claims.get("calls")
+    allowed = frozenset(call for call in granted if isinstance(call, str)) if isinstance(granted, list) else frozenset()
+    return allowed if named is None else allowed & named
+
+
+def reader_of(claims: Mapping[str, Any] | None, peer: str) -> str:
+    """Return who reads: whose token it is, or which address it is where nobody has one."""
+    return str((claims or {}).get("sub") or host_of(peer))
+
+
+def _types(query: Query) -> tuple[frozenset[str] | None, tuple[str, ...]]:
+    """`type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins so."""
+    names = {name for text in query.get("type", ()) for name in text.split(",") if name}
+    if not names:
+        return None, ()
+    prefixes = {name[:-1] for name in names if name.endswith("*")}
+    if len(names) > TYPES_MAX or len(prefixes) > PREFIXES_MAX:
+        raise BadQuery(f"more than {TYPES_MAX} types, or {PREFIXES_MAX} that end with *")
+    return frozenset(name for name in names if not name.endswith("*")), tuple(sorted(prefixes))
+
+
+def _since(text: str) -> int | None:
+    if not text:
+        return None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else BEFORE_ALL
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        return LIMIT_DEFAULT
+    return min(max(int(text), 1), LIMIT_MAX)
+
+
+def _first(query: Query, name: str) -> str:
+    return next((value for value in query.get(name, ()) if value), "")

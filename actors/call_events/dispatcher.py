@@ -1,0 +1,158 @@
+"""Where events come together: what is committed is passed to the bus, to the picture of the calls, and to the clients.
+
+Knows no socket and no journal: a client is something that can be told to pull.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+import trio
+
+from actors.call_events.calls.call_state import CallState, view
+from actors.call_events.clients.recent import Tail
+from patchbay.process.periodic import next_beat
+from patchbay.websocket.frames import text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from actors.call_events.entry import Interest
+    from actors.call_events.journal.journal import Commit
+    from actors.call_events.journal.writer import Opened
+    from config.settings import EventSettings
+
+logger = logging.getLogger(__name__)
+
+TOPIC = b"e"
+WELCOME_TEXT = "Connected to call events WebSocket"
+AT_ONCE = 100  # clients written to before others have their turn
+PAUSE_MAX_S = 0.1
+
+
+class Client(Protocol):
+    """One client; see `client.EventClient`."""
+
+    cursor: int
+    written: int
+    behind: bool
+
+    def pull(self) -> None: ...
+
+    def begin_anew(self, epoch: str, offset: int) -> None: ...
+
+    def give_up(self, reason: str) -> None: ...
+
+
+class Hub:
+    """All clients, the newest events, the live calls.
+
+    Args:
+        publish: puts a frame on the bus.
+
+    Attributes:
+        counters: `events`, `rounds`, `clients_slow`, `client_joins`.
+    """
+
+    def __init__(self, settings: EventSettings, publish: Callable[[bytes], object]) -> None:
+        self.tail = Tail(max_events=settings.kept, max_bytes=settings.kept_max_bytes)
+        self.calls: dict[str, CallState] = {}
+        self.epoch = ""
+        self.clients: set[Client] = set()
+        self.counters: Counter[str] = Counter()
+        self._stall_s = settings.stall_s
+        self._publish = publish
+        self._news = trio.Event()
+        self.on_states: Callable[[Mapping[str, CallState]], object] = lambda states: None  # of calls that have changed
+
+    def opened(self, journal: Opened) -> None:
+        """A journal is open: the first, or another one in the place of the first."""
+        if journal.epoch == self.epoch:
+            self.tail.extend([entry for entry in journal.entries if entry.offset > self.tail.last])
+        else:
+            current = [client for client in self.clients if client.cursor == self.tail.last]
+            self.tail.begin(journal.last - len(journal.entries))
+            self.tail.extend(journal.entries)
+            self.epoch = journal.epoch
+            for client in current:
+                client.begin_anew(journal.epoch, journal.last)
+        self.calls.clear()
+        self.calls.update(journal.calls)
+        self._news.set()
+
+    def committed(self, commit: Commit) -> None:
+        """Events are in the journal: everybody may know."""
+        self.tail.extend(commit.entries)
+        for call, state in commit.states.items():
+            if state.is_live:
+                self.calls[call] = state
+            else:
+                self.calls.pop(call, None)
+        for entry in commit.entries:
+            self._publish(TOPIC + entry.text)
+        self.counters["events"] += len(commit.entries)
+        self.on_states(commit.states)
+        self._news.set()
+
+    def first_words(self, interest: Interest, *, resume: bool, recovered: bool | None, snapshot: bool) -> bytes:
+        """What a client gets first: the wire contract's welcome and, for one that asked, where it is and what is live."""
+        welcome: dict[str, object] = {"type": "welcome", "message": WELCOME_TEXT}
+        place: dict[str, object] = {"offset": self.tail.last, "epoch": self.epoch}
+        if resume:
+            welcome |= {"recovered": recovered}
+        if resume or snapshot:
+            welcome |= place
+        words = text_frame(orjson.dumps(welcome))
+        if resume or snapshot:
+            wanted = (state for call, state in self.calls.items() if interest.calls is None or call in interest.calls)
+            words += text_frame(orjson.dumps({"type": "snapshot", "calls": [view(state) for state in wanted], **place}))
+        return words
+
+    def join(self, client: Client) -> None:
+        """Let a client in: it is told to pull whenever there is something new."""
+        self.clients.add(client)
+        self.counters["client_joins"] += 1
+
+    def leave(self, client: Client) -> None:
+        """Let a client go; harmless when it has gone."""
+        self.clients.discard(client)
+
+    async def deliver(self) -> None:
+        """Have every client pull what is new, for ever.
+
+        At most half of the time is spent so: the more clients there are, the more events go out in one piece, and
+        webhooks are never kept waiting for long.
+        """
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            began = trio.current_time()
+            for number, client in enumerate(list(self.clients), start=1):
+                client.pull()
+                if number % AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+            self.counters["rounds"] += 1
+            await trio.sleep(min(trio.current_time() - began, PAUSE_MAX_S))
+
+    async def watch_progress(self) -> None:
+        """Give up clients that read nothing while something waits for them, for ever."""
+        stuck: dict[Client, tuple[int, float]] = {}
+        while True:
+            await next_beat()
+            now = trio.current_time()
+            before, stuck = stuck, {}
+            for client in [client for client in self.clients if client.behind]:
+                written, since = before.get(client, (client.written, now))
+                stuck[client] = (written, since) if written == client.written else (client.written, now)
+                if now - stuck[client][1] >= self._stall_s:
+                    self.counters["clients_slow"] += 1
+                    client.give_up(
+                        f"nothing read for {self._stall_s:g} s; come back with since=<offset of the last one>"
+                    )
+
+    def gauges(self) -> dict[str, int]:
+        """How much there is of what is kept, now."""
+        return {**self.tail.statistics(), "clients": len(self.clients), "calls": len(self.calls)}

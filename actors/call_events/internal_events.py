@@ -1,0 +1,80 @@
+"""Events of the other actors: taken from the bus, recorded, and acknowledged by id once they are committed."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from actors.call_events.events import Arrival, MalformedEvent, parse_inside
+from actors.call_events.journal.store import Unavailable
+from patchbay.protocol.times import timestamp
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from actors.call_events.webhooks.webhook import Record
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = uuid.UUID("6c1b8d1e-7b7e-4c39-8f0c-0d6f4f8a2b51")  # of the ids that are made of what happened
+
+
+class Router(Protocol):
+    """What is needed of the bus: `bus.router("in")`."""
+
+    async def receive_from(self, limit: int = 64) -> list[tuple[bytes, bytes]]: ...
+
+    def send_to(self, routing_id: bytes, frame: bytes) -> bool: ...
+
+
+async def take_events(router: Router, record: Record, counters: Counter[str]) -> None:
+    """Take events for ever. A repeat is acknowledged like the first: its acknowledgement may have been lost.
+
+    What the journal can't take is not acknowledged, and comes again. An event that can't be read is our own fault in
+    another actor; it is counted as `inside_malformed`, logged, and not acknowledged.
+    """
+    while True:
+        batch = [(routing_id, _read(frame, counters)) for routing_id, frame in await router.receive_from()]
+        good = [(routing_id, arrival) for routing_id, arrival in batch if arrival is not None]
+        try:
+            await record([arrival for _, arrival in good])
+        except Unavailable:
+            counters["inside_refused"] += len(good)
+            continue
+        counters["inside"] += len(good)
+        for routing_id, arrival in good:
+            router.send_to(routing_id, arrival.event.id.encode())
+
+
+def own_event(event_type: str, payload: dict[str, Any], *, name: str, occurred_at: int, now: int) -> Arrival:
+    """An event that this actor has found out.
+
+    Args:
+        name: of what happened: the same name is the same event, however often it is found out.
+        occurred_at, now: µs since 1970.
+    """
+    frame = {
+        "id": str(uuid.uuid5(NAMESPACE, name)),
+        "type": event_type,
+        "occurred_at": timestamp(occurred_at),
+        "payload": payload,
+    }
+    body = orjson.dumps(frame)
+    return Arrival(parse_inside(body, received_at=timestamp(now)), "inside", body, now)
+
+
+def _read(frame: bytes, counters: Counter[str]) -> Arrival | None:
+    now, mended = time.time_ns() // 1000, list[str]()
+    try:
+        event = parse_inside(frame, received_at=timestamp(now), mended=mended)
+        if mended:
+            counters["inside_mended"] += 1
+        return Arrival(event, "inside", frame, now)
+    except MalformedEvent as error:
+        logger.error("event from another actor refused: %s", error)
+        counters["inside_malformed"] += 1
+        return None

@@ -1,0 +1,310 @@
+"""The journal: one SQLite file with every event as it was received, in the order in which it was taken.
+
+Blocks, so it is used in a thread, by one at a time. What SQLite says is wrong is left as `sqlite3.Error`: `store`
+decides what becomes of it. Several processes may have the file open (during a roll): the place of an event is found
+inside the transaction that writes it.
+
+A journal that is not the one that was left here (`mark`) is another one from now on: it has a new epoch, and offsets that
+nobody has had.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors.call_events.calls.call_state import CallState, merge, of_event
+from actors.call_events.entry import Entry, entry_of
+from actors.call_events.events import Arrival, Event, parse
+from actors.call_events.journal import schema
+from actors.call_events.journal.mark import Mark
+from actors.call_events.journal.pages import Search
+from actors.call_events.journal.pruning import Gone, PruningBySize, prune_old
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from actors.call_events.entry import Interest
+
+logger = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 1000  # for another process's commit
+CACHE_KIB = 8 * 1024
+CALLS_KEPT_US = 86_400 * 1_000_000  # a call that is over is known so long: what comes late must not revive it
+_encode_state = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(CallState).decode
+
+
+class Receded(Exception):
+    """The file has less in it than it had: somebody has written over it."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit has led to.
+
+    Attributes:
+        entries: new since the offset that the caller knew, oldest first; another process's too.
+        states: of the calls that these are about.
+        taken: for each arrival, whether it is new.
+    """
+
+    entries: list[Entry]
+    states: dict[str, CallState]
+    taken: list[bool]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of the journal.
+
+    Attributes:
+        entries: those wanted, oldest first.
+        upto: everything wanted up to this offset is in `entries`.
+        oldest: the first offset that there is.
+    """
+
+    entries: list[Entry]
+    upto: int
+    oldest: int
+
+
+class Journal:
+    """An open file. `epoch` names it: an offset means nothing in another one. The maker closes it.
+
+    Raises:
+        sqlite3.Error: it can't be opened, or is none. NewerSchema: see there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mark = Mark(path)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
+        self._by_size = PruningBySize(self._db, time.monotonic)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        db = self._db
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")  # a commit outlives the machine, not only the process
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        schema.migrate(db)
+        if self._strangeness() is not None:
+            with self._writing():
+                why = self._strangeness()  # another process may have been first
+                if why is not None:
+                    self._name(why)
+            self._mark.write(self._meta()["epoch"], self._last_in_file())
+        meta = self._meta()
+        self.epoch: str = meta["epoch"]
+        self.first_offset = int(meta["first_offset"])
+
+    def _meta(self) -> dict[str, str]:
+        return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
+
+    def _strangeness(self) -> str | None:
+        """See `Mark.strangeness`."""
+        meta = self._meta()
+        return self._mark.strangeness(meta.get("epoch"), meta.get("origin"), self._last_in_file())
+
+    def _name(self, why: str) -> None:
+        meta, now, left = self._meta(), time.time_ns(), self._mark.read()
+        named = {"origin": self._mark.origin()}
+        if why or "epoch" not in meta:
+            # Offsets begin at µs since 1970: higher than any of an earlier file, and numbers that JavaScript can hold.
+            first = max(now // 1000, self._last_in_file() + 1, left.offset + 1 if left else 0)
+            named |= {"epoch": str(now), "first_offset": str(first)}
+        sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        self._db.executemany(sql, named.items())
+        if why:
+            logger.warning("this is not the journal that was left here (%s): epoch %s begins", why, named["epoch"])
+
+    def _last_in_file(self) -> int:
+        found = self._db.execute("SELECT max(offset) FROM events").fetchone()[0]
+        return int(found) if found is not None else -1
+
+    @property
+    def last_offset(self) -> int:
+        """Of the newest event, or what comes before the first of this epoch."""
+        return max(self._last_in_file(), self.first_offset - 1)
+
+    @property
+    def oldest_offset(self) -> int:
+        """Of the oldest event that is kept, or of the first that will be."""
+        found = self._db.execute("SELECT min(offset) FROM events").fetchone()[0]
+        return int(found) if found is not None else self.first_offset
+
+    def commit(self, arrivals: Sequence[Arrival], known: int) -> Commit:
+        """Take events, all or none; those whose id is known are not taken again. On return they are on the disk.
+
+        Args:
+            known: the offset up to which the caller has seen everything.
+        """
+        with self._writing():
+            offset = self.last_offset
+            if offset < known:
+                raise Receded(f"it ends at offset {offset}, and had come to {known}")
+            entries = self._between(known, offset) if offset > known else []
+            states = self._states_of(entry.call_control_id for entry in entries)
+            taken = []
+            for arrival in arrivals:
+                taken.append(self._insert(arrival, offset + 1))
+                if taken[-1]:
+                    offset += 1
+                    entries.append(entry_of(arrival.event, offset, self.epoch))
+                    self._apply(arrival.event, states)
+            self._keep(states)
+        if any(taken):
+            self._mark.write(self.epoch, offset)
+        return Commit(entries, states, taken)
+
+    def newer(self, known: int) -> Commit:
+        """What another process has taken."""
+        with self.unchanging():
+            entries = self._between(known, self.last_offset)
+            return Commit(entries, self._states_of(entry.call_control_id for entry in entries), [])
+
+    def newest(self, count: int) -> list[Entry]:
+        """The last events, oldest first."""
+        last = self.last_offset
+        return self._between(last - count, last)
+
+    def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
+        """What comes after an offset, at most so many and (but for the first) so much, and as much as is found in its time."""
+        entries: list[Entry] = []
+        size = 0
+        with self.unchanging():
+            last, oldest = self.last_offset, self.oldest_offset
+            search = Search(self._db, interest)
+            for row in search.forwards(after, last, limit):
+                entry = self._entry(*row)
+                if entries and size + len(entry.frame) > max_bytes:
+                    return Page(entries, entries[-1].offset, oldest)
+                entries.append(entry)
+                size += len(entry.frame)
+        return Page(entries, search.upto, oldest)
+
+    def latest(self, interest: Interest, limit: int) -> int:
+        """The offset after which there are so many events of those wanted, or as many as are found in its time."""
+        with self.unchanging():
+            found = Search(self._db, interest).backwards(self.last_offset, limit)
+            return self.oldest_offset - 1 if found is None else found
+
+    def live_calls(self) -> dict[str, CallState]:
+        """The calls that are live."""
+        rows = self._db.execute("SELECT call, state FROM calls WHERE is_live")
+        return {call: _decode_state(state) for call, state in rows}
+
+    def last_webhook_at(self) -> int | None:
+        """When Telnyx was heard of last, µs since 1970; looks at the newest events only."""
+        sql = "SELECT received_at FROM events WHERE source = 'telnyx' AND offset > ? ORDER BY offset DESC LIMIT 1"
+        found = self._db.execute(sql, (self.last_offset - 100_000,)).fetchone()
+        return int(found[0]) if found else None
+
+    def prune(self, *, before: int, max_bytes: int, fresh: int) -> tuple[int, Gone]:
+        """Let a few events go. Returns how many went by their age, and which by the size of the file (`pruning`).
+
+        Args:
+            before: those received before this time (µs since 1970) go,
+            max_bytes: and as long as there is more than this in the file, others,
+            fresh: of which those received after this time go last.
+        """
+        with self._writing():
+            old, by_size = prune_old(self._db, before, self.last_offset), Gone()
+            if not old and self.used_bytes > max_bytes:
+                by_size = self._by_size.step(self.last_offset, fresh)
+            over = min(before, time.time_ns() // 1000 - CALLS_KEPT_US)
+            self._db.execute("DELETE FROM calls WHERE NOT is_live AND changed_at < ?", (over,))
+        return old, by_size
+
+    @property
+    def used_bytes(self) -> int:
+        """What the events take in the file, which never gets smaller itself."""
+        pages, free, size = (int(self._db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
+        return (pages - free) * size
+
+    def check(self) -> str | None:
+        """What is wrong with the file as a whole; None: nothing. Reads all of it."""
+        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return None if found == "ok" else str(found)
+
+    def copy_to(self, path: Path) -> None:
+        """Write all of it to a new file, which is this journal then."""
+        target = sqlite3.connect(path)
+        try:
+            self._db.backup(target)
+            target.execute("UPDATE meta SET value = ? WHERE key = 'origin'", (self._mark.origin(),))
+            target.commit()
+            self._mark.write(self.epoch, self.last_offset)
+        finally:
+            target.close()
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed."""
+        self._db.close()
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """What is read in here belongs together, whatever other processes write meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:  # a damaged file ends it
+                self._db.execute("COMMIT")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, arrival: Arrival, offset: int) -> bool:
+        event = arrival.event
+        values = (offset, event.id, event.type, event.call_control_id, event.occurred_at, arrival.received_at)
+        sql = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+        return self._db.execute(sql, (*values, arrival.source, arrival.body)).rowcount == 1
+
+    def _apply(self, event: Event, states: dict[str, CallState]) -> None:
+        told = of_event(event)
+        if told is None:
+            return
+        call = told.call_control_id
+        if call not in states:
+            states |= self._states_of([call])
+        states[call] = merge(states[call], told) if call in states else told
+
+    def _keep(self, states: dict[str, CallState]) -> None:
+        now = time.time_ns() // 1000
+        rows = [(call, state.is_live, now, _encode_state(state)) for call, state in states.items()]
+        sql = "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT (call) DO UPDATE SET is_live = excluded.is_live, changed_at = excluded.changed_at, state = excluded.state"
+        self._db.executemany(sql, rows)
+
+    def _states_of(self, calls: Iterable[str | None]) -> dict[str, CallState]:
+        sql = "SELECT state FROM calls WHERE call = ?"
+        rows = ((call, self._db.execute(sql, (call,)).fetchone()) for call in set(calls) if call)
+        return {call: _decode_state(row[0]) for call, row in rows if row}
+
+    def _between(self, after: int, upto: int) -> list[Entry]:
+        sql = "SELECT offset, source, body, occurred_at FROM events WHERE offset > ? AND offset <= ? ORDER BY offset"
+        return [self._entry(*row) for row in self._db.execute(sql, (after, upto))]
+
+    def _entry(self, offset: int, source: str, body: bytes, occurred_at: str) -> Entry:
+        event = parse("telnyx" if source == "telnyx" else "inside", body, received_at=occurred_at)
+        return entry_of(event, offset, self.epoch)

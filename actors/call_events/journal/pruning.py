@@ -1,0 +1,77 @@
+"""Which events leave the journal: those that are old, and when there is more than there may be, first what peers can say without end.
+
+Events are in three rooms: floods (keys, marks, errors), what was promised most (who heard and who spoke), and all others. A call
+that has more in a room than its fair share gives that up first, so that a flood costs its own call only. Then go the oldest floods,
+the oldest others, and only in the end who heard and who spoke. The newest event always stays: places follow it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from actors.call_events.journal.schema import AUDIT, FLOODS, OTHERS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+STEP: Final = 500  # events that go at once by age …
+STEP_BY_SIZE: Final = 2000  # … and by size, when more may be coming
+FAIR: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
+SHARES_INTERVAL_S: Final = 10.0  # how often it is looked whether a call has more; that takes a look at all of them
+
+Gone = Counter[tuple[str | None, str]]  # how many went, by call and type
+
+
+def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
+    """Let events go that were received before this time (µs since 1970). Returns how many."""
+    rows = db.execute(
+        "SELECT offset, received_at FROM events WHERE offset < ? ORDER BY offset LIMIT ?", (last, STEP)
+    ).fetchall()
+    doomed = next((at for at, (_, received_at) in enumerate(rows) if received_at >= before), len(rows))
+    if doomed:
+        db.execute("DELETE FROM events WHERE offset <= ?", (rows[doomed - 1][0],))
+    return doomed
+
+
+class PruningBySize:
+    """Args: clock: monotonic seconds."""
+
+    def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
+        self._db = db
+        self._clock = clock
+        self._fair_until = float("-inf")  # no call has more than its share, as far as is known
+
+    def step(self, last: int, fresh: int) -> Gone:
+        """Let some events before the last one go; others that were received after `fresh` only when nothing else is left."""
+        now = self._clock()
+        if now >= self._fair_until:
+            if gone := self._more_than_fair(last):
+                return gone
+            self._fair_until = now + SHARES_INTERVAL_S
+        anything = 2**63 - 1
+        for room, before in ((FLOODS, anything), (OTHERS, fresh), (AUDIT, anything), (OTHERS, anything)):
+            if gone := self._oldest(room, last, before):
+                return gone
+        return Counter()
+
+    def _more_than_fair(self, last: int) -> Gone:
+        sql = "SELECT call, count(*) FROM events WHERE room = ? AND call IS NOT NULL GROUP BY call ORDER BY 2 DESC LIMIT 1"
+        for room, fair in FAIR.items():
+            found = self._db.execute(sql, (room,)).fetchone()
+            if found is not None and found[1] > fair:
+                mine = "SELECT offset FROM events WHERE room = ? AND call = ? AND offset < ? ORDER BY offset LIMIT ?"
+                return self._delete(mine, (room, found[0], last, min(found[1] - fair, STEP_BY_SIZE)))
+        return Counter()
+
+    def _oldest(self, room: int, last: int, before: int) -> Gone:
+        sql = (
+            "SELECT offset FROM (SELECT offset, received_at FROM events WHERE room = ? AND offset < ?"
+            " ORDER BY offset LIMIT ?) WHERE received_at < ?"
+        )
+        return self._delete(sql, (room, last, STEP_BY_SIZE, before))
+
+    def _delete(self, which: str, values: tuple[object, ...]) -> Gone:
+        rows = self._db.execute(f"DELETE FROM events WHERE offset IN ({which}) RETURNING call, type", values)
+        return Counter((call, kind) for call, kind in rows.fetchall())

@@ -1,0 +1,192 @@
+"""The journal as a thing that may fail: opened when it can be, watched, replaced when it is broken.
+
+Blocks; one thread at a time. Everything that is wrong comes out as `Unavailable`, whose text is for the log. A file
+that is damaged is set aside under another name, never deleted, and a new one begun. A file that was deleted while it
+was open is still whole in our hands, and is written to its place again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from actors.call_events.journal.journal import Journal, Receded
+from actors.call_events.journal.schema import NewerSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+NAME = "journal.sqlite3"
+SIBLINGS = ("-wal", "-shm")
+CHECKED_AT_START_BYTES = 64 * 1024 * 1024  # a larger file is checked while it is in use
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+REASONS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it may not be written to",
+    sqlite3.SQLITE_BUSY: "somebody else has locked it",
+    sqlite3.SQLITE_LOCKED: "somebody else has locked it",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened",
+    sqlite3.SQLITE_IOERR: "the disk fails",
+}
+
+
+class Unavailable(Exception):
+    """The journal can't do this now. The text says why."""
+
+
+class _Gone(Exception):
+    """The file is not in its place any more."""
+
+
+class _Damaged(Exception):
+    """The file is not what we have written."""
+
+
+class Store:
+    """The journal's file, open when it can be. Shut it in the end.
+
+    Attributes:
+        opened: how often a file was opened; another number means another file, maybe with another epoch.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / NAME
+        self.opened = 0
+        self._journal: Journal | None = None
+        self._is_shut = False
+        self._sizes: dict[Path, tuple[int, int]] = {}
+
+    def use(self, work: Callable[[Journal], Answer]) -> Answer:
+        """Do something with the open journal. When this returns, what was written is in the file that has the name.
+
+        Work that met a broken file is done again with the one that took its place.
+
+        Raises:
+            Unavailable: nothing has happened, or nobody can tell: try again later, with the same ids.
+        """
+        for _ in range(3):
+            if self._is_shut:
+                raise Unavailable("this process is stopping")
+            try:
+                return self._try(work)
+            except _Damaged as error:
+                self._set_aside(str(error))
+            except _Gone as error:
+                self._put_back(str(error))
+        raise Unavailable("its file breaks again and again")
+
+    def condemn(self, why: str) -> None:
+        """The file was found to be damaged: set it aside with the next use."""
+        self.close()
+        self._set_aside(why)
+
+    def shut(self) -> None:
+        """Close the file for good."""
+        self._is_shut = True
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed, and the next use opens it again."""
+        journal, self._journal = self._journal, None
+        self._sizes.clear()
+        if journal is not None:
+            with contextlib.suppress(sqlite3.Error):
+                journal.close()
+
+    def _try(self, work: Callable[[Journal], Answer]) -> Answer:
+        try:
+            journal = self._journal or self._open()
+            self._look()
+            answer = work(journal)
+            self._look()
+        except Receded as error:
+            raise _Damaged(str(error)) from error
+        except sqlite3.Error as error:
+            raise self._judge(error) from error
+        except (NewerSchema, OSError) as error:
+            self.close()
+            raise Unavailable(str(error)) from error
+        return answer
+
+    def _open(self) -> Journal:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        journal = Journal(self.path)
+        try:
+            if self.path.stat().st_size <= CHECKED_AT_START_BYTES and (fault := journal.check()) is not None:
+                raise _Damaged(fault)
+        except BaseException:
+            journal.close()
+            raise
+        self._journal = journal
+        self.opened += 1
+        return journal
+
+    def _look(self) -> None:
+        """Find out whether the files are still those that were opened, and have lost nothing: they never get shorter."""
+        for path in (self.path, self._sibling("-wal")):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                if path in self._sizes:
+                    raise _Gone(f"{path} was deleted") from None
+                continue
+            inode, size = self._sizes.get(path, (found.st_ino, 0))
+            if inode != found.st_ino:
+                raise _Gone(f"{path} was replaced")
+            if found.st_size < size:
+                raise _Damaged(f"{path} was cut from {size} to {found.st_size} bytes")
+            self._sizes[path] = inode, found.st_size
+
+    def _judge(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary one
+        if code in DAMAGED:
+            return _Damaged(str(error))
+        if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL):
+            self.close()  # what it can do is found out with a new start
+        return Unavailable(f"{REASONS.get(code, 'SQLite fails')} ({error})")
+
+    def _set_aside(self, why: str) -> None:
+        self.close()
+        target = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        try:
+            self._move(target)
+        except OSError as error:
+            raise Unavailable(f"it is damaged ({why}) and can't be set aside: {error}") from error
+        logger.error("journal damaged: %s; set aside as %s, a new one is begun", why, target)
+
+    def _put_back(self, why: str) -> None:
+        journal, copy = self._journal, self.path.with_name(f"{self.path.name}.copy-{time.time_ns()}")
+        if journal is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            journal.copy_to(copy)
+        except (sqlite3.Error, OSError) as error:
+            copy.unlink(missing_ok=True)
+            self._set_aside(f"{why}, and what is left can't be read: {error}")
+            return
+        self.close()  # before: SQLite deletes what has its log's name
+        try:
+            if self.path.exists():
+                self._move(self.path.with_name(f"{self.path.name}.strange-{time.time_ns()}"))
+            for suffix in SIBLINGS:
+                self._sibling(suffix).unlink(missing_ok=True)
+            copy.rename(self.path)
+        except OSError as error:
+            raise Unavailable(f"{why}; it can't be put back: {error}; its copy is {copy}") from error
+        logger.error("journal: %s; written again, nothing is lost", why)
+
+    def _move(self, target: Path) -> None:
+        for suffix in ("", *SIBLINGS):
+            with contextlib.suppress(FileNotFoundError):
+                self._sibling(suffix).rename(f"{target}{suffix}")
+
+    def _sibling(self, suffix: str) -> Path:
+        return Path(f"{self.path}{suffix}")

@@ -1,0 +1,1 @@
+"""Telnyx's webhooks: signatures, intake, and deliveries that were missed."""

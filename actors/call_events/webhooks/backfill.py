@@ -1,0 +1,138 @@
+"""Webhooks that were missed: fetched from Telnyx's list of deliveries after a gap in our service.
+
+`GET /v2/webhook_deliveries` (telnyx.md §4). What is found takes the same way as what is delivered, so that nothing is
+taken twice. httpx is imported only when there is an API key.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from actors.call_events.events import Arrival, MalformedEvent, parse_webhook
+from actors.call_events.journal.store import Unavailable
+from patchbay.protocol.lenient_json import decode_any, encode_any
+from patchbay.protocol.times import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+    from actors.call_events.journal.writer import Recorder
+    from actors.call_events.webhooks.webhook import Record
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 250  # the most there is
+PAGE_MAX_BYTES = 64 * 1024 * 1024
+PAGES_MAX = 400
+TIMEOUT_S = 10.0
+RETRY_FIRST_S, RETRY_MAX_S = 2.0, 300.0
+# Telnyx tries for a minute; what was under way when we were heard last may have failed since.
+MARGIN_US = 120 * 1_000_000
+GAP_MAX_US = 7 * 86_400 * 1_000_000
+SECOND_LOOK_S = 90.0  # deliveries that were under way when we came back have failed by then
+
+
+class Backfill:
+    """Fetches after a gap. `run` is one task.
+
+    Attributes:
+        counters: `backfilled`, `backfill_known`, `backfill_failures`.
+    """
+
+    def __init__(self, url: str, api_key: str, recorder: Recorder) -> None:
+        self._url = f"{url.rstrip('/')}/webhook_deliveries"
+        self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+        self._recorder = recorder
+        self.counters: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Look when the journal is open, and once more; then after every time in which it could not be written."""
+        await self._recorder.ready.wait()
+        heard_at = await self._last_heard()
+        await self._fetch_until_done(heard_at)
+        while True:
+            await trio.sleep(SECOND_LOOK_S)
+            await self._fetch_until_done(heard_at)
+            await self._recorder.failed.wait()
+            heard_at = time.time_ns() // 1000
+            await self._recorder.recovered.wait()
+
+    async def _last_heard(self) -> int:
+        """When Telnyx was heard of last, µs since 1970; now, where it never was: there is no gap then."""
+        try:
+            found = await self._recorder.last_webhook_at()
+        except Unavailable:
+            found = None
+        return found or time.time_ns() // 1000
+
+    async def _fetch_until_done(self, since: int) -> None:
+        delay_s = RETRY_FIRST_S
+        since = max(since - MARGIN_US, time.time_ns() // 1000 - GAP_MAX_US)
+        while True:
+            try:
+                await self._fetch(since)
+                return
+            except (ImportError, OSError, RuntimeError, ValueError, Unavailable) as error:
+                self.counters["backfill_failures"] += 1
+                logger.warning("missed webhooks could not be fetched: %s", repr(error))
+            await trio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RETRY_MAX_S)
+
+    async def _fetch(self, since: int) -> None:
+        """Fetch once. Raises what it fails for; ImportError, OSError and RuntimeError: descriptors or threads have run out."""
+        import httpx
+
+        try:
+            async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S) as client:
+                await fetch(client, self._url, since, self._recorder.record, self.counters)
+        except httpx.HTTPError as error:
+            raise OSError(repr(error)) from error
+
+
+async def fetch(client: httpx.AsyncClient, url: str, since: int, record: Record, counters: Counter[str]) -> None:
+    """Record every event whose delivery has failed since a time (µs since 1970).
+
+    Raises:
+        httpx.HTTPError: no answer, or none that says yes. ValueError: not JSON, or not that list. Unavailable.
+    """
+    async for page in _pages(client, url, since):
+        arrivals = [arrival for delivery in page if (arrival := _arrival(delivery)) is not None]
+        taken = await record(arrivals) if arrivals else []
+        counters["backfilled"] += sum(taken)
+        counters["backfill_known"] += len(taken) - sum(taken)
+        if any(taken):
+            logger.warning("%d webhooks that were missed are taken now", sum(taken))
+
+
+async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterator[list[Any]]:
+    query = {"filter[status][eq]": "failed", "filter[started_at][gte]": timestamp(since), "page[size]": str(PAGE_SIZE)}
+    for number in range(1, PAGES_MAX + 1):
+        answer = await client.get(url, params={**query, "page[number]": str(number)})
+        answer.raise_for_status()
+        found = decode_any(answer.content, [], max_bytes=PAGE_MAX_BYTES)  # one delivery must not keep all others
+        if not isinstance(found, dict) or not isinstance(found.get("data"), list):
+            raise ValueError("the list of deliveries has another form")
+        yield found["data"]
+        if len(found["data"]) < PAGE_SIZE:
+            return
+
+
+def _arrival(delivery: Any) -> Arrival | None:
+    """The event of one delivery, in the form in which it would have been delivered; None for what is none."""
+    webhook = delivery.get("webhook") if isinstance(delivery, dict) else None
+    if not isinstance(webhook, dict):
+        return None
+    now = time.time_ns() // 1000
+    try:
+        body = encode_any({"data": webhook, "meta": {"backfilled": True}})
+        return Arrival(parse_webhook(body, received_at=timestamp(now)), "telnyx", body, now)
+    except MalformedEvent as error:
+        logger.warning("a webhook in the list of deliveries is none: %s", error)
+        return None

@@ -1,0 +1,133 @@
+"""`POST /api/calls/telnyx/webhook`: Telnyx's events, each believed, taken once and answered at once.
+
+Statuses by telnyx.md §6.2: Telnyx retries 5xx and 429, and takes any 2xx for done. Method and size are settled before
+a byte of the body is read, the signature before a byte of it is understood.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from actors.call_events.events import Arrival, MalformedEvent, OldApi, parse_webhook
+from actors.call_events.journal.store import Unavailable
+from actors.call_events.webhooks.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, BadSignature, Verifier
+from patchbay.http.message import Request, Response
+from patchbay.protocol.times import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from config import Settings
+
+    Record = Callable[[Sequence[Arrival]], Awaitable[list[bool]]]
+
+logger = logging.getLogger(__name__)
+
+PATH = "/calls/telnyx/webhook"
+RETRY_AFTER_S = 1
+COMPLAINT_INTERVAL_S = 60.0  # a line in the log of each kind; the counters tell the rest
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+LIKE_A_FORM = re.compile(rb"[A-Za-z]\w*=")
+FORM = (
+    "a form, as TeXML applications send: in Telnyx's portal, give the number a Voice API application (Call Control) with "
+    "this URL and Webhook API Version API v2, or give the TeXML application another URL"
+)
+
+
+class Webhook:
+    """The handler.
+
+    Args:
+        record: takes events for good, and says of each whether it is new. Only then is a webhook answered 200.
+        verifier: None: everybody is believed (a laptop).
+
+    Attributes:
+        counters: `webhooks`, `webhooks_duplicate`, `webhooks_mended` (a part that nobody needs could not be read),
+            `webhooks_malformed`, `webhooks_old_api`, `webhooks_forms`, `webhooks_unbelieved`, `webhooks_refused`.
+    """
+
+    def __init__(self, record: Record, verifier: Verifier | None) -> None:
+        self._record = record
+        self._verifier = verifier
+        self._complained_at: dict[str, float] = {}  # by counter
+        self.counters: Counter[str] = Counter()
+
+    async def __call__(self, request: Request) -> Response:
+        now = time.time()
+        try:
+            self._believe(request, now)
+        except BadSignature as error:
+            return self._refuse(request, "unbelieved", 401, f"Unauthorized: {error}", now)
+        if _is_form(request):
+            return self._refuse(request, "forms", 415, f"Unsupported Media Type: {FORM}", now)
+        if not _is_json(request):
+            return self._refuse(request, "malformed", 415, "Unsupported Media Type: webhooks are plain JSON", now)
+        received_at, mended = int(now * 1_000_000), list[str]()
+        try:
+            event = parse_webhook(request.body, received_at=timestamp(received_at), mended=mended)
+        except OldApi as error:
+            return self._refuse(request, "old_api", 400, f"Bad Request: {error}", now)
+        except MalformedEvent as error:
+            return self._refuse(request, "malformed", 400, f"Bad Request: {error}", now)
+        if mended:
+            about = {"peer": request.peer, "call_control_id": event.call_control_id, "type": event.type}
+            self._complain("mended", f"webhook read in part; not: {', '.join(mended)}", about, now)
+        return await self._take(Arrival(event, "telnyx", request.body, received_at))
+
+    async def _take(self, arrival: Arrival) -> Response:
+        try:
+            (is_new,) = await self._record([arrival])
+        except Unavailable:
+            self.counters["webhooks_refused"] += 1
+            return Response.text(
+                "Service Unavailable: the event can't be kept now", 503, retry_after=str(RETRY_AFTER_S)
+            )
+        self.counters["webhooks" if is_new else "webhooks_duplicate"] += 1
+        return Response.text("ok")
+
+    def _believe(self, request: Request, now: float) -> None:
+        if self._verifier is not None:
+            signature, timestamp_ = request.header(SIGNATURE_HEADER), request.header(TIMESTAMP_HEADER)
+            self._verifier.check(request.body, signature=signature, timestamp=timestamp_, now=now)
+
+    def _refuse(self, request: Request, kind: str, status: int, text: str, now: float) -> Response:
+        self._complain(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
+        return Response.text(text, status)
+
+    def _complain(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
+        """Count, and say it in the log once a minute for each kind."""
+        name = f"webhooks_{kind}"
+        self.counters[name] += 1
+        if now - self._complained_at.get(name, float("-inf")) >= COMPLAINT_INTERVAL_S:
+            self._complained_at[name] = now
+            logger.warning("%s", text, extra=about)
+
+
+def verifier_of(settings: Settings) -> Verifier | None:
+    """What webhooks are checked with; None only where authentication is off and there is no key."""
+    keys = settings.telnyx.public_key
+    if not keys and not settings.auth.enabled:
+        return None
+    if not keys:
+        logger.error("PATCHBAY_TELNYX__PUBLIC_KEY is not set: every webhook is refused")
+    return Verifier(keys, tolerance_s=settings.events.signature_tolerance_s)
+
+
+def _is_form(request: Request) -> bool:
+    media_type = request.media_type
+    return media_type in FORM_TYPES or (media_type is None and LIKE_A_FORM.match(request.body) is not None)
+
+
+def _is_json(request: Request) -> bool:
+    if (request.header("content-encoding") or "identity").lower() != "identity":
+        return False
+    media_type = request.media_type
+    return (
+        media_type is None
+        or media_type == "application/json"
+        or (media_type.startswith("application/") and media_type.endswith("+json"))
+    )

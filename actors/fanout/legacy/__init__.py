@@ -1,0 +1,1 @@
+"""The first browser protocol (docs/protocol.md): one socket for each listener."""

@@ -1,0 +1,33 @@
+"""Fan-out's hot path in C (`_media.c`, `_talk.c`), bound to the classes that it deals with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from actors.fanout.calls.call import Call
+from actors.fanout.calls.encodings import Group, UlawEncoder
+from actors.fanout.calls.track import Lane
+from actors.fanout.legacy.talker import Talker
+from actors.fanout.talk_sender import IngestLinks
+from patchbay._native.loader import routines
+from patchbay.net.polled import ReadingInC
+from patchbay.net.rate_limit import Allowance
+from patchbay.protocol.rtp import Depacketizer
+from patchbay.websocket.fast_path import PlainWay
+
+if TYPE_CHECKING:
+    from actors.fanout.calls.track import Deliver
+
+
+def deliver_in_c(*, wanted: bool = True) -> Deliver | None:
+    """What does the same as `actors.fanout.calls.track.deliver_audio`, but stops at all that is not plain. None where it is not
+    wanted, or was not built."""
+    media = routines("patchbay._native.fanout_media", Lane, Group, UlawEncoder.encode_at, wanted=wanted)
+    return None if media is None else cast("Deliver", media.deliver)
+
+
+def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
+    """For a pump (`in_c`); it knows what talkers say. None as above."""
+    bound = PlainWay, Talker, Talker.on_text, Allowance, IngestLinks, Call, Depacketizer
+    talk = routines("patchbay._native.fanout_talk", *bound, wanted=wanted)
+    return None if talk is None else ReadingInC(talk.serve, talk.take)

@@ -1,0 +1,67 @@
+"""How late, and how well, listeners hear: what they report of their playing, joined with when ingest had it. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.fanout.v1.frames import V1Encoder
+from patchbay.protocol.batches import TRACKS
+
+if TYPE_CHECKING:
+    from actors.fanout.calls.encoder import Encoder
+    from patchbay.protocol.v1.control import Playout, TrackPlayout
+
+BUCKETS_S: Final = (0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
+
+
+class Histogram:
+    """How often what was at most so much; the last bucket is everything."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self._counts[sum(bound < seconds for bound in BUCKETS_S)] += 1
+        self._sum_s += seconds
+
+    def statistics(self) -> dict[str, Any]:
+        """`buckets`: the upper bounds; `counts`: of each bucket for itself, one more than there are bounds."""
+        return {"buckets": list(BUCKETS_S), "counts": list(self._counts), "sum": round(self._sum_s, 6)}
+
+
+class Meter:
+    """Of one process."""
+
+    def __init__(self) -> None:
+        self.ear_delay = Histogram()
+
+    def take(self, report: Playout, encoder: Encoder | None, now_us: int) -> dict[str, Any]:
+        """What is told of a listener.
+
+        Args:
+            encoder: what it hears comes from there; it knows when ingest had which frame.
+            now_us: on the machine's monotonic clock.
+        """
+        delays = [delay for track in report.tracks if (delay := _ear_ms(report, track, encoder, now_us)) is not None]
+        for delay in delays:
+            self.ear_delay.add(delay / 1000)
+        tracks = report.tracks
+        return {
+            "ear_ms": round(max(delays)) if delays else None,
+            "buffer_ms": round(max((track.buffer_ms for track in tracks), default=0)),
+            "underruns": sum(track.underruns for track in tracks),
+            "concealed_ms": round(sum(track.concealed_ms for track in tracks)),
+            "lost": sum(track.lost for track in tracks),
+        }
+
+
+def _ear_ms(report: Playout, track: TrackPlayout, encoder: Encoder | None, now_us: int) -> float | None:
+    """From ingest to the ear; None while nothing is played, or when the frame is too old to be remembered."""
+    if not track.playing or not isinstance(encoder, V1Encoder):
+        return None
+    had_us = encoder.ingest_time_us(track.stream, TRACKS.index(track.track), track.sequence)
+    if had_us is None:
+        return None
+    return max(0.0, (now_us - had_us) / 1000 - report.rtt_ms / 2 + report.output_ms)

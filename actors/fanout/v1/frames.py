@@ -1,0 +1,119 @@
+"""A call's audio as `patchbay.v1` sends it: each track for itself, in the call's own codec where the protocol has it.
+
+Made once for all listeners. Remembers when ingest had the last frames, which is what tells how late a listener hears
+them. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.fanout.calls.encoder import Encoder, IngestClock
+from patchbay.audio.transcode import Transcoder
+from patchbay.process.nothing import nothing
+from patchbay.protocol.batches import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
+from patchbay.protocol.v1 import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from patchbay.audio.media_format import MediaFormat
+    from patchbay.protocol.batches import Entry
+
+REMEMBERED: Final = 256  # frames of each track, 5 s: no listener is later than that
+FRAME_MS: Final = 20
+STEP_DOWN_AFTER: Final = 8  # frames; a new ingest process takes a few to learn that tracks share a numbering
+
+_NOTHING: Final = (-1, 0)
+
+
+class Numbering:
+    """Sequence numbers of one track, from the positions of its frames: divided by its step, so that they have no gaps of
+    their own, and made from nothing else, so that they are the same everywhere and after every restart."""
+
+    def __init__(self) -> None:
+        self._step = 1
+        self._lower = 0  # frames in a row with a smaller step
+        self._counted = -1
+
+    def sequence(self, position: int, step: int) -> int:
+        """Of a frame at this position, or NO_NUMBER; `step`: what ingest thinks it is, 0 when it does not say."""
+        if position == NO_NUMBER:
+            self._counted += 1
+            return self._counted
+        if step > self._step:
+            self._step = step
+        elif 0 < step < self._step:
+            self._lower += 1
+            if self._lower >= STEP_DOWN_AFTER:
+                self._step = step
+        else:
+            self._lower = 0
+        return (position + self._step - 1) // self._step
+
+
+class V1Encoder(Encoder):
+    """One stream."""
+
+    def __init__(
+        self, media_format: MediaFormat, number: int, clock: IngestClock, on_undecodable: Callable[[], None] = nothing
+    ) -> None:
+        form = frames.wire_format(media_format)
+        self._code = form.code
+        self._max_bytes = form.message_max_bytes
+        self._transcoders: list[Transcoder] | None = None
+        if not form.as_it_is:
+            self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]
+        self._silences = [form.silence(FRAME_MS) for _ in TRACKS]  # as long as the last payload of each track
+        self._stream = frames.stream_number(number)
+        self._numbering = [Numbering() for _ in TRACKS]
+        self._clock = clock
+        self._times = [[_NOTHING] * REMEMBERED for _ in TRACKS]
+        self._flags = 0
+
+    def encode(self, entry: Entry, now: float) -> bytes:
+        track, payload = entry.track, entry.payload
+        if self._transcoders is not None:
+            payload = self._transcoders[track].to_ulaw(payload, now)
+        sequence = self._numbering[track].sequence(entry.position, entry.flags & STEP_MASK)
+        if not payload:
+            payload = self._silences[track]
+        elif len(payload) != len(self._silences[track]):
+            self._silences[track] = self._silences[track][:1] * len(payload)
+        if len(payload) > self._max_bytes:
+            return self._cut(entry, payload, sequence)
+        flags = frames.REPLAYED if entry.flags & SAID_BEFORE else self._flags
+        self._times[track][sequence % REMEMBERED] = (sequence & frames.MASK_32, self._clock.time_us)
+        timestamp = sequence * FRAME_MS if entry.timestamp == NO_TIMESTAMP else entry.timestamp
+        return frames.audio_frame(track, self._code, flags, self._stream, sequence, timestamp, payload)
+
+    def replay(self, entries: Iterable[Entry], now: float) -> bytes:
+        """Those of the last moments, flagged so."""
+        self._flags = frames.REPLAYED
+        try:
+            return super().replay(entries, now)
+        finally:
+            self._flags = 0
+
+    def ingest_time_us(self, stream: int, track: int, sequence: int) -> int | None:
+        """When ingest had this frame, on the machine's monotonic clock; None when that is not known (any more)."""
+        known, time_us = self._times[track][sequence % REMEMBERED]
+        return time_us if known == sequence and stream == self._stream else None
+
+    def _cut(self, entry: Entry, payload: bytes, sequence: int) -> bytes:
+        """A long frame in several messages. All frames of such a stream are as long, so each has its share of numbers."""
+        size = self._max_bytes
+        pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
+        base = 0 if entry.timestamp == NO_TIMESTAMP else entry.timestamp
+        return b"".join(
+            frames.audio_frame(
+                entry.track,
+                self._code,
+                self._flags,
+                self._stream,
+                sequence * len(pieces) + index,
+                base + index * frames.MESSAGE_MAX_MS,
+                piece,
+            )
+            for index, piece in enumerate(pieces)
+        )

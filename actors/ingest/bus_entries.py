@@ -1,0 +1,32 @@
+"""What fan-outs are told of streams beside their audio: entries of the bus. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from patchbay.protocol import batches as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.ingest.stream import Stream
+
+LIVE_AT_ONCE: Final = 8192
+
+
+def entry_of(stream: Stream, kind: int, payload: bytes) -> bytes:
+    """What has happened to a stream."""
+    flags = wire.IN_ORDER if kind == wire.START and stream.in_order else 0
+    return wire.news_entry(kind, stream.number, stream.call, payload, flags)
+
+
+def heeded_entry(call: bytes) -> bytes:
+    """A fan-out's interest in a call has arrived."""
+    return wire.news_entry(wire.HEEDED, 0, call)
+
+
+def live_entries(streams: Iterable[Stream]) -> list[bytes]:
+    """Which streams are live, so that nobody keeps a stale one. Each entry confirms those that it names; without any, one says so."""
+    numbers = [stream.number.to_bytes(8, "little") for stream in streams]
+    parts = [b"".join(numbers[at : at + LIVE_AT_ONCE]) for at in range(0, len(numbers), LIVE_AT_ONCE)]
+    return [wire.news_entry(wire.LIVE, 0, wire.EVERY_CALL, part) for part in parts or [b""]]

@@ -1,0 +1,1 @@
+"""Talk from the bus into streams: who has the floor, queues, marks."""

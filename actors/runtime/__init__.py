@@ -1,1 +1,0 @@
-"""What every actor runs on: life cycle, bus, connections that were handed over, logs."""

@@ -1,0 +1,273 @@
+/* The hot path of fan-out in C: what `Calls.receive` and `Lane.deliver` do with frames that are as nearly all are.
+ *
+ * Knows one kind of entry: audio in turn, of a stream that this process feeds. Each group of its listeners that gets µ-law
+ * as it is, all of whom keep up, is written to here; every other group writes for itself (`Group.hear`). At any other entry
+ * it stops, and the Python goes on from there. See ../runtime/native.h.
+ */
+#include "native.h"
+
+/* An entry on the bus: patchbay/protocol/batches.py. */
+enum { KIND = 0, TRACK = 1, POSITION = 4, LENGTH = 16, STREAM = 28, ENTRY_BYTES = 52 };
+enum { AUDIO = 1, TRACKS = 2 };
+enum { TOGETHER = 16 }; /* entries */
+static const uint32_t NO_NUMBER = 0xFFFFFFFF;
+
+/* A binary message of 20 ms: RFC 6455 §5.2, not masked, with a length of 16 bits. */
+enum { PAYLOAD_BYTES = 160, HEADER_BYTES = 4, FRAME_BYTES = HEADER_BYTES + PAYLOAD_BYTES };
+static const uint8_t HEADER[HEADER_BYTES] = {0x82, 126, 0, PAYLOAD_BYTES};
+
+/* Set by `bind`. */
+static PyTypeObject *lane_type, *group_type;
+static PyObject *as_it_is; /* `UlawEncoder.encode_at` */
+static PyObject *append;   /* `deque.append` */
+static struct {
+    Py_ssize_t last_position, groups, places;      /* of a Lane */
+    Py_ssize_t encode_at, writers, fds, others; /* of a Group */
+} slots;
+
+/* An entry of audio, and whose it is. The lane is borrowed: none goes before some Python has run. */
+struct plain {
+    PyObject *lane;
+    Py_ssize_t at, length;
+    uint32_t position;
+};
+
+static bool called; /* some Python has run */
+
+/* The lane that an entry is of, borrowed, unseen; NULL where there is none, perhaps with an exception. */
+static PyObject *
+find_lane(PyObject *lanes, const uint8_t *entry)
+{
+    if (entry[TRACK] >= TRACKS)
+        return NULL;
+    PyObject *stream = PyLong_FromUnsignedLongLong(read_u64(entry + STREAM));
+    if (stream == NULL)
+        return NULL;
+    PyObject *lane = PyDict_GetItemWithError(PyTuple_GET_ITEM(lanes, entry[TRACK]), stream);
+    Py_DECREF(stream);
+    return lane;
+}
+
+/* The descriptors that frames of a group go to as they are; NULL where it must write for itself. */
+static PyObject *
+plain_targets(PyObject *group)
+{
+    PyObject *writers = SLOT(group, slots.writers), *fds = SLOT(group, slots.fds), *others = SLOT(group, slots.others);
+    bool plain = SLOT(group, slots.encode_at) == as_it_is && writers != NULL && PyTuple_CheckExact(writers) &&
+                 PyTuple_GET_SIZE(writers) == 0 && fds != NULL && PyBytes_CheckExact(fds) &&
+                 others != NULL && PyTuple_CheckExact(others) && PyTuple_GET_SIZE(others) > 0 &&
+                 PyBytes_GET_SIZE(fds) == PyTuple_GET_SIZE(others) * (Py_ssize_t)sizeof(int);
+    return plain ? fds : NULL;
+}
+
+/* Write a frame to all these. What the kernel did not take whole is at once the outbox's matter. */
+static Py_ssize_t
+write_to_all(PyObject *outboxes, PyObject *fds, const uint8_t *payload)
+{
+    uint8_t frame[FRAME_BYTES];
+    memcpy(frame, HEADER, HEADER_BYTES);
+    memcpy(frame + HEADER_BYTES, payload, PAYLOAD_BYTES);
+    Py_ssize_t count = PyTuple_GET_SIZE(outboxes);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        int fd;
+        memcpy(&fd, PyBytes_AS_STRING(fds) + i * (Py_ssize_t)sizeof fd, sizeof fd);
+        ssize_t sent = send_now(fd, frame, FRAME_BYTES);
+        if (sent == FRAME_BYTES)
+            continue;
+        called = true;
+        PyObject *told = PyObject_CallMethod(PyTuple_GET_ITEM(outboxes, i), "not_taken", "y#n", (const char *)frame,
+                                             (Py_ssize_t)FRAME_BYTES, (Py_ssize_t)sent);
+        if (told == NULL)
+            return -1;
+        Py_DECREF(told);
+    }
+    return count;
+}
+
+static Py_ssize_t
+deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t length, PyObject *now)
+{
+    if (length == PAYLOAD_BYTES && Py_IS_TYPE(group, group_type)) {
+        PyObject *fds = plain_targets(group);
+        if (fds != NULL) {
+            PyObject *others = Py_NewRef(SLOT(group, slots.others)); /* a listener that falls behind changes both */
+            Py_INCREF(fds);
+            const uint8_t *payload = (const uint8_t *)PyBytes_AS_STRING(batch) + at + ENTRY_BYTES;
+            Py_ssize_t heard = write_to_all(others, fds, payload);
+            Py_DECREF(fds);
+            Py_DECREF(others);
+            return heard;
+        }
+    }
+    called = true;
+    PyObject *heard = PyObject_CallMethod(group, "hear", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
+    if (heard == NULL)
+        return -1;
+    Py_ssize_t count = PyLong_AsSsize_t(heard);
+    Py_DECREF(heard);
+    return count;
+}
+
+/* `Lane.deliver`, for a frame behind the last one. */
+static Py_ssize_t
+deliver_to_lane(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
+{
+    PyObject *groups = SLOT(plain->lane, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
+    if (number == NULL || set_slot(plain->lane, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
+        return -1;
+    PyObject *arguments[] = {SLOT(plain->lane, slots.places), number};
+    PyObject *appended = PyObject_Vectorcall(append, arguments, 2, NULL);
+    Py_DECREF(number);
+    if (appended == NULL)
+        return -1;
+    Py_DECREF(appended);
+    Py_INCREF(groups); /* whoever hears of it may change who does */
+    Py_ssize_t heard = 0, more = 0;
+    for (Py_ssize_t i = 0; more >= 0 && i < PyTuple_GET_SIZE(groups); i++, heard += more)
+        more = deliver_to_group(PyTuple_GET_ITEM(groups, i), batch, plain->at, plain->length, now);
+    Py_DECREF(groups);
+    return more < 0 ? -1 : heard;
+}
+
+/* Whether it is not the Python's alone to judge: the frame is behind the last one. */
+static bool
+is_in_turn(const struct plain *plain)
+{
+    if (!Py_IS_TYPE(plain->lane, lane_type))
+        return false;
+    PyObject *groups = SLOT(plain->lane, slots.groups);
+    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->lane, slots.places) != NULL &&
+           plain->position < NO_NUMBER &&
+           number_in_slot(plain->lane, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
+}
+
+/* The entries that begin at `at` and may be plain, up to TOGETHER. Returns how many; -1 with an exception. */
+static Py_ssize_t
+gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size, PyObject *lanes)
+{
+    Py_ssize_t count = 0;
+    while (count < TOGETHER && at >= 0 && size - at >= ENTRY_BYTES) {
+        const uint8_t *entry = data + at;
+        Py_ssize_t length = read_u32(entry + LENGTH);
+        if (entry[KIND] != AUDIO || length > size - at - ENTRY_BYTES)
+            break;
+        PyObject *lane = find_lane(lanes, entry);
+        if (lane == NULL)
+            return PyErr_Occurred() ? -1 : count;
+        prefetch_object(lane);
+        plain[count++] = (struct plain){lane, at, length, read_u32(entry + POSITION)};
+        at += ENTRY_BYTES + length;
+    }
+    return count;
+}
+
+/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+static void
+fetch(const struct plain *plain, Py_ssize_t count)
+{
+    PyObject *groups[TOGETHER];
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (Py_IS_TYPE(plain[i].lane, lane_type)) {
+            prefetch_object(SLOT(plain[i].lane, slots.groups));
+            prefetch_object(SLOT(plain[i].lane, slots.last_position));
+            prefetch_object(SLOT(plain[i].lane, slots.places));
+        }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        groups[i] = NULL;
+        if (is_in_turn(&plain[i]) && PyTuple_GET_SIZE(SLOT(plain[i].lane, slots.groups)) > 0)
+            groups[i] = PyTuple_GET_ITEM(SLOT(plain[i].lane, slots.groups), 0);
+        prefetch_object(groups[i]);
+    }
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (groups[i] != NULL && Py_IS_TYPE(groups[i], group_type)) {
+            prefetch_object(SLOT(groups[i], slots.fds));
+            prefetch_object(SLOT(groups[i], slots.others));
+        }
+}
+
+PyDoc_STRVAR(deliver_doc,
+             "deliver(batch: bytes, at: int, place: int, lanes: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
+             "Deliver entries as long as they are plain. Returns where the first other one begins, and to how many\n"
+             "frames went, all together.");
+
+static PyObject *
+deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
+{
+    (void)module;
+    if (arguments != 5 || !PyBytes_CheckExact(args[0]) || !PyTuple_CheckExact(args[3]) ||
+        PyTuple_GET_SIZE(args[3]) != TRACKS || !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 0)) ||
+        !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 1)) || lane_type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, place, lanes, now), once bound");
+        return NULL;
+    }
+    PyObject *batch = args[0];
+    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(batch);
+    Py_ssize_t size = PyBytes_GET_SIZE(batch), at = PyLong_AsSsize_t(args[1]), heard = 0;
+    long long place = PyLong_AsLongLong(args[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    struct plain plain[TOGETHER];
+    Py_ssize_t count, done;
+    do {
+        if ((count = gather(plain, data, at, size, args[3])) < 0)
+            return NULL;
+        fetch(plain, count);
+        called = false;
+        for (done = 0; done < count && !called && is_in_turn(&plain[done]); done++) {
+            Py_ssize_t more = deliver_to_lane(&plain[done], batch, place, args[4]);
+            if (more < 0)
+                return NULL;
+            heard += more;
+            at = plain[done].at + ENTRY_BYTES + plain[done].length;
+        }
+    } while (done > 0);
+    return Py_BuildValue("nn", at, heard);
+}
+
+PyDoc_STRVAR(bind_doc, "bind(lane: type, group: type, encode_at: function) -> None\n\n"
+                       "Which classes it deals with, and which way of encoding leaves a frame as it is.");
+
+static PyObject *
+bind_classes(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyTypeObject *lane, *group;
+    PyObject *encode_at;
+    if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &lane, &PyType_Type, &group, &encode_at))
+        return NULL;
+    const struct wanted_slot wanted[] = {
+        {lane, "last_position", &slots.last_position},
+        {lane, "groups", &slots.groups},
+        {lane, "places", &slots.places},
+        {group, "encode_at", &slots.encode_at},
+        {group, "writers", &slots.writers},
+        {group, "fds", &slots.fds},
+        {group, "others", &slots.others},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
+        return NULL;
+    Py_XSETREF(as_it_is, Py_NewRef(encode_at));
+    Py_XSETREF(group_type, (PyTypeObject *)Py_NewRef(group));
+    Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"deliver", (PyCFunction)(void (*)(void))deliver, METH_FASTCALL, deliver_doc},
+    {"bind", bind_classes, METH_VARARGS, bind_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "fanout_media", .m_doc = "Fan-out's hot path.", .m_size = -1, .m_methods = methods};
+
+PyMODINIT_FUNC
+PyInit_fanout_media(void)
+{
+    PyObject *collections = PyImport_ImportModule("collections");
+    PyObject *deque = collections ? PyObject_GetAttrString(collections, "deque") : NULL;
+    append = deque ? PyObject_GetAttrString(deque, "append") : NULL;
+    Py_XDECREF(deque);
+    Py_XDECREF(collections);
+    return append ? make_module(&definition) : NULL;
+}

@@ -1,0 +1,239 @@
+/* The hot path of talk in C: what `Talker.on_text` does with talk that is as nearly all is.
+ *
+ * Knows one kind of message: more audio (bare, or as an RTP packet, as before) in the codec of the call that this talker has been
+ * talking to and still may, no faster than it may. See ../runtime/native.h.
+ */
+#include "messages.h"
+#include "reading.h"
+
+/* A piece of talk on the bus: patchbay/protocol/batches.py. */
+enum { LENGTH_AT = 4, HEAD_BYTES = 32 };
+
+/* RTP: patchbay/protocol/rtp.py. */
+enum { RTP_HEADER_BYTES = 12, RTP_SSRC_AT = 8, RTP_SSRC_BYTES = 4, RTP_MARKER = 0x80, PCMU = 0, PCMA = 8 };
+enum { RTP_VERSION_BITS = 0xc0, RTP_VERSION_2 = 0x80 };
+
+/* Set by `bind`. */
+static PyTypeObject *allowance_type, *links_type, *call_type, *depacketizer_type;
+static struct {
+    Py_ssize_t talking_to, head, candidates, allowance, links, rtp; /* of a Talker */
+    Py_ssize_t ssrc, bare_bytes, held, last;                   /* of a Depacketizer */
+    Py_ssize_t left, at, per_s, burst;                         /* of an Allowance */
+    Py_ssize_t pieces;                                         /* of IngestLinks */
+    Py_ssize_t talk_codec;                                     /* of a Call */
+} slots;
+
+/* What a message says. All of it must be there, once. */
+enum { EVENT = 1, MEDIA = 2, PAYLOAD = 4, ALL = 7 };
+struct talk {
+    unsigned seen;
+    struct text payload;
+};
+
+static bool
+take_inner(struct cursor *c, struct text key, void *into)
+{
+    struct talk *talk = into;
+    return is(key, "payload") ? take_base64(c, &talk->payload) && see(&talk->seen, PAYLOAD) : skip_value(c);
+}
+
+static bool
+take_outer(struct cursor *c, struct text key, void *into)
+{
+    struct talk *talk = into;
+    struct text text;
+    if (is(key, "media"))
+        return take_object(c, take_inner, talk) && see(&talk->seen, MEDIA);
+    if (is(key, "event"))
+        return take_text(c, &text) && is(text, "media") && see(&talk->seen, EVENT);
+    return skip_value(c);
+}
+
+static bool
+is_empty(PyObject *bytes)
+{
+    return bytes != NULL && PyBytes_CheckExact(bytes) && PyBytes_GET_SIZE(bytes) == 0;
+}
+
+/* The audio of a message (`Depacketizer.take`, `rtp.unpack`), where it is decided what it is, by which nothing changes, and it
+ * needs no other codec: another packet of a source that is known, or another bare one that is as long as the one before. Else
+ * its `at` is NULL. */
+static struct text
+strip(PyObject *rtp, struct text message, int wanted)
+{
+    static const struct text not_plain = {NULL, 0};
+    if (rtp == NULL || !Py_IS_TYPE(rtp, depacketizer_type) || !is_empty(SLOT(rtp, slots.held)) ||
+        !is_empty(SLOT(rtp, slots.last)))
+        return not_plain;
+    if ((message.at[0] & RTP_VERSION_BITS) != RTP_VERSION_2)
+        return number_in_slot(rtp, slots.bare_bytes, 0) == message.size ? message : not_plain;
+    PyObject *ssrc = SLOT(rtp, slots.ssrc);
+    if (message.size <= RTP_HEADER_BYTES || message.at[0] != RTP_VERSION_2 || (message.at[1] & ~RTP_MARKER) != wanted ||
+        ssrc == NULL || !PyBytes_CheckExact(ssrc) || PyBytes_GET_SIZE(ssrc) != RTP_SSRC_BYTES ||
+        memcmp(PyBytes_AS_STRING(ssrc), message.at + RTP_SSRC_AT, RTP_SSRC_BYTES) != 0)
+        return not_plain;
+    return (struct text){message.at + RTP_HEADER_BYTES, message.size - RTP_HEADER_BYTES};
+}
+
+/* The call to talk to, if it is the one that was talked to before (`Talker._target`); borrowed. */
+static PyObject *
+target_of(PyObject *talker)
+{
+    PyObject *call = SLOT(talker, slots.talking_to), *candidates = SLOT(talker, slots.candidates);
+    if (call == NULL || !Py_IS_TYPE(call, call_type) || candidates == NULL || PyObject_Length(candidates) != 1 ||
+        PySequence_Contains(candidates, call) != 1) {
+        PyErr_Clear();
+        return NULL;
+    }
+    return call;
+}
+
+/* The RTP payload type of what is to be said into a call; -1 where that is not known. */
+static int
+codec_of(PyObject *call)
+{
+    PyObject *codec = SLOT(call, slots.talk_codec);
+    if (codec == NULL || !PyUnicode_CheckExact(codec))
+        return -1;
+    if (PyUnicode_CompareWithASCIIString(codec, "PCMU") == 0)
+        return PCMU;
+    return PyUnicode_CompareWithASCIIString(codec, "PCMA") == 0 ? PCMA : -1;
+}
+
+static bool
+read_seconds(PyObject *object, Py_ssize_t place, double *value)
+{
+    PyObject *given = SLOT(object, place);
+    *value = given == NULL ? -1.0 : PyFloat_CheckExact(given) ? PyFloat_AS_DOUBLE(given) : PyFloat_AsDouble(given);
+    if (!PyErr_Occurred())
+        return given != NULL;
+    PyErr_Clear();
+    return false;
+}
+
+/* `Allowance.spend`: 1 when there is enough, 0, and nothing is spent, when it is the Python's to say so; -1 with an exception. */
+static int
+spend(PyObject *allowance, Py_ssize_t amount, PyObject *now)
+{
+    double left, at, per_s, burst;
+    if (allowance == NULL || !Py_IS_TYPE(allowance, allowance_type) || !PyFloat_CheckExact(now) ||
+        !read_seconds(allowance, slots.left, &left) || !read_seconds(allowance, slots.at, &at) ||
+        !read_seconds(allowance, slots.per_s, &per_s) || !read_seconds(allowance, slots.burst, &burst))
+        return 0;
+    left += (PyFloat_AS_DOUBLE(now) - at) * per_s;
+    if (left > burst)
+        left = burst;
+    if (!(left >= (double)amount))
+        return 0;
+    if (set_slot(allowance, slots.left, PyFloat_FromDouble(left - (double)amount)) < 0)
+        return -1;
+    return set_slot(allowance, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
+}
+
+/* `IngestLinks.say` of `pack_talk`. */
+static int
+say(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
+{
+    PyObject *packed = PyBytes_FromStringAndSize(NULL, HEAD_BYTES + audio.size);
+    if (packed == NULL)
+        return -1;
+    char *at = PyBytes_AS_STRING(packed);
+    uint32_t length = (uint32_t)audio.size;
+    memcpy(at, PyBytes_AS_STRING(SLOT(talker, slots.head)), HEAD_BYTES);
+    memcpy(at + LENGTH_AT, &length, sizeof length);
+    memcpy(at + HEAD_BYTES, audio.at, (size_t)audio.size);
+    PyObject *piece = PyTuple_Pack(4, call, talker, packed, Py_None);
+    Py_DECREF(packed);
+    int failed = piece == NULL ? -1 : PyList_Append(pieces, piece);
+    Py_XDECREF(piece);
+    return failed;
+}
+
+static int
+take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *now)
+{
+    static uint8_t packet[LONGEST_PLAIN];
+    struct talk talk = {0};
+    PyObject *head = SLOT(talker, slots.head), *links = SLOT(talker, slots.links), *call = target_of(talker);
+    if (call == NULL || head == NULL || !PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != HEAD_BYTES ||
+        links == NULL || !Py_IS_TYPE(links, links_type) || !take_message(message, size, take_outer, &talk) ||
+        talk.seen != ALL || !decoded_size(talk.payload) || !decode(talk.payload, packet))
+        return 0;
+    PyObject *pieces = SLOT(links, slots.pieces);
+    struct text audio = strip(SLOT(talker, slots.rtp), (struct text){packet, decoded_size(talk.payload)}, codec_of(call));
+    if (audio.at == NULL || pieces == NULL || !PyList_CheckExact(pieces))
+        return 0;
+    int enough = spend(SLOT(talker, slots.allowance), audio.size, now);
+    return enough <= 0 ? enough : say(pieces, call, talker, audio) < 0 ? -1 : 1;
+}
+
+static void
+prefetch_reader(PyObject *talker, int step)
+{
+    PyObject *allowance = SLOT(talker, slots.allowance);
+    if (step == 0) {
+        prefetch_object(allowance);
+        prefetch_object(SLOT(talker, slots.candidates));
+        prefetch_object(SLOT(talker, slots.talking_to));
+        prefetch_object(SLOT(talker, slots.head));
+        prefetch_object(SLOT(talker, slots.rtp));
+    } else if (allowance != NULL && Py_IS_TYPE(allowance, allowance_type)) {
+        prefetch_object(SLOT(allowance, slots.left));
+    }
+}
+
+PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, allowance: type, links: type, call: type,\n"
+                       "     depacketizer: type) -> None\n\n"
+                       "Which classes it deals with, and whose messages it understands.");
+
+static PyObject *
+bind_classes(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyTypeObject *peer, *talker, *allowance, *links, *call, *depacketizer;
+    PyObject *method;
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!O!O!", &PyType_Type, &peer, &PyType_Type, &talker, &method, &PyType_Type,
+                          &allowance, &PyType_Type, &links, &PyType_Type, &call, &PyType_Type, &depacketizer))
+        return NULL;
+    const struct wanted_slot wanted[] = {
+        {talker, "_talking_to", &slots.talking_to},
+        {talker, "_head", &slots.head},
+        {call, "talk_codec", &slots.talk_codec},
+        {talker, "_candidates", &slots.candidates},
+        {talker, "_allowance", &slots.allowance},
+        {talker, "_links", &slots.links},
+        {talker, "_rtp", &slots.rtp},
+        {depacketizer, "ssrc", &slots.ssrc},
+        {depacketizer, "bare_bytes", &slots.bare_bytes},
+        {depacketizer, "held", &slots.held},
+        {depacketizer, "_last", &slots.last},
+        {allowance, "_left", &slots.left},
+        {allowance, "_at", &slots.at},
+        {allowance, "_per_s", &slots.per_s},
+        {allowance, "_burst", &slots.burst},
+        {links, "_pieces", &slots.pieces},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, talker, method) < 0)
+        return NULL;
+    fill_sextets();
+    Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(allowance));
+    Py_XSETREF(call_type, (PyTypeObject *)Py_NewRef(call));
+    Py_XSETREF(depacketizer_type, (PyTypeObject *)Py_NewRef(depacketizer));
+    Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(links));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    READING_METHODS,
+    {"bind", bind_classes, METH_VARARGS, bind_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "fanout_talk", .m_doc = "Talk's hot path from browsers.", .m_size = -1, .m_methods = methods};
+
+PyMODINIT_FUNC
+PyInit_fanout_talk(void)
+{
+    return make_module(&definition);
+}

@@ -1,0 +1,169 @@
+/* The hot path of ingest in C: what `Intake.on_text` does with media messages that are as nearly all are.
+ *
+ * Knows one kind of message: media as Telnyx sends it, in plain ASCII, whose chunk has its turn. See ../runtime/native.h.
+ */
+#include "messages.h"
+#include "reading.h"
+
+enum { ENTRY_BYTES = 52, TAIL_AT = 28, TAIL_BYTES = ENTRY_BYTES - TAIL_AT };
+
+/* Set by `bind`. */
+static PyTypeObject *lane_type;
+static struct {
+    Py_ssize_t inbound, outbound, sinks, tail; /* of an Intake */
+    Py_ssize_t turn, step, head, base;         /* of a Lane */
+} slots;
+
+/* What a message says. All of it must be there, once. */
+enum { EVENT = 1, MEDIA = 2, SEQUENCE = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64, ALL = 127 };
+struct media {
+    unsigned seen;
+    bool is_outbound;
+    int64_t sequence_number, chunk, timestamp;
+    struct text payload;
+};
+
+/* The value of a key of `media`. */
+static bool
+take_inner(struct cursor *c, struct text key, void *into)
+{
+    struct media *media = into;
+    struct text track;
+    if (is(key, "payload"))
+        return take_base64(c, &media->payload) && see(&media->seen, PAYLOAD);
+    if (is(key, "chunk"))
+        return take_number(c, &media->chunk) && see(&media->seen, CHUNK);
+    if (is(key, "timestamp"))
+        return take_number(c, &media->timestamp) && see(&media->seen, TIMESTAMP);
+    if (!is(key, "track"))
+        return skip_value(c);
+    if (!take_text(c, &track) || !see(&media->seen, TRACK))
+        return false;
+    media->is_outbound = is(track, "outbound");
+    return media->is_outbound || is(track, "inbound");
+}
+
+/* The value of a key of the message. */
+static bool
+take_outer(struct cursor *c, struct text key, void *into)
+{
+    struct media *media = into;
+    struct text text;
+    if (is(key, "media"))
+        return take_object(c, take_inner, media) && see(&media->seen, MEDIA);
+    if (is(key, "sequence_number"))
+        return take_number(c, &media->sequence_number) && see(&media->seen, SEQUENCE);
+    if (is(key, "event"))
+        return take_text(c, &text) && is(text, "media") && see(&media->seen, EVENT);
+    return is(key, "stream_id") ? take_text(c, &text) : skip_value(c);
+}
+
+/* The entry of a frame of audio (patchbay/protocol/batches.py); NULL, without an exception, when its base64 is none. */
+static PyObject *
+make_entry(const struct media *media, uint32_t head, int64_t position, PyObject *tail)
+{
+    Py_ssize_t size = decoded_size(media->payload);
+    PyObject *entry = size ? PyBytes_FromStringAndSize(NULL, ENTRY_BYTES + size) : NULL;
+    if (entry == NULL)
+        return NULL;
+    uint8_t *at = (uint8_t *)PyBytes_AS_STRING(entry);
+    uint32_t front[5] = {head, (uint32_t)position, (uint32_t)media->chunk, (uint32_t)media->sequence_number, (uint32_t)size};
+    memcpy(at, front, sizeof front);
+    memcpy(at + sizeof front, &media->timestamp, sizeof media->timestamp);
+    memcpy(at + TAIL_AT, PyBytes_AS_STRING(tail), TAIL_BYTES);
+    if (!decode(media->payload, at + ENTRY_BYTES))
+        Py_CLEAR(entry);
+    return entry;
+}
+
+/* `Intake.on_text`: 1 when this was dealt with, 0 when it is the Python's, -1 with an exception. */
+static int
+take_plain(PyObject *intake, const uint8_t *message, Py_ssize_t size, PyObject *now)
+{
+    (void)now;
+    struct media media = {0};
+    PyObject *sinks = SLOT(intake, slots.sinks), *tail = SLOT(intake, slots.tail);
+    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || sinks == NULL || !PyTuple_CheckExact(sinks) || tail == NULL ||
+        !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
+        return 0;
+    PyObject *lane = SLOT(intake, media.is_outbound ? slots.outbound : slots.inbound);
+    if (lane == NULL || !Py_IS_TYPE(lane, lane_type))
+        return 0;
+    int64_t step = number_in_slot(lane, slots.step, 0), head = number_in_slot(lane, slots.head, -1);
+    int64_t base = number_in_slot(lane, slots.base, INT64_MIN);
+    if (media.chunk != number_in_slot(lane, slots.turn, -1) || step < 1 || head < 0 || head > UINT32_MAX ||
+        media.chunk > INT32_MAX || media.sequence_number > INT32_MAX || base < -media.chunk ||
+        base > INT32_MAX - media.chunk)
+        return 0;
+    PyObject *entry = make_entry(&media, (uint32_t)head, media.chunk + base, tail);
+    if (entry == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    int result = set_slot(lane, slots.turn, PyLong_FromLongLong(media.chunk + step));
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(sinks); i++)
+        result = PyList_Append(PyTuple_GET_ITEM(sinks, i), entry);
+    Py_DECREF(entry);
+    return result == 0 ? 1 : -1;
+}
+
+static void
+prefetch_turn(PyObject *lane)
+{
+    if (lane != NULL && Py_IS_TYPE(lane, lane_type))
+        prefetch_object(SLOT(lane, slots.turn));
+}
+
+static void
+prefetch_reader(PyObject *intake, int step)
+{
+    if (step == 0) {
+        prefetch_object(SLOT(intake, slots.inbound));
+        prefetch_object(SLOT(intake, slots.outbound));
+        prefetch_object(SLOT(intake, slots.tail));
+    } else {
+        prefetch_turn(SLOT(intake, slots.inbound));
+        prefetch_turn(SLOT(intake, slots.outbound));
+    }
+}
+
+PyDoc_STRVAR(bind_doc, "bind(peer: type, intake: type, lane: type, on_text: function) -> None\n\n"
+                       "Which classes it deals with, and whose messages it understands.");
+
+static PyObject *
+bind_classes(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyTypeObject *peer, *intake, *lane;
+    PyObject *method;
+    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &intake, &PyType_Type, &lane, &method))
+        return NULL;
+    const struct wanted_slot wanted[] = {
+        {intake, "inbound", &slots.inbound},
+        {intake, "outbound", &slots.outbound},
+        {intake, "sinks", &slots.sinks},
+        {intake, "tail", &slots.tail},
+        {lane, "turn", &slots.turn},
+        {lane, "step", &slots.step},
+        {lane, "head", &slots.head},
+        {lane, "base", &slots.base},
+    };
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, intake, method) < 0)
+        return NULL;
+    Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    READING_METHODS,
+    {"bind", bind_classes, METH_VARARGS, bind_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "ingest_media", .m_doc = "Ingest's hot path.", .m_size = -1, .m_methods = methods};
+
+PyMODINIT_FUNC
+PyInit_ingest_media(void)
+{
+    fill_sextets();
+    return make_module(&definition);
+}

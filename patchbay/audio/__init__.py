@@ -1,0 +1,1 @@
+"""Codecs, levels, mixing, reordering and pacing of audio. Pure: no I/O, no clock."""

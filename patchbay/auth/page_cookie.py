@@ -1,0 +1,48 @@
+"""The page's cookie: whoever opens the page with `?token=` gets the rest of it, and its data, without. Pure.
+
+Only the console's plain requests are let in by it, never a WebSocket (see `patchbay.auth.access`); what changes
+something takes more than a cookie (see `forgery`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from patchbay.http.query import is_nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from patchbay.http.message import Request, Response
+
+NAME: Final = "patchbay_token"
+FORGET: Final = f"{NAME}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"
+
+
+def remembering(
+    respond: Callable[[Request], Response | None], wall: Callable[[], float] = time.time, *, is_tls: bool = False
+) -> Callable[[Request], Response | None]:
+    """Have a page's answer set the cookie when the page was asked for with a token (which the gateway has verified).
+
+    Args:
+        is_tls: the public port speaks TLS itself; a proxy in front says so in a header.
+    """
+
+    def respond_and_remember(request: Request) -> Response | None:
+        response = respond(request)
+        tokens = [token for token in request.query.get("token", ()) if not is_nothing(token)]  # the first was verified
+        if (
+            response is None
+            or request.claims is None
+            or not tokens
+            or not response.content_type.startswith("text/html")
+        ):
+            return response
+        left_s = max(0, int(request.claims.get("exp", 0) - wall()))
+        secure = "; Secure" if is_tls or request.header("x-forwarded-proto") == "https" else ""
+        cookie = f"{NAME}={tokens[0]}; Path=/; Max-Age={left_s}; HttpOnly; SameSite=Strict{secure}"
+        return replace(response, headers={**response.headers, "set-cookie": cookie})
+
+    return respond_and_remember

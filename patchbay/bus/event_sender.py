@@ -1,0 +1,132 @@
+"""Sends an actor's events to `call_events`, at least once: kept until acknowledged, sent again until then.
+
+Which are kept, and which are due, is `pending_events`'s. Ids make a repeat harmless at the other end. What could not be
+kept is told by an event of its own (`events.lost`) as soon as somebody acknowledges again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import trio
+
+from patchbay.bus.pending_events import FLOODS, Event, PendingEvents
+from patchbay.protocol.lenient_json import encode_any
+from patchbay.protocol.times import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+logger = logging.getLogger(__name__)
+
+LOOK_INTERVAL_S: Final = 0.25  # how soon a peer that came back gets what it missed
+LOST: Final = "events.lost"
+
+
+class Dealer(Protocol):
+    """What is needed of the bus: `bus.dealer("call_events", "in")`."""
+
+    async def receive_many(self, limit: int = 64) -> list[bytes]: ...
+
+    def send_nowait(self, frame: bytes) -> bool: ...
+
+
+class EventSender:
+    """The sending side. `run` must be running for acknowledgements and repeats; the socket is closed by its maker.
+
+    Args:
+        dealer: a DEALER on `call_events`' endpoint `in`.
+        limit: events kept while nobody acknowledges.
+
+    Attributes:
+        counters: `events_sent` (repeats too), `events_acknowledged`, `events_unwritable`.
+    """
+
+    def __init__(self, dealer: Dealer, *, limit: int) -> None:
+        self._dealer = dealer
+        self._pending = PendingEvents(limit)
+        self._waiting = trio.Event()
+        self._all_acknowledged = trio.Event()
+        self.counters: Counter[str] = Counter()
+
+    def send_nowait(
+        self, event_type: str, payload: dict[str, Any], occurred_at: str | None = None, source: Hashable = None
+    ) -> None:
+        """Send an event as soon as `call_events` can take it. Never waits, never fails.
+
+        Args:
+            event_type: `stream.started`, say.
+            payload: JSON; `call_control_id` in it says which call it is about.
+            occurred_at: ISO 8601; now, when it is not given.
+            source: whose doing it is; the connection that the payload names, when it is not given.
+        """
+        event_id = str(uuid.uuid4())
+        when = occurred_at or timestamp(time.time_ns() // 1000)
+        try:
+            frame = encode_any({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
+        except TypeError as error:
+            logger.error("event %s left out: %s", event_type, error)
+            self.counters["events_unwritable"] += 1
+            return
+        source = payload.get("connection") if source is None else source
+        self._pending.add(Event(event_id, event_type, source, frame, payload))
+        self._send_due()
+        self._waiting.set()
+
+    async def run(self) -> None:
+        """Take acknowledgements and send again what got none, for ever. Cancelling loses nothing but these repeats."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._resend)
+            while True:
+                for event_id in await self._dealer.receive_many():
+                    if self._pending.acknowledge(event_id.decode("utf-8", "replace")):
+                        self.counters["events_acknowledged"] += 1
+                self._tell_lost()
+                if not len(self._pending):
+                    self._all_acknowledged.set()
+
+    def totals(self) -> dict[str, int]:
+        """Counters, for `/metrics`. `events_dropped_floods` are those dropped that a peer can say without end."""
+        dropped = self._pending.dropped
+        floods = sum(dropped[kind] for kind in FLOODS)
+        return {**self.counters, "events_dropped": dropped.total(), "events_dropped_floods": floods}
+
+    @property
+    def waiting(self) -> int:
+        """How many have not been acknowledged."""
+        return len(self._pending)
+
+    async def flush(self) -> None:
+        """Wait until everything has been acknowledged. Bound it: nobody may be there."""
+        if len(self._pending):
+            self._all_acknowledged = trio.Event()
+            await self._all_acknowledged.wait()
+
+    async def _resend(self) -> None:
+        while True:
+            await self._waiting.wait()
+            await trio.sleep(LOOK_INTERVAL_S)
+            self._send_due()
+            if not len(self._pending):
+                self._waiting = trio.Event()
+
+    def _send_due(self) -> None:
+        now = trio.current_time()
+        while (event := self._pending.first_due(now)) is not None:
+            if not self._dealer.send_nowait(event.frame):
+                return  # no peer, or a full one: the rest would fare no better
+            self._pending.sent(event, now)
+            self.counters["events_sent"] += 1
+
+    def _tell_lost(self) -> None:
+        for source, payload in self._pending.take_lost():
+            logger.error("events were lost while they could not be kept: %s", payload["lost"], extra=_about(payload))
+            self.send_nowait(LOST, payload, source=source)
+
+
+def _about(payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if name != "lost"}

@@ -1,0 +1,1 @@
+"""Connections that outlive their process: what an actor and the gateway tell each other about each."""

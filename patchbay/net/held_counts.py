@@ -1,0 +1,60 @@
+"""How many of something each peer holds at the moment, up to a limit. Pure; everything is done in constant time."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from patchbay.process.nothing import nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Key = TypeVar("Key")
+
+
+class Holdings(Generic[Key]):
+    """Counts by key; one that holds nothing takes no room.
+
+    Args:
+        limit: of each key.
+        on_full: called with a key for which no more may be held.
+    """
+
+    def __init__(self, limit: int = sys.maxsize, on_full: Callable[[Key], object] = nothing) -> None:
+        self._limit = limit
+        self._on_full = on_full
+        self._held: Counter[Key] = Counter()
+
+    def __getitem__(self, key: Key) -> int:
+        return self._held[key]
+
+    def has_room(self, key: Key, more: int = 1) -> bool:
+        """Whether so many more may be held. What is falsy is nobody, and has no limit."""
+        if not key or self._held[key] + more <= self._limit:
+            return True
+        self._on_full(key)
+        return False
+
+    def add(self, key: Key, more: int = 1) -> None:
+        """Hold more, whatever the limit is: what a predecessor had let in stays."""
+        if key and more:
+            self._held[key] += more
+
+    def remove(self, key: Key, fewer: int = 1) -> None:
+        """Hold fewer."""
+        if key and fewer:
+            self._held[key] -= fewer
+            if not self._held[key]:
+                del self._held[key]
+
+    @contextmanager
+    def held(self, key: Key, count: int = 1) -> Iterator[None]:
+        """Hold so many for as long as this lasts."""
+        self.add(key, count)
+        try:
+            yield
+        finally:
+            self.remove(key, count)

@@ -1,0 +1,44 @@
+"""A connection as the pump sees it, and nothing else of it; and what may serve many of them in C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import socket
+
+
+class Pumped(Protocol):
+    """What is served; `patchbay.websocket.connection.Peer` is one."""
+
+    sock: socket.socket
+    untaken: int  # bytes at the front of the socket that have been handled
+    take_soon: bool  # something was handled that must not be handled twice
+    last_heard: float  # when something whole arrived, in trio's clock
+
+    def handle(self, data: memoryview, at: int, size: int) -> int:
+        """Handle the complete frames in data[at:size]; return how far that got."""
+
+    def end_of_input(self) -> None:
+        """The peer has closed, or the connection broke."""
+
+    def writable(self) -> bool:
+        """There is room for output again. False when nothing waits for room any more."""
+
+
+Rest = Callable[[int, int, float, int, int], None]
+
+
+class ReadingInC(NamedTuple):
+    """Routines that do what `patchbay.net.poller.Pump` does with each connection, for all that are plain at once
+    (`reading.h`).
+
+    Attributes:
+        serve: (epoll, peers by descriptor, buffer, now, whether they are taken late, those to be taken, from how many bytes
+            on, what serves those where something is left to do); returns how many connections there were.
+        take: (peers, buffer): takes what they have handled.
+    """
+
+    serve: Callable[[int, list[Pumped | None], memoryview, float, bool, list[Pumped], int, Rest], int]
+    take: Callable[[list[Pumped], memoryview], None]

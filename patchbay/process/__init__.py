@@ -1,0 +1,1 @@
+"""The life of an actor's process: start, identity, logs, heartbeat, supervision, periodic work, end."""

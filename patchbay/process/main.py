@@ -1,0 +1,116 @@
+"""The life of an actor's process: settings, logs, signals, heartbeat, drain, end.
+
+Knows no actor: it is given one `run(context)` and runs it. Exit status: 0 drained, 78 settings that can't be used
+(EX_CONFIG: starting again would not help), anything else a fault.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from config import ConfigError, load, transfer
+from config.paths import unix_path
+from patchbay.bus.sockets import Bus
+from patchbay.handover.link import GatewayLink
+from patchbay.net import event_loop
+from patchbay.process import log as logs
+from patchbay.process.context import Context
+from patchbay.process.identity import Identity
+from patchbay.process.memory_trim import tidy
+from patchbay.process.notify import Notifier
+from patchbay.process.periodic import keep_time_with_the_machine
+from patchbay.process.supervision import follow_supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from config import Settings
+
+log = logging.getLogger(__name__)
+
+EX_CONFIG = 78
+# Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time. But
+# each connection that opens leaves 200 objects that stay, and audio waits while they are looked at: 3 ms for so many.
+GC_THRESHOLD = (5_000, 200, 50)
+CARRY_AUDIO = ("ingest", "fanout")
+PHASES_S = {"ingest": 0.0, "fanout": 0.3}  # see `patchbay.process.periodic`
+OTHERS_PHASE_S = 0.6
+NEXT_PHASE_S = 0.04  # from one process of an actor to the next
+GIVE_WAY = 5  # of niceness: when there is more to do than a core can, audio goes on, and newcomers wait
+STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
+
+
+def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
+    """Run one actor until it has drained. Returns the exit status."""
+    try:
+        identity = Identity.from_environment(name)
+        settings = _settings(identity)
+    except (ConfigError, ValueError) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return EX_CONFIG
+    last_words = identity.fds.get("crashlog")
+    logs.configure(settings.log, identity.instance)
+    logs.take_over()
+    faulthandler.enable(file=sys.stderr if last_words is None else last_words)
+    if name not in CARRY_AUDIO:
+        os.nice(GIVE_WAY)
+    gc.freeze()  # what is loaded by now lives for ever: never look at it again
+    gc.set_threshold(*GC_THRESHOLD)
+    try:
+        # Those that carry audio do something hundreds of times a second, and trio only has the rest there.
+        (event_loop.run if name in CARRY_AUDIO else trio.run)(_live, settings, identity, run)
+    except BaseException:
+        if last_words is not None:  # the supervisor quotes its last line as the reason
+            with suppress(OSError):  # a full disk must not hide it
+                os.write(last_words, traceback.format_exc().encode())
+        raise
+    return 0
+
+
+def _settings(identity: Identity) -> Settings:
+    """Return what the supervisor has accepted; of a process that has none, what the configuration says now."""
+    return load(os.environ) if identity.settings is None else transfer.read(identity.settings).settings
+
+
+async def _live(settings: Settings, identity: Identity, run: Callable[[Context], Awaitable[None]]) -> None:
+    keep_time_with_the_machine(PHASES_S.get(identity.name, OTHERS_PHASE_S) + identity.index * NEXT_PHASE_S)
+    bus = Bus(settings, identity)
+    try:
+        link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)
+        context = Context(settings, identity, bus, link, Notifier.from_environment())
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(context.notifier.beat, context.progress.fields, context.is_ready)
+                nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
+                nursery.start_soon(_stop_without_supervisor, context)
+                nursery.start_soon(tidy, lambda: link.released)
+                nursery.start_soon(logs.tell_rest)
+                await run(context)
+                nursery.cancel_scope.cancel()
+    finally:
+        bus.close()
+    log.info("stopped")
+
+
+async def _stop_on_signal(context: Context, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await signals.__anext__()
+    context.notifier.send(STOPPING=1)
+    scope.deadline = trio.current_time() + STOP_TIMEOUT_S
+    context.draining.set()
+    await signals.__anext__()
+    scope.cancel()
+
+
+async def _stop_without_supervisor(context: Context) -> None:
+    await follow_supervisor(context, context.is_ready)
+    context.draining.set()

@@ -1,0 +1,326 @@
+"""Telnyx's media streaming frames, both ways: JSON text, one object each.
+
+Source: Telnyx's guide "Media Streaming over Websockets" and its AsyncAPI page, with the older OpenAPI text's spellings.
+Knows nothing of sockets, calls or audio; unknown events and fields are accepted, numbers may be text.
+"""
+
+from __future__ import annotations
+
+import binascii
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from zlib import crc32
+
+import msgspec
+import orjson
+
+from patchbay.audio.media_format import MediaFormat, read_media_format
+from patchbay.http.query import ID_MAX_CHARS
+from patchbay.protocol.lenient_json import (
+    DECODE_ERRORS,
+    INTEGER_MAX,
+    Malformed,
+    decode_base64,
+    decode_object,
+    encode_any,
+    is_whole,
+    optional_integer,
+    optional_text,
+    text,
+)
+from patchbay.protocol.times import TIME_MAX_CHARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Track = Literal["inbound", "outbound"]
+
+EVENT_MAX_BYTES: Final = 16_000  # of a frame that is no media; Telnyx's are under 1 KiB, custom parameters may add
+MESSAGE_MAX_BYTES: Final = 128 * 1024  # of a media frame, as JSON
+PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
+WORDS_MAX_CHARS: Final = 1000  # of an error
+CHUNK: Final = "media.chunk"  # in `mended`: where the frame belongs is not known
+MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours
+TOKEN_KEY: Final = "x-telnyx-streaming-auth-token"
+
+_TRACKS: Final[dict[object, Track]] = {
+    None: "inbound",
+    "inbound": "inbound",
+    "outbound": "outbound",
+    "inbound_track": "inbound",
+    "outbound_track": "outbound",
+}
+
+
+class TooLong(Malformed):
+    """A frame that is longer than any needs to be."""
+
+
+class Media(msgspec.Struct, frozen=True, gc=False):
+    """A piece of audio. Numbers are None where Telnyx sent none."""
+
+    payload: bytes  # in the codec of the stream's start frame, no RTP header
+    track: Track = "inbound"
+    chunk: int | None = None
+    timestamp: int | None = None
+    stream_id: str | None = None
+    sequence_number: int | None = None
+
+
+class Connected(msgspec.Struct, frozen=True):
+    version: str | None
+    token: str | None  # the stream_auth_token, when the stream has one
+
+
+class Start(msgspec.Struct, frozen=True):
+    """A stream begins. `raw` is the frame as it came (mended, where it had to be), for those who join late.
+
+    `digest` stands for all that the frame says but its sequence number: two frames with the same one say the same.
+    """
+
+    call_control_id: str
+    stream_id: str | None
+    call_session_id: str | None
+    from_: str | None
+    to: str | None
+    client_state: str | None
+    sequence_number: int | None
+    media_format: MediaFormat
+    raw: bytes
+    digest: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    call_control_id: str | None
+    stream_id: str | None
+    raw: bytes
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What was queued before our mark of this name has been played, or cleared."""
+
+    name: str
+    stream_id: str | None
+
+
+class Dtmf(msgspec.Struct, frozen=True):
+    """A key was pressed. Out of order with others: `occurred_at` (ISO 8601) orders them."""
+
+    digit: str
+    occurred_at: str | None
+    stream_id: str | None
+    raw: bytes
+
+
+class StreamError(msgspec.Struct, frozen=True):
+    code: int | None  # 100002 unknown, 100003 malformed frame, 100004 not base64, 100005 too many requests
+    title: str
+    detail: str
+    stream_id: str | None
+    raw: bytes
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    event: str
+    raw: bytes
+
+
+Frame = Media | Start | Stop | Mark | Dtmf | StreamError | Connected | Unknown
+
+_Number = Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
+
+
+class _MediaBody(msgspec.Struct, gc=False):
+    payload: bytes
+    track: Track = "inbound"
+    chunk: _Number | None = None
+    timestamp: _Number | None = None
+
+
+class MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
+    """A media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
+
+    media: _MediaBody
+    stream_id: str | None = None
+    sequence_number: _Number | None = None
+
+
+# Raises DECODE_ERRORS for all that is not plainly a media frame. Not strict: numbers as text.
+decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
+
+
+def decode(message: bytes, mended: list[str] | None = None) -> Frame:
+    """One frame from Telnyx. Raises Malformed, and nothing else, for whatever cannot be read; TooLong where it is that.
+
+    Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way:
+    what the frame is needed for is read strictly, and of the rest what can't be read is replaced and named in `mended`.
+    `raw` is then the frame as it was understood.
+    """
+    if len(message) > MESSAGE_MAX_BYTES:
+        raise TooLong(f"a frame of {len(message)} bytes; {MESSAGE_MAX_BYTES} are enough")
+    try:
+        frame = decode_media(message)
+    except DECODE_ERRORS:
+        return _decode_any(message, [] if mended is None else mended)
+    return _bounded(media_of(frame))
+
+
+def media_of(frame: MediaFrame) -> Media:
+    """What a media frame says."""
+    body = frame.media
+    return Media(
+        body.payload,
+        body.track,
+        body.chunk,
+        body.timestamp,
+        frame.stream_id,
+        frame.sequence_number,
+    )
+
+
+def _decode_any(message: bytes, mended: list[str]) -> Frame:
+    frame = decode_object(message, mended)
+    event = frame.get("event")
+    if not isinstance(event, str):
+        raise Malformed("event is missing")
+    if event != "media" and len(message) > EVENT_MAX_BYTES:
+        raise TooLong(f"a frame of {len(message)} bytes that is no media; {EVENT_MAX_BYTES} are enough")
+    reader = _READERS.get(event)
+    if reader is not None:
+        return reader(frame, encode_any(frame) if mended else message, mended)
+    if mended:
+        raise Malformed("not JSON")  # nothing in it is known to be worth mending
+    return Unknown(event, message)
+
+
+def _part(frame: dict[str, Any], name: str, mended: list[str]) -> dict[str, Any]:
+    """The object under `name`; an empty one when there is none."""
+    value = frame.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        mended.append(name)
+        return {}
+    return value
+
+
+def _id(frame: dict[str, Any], name: str, mended: list[str]) -> str | None:
+    return optional_text(frame.get(name), name, mended, ID_MAX_CHARS)
+
+
+def _needed(value: object, field: str, mended: list[str]) -> str:
+    """Text that the frame is for: nothing in it may have been replaced."""
+    if not isinstance(value, str) or not 0 < len(value) <= ID_MAX_CHARS or not is_whole(value, mended):
+        raise Malformed(f"{field} is missing or too long")
+    return value
+
+
+def _read_media(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Media:
+    body = _part(frame, "media", mended)
+    track = body.get("track")
+    if not isinstance(track, str | None) or track not in _TRACKS:
+        raise Malformed("media.track is neither inbound nor outbound")
+    return _bounded(
+        Media(
+            decode_base64(body.get("payload"), "media.payload"),
+            _TRACKS[track],
+            optional_integer(body.get("chunk"), CHUNK, mended),
+            optional_integer(body.get("timestamp"), "media.timestamp", mended),
+            _id(frame, "stream_id", mended),
+            optional_integer(frame.get("sequence_number"), "sequence_number", mended),
+        )
+    )
+
+
+def _bounded(media: Media) -> Media:
+    if len(media.payload) > PAYLOAD_MAX_BYTES:
+        raise Malformed(f"media.payload has more than {PAYLOAD_MAX_BYTES} bytes")
+    return media
+
+
+def _read_start(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Start:
+    start = _part(frame, "start", mended)
+    return Start(
+        call_control_id=_needed(start.get("call_control_id"), "start.call_control_id", mended),
+        stream_id=_id(frame, "stream_id", mended),
+        call_session_id=_id(start, "call_session_id", mended),
+        from_=_id(start, "from", mended),
+        to=_id(start, "to", mended),
+        client_state=text(start.get("client_state")),
+        sequence_number=optional_integer(frame.get("sequence_number"), "sequence_number", mended),
+        media_format=read_media_format(_part(start, "media_format", mended), mended),
+        raw=raw,
+        digest=_digest(frame),
+    )
+
+
+def _digest(frame: dict[str, Any]) -> int:
+    """32 bits, never 0."""
+    told = {name: value for name, value in frame.items() if name != "sequence_number"}
+    try:
+        text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested too deep
+        text = encode_any(told)
+    return crc32(text) or 1
+
+
+def _read_connected(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Connected:
+    return Connected(text(frame.get("version")), text(_part(frame, "connected", mended).get(TOKEN_KEY)))
+
+
+def _read_stop(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Stop:
+    call = text(_part(frame, "stop", mended).get("call_control_id"))
+    return Stop(call, _id(frame, "stream_id", mended), raw)
+
+
+def _read_mark(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Mark:
+    name = _needed(_part(frame, "mark", mended).get("name"), "mark.name", mended)
+    return Mark(name, _id(frame, "stream_id", mended))
+
+
+def _read_dtmf(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Dtmf:
+    digit = _part(frame, "dtmf", mended).get("digit")
+    if isinstance(digit, int) and not isinstance(digit, bool) and 0 <= digit <= 9:
+        digit = str(digit)
+    digit = _needed(digit, "dtmf.digit", mended)
+    return Dtmf(
+        digit,
+        optional_text(frame.get("occurred_at"), "occurred_at", mended, TIME_MAX_CHARS),
+        _id(frame, "stream_id", mended),
+        raw,
+    )
+
+
+def _read_error(frame: dict[str, Any], raw: bytes, mended: list[str]) -> StreamError:
+    """Both shapes: `payload` in the current guide, `error` in the older text, whose code is text."""
+    body = _part(frame, "payload", mended) or _part(frame, "error", mended)
+    code = optional_integer(body.get("code"), "code", mended)  # an error whose number cannot be read is still an error
+    title, detail = text(body.get("title")) or "", text(body.get("detail")) or ""
+    return StreamError(code, title[:WORDS_MAX_CHARS], detail[:WORDS_MAX_CHARS], _id(frame, "stream_id", mended), raw)
+
+
+_READERS: Final[dict[str, Callable[[dict[str, Any], bytes, list[str]], Frame]]] = {
+    "media": _read_media,
+    "start": _read_start,
+    "connected": _read_connected,
+    "stop": _read_stop,
+    "mark": _read_mark,
+    "dtmf": _read_dtmf,
+    "error": _read_error,
+}
+
+
+def media_message(payload: bytes, stream_id: str | None = None) -> bytes:
+    """Audio to be played into the call: raw codec bytes, 20 ms or more, no RTP header (mode `rtp`)."""
+    name = b"" if stream_id is None else b'"stream_id":%b,' % msgspec.json.encode(stream_id)
+    encoded = binascii.b2a_base64(payload, newline=False)
+    return b'{"event":"media",%b"media":{"payload":"%b%b' % (name, encoded, MEDIA_ENDS)
+
+
+def clear_message() -> bytes:
+    """Telnyx drops what it has not played yet, and sends back all marks that wait."""
+    return b'{"event":"clear"}'
+
+
+def mark_message(name: str) -> bytes:
+    """Telnyx sends the mark back once everything sent before it has been played."""
+    return b'{"event":"mark","mark":{"name":%b}}' % msgspec.json.encode(name)

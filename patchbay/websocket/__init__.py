@@ -1,0 +1,1 @@
+"""WebSocket connections (RFC 6455): frames, handshake, reading, the send queue, keepalive."""

@@ -1,0 +1,204 @@
+"""One WebSocket connection that was handed over: its life from the handshake to its closing, or to its successor.
+
+Reading is `patchbay.websocket.frame_reader`'s. Output never waits: frames are written at once, or queued in bounds
+(`patchbay.websocket.send_queue`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from patchbay.net.peek import bytes_waiting, discard, looked_at
+from patchbay.process.nothing import nothing
+from patchbay.websocket.frame_reader import FrameReader
+from patchbay.websocket.frames import CLOSE_RESTART, close_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from patchbay.handover.connection import Handed
+    from patchbay.net.poller import Pump
+    from patchbay.net.rate_limit import Allowance
+    from patchbay.websocket.send_queue import Outbox
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 2.0
+WRITE_TIMEOUT_S = 0.5  # for our last words, to one that is behind
+DISCARD_INTERVAL_S = 0.05
+
+
+class Peer(FrameReader):
+    """The connection. Made by `patchbay.websocket.accept`.
+
+    Attributes:
+        on_too_much: called with the close code and reason of a peer that has sent too much.
+        closed: set when nothing more is read or written.
+    """
+
+    def __init__(
+        self,
+        handed: Handed,
+        pump: Pump,
+        outbox: Outbox,
+        allowance: Allowance,
+        message_max_bytes: int,
+        *,
+        strict_text: bool = True,
+    ) -> None:
+        owner = (handed.claims or {}).get("sub") or handed.id
+        super().__init__(outbox, allowance, message_max_bytes, strict_text=strict_text, turns=pump.turns, owner=owner)
+        self.handed = handed
+        self.sock = handed.sock
+        self.write = outbox.write  # the hot path saves a call
+        self.untaken = 0
+        self.take_soon = False
+        self.last_heard = self.opened_at = trio.current_time()
+        self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
+        self.closed = trio.Event()
+        self._pump = pump
+        self._closing = False  # we have sent a close frame and wait for the peer's
+        self._goodbye = trio.Event()  # the peer has closed, has broken the protocol, or has gone
+        self._written = trio.Event()  # nothing waits to be written any more
+        self._gone = False  # the peer reads nothing any more
+
+    # ---- the pump's side
+
+    def _too_much(self, kind: str, code: int, reason: str) -> None:
+        self._say_why(kind, reason)
+        self._deaf, self._plain = True, False
+        self._pump.remove(self)
+        self.on_too_much(code, reason)
+
+    def _fail(self, code: int, reason: str) -> None:
+        """The peer has broken the protocol: RFC 6455 §7.1.7."""
+        self._say_why("fault", reason)
+        self.outbox.finish(close_frame(code, reason))
+        self._end_reading()
+
+    def _hear_close(self, code: int) -> None:
+        self.outbox.finish(close_frame(code))
+        self._end_reading()
+
+    def _say_why(self, kind: str, reason: str) -> None:
+        self._pump.counters[f"closed_{kind}"] += 1
+        sub = (self.handed.claims or {}).get("sub")
+        log.warning(
+            "connection %d from %s: %s; ending it",
+            self.handed.id,
+            self.handed.peer,
+            reason,
+            extra={"sub": sub, "peer": self.handed.peer},
+        )
+
+    def _end_reading(self) -> None:
+        self._deaf, self._plain = True, False
+        self._goodbye.set()
+
+    def end_of_input(self) -> None:
+        """The peer has gone."""
+        self._gone = True
+        self._pump.remove(self)
+        self._end_reading()
+        self._written.set()
+
+    def output_broke(self) -> None:
+        """Nothing can be written any more."""
+        if self.outbox.overflowed:
+            self._say_why("unread", "too much waits that it has not read")
+        self.end_of_input()
+
+    def writable(self) -> bool:
+        """Send what is queued; see `Pumped`."""
+        self.outbox.drain()
+        if self.outbox.is_waiting:
+            return True
+        self._written.set()
+        return False
+
+    # ---- the actor's side
+
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether the socket has something that could not be handled yet: half a frame."""
+        return bytes_waiting(self.sock) > self.untaken
+
+    def start(self) -> None:
+        """Begin to read: what the peer has sent so far comes with the next round."""
+        self._seen_before = looked_at(self.sock) if self.handed.resumed else 0
+        self._pump.add(self)
+        if self.skim is not None:
+            self._pump.cool(self)
+        if self.outbox.is_waiting:
+            self._pump.want_write(self)
+
+    def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
+        """Nobody waits for what this peer sends: read it now and then only."""
+        self.skim, self._plain = skim, False
+        self._pump.cool(self)
+
+    def look(self) -> None:
+        """Read it now, if it is cold. Not to be called from a callback of its own."""
+        self._pump.look(self)
+
+    def warm(self) -> None:
+        """Somebody does again."""
+        self.skim = None
+        self._pump.warm(self)
+
+    async def until_closed(self) -> None:
+        """Wait until either side has closed the connection, and the peer has been told so."""
+        await self._goodbye.wait()
+        if self._closing:
+            await self.closed.wait()
+        else:
+            await self._part()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
+        self.on_text = self.on_binary = nothing
+        if self._closing:
+            await self.closed.wait()
+            return
+        self._closing = True
+        self.outbox.finish(close_frame(code, reason))
+        with trio.move_on_after(CLOSE_TIMEOUT_S):
+            await (self._until_gone() if self._deaf else self._goodbye.wait())
+        await self._part()
+
+    async def _until_gone(self) -> None:
+        """Wait for the end of one that we do not listen to any more; what it still sends must not reset the connection
+        before it has read why."""
+        while not self._goodbye.is_set() and discard(self.sock):  # noqa: ASYNC110 - a flood wakes nobody
+            await trio.sleep(DISCARD_INTERVAL_S)
+
+    async def _part(self) -> None:
+        """Let our last words leave: an end with bytes unread is a reset, which could destroy them on their way."""
+        if self.outbox.is_waiting and not self._gone:
+            self._written = trio.Event()
+            with trio.move_on_after(WRITE_TIMEOUT_S):
+                await self._written.wait()
+        discard(self.sock)
+        self.closed.set()
+        self._goodbye.set()
+
+    def forget(self) -> None:
+        """It has ended: let go of all that held on to it."""
+        self.on_text = self.on_binary = nothing
+        self.on_too_much = self.on_again = nothing
+        self.skim = None
+
+    def park(self) -> None:
+        """Give the connection back for a successor, with what is still to be sent; end the handler here."""
+        self._pump.remove(self)
+        unsent = self.outbox.unsent()
+        if unsent is None or self.is_within_message:
+            log.warning("connection %d is closing, in the middle of a message, or too far behind", self.handed.id)
+            self.outbox.finish(close_frame(CLOSE_RESTART, "this process is replaced: come back"))
+        else:
+            self.outbox.detach()
+            self.handed.park(unsent)
+        self.handed.scope.cancel()

@@ -1,0 +1,294 @@
+"""The incoming half of a WebSocket: from the bytes that the pump has looked at to messages.
+
+Whole, masked, unfragmented text and binary frames go straight to a callback, most of them the plain way
+(`patchbay.websocket.fast_path`). Fragments, control frames and faults are judged by `patchbay.websocket.assembler`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from patchbay.net.turns import FRAMES_A_TURN
+from patchbay.process.nothing import nothing
+from patchbay.websocket.assembler import CONTROL_PAYLOAD_MAX_BYTES, Assembler, Close, Fault, LongFrame
+from patchbay.websocket.fast_path import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
+from patchbay.websocket.frames import (
+    BINARY,
+    CLIENT_PING,
+    CLOSE_BAD_TEXT,
+    CLOSE_FLOOD,
+    CLOSE_PROTOCOL,
+    CLOSE_TOO_BIG,
+    FRAME_HEAD_MAX_BYTES,
+    MEDIUM_HEADER_BYTES,
+    MEDIUM_TEXT,
+    NOT_MASKED,
+    TEXT,
+    Frame,
+    cannot_be_text,
+    find_frames,
+    pong_frame,
+    unmask,
+    whole_messages,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from patchbay.net.rate_limit import Allowance
+    from patchbay.net.turns import Turns
+    from patchbay.websocket.send_queue import Outbox
+
+SKIMMED_AT_ONCE_BYTES: Final = 4096
+
+
+class FrameReader(PlainWay):
+    """Reads the frames of one connection. What they lead to at its end is the connection's (`patchbay.websocket.connection`).
+
+    Args:
+        turns: the pump's; what is not plain is dealt with in this connection's turn.
+        owner: with whom it shares what one may have of turns.
+
+    Attributes:
+        on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault and
+            closes the connection as RFC 6455 says.
+        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and with False
+            after that.
+        message_since: when the message began whose rest has not come (`is_within_message`).
+        skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
+            dealt with it; the rest is handled as ever.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        allowance: Allowance,
+        message_max_bytes: int,
+        *,
+        strict_text: bool,
+        turns: Turns[Any],
+        owner: Hashable,
+    ) -> None:
+        self.outbox = outbox
+        self._turns = turns
+        self._owner = owner
+        self.on_text = nothing
+        self.on_binary: Callable[[bytes], object] = nothing
+        self.on_again: Callable[[bool], object] = nothing
+        self.skim: Callable[[memoryview, int, int], int] | None = None
+        self._allowance = allowance
+        self._assembler = Assembler(message_max_bytes, is_strict=strict_text)
+        self._frame_max_bytes = message_max_bytes + FRAME_HEAD_MAX_BYTES
+        self._strict_text = strict_text
+        self._long: LongFrame | None = None  # that is on its way
+        self._seen_before = 0  # bytes
+        self.message_since = 0.0
+        self._uncounted = 0
+        self._plain = False
+        self._deaf = False  # what else comes is thrown away
+
+    @property
+    def is_within_message(self) -> bool:
+        """Whether a part of a message has been taken from the socket, and the rest has not come."""
+        return self._long is not None or self._assembler.is_within
+
+    @abstractmethod
+    def _fail(self, code: int, reason: str) -> None:
+        """Close the connection: the peer has broken the protocol."""
+
+    @abstractmethod
+    def _too_much(self, kind: str, code: int, reason: str) -> None:
+        """Close the connection: the peer has sent too much."""
+
+    @abstractmethod
+    def _hear_close(self, code: int) -> None:
+        """The peer closes the connection."""
+
+    def _not_text(self) -> None:
+        self._fail(CLOSE_BAD_TEXT, "text that is not UTF-8")
+
+    def _is_burst(self, size: int) -> bool:
+        if not self._turns.is_burst(size):
+            return False
+        self._wait()
+        return True
+
+    def _wait(self) -> None:
+        """What is left waits in the socket until it is this peer's turn."""
+        self._turns.wait(self, self._owner)
+        self._plain = False
+
+    def _handle_any(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of any kind."""
+        if self._seen_before:
+            at = self._handle_again(data, at, size)
+            if self._seen_before:
+                return at
+        return self._handle_some(data, at, size)
+
+    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames of what a predecessor had looked at."""
+        end = min(at + self._seen_before, size)
+        self.on_again(True)
+        reached = self._handle_some(data, at, end)
+        self._seen_before = self._seen_before + at - reached if self in self._turns.waiting else 0
+        if not self._seen_before:
+            self.on_again(False)
+        return reached
+
+    def _handle_some(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames as far as this peer's turn goes."""
+        if self.skim is not None and self._long is None and not self._assembler.is_within:
+            at = self._skim_on(data, at, size) if self._turns.is_called(self) else self.skim(data, at, size)
+        if self._deaf:
+            return size
+        if not self._turns.begin(self, self._owner):
+            self._plain = False
+            return at
+        try:
+            return self._handle_odd(data, at, size)
+        finally:
+            self._turns.end()
+
+    def _handle_odd(self, data: memoryview, at: int, size: int) -> int:
+        while not self._deaf:
+            if self._long is not None:
+                at = self._take_long(self._long, data, at, size)
+                if self._long is not None:
+                    return at
+            before = at
+            at, need = self._whole_frames(data, at, size)
+            if self in self._turns.waiting:
+                return at
+            if need:
+                self._begin_long(data[at], need)
+            elif not before < at < size:  # else there may be more
+                self._plain = not (self.skim or self._assembler.is_within)
+                if at < size and self._strict_text and cannot_be_text(data, at, size):
+                    self._not_text()
+                    break
+                return at
+        return size
+
+    def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
+        """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
+        frames, need = find_frames(data, at, size, LONGEST_ALIGNED, FRAMES_A_TURN)
+        is_open = need or self._assembler.is_within
+        if not is_open:
+            frames = whole_messages(data, frames, is_strict=self._strict_text)
+        pongs: list[bytes] = []
+        for frame in frames:
+            _, begin, _, end = frame
+            if begin < at:
+                continue  # it has been skimmed
+            is_divisible = is_open or not self._assembler.is_within  # else a roll would find half a message
+            if not self._turns.goes_on(end - begin) and is_divisible:
+                self._wait()
+                break
+            if not self._handle_frame(data, frame, pongs):
+                return size, 0
+            at = self._skim_on(data, end, size)
+        self._answer(pongs)
+        return at, need if not frames or at == frames[-1][-1] else 0
+
+    def _handle_frame(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> bool:
+        """Handle one whole frame. `pongs`: answers that are to be sent. False when nothing more is to be read."""
+        self._uncounted += 1
+        if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+            return False
+        first, _, payload, end = frame
+        if first == CLIENT_PING and end - payload <= CONTROL_PAYLOAD_MAX_BYTES:
+            pongs.append(pong_frame(unmask(data, payload, end)))
+        else:
+            self._take(data, frame, pongs)
+        return not self._deaf
+
+    def _skim_on(self, data: memoryview, at: int, size: int) -> int:
+        """Skim what follows an odd frame, too: a listener that joins wants it kept. In pieces, so that what ends with the next odd
+        frame is not looked at again and again."""
+        reach = SKIMMED_AT_ONCE_BYTES
+        while (
+            self.skim is not None
+            and not (self._deaf or self._assembler.is_within)
+            and size - at > MEDIUM_HEADER_BYTES
+            and data[at] << 8 | data[at + 1] == MEDIUM_TEXT
+        ):
+            end = self.skim(data, at, min(at + reach, size))
+            if end == at:
+                break
+            at, reach = end, 2 * reach
+        return at
+
+    def _take(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> None:
+        """Take a frame that is no ping. `pongs`: what is to be answered before it is."""
+        first, _, payload, end = frame
+        try:
+            if first == TEXT and not self._assembler.is_within:
+                self.on_text(unmask(data, payload, end))
+            elif first == BINARY and not self._assembler.is_within:
+                self.on_binary(unmask(data, payload, end))
+            else:
+                self._answer(pongs)
+                self._take_odd(first, unmask(data, payload, end))
+        except UnicodeDecodeError:
+            self._not_text()
+        except Fault as fault:
+            self._fail(fault.code, fault.reason)
+
+    def _take_odd(self, first: int, payload: bytes) -> None:
+        was_within = self._assembler.is_within
+        event = self._assembler.take(first, payload)
+        if not was_within:
+            self.message_since = trio.current_time()
+        if isinstance(event, Close):
+            self._hear_close(event.code)
+        elif event is not None:
+            (self.on_text if event.is_text else self.on_binary)(event.payload)
+
+    def _answer(self, pongs: list[bytes]) -> None:
+        """All pings of a reading in one go: a flood of them costs the others little then. One that does not read what
+        it is sent gets an answer to the last (RFC 6455 §5.5.3)."""
+        if pongs:
+            self.outbox.write_control(pongs[-1] if self.outbox.behind else b"".join(pongs))
+            pongs.clear()
+
+    def _begin_long(self, first: int, need: int) -> None:
+        """A frame begins that is longer than what is read at once, or that can't be told from what follows."""
+        if need == NOT_MASKED:
+            self._fail(CLOSE_PROTOCOL, "a frame that is not masked")
+        elif need > self._frame_max_bytes:
+            self._too_much("too_long", CLOSE_TOO_BIG, "too long a message")
+        else:
+            try:
+                self._assembler.admit(first, need - FRAME_HEAD_MAX_BYTES)
+                if not self._assembler.is_within:
+                    self.message_since = trio.current_time()
+                self._long = LongFrame(need)
+            except Fault as fault:
+                self._fail(fault.code, fault.reason)
+
+    def _take_long(self, long: LongFrame, data: memoryview, at: int, size: int) -> int:
+        at = long.take(data, at, size)
+        if not long.left:
+            self._long = None
+            raw = memoryview(long.raw())
+            self._uncounted += 1
+            self._take(raw, find_frames(raw, 0, len(raw), len(raw))[0][0], [])
+        return at
+
+    def count(self, messages: int) -> None:
+        """Count messages that `skim` has dealt with."""
+        self._uncounted += messages
+        if self._uncounted >= COUNTED_AT_ONCE:
+            self._within_allowance()
+
+    def _within_allowance(self) -> bool:
+        count, self._uncounted = self._uncounted, 0
+        if self._allowance.spend(count, trio.current_time()):
+            return True
+        kind, reason = self._allowance.complaint
+        self._too_much(kind, CLOSE_FLOOD, reason)
+        return False

@@ -1,0 +1,100 @@
+"""The opening handshake of a WebSocket (RFC 6455 §4.2), by trio-websocket, on a connection whose request head was taken already.
+
+A resumed connection has had its handshake, so none is made with its peer. What follows is `patchbay.websocket.connection`'s.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+from trio_websocket import ConnectionClosed, wrap_server_stream
+
+from patchbay.auth.tokens import answered_subprotocol
+from patchbay.http.answers import answer
+from patchbay.http.head import parse_known_head
+
+if TYPE_CHECKING:
+    import socket
+
+    from patchbay.handover.connection import Handed
+    from patchbay.websocket.send_queue import Outbox
+
+TIMEOUT_S = 5.0
+
+
+async def shake_hands(handed: Handed, outbox: Outbox, subprotocol: str | None) -> bool:
+    """Answer the handshake. False when it was refused, or nobody is there any more.
+
+    Args:
+        subprotocol: the one to accept; None: whichever carries a token.
+    """
+    accepted = False
+    with trio.move_on_after(TIMEOUT_S):
+        async with trio.open_nursery() as nursery:
+            stream = _HeadStream(handed, outbox, nursery.cancel_scope)
+            request = await wrap_server_stream(nursery, stream)
+            with suppress(ConnectionClosed):  # the peer has reset it already
+                await request.accept(subprotocol=subprotocol or answered_subprotocol(request.proposed_subprotocols))
+                accepted = handed.answered
+            nursery.cancel_scope.cancel()  # trio-websocket's reader: nothing more is read by it
+    return accepted
+
+
+def refuse(sock: socket.socket, status: int, text: str) -> None:
+    """Answer the head of a WebSocket with a refusal; its peer may have gone. The caller ends the connection."""
+    with suppress(OSError):
+        sock.send(answer(status, text))
+
+
+def plain_head(head: bytes) -> bytes:
+    """Return a head that asks for the same WebSocket and holds nothing else of the peer's.
+
+    trio-websocket decodes headers that we have no use for, and raises what it can't decode (a Host that is no IDNA name).
+    """
+    parsed = parse_known_head(head)
+    lines = ["GET / HTTP/1.1", "Host: localhost"]
+    if parsed.asks_for_upgrade:
+        lines += ["Upgrade: websocket", "Connection: Upgrade"]
+    for name in ("Sec-WebSocket-Version", "Sec-WebSocket-Key"):
+        lines += [f"{name}: {value}" for value in parsed.every(name)]
+    names = [name for name in parsed.subprotocols if name.isascii() and name]
+    if names:
+        lines.append(f"Sec-WebSocket-Protocol: {', '.join(names)}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
+
+
+class _HeadStream(trio.abc.Stream):
+    """What trio-websocket sees of the connection: the head, and the way of the answer."""
+
+    def __init__(self, handed: Handed, outbox: Outbox, scope: trio.CancelScope) -> None:
+        self._handed = handed
+        self._outbox = outbox
+        self._scope = scope
+        self._head = plain_head(handed.head)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The head; what follows it stays in the socket."""
+        head, self._head = self._head, b""
+        await trio.lowlevel.checkpoint()
+        if not head:
+            await trio.sleep_forever()
+        return head
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write, or queue, without waiting for the peer."""
+        await trio.lowlevel.checkpoint()
+        self._handed.about_to_answer()
+        if not self._outbox.write_control(bytes(data)):
+            raise trio.BrokenResourceError
+        self._handed.answer_sent()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """It never blocks."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """trio-websocket has refused the handshake. The descriptor is the gateway link's to close."""
+        self._scope.cancel()
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,1 @@
+"""One actor and its processes: states, restart policy, watchdog, launch, spares, crash reports."""

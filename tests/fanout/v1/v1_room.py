@@ -1,0 +1,114 @@
+"""`patchbay.v1` connections without sockets: a fan-out, what its clients were sent, and what ingest would be."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from actors.fanout.level_watch import PeakMeter
+from actors.fanout.playout_stats import Meter
+from actors.fanout.v1.connection import V1Connection
+from actors.fanout.v1.connections import Surroundings
+from patchbay.auth.session import Session
+from patchbay.net.held_counts import Holdings
+from patchbay.net.rate_limit import Allowance
+from patchbay.protocol import batches as wire
+from tests.fakes.listening import FakeBrowser, FakeFanout, entry, messages
+
+if TYPE_CHECKING:
+    from actors.fanout.talk_sender import IngestLinks
+    from patchbay.handover.connection import Handed
+    from patchbay.websocket.connection import Peer
+
+CALL = "v3:call"
+
+
+class Room:
+    """A process, with one connection of number 5."""
+
+    def __init__(self, claims: dict[str, Any] | None = None, **limits: int) -> None:
+        self.limits = {
+            "note_max_bytes": 16 * 1024,
+            "listeners_per_call": 100,
+            "subscriptions_per_token": 1000,
+            "requests_burst": 500,
+            **limits,
+        }
+        self.claims = claims
+        self.note = b""
+        self.begin()
+
+    def begin(self) -> None:
+        """A new process, which knows nothing."""
+        self.fanout = FakeFanout()
+        self.subscriptions = Holdings[str](self.limits["subscriptions_per_token"])
+        self.said: list[wire.Talk] = []
+        self.peaks = PeakMeter(self.fanout.calls)
+        self.connection = self.connect(5)
+
+    def connect(self, number: int, note: bytes = b"") -> V1Connection:
+        self.browser = FakeBrowser(number)
+        self.browser.handed.claims = self.claims
+        self.browser.handed.note = note
+        self.around = around = Surroundings(
+            self.fanout.calls,
+            cast("IngestLinks", self),
+            self.peaks,
+            Meter(),
+            0,
+            self.limits["note_max_bytes"],
+            self.limits["listeners_per_call"],
+            self.subscriptions,
+            requests_burst=self.limits["requests_burst"],
+        )
+        session = Session(cast("Handed", self.browser.handed), None, "listen")
+        return V1Connection(cast("Peer", self.browser), session, Allowance(8000, 80_000), around)
+
+    def restart(self, *entries: bytes, in_order: bool = False) -> None:
+        """The process dies, or hands over; the next one hears `entries` first."""
+        if in_order:
+            self.connection.write_note(heard=True)
+        note = self.browser.handed.note
+        self.begin()
+        self.fanout.hears(*entries)
+        self.connection = self.connect(5, note)
+        self.connection.resume(self.fanout.now)
+
+    def say(self, call: object, speaker: object, packed: bytes) -> None:
+        """What the links get."""
+        del call, speaker
+        self.said += wire.unpack_talk(packed)
+
+    def asks(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        """The client says something; what it is told by that."""
+        self.told()
+        self.connection.on_text(json.dumps({"type": kind, **fields}).encode(), self.fanout.now)
+        self.ends_round()
+        return self.told()
+
+    def ends_round(self) -> None:
+        """Notes are written."""
+        while self.around.unnoted:
+            self.around.unnoted.popitem()[0].write_note()
+
+    def told(self) -> list[dict[str, Any]]:
+        """The texts since last asked. Audio is left where it is."""
+        frames = self.browser.outbox.control
+        got = [json.loads(payload) for _, payload in messages(b"".join(frames))]
+        frames.clear()
+        return got
+
+    def audio(self) -> list[tuple[int, int, int, bytes]]:
+        """Call, track, sequence and payload of what was heard since last asked."""
+        heard = self.browser.outbox.frames
+        got = [payload for first, payload in messages(b"".join(heard)) if first == 0x82]
+        heard.clear()
+        return [
+            (int.from_bytes(each[4:6], "little"), each[1], int.from_bytes(each[12:16], "little"), each[20:])
+            for each in got
+        ]
+
+
+def floor(talker: int | None, call: str = CALL, flags: int = 0, **more: str) -> bytes:
+    """News of who may talk."""
+    return entry(wire.FLOOR, call, payload=json.dumps({"talker": talker, **more}).encode(), flags=flags)

@@ -1,0 +1,121 @@
+"""One message a round for each fan-out that wants something, and numbers that show a loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from actors.ingest.batcher import FADE_S, Rounds
+from patchbay.process.identity import Identity
+from patchbay.protocol import batches as wire
+from tests.fakes.bus import FakeSocket, entries_of
+
+if TYPE_CHECKING:
+    from patchbay.bus.sockets import BusSocket
+
+CALL, OTHER = wire.digest("a"), wire.digest("b")
+
+
+class Told:
+    """A Rounds, and what it told."""
+
+    def __init__(self) -> None:
+        self.publisher = FakeSocket()
+        self.fanouts: list[int] = []
+        self.changes: list[bytes] = []
+        identity = Identity("ingest", 2, 2, epoch=77)
+        self.rounds = Rounds(
+            cast("BusSocket", self.publisher), identity, on_fanout=self.fanouts.append, on_interest=self.changes.append
+        )
+
+    def hear(self, wanted: bool, index: int, call: bytes | None = None) -> None:
+        topic = wire.batch_topic(index) if call is None else wire.interest_topic(index, call)
+        self.rounds.subscription(bytes([wanted]) + topic)
+
+
+async def test_who_wants_what() -> None:
+    """By call, or every call; interest without the fan-out itself goes nowhere."""
+    told = Told()
+    told.hear(True, 0, CALL)
+    assert told.rounds.sinks_of(CALL) == ()
+    told.hear(True, 0)
+    told.hear(True, 1)
+    told.hear(True, 1, wire.EVERY_CALL)
+    first, second = (told.rounds.sink(index) for index in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert [id(sink) for sink in told.rounds.sinks_of(CALL)] == [id(first), id(second)]
+    assert [id(sink) for sink in told.rounds.sinks_of(OTHER)] == [id(second)]
+    told.hear(False, 0, CALL)
+    told.hear(False, 0, CALL)
+    told.rounds.fade(float("inf"))
+    assert [id(sink) for sink in told.rounds.sinks_of(CALL)] == [id(second)]
+    told.hear(False, 1)
+    assert told.rounds.sinks_of(CALL) == ()
+    assert told.fanouts == [0, 1]
+    assert told.changes.count(wire.EVERY_CALL) == 4
+
+
+async def test_who_wants_something_is_told_that_it_is_known() -> None:
+    """As often as it says so, and nobody else."""
+    told = Told()
+    for index in (0, 1):
+        told.hear(True, index)
+    told.hear(True, 1, CALL)
+    told.hear(True, 1, wire.EVERY_CALL)
+    told.hear(False, 1, CALL)
+    told.hear(True, 1, CALL)
+    told.rounds.flush()
+    [message] = told.publisher.sent
+    assert message.startswith(wire.batch_topic(1))
+    entries = entries_of(message)
+    assert [(entry.kind, entry.call) for entry in entries] == [
+        (wire.HEEDED, call) for call in (CALL, wire.EVERY_CALL, CALL)
+    ]
+
+
+async def test_interest_outlives_a_restart() -> None:
+    """A fan-out that has gone and comes again in a moment has missed nothing; one that does not is forgotten."""
+    told = Told()
+    told.hear(True, 0)
+    told.hear(True, 0, CALL)
+    told.hear(False, 0, CALL)
+    told.rounds.fade(trio.current_time() + FADE_S / 2)
+    assert len(told.rounds.sinks_of(CALL)) == 1
+    told.hear(True, 0, CALL)
+    told.rounds.fade(float("inf"))
+    assert len(told.rounds.sinks_of(CALL)) == 1
+    told.hear(False, 0, CALL)
+    told.rounds.fade(float("inf"))
+    assert told.rounds.sinks_of(CALL) == ()
+    assert told.rounds._interest == {}
+    assert told.changes[-1] == CALL
+
+
+def test_one_message_a_round() -> None:
+    """In order, numbered for each fan-out by itself; none when there is nothing."""
+    told = Told()
+    told.hear(True, 0)
+    told.hear(True, 1)
+    entry = wire.news_entry(wire.GONE, 5, CALL)
+    for _ in range(2):
+        sink = told.rounds.sink(0)
+        assert sink is not None
+        sink += [entry, entry]
+        told.rounds.flush()
+        told.rounds.flush()
+    assert told.rounds.batches == len(told.publisher.sent) == 2
+    for number, message in enumerate(told.publisher.sent, 1):
+        assert message.startswith(wire.batch_topic(0))
+        batch, _ = wire.unpack_batch(message)
+        assert (batch.ingest, batch.slot, batch.epoch, batch.sequence) == (2, "b", 77, number)
+        assert len(list(entries_of(message))) == 2
+
+
+def test_other_topics_are_not_ours() -> None:
+    """The console subscribes to statistics."""
+    told = Told()
+    told.rounds.subscription(b"\x01" + wire.STATS_TOPIC)
+    told.rounds.subscription(b"")
+    assert (told.fanouts, told.changes) == ([], [])

@@ -1,0 +1,122 @@
+"""What one connection may send, what all of one token may send together, and what they may hold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchbay.net.held_counts import Holdings
+from patchbay.net.rate_limit import SUBS_MAX, Allowance, Allowances, SharedAllowance
+
+NOW = 100.0
+ME, YOU = {"sub": "me"}, {"sub": "you"}
+
+
+def allowances(**more: float) -> Allowances:
+    return Allowances(10.0, 100, **{"token_per_s": 20.0, "token_burst": 150, **more})
+
+
+def test_each_connection_has_its_own() -> None:
+    """Nothing else counts for those whose token is not known."""
+    for claims in (None, {}, {"sub": ""}):
+        each = allowances()
+        for _ in range(10):
+            one = each.of(claims)
+            assert one.spend(100, NOW)
+            assert not one.spend(1, NOW)
+            assert one.complaint == ("flood", "too many messages")
+
+
+def test_connections_of_one_token_share() -> None:
+    """More connections are not more messages; another token's are not concerned."""
+    each = allowances()
+    first, second, other = each.of(ME), each.of(ME), each.of(YOU)
+    assert first.spend(100, NOW)
+    assert not second.spend(51, NOW)
+    assert second.complaint[0] == "token_flood"
+    assert second.spend(50, NOW)
+    assert other.spend(100, NOW)
+    assert second.spend(20, NOW + 1)
+    assert not first.spend(1, NOW + 1)
+
+
+def test_a_connection_is_told_of_its_own_excess() -> None:
+    """Which costs the others nothing."""
+    each = allowances()
+    first, second = each.of(ME), each.of(ME)
+    assert not first.spend(101, NOW)
+    assert first.complaint[0] == "flood"
+    assert second.spend(100, NOW)
+
+
+def test_coming_back_brings_nothing_back() -> None:
+    """What was spent by connections that have ended stays spent."""
+    each = allowances()
+    assert each.of(ME).spend(100, NOW)
+    assert each.of(ME).spend(50, NOW)
+    assert not each.of(ME).spend(1, NOW)
+    assert each.of(ME).spend(20, NOW + 1)
+    assert not each.of(ME).spend(1, NOW + 1)
+
+
+def test_those_remembered_are_bounded() -> None:
+    """The one not asked for the longest goes."""
+    each = allowances()
+    assert each.of(ME).spend(100, NOW)
+    for number in range(SUBS_MAX - 1):
+        each.of({"sub": str(number)})
+    assert not each.of(ME).spend(100, NOW)
+    for number in range(SUBS_MAX):
+        each.of({"sub": str(number)})
+    assert each.of(ME).spend(100, NOW)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60), st.floats(0, 2)), max_size=100),
+    st.floats(1, 50),
+    st.integers(1, 200),
+)
+def test_together_never_more(spent: list[tuple[int, int, float]], per_s: float, burst: int) -> None:
+    """Whichever connections send, in whatever order."""
+    each = allowances(token_per_s=per_s, token_burst=burst)
+    connections, now, taken = [each.of(ME) for _ in range(5)], NOW, 0
+    for number, amount, wait in spent:
+        now += wait
+        if connections[number].spend(amount, now):
+            taken += amount
+    assert taken <= burst + (now - NOW) * per_s + 1e-6
+
+
+def test_only_a_shared_one_is_of_another_kind() -> None:
+    """What the routines in C read is an Allowance itself."""
+    each = allowances()
+    assert type(each.of(None)) is Allowance
+    assert type(each.of(ME)) is SharedAllowance
+
+
+def test_holdings() -> None:
+    """Up to the limit of each key; nobody has none; who holds nothing takes no room."""
+    full: list[str] = []
+    held = Holdings[str](3, full.append)
+    with held.held("a", 2):
+        assert held["a"] == 2
+        assert held.has_room("a")
+        assert not held.has_room("a", 2)
+        assert held.has_room("b", 3)
+        held.add("a", 5)  # let in by a predecessor
+        assert not held.has_room("a")
+        held.remove("a", 5)
+    assert held["a"] == 0
+    assert full == ["a", "a"]
+    with held.held("", 10):
+        assert held.has_room("", 100)
+    assert not held._held
+
+
+def test_holdings_are_given_back_whatever_happens() -> None:
+    """As when a handshake fails."""
+    held = Holdings[str](1)
+    with pytest.raises(KeyError), held.held("a"):
+        raise KeyError
+    assert held.has_room("a")
