@@ -22,11 +22,11 @@ from supervisor import run_directory_watch
 from supervisor.actors.exits import signal_name
 from supervisor.commands import control
 from supervisor.commands.client import NoSupervisorError, ask
-from supervisor.commands.words import url_host
+from supervisor.commands.formatting import url_host
 from supervisor.configuration.reconfigure import reconfigure
 from supervisor.configuration.specs import actors
-from supervisor.notify import Upward
 from supervisor.run_directory import AlreadyRunningError, RunDir, survivors
+from supervisor.sd_notify import Upward
 from supervisor.service import Supervisor
 from supervisor.sockets import PortTakenError
 from supervisor.takeover import upgrade
@@ -145,7 +145,7 @@ async def _run(environ: Mapping[str, str], run_dir: Path, take_over: bool, kept:
             await _serve(supervisor, signals, Upward(environ), are_inherited=are_inherited)
         finally:
             # Something runs on: it is another supervisor's, or we failed. Then the next one needs what is there.
-            handles.leave(tidy=not supervisor.close() and supervisor.kept is None)
+            handles.leave(trim_memory=not supervisor.close() and supervisor.kept is None)
     if lost:
         raise RunDirLostError(f"run_dir = {run_dir} was removed and can't be made again: {lost}; everything is stopped")
     return supervisor.kept
@@ -186,10 +186,10 @@ async def _reconfigure(supervisor: Supervisor) -> None:
 async def _announce(supervisor: Supervisor, upward: Upward) -> None:
     """Say once that everything is there, to people and to whoever supervises us."""
     while not supervisor.ready:
-        await supervisor.journal.change()
+        await supervisor.history.change()
     upward.tell("READY=1", f"STATUS={len(supervisor.actors)} actors are ready")
     if supervisor.replaced:
-        supervisor.journal.record("supervisor", "replaced; everything runs on")
+        supervisor.history.record("supervisor", "replaced; everything runs on")
         return
     host, port = supervisor.handles.sockets.address
     took_s = trio.current_time() - supervisor.started_at

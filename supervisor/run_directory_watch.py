@@ -34,7 +34,7 @@ async def watch(supervisor: Supervisor) -> None:
         if missing := supervisor.handles.missing():
             names = ", ".join(missing[:NAMED_MAX]) + (", …" if len(missing) > NAMED_MAX else "")
             why = f"{names} removed from {supervisor.handles.run_dir.path}"
-            supervisor.journal.record("supervisor", f"{why}: made anew", level=logging.ERROR)
+            supervisor.history.record("supervisor", f"{why}: made anew", level=logging.ERROR)
             supervisor.replace(renews=why)
 
 
@@ -54,4 +54,4 @@ async def roll_all(supervisor: Supervisor) -> None:
         for actor in sorted(supervisor.actors.values(), key=lambda actor: not actor.spec.listeners):
             report = await actor.roll("the run directory was made anew", actor.spec.start_timeout_s)
             if not report.ok:
-                supervisor.journal.record("supervisor", f"{report.actor}: {report.text}", level=logging.ERROR)
+                supervisor.history.record("supervisor", f"{report.actor}: {report.text}", level=logging.ERROR)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from supervisor import notify
+from supervisor import sd_notify
 from supervisor.actors import watchdog
 from supervisor.actors.actor import Actor
 from supervisor.actors.crashes import CrashReports
@@ -20,7 +20,7 @@ from supervisor.actors.launcher import ProcessLauncher
 from supervisor.actors.life import Surroundings
 from supervisor.actors.policy import Limits
 from supervisor.actors.states import State
-from supervisor.commands.journal import Journal
+from supervisor.commands.history import History
 from supervisor.configuration.specs import ActorSpec, levels, matching
 from supervisor.run_directory import ActorNote, lineage_of_starter, start_time
 from supervisor.sockets import PortTakenError
@@ -73,7 +73,7 @@ class Supervisor:
         self.plan = plan
         self.handles = handles
         self.environ = environ
-        self.journal = Journal()
+        self.history = History()
         self.started = trio.Event()  # what ran is taken in, the rest is being started
         self.stopping = trio.Event()
         self.reconfiguring = trio.Lock()  # one change of the configuration after another
@@ -92,7 +92,7 @@ class Supervisor:
         )
         self.around = Surroundings(
             launcher=self.launcher,
-            journal=self.journal,
+            history=self.history,
             limits=limits(settings),
             crash_reports=CrashReports(Path(settings.data_dir)),
             random=random.random,
@@ -100,7 +100,7 @@ class Supervisor:
             restarted=self._restarted,
         )
         self.actors = {spec.instance: Actor(spec, self.around) for spec in planned}
-        self._survivors = Survivors(self.actors, handles.sockets, handles.run_dir, self.journal)
+        self._survivors = Survivors(self.actors, handles.sockets, handles.run_dir, self.history)
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -135,7 +135,7 @@ class Supervisor:
         handles = self.handles
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(notify.receive, handles.notified, self._heard)
+            nursery.start_soon(sd_notify.receive, handles.notified, self._heard)
             nursery.start_soon(adoption.serve, handles.hellos, self._adopt)
             patience_s = await self._take_over()
             await self._provide(trio.current_time() + patience_s)
@@ -179,7 +179,7 @@ class Supervisor:
         try:
             self.kept = msgspec.structs.replace(upgrade.keep(self), renews=renews)
         except upgrade.UpgradeError as error:
-            self.journal.record("supervisor", f"not replaced: {error}")
+            self.history.record("supervisor", f"not replaced: {error}")
             return
         self.hand_over()
 
@@ -218,7 +218,7 @@ class Supervisor:
 
     async def _stop_in_order(self) -> None:
         """Stop level by level, last started first; each level has its share of the time that is left."""
-        self.journal.record("supervisor", "everything stops")
+        self.history.record("supervisor", "everything stops")
         deadline = trio.current_time() + self.settings.supervisor.stop_timeout_s
         order = levels(self.specs)
         for remaining in range(len(order), 0, -1):

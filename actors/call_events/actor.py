@@ -1,4 +1,4 @@
-"""The process of `call_events`: puts the journal, the hub, the webhook, the clients and the bus together."""
+"""The process of `call_events`: puts the journal, the dispatcher, the webhook, the clients and the bus together."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import trio
 from actors.call_events import api
 from actors.call_events.calls.lost_calls import LostCalls
 from actors.call_events.clients.client import Clients
-from actors.call_events.dispatcher import Hub
+from actors.call_events.dispatcher import Dispatcher
 from actors.call_events.internal_events import take_events
-from actors.call_events.journal.writer import Recorder
+from actors.call_events.journal.writer import JournalWriter
 from actors.call_events.restarts import follow_restarts
 from actors.call_events.webhooks import webhook
 from actors.call_events.webhooks.announcing import Announcing
@@ -24,15 +24,15 @@ from patchbay.auth.session import verifier_of
 from patchbay.handover.drain import drain
 from patchbay.http.routes import Routes
 from patchbay.http.server import HttpServer, Limits
-from patchbay.net.poller import Pump
-from patchbay.process.periodic import next_beat
+from patchbay.net.poller import Poller
+from patchbay.process.periodic import next_tick
 from patchbay.protocol.batches import STATS_TOPIC
 from patchbay.websocket.keepalive import keep_alive
 
 if TYPE_CHECKING:
     from config.settings import TelnyxSettings
     from patchbay.bus.sockets import BusSocket
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.process.context import Context
 
 LINGER_S = 0.005  # clients say next to nothing, so there is no hurry to read
@@ -46,17 +46,23 @@ class CallEvents:
         settings = context.settings
         self._context = context
         self._counters: Counter[str] = Counter()
-        self._pump = Pump(LINGER_S)
+        self._poller = Poller(LINGER_S)
         self._publisher = context.bus.publisher("pub")
-        self._hub = Hub(settings.events, self._publisher.send_nowait)
-        self._recorder = Recorder(Path(settings.data_dir), settings.events, self._hub.opened, self._hub.committed)
-        self._clients = Clients(self._hub, self._recorder, self._pump, settings.events, verifier_of(settings.auth))
+        self._dispatcher = Dispatcher(settings.events, self._publisher.send_nowait)
+        self._recorder = JournalWriter(
+            Path(settings.data_dir), settings.events, self._dispatcher.opened, self._dispatcher.committed
+        )
+        self._clients = Clients(
+            self._dispatcher, self._recorder, self._poller, settings.events, verifier_of(settings.auth)
+        )
         self._webhook = webhook.Webhook(self._recorder.record, webhook.verifier_of(settings))
         within_s = settings.ingest.announced_within_s
-        self._announcing = Announcing(self._hub.calls, within_s, self._publisher.send_nowait, self._recorder.ready)
+        self._announcing = Announcing(
+            self._dispatcher.calls, within_s, self._publisher.send_nowait, self._recorder.ready
+        )
         if within_s > 0:
-            self._hub.on_states = self._announcing.changed
-        self._lost = LostCalls(self._hub.calls, self._recorder.record, settings.events.lost_after_s)
+            self._dispatcher.on_states = self._announcing.changed
+        self._lost = LostCalls(self._dispatcher.calls, self._recorder.record, settings.events.lost_after_s)
         self._backfill = _backfill(settings.telnyx, self._recorder)
         self._http = HttpServer(self._routes(), actor=context.identity.name, limits=_limits(context))
 
@@ -68,9 +74,9 @@ class CallEvents:
             nursery.start_soon(self._recorder.run)
             with trio.move_on_after(OPEN_PATIENCE_S):
                 await self._recorder.ready.wait()
-            nursery.start_soon(self._pump.run)
-            nursery.start_soon(self._hub.deliver)
-            nursery.start_soon(self._hub.watch_progress)
+            nursery.start_soon(self._poller.run)
+            nursery.start_soon(self._dispatcher.deliver)
+            nursery.start_soon(self._dispatcher.watch_progress)
             nursery.start_soon(take_events, bus.router("in"), record, self._counters)
             nursery.start_soon(self._lost.listen, bus.subscriber("ingest", "pub", STATS_TOPIC))
             nursery.start_soon(self._lost.look)
@@ -91,7 +97,7 @@ class CallEvents:
                     timeout_s=fanout.ping_timeout_s,
                     message_timeout_s=fanout.message_timeout_s,
                     lifetime_s=fanout.lifetime_s,
-                    counters=self._pump.counters,
+                    counters=self._poller.counters,
                 )
             )
             nursery.start_soon(context.gateway.serve, self._serve)
@@ -103,25 +109,25 @@ class CallEvents:
     def _routes(self) -> Routes:
         routes = Routes()
         routes.add("POST", webhook.PATH, self._webhook)
-        routes.add("GET", api.PATH, api.EventsApi(self._hub, self._recorder))
+        routes.add("GET", api.PATH, api.EventsApi(self._dispatcher, self._recorder))
         return routes
 
-    async def _serve(self, handed: Handed) -> None:
+    async def _serve(self, handed: HandedConnection) -> None:
         await (self._http if handed.kind == "http" else self._clients).serve(handed)
 
     async def _publish_stats(self) -> None:
         who = self._context.identity
-        sources = [each.counters for each in (self._http, self._webhook, self._hub, self._recorder)]
+        sources = [each.counters for each in (self._http, self._webhook, self._dispatcher, self._recorder)]
         if self._backfill is not None:
             sources.append(self._backfill.counters)
         while True:
             counters: dict[str, int] = dict(self._counters)
-            for source in (*sources, self._pump.counters):
+            for source in (*sources, self._poller.counters):
                 counters |= source
-            gauges = {**self._hub.gauges(), "journal_available": int(self._recorder.is_available)}
+            gauges = {**self._dispatcher.gauges(), "journal_available": int(self._recorder.is_available)}
             stats = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             self._publisher.send_nowait(STATS_TOPIC + orjson.dumps(stats))
-            await next_beat()
+            await next_tick()
 
 
 async def run(context: Context) -> None:
@@ -129,7 +135,7 @@ async def run(context: Context) -> None:
     await CallEvents(context).run()
 
 
-def _backfill(telnyx: TelnyxSettings, recorder: Recorder) -> Backfill | None:
+def _backfill(telnyx: TelnyxSettings, recorder: JournalWriter) -> Backfill | None:
     return None if telnyx.api_key is None else Backfill(telnyx.api_url, telnyx.api_key, recorder)
 
 

@@ -14,9 +14,9 @@ from patchbay.http.message import JSON_TYPE, Request, Response
 from patchbay.http.query import BadQuery
 
 if TYPE_CHECKING:
-    from actors.call_events.clients.filter import Wish
-    from actors.call_events.dispatcher import Hub
-    from actors.call_events.journal.writer import Recorder
+    from actors.call_events.clients.filter import EventFilter
+    from actors.call_events.dispatcher import Dispatcher
+    from actors.call_events.journal.writer import JournalWriter
 
 PATH = "/events"
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
@@ -26,8 +26,8 @@ AT_ONCE_MAX = 8  # pages that one reader may wait for
 class EventsApi:
     """The handler."""
 
-    def __init__(self, hub: Hub, recorder: Recorder) -> None:
-        self._hub = hub
+    def __init__(self, dispatcher: Dispatcher, recorder: JournalWriter) -> None:
+        self._dispatcher = dispatcher
         self._recorder = recorder
         self._asked: Counter[str] = Counter()  # pages that are waited for, by reader
 
@@ -50,7 +50,7 @@ class EventsApi:
             if not self._asked[who]:
                 del self._asked[who]
 
-    async def _page(self, asked: Wish, who: str) -> Response:
+    async def _page(self, asked: EventFilter, who: str) -> Response:
         since = asked.since
         if since is None:
             since = await self._recorder.latest(asked.interest, asked.limit, who=who)
@@ -59,8 +59,8 @@ class EventsApi:
         answer = {
             "events": [orjson.Fragment(entry.text) for entry in page.entries],
             "next": page.upto,  # also for a `since` of another journal, which may be ahead of this one
-            "epoch": self._hub.epoch,
-            "recovered": asked.since is None or from_here <= since <= max(self._hub.tail.last, page.upto),
-            "more": len(page.entries) == asked.limit or page.upto < self._hub.tail.last,
+            "epoch": self._dispatcher.epoch,
+            "recovered": asked.since is None or from_here <= since <= max(self._dispatcher.tail.last, page.upto),
+            "more": len(page.entries) == asked.limit or page.upto < self._dispatcher.tail.last,
         }
         return Response(200, orjson.dumps(answer), JSON_TYPE)

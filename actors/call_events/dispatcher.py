@@ -13,8 +13,8 @@ import orjson
 import trio
 
 from actors.call_events.calls.call_state import CallState, view
-from actors.call_events.clients.recent import Tail
-from patchbay.process.periodic import next_beat
+from actors.call_events.clients.recent_events import RecentEvents
+from patchbay.process.periodic import next_tick
 from patchbay.websocket.frames import text_frame
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Client(Protocol):
     def give_up(self, reason: str) -> None: ...
 
 
-class Hub:
+class Dispatcher:
     """All clients, the newest events, the live calls.
 
     Args:
@@ -58,7 +58,7 @@ class Hub:
     """
 
     def __init__(self, settings: EventSettings, publish: Callable[[bytes], object]) -> None:
-        self.tail = Tail(max_events=settings.kept, max_bytes=settings.kept_max_bytes)
+        self.tail = RecentEvents(max_events=settings.kept, max_bytes=settings.kept_max_bytes)
         self.calls: dict[str, CallState] = {}
         self.epoch = ""
         self.clients: set[Client] = set()
@@ -141,7 +141,7 @@ class Hub:
         """Give up clients that read nothing while something waits for them, for ever."""
         stuck: dict[Client, tuple[int, float]] = {}
         while True:
-            await next_beat()
+            await next_tick()
             now = trio.current_time()
             before, stuck = stuck, {}
             for client in [client for client in self.clients if client.behind]:

@@ -24,7 +24,7 @@ WEB_DIRECTORY = Path(__file__).resolve().parents[2] / "web"
 SPEAKERS = ("gateway", "ingest", "fanout", "call_events")
 
 
-class Subscriber(Protocol):
+class BusSubscriber(Protocol):
     """What is needed of the bus: `bus.subscriber(actor, "pub", b"s")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
@@ -61,7 +61,7 @@ async def run(context: Context) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def listen(subscriber: Subscriber, book: StatsBook) -> None:
+async def listen(subscriber: BusSubscriber, book: StatsBook) -> None:
     """Note down what one actor's processes say of themselves, for ever."""
     while True:
         for frame in await subscriber.receive_many():

@@ -12,23 +12,22 @@ import trio
 from actors.fanout.audit import Audit
 from actors.fanout.calls.registry import Calls
 from actors.fanout.legacy.listener import Listener, topics_of
-from actors.fanout.legacy.misroute import Opening
+from actors.fanout.legacy.misroute import MisrouteCheck
 from actors.fanout.legacy.talker import Talker
 from actors.fanout.limits import Limits
 from actors.fanout.native import deliver_in_c, reading_in_c
-from actors.fanout.talk_sender import IngestLinks
-from actors.fanout.v1.connections import V1Clients
+from actors.fanout.talk_sender import TalkSender
+from actors.fanout.v1.connections import V1Connections
 from patchbay.auth.session import Session, verifier_of
 from patchbay.bus.event_sender import EventSender
 from patchbay.handover.drain import drain
 from patchbay.http.head import parse_known_head
 from patchbay.http.query import BadQuery
-from patchbay.net.batched_send import volley_of
-from patchbay.net.poller import Pump
-from patchbay.net.rate_limit import Allowance
+from patchbay.net.batched_send import batched_send_of
+from patchbay.net.poller import Poller
+from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import SECOND, every
-from patchbay.protocol import batches as wire
-from patchbay.protocol import legacy
+from patchbay.protocol import batches, legacy
 from patchbay.protocol.lenient_json import encode_any
 from patchbay.protocol.talk import BYTES_PER_S
 from patchbay.protocol.v1 import frames
@@ -36,7 +35,7 @@ from patchbay.websocket.accept import accept
 from patchbay.websocket.frames import CLOSE_POLICY
 from patchbay.websocket.handshake import refuse
 from patchbay.websocket.keepalive import keep_alive
-from patchbay.websocket.send_queue import Outbox
+from patchbay.websocket.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,16 +43,16 @@ if TYPE_CHECKING:
     from actors.fanout.calls.subscriber import Person
     from actors.fanout.v1.connection import V1Connection
     from patchbay.bus.sockets import BusSocket
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.process.context import Context
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 log = logging.getLogger(__name__)
 
 EVENTS_TIMEOUT_S: Final = 0.3  # for the last events to be acknowledged
 BATCHES_AT_ONCE: Final = 32
 CALLS_TIMEOUT_S: Final = 1.0  # to learn which calls are live, before anybody is served who would hear there is none
-HEED_TIMEOUT_S: Final = 0.25  # for ingest to learn what a newcomer wants, before it is told that it is connected
+ACKNOWLEDGE_TIMEOUT_S: Final = 0.25  # for ingest to learn what a newcomer wants, before it is told that it is connected
 LEND_TIMEOUT_S: Final = 0.5  # for ingest to learn that other fan-outs are to hear what our listeners hear
 TELNYX_HINT: Final = "this looks like Telnyx: set a stream_auth_token, or add ?role=telnyx to the stream URL"
 
@@ -62,15 +61,15 @@ async def run(context: Context) -> None:
     """Serve browsers until asked to stop."""
     publisher = context.bus.publisher("pub")
     index = context.identity.index
-    batches = context.bus.subscriber("ingest", "pub")
+    subscriber = context.bus.subscriber("ingest", "pub")
     events = EventSender(context.bus.dealer("call_events", "in"), limit=context.settings.events.unacknowledged_max)
-    fanout = Fanout(context, batches, events)
-    batches.subscribe(wire.batch_topic(index))
+    fanout = Fanout(context, subscriber, events)
+    subscriber.subscribe(batches.batch_topic(index))
     options = context.settings.fanout
     async with trio.open_nursery() as nursery:
         nursery.start_soon(events.run)
-        nursery.start_soon(fanout.pump.run)
-        nursery.start_soon(fanout.receive_batches, batches)
+        nursery.start_soon(fanout.poller.run)
+        nursery.start_soon(fanout.receive_batches, subscriber)
         nursery.start_soon(fanout.report, publisher)
         nursery.start_soon(fanout.receive_subscriptions, publisher)
         alive = partial(
@@ -79,10 +78,10 @@ async def run(context: Context) -> None:
             timeout_s=options.ping_timeout_s,
             message_timeout_s=options.message_timeout_s,
             lifetime_s=options.lifetime_s,
-            counters=fanout.pump.counters,
+            counters=fanout.poller.counters,
         )
         nursery.start_soon(alive, fanout.peers)
-        nursery.start_soon(fanout.v1_clients.run)
+        nursery.start_soon(fanout.v1_connections.run)
         with trio.move_on_after(CALLS_TIMEOUT_S):
             await fanout.calls_known.wait()
         nursery.start_soon(context.gateway.serve, fanout.serve)
@@ -98,49 +97,49 @@ async def run(context: Context) -> None:
 class Fanout:
     """Connections of this process."""
 
-    def __init__(self, context: Context, batches: BusSocket, events: EventSender) -> None:
+    def __init__(self, context: Context, subscriber: BusSocket, events: EventSender) -> None:
         self._context = context
         self._index = context.identity.index
         replay_s = context.settings.fanout.replay_ms / 1000
         self._events = events
         self.audit = audit = Audit(events, self._person)
-        self._volley = volley_of(context.settings)
+        self._batched_send = batched_send_of(context.settings)
         self.calls = Calls(
             self._index,
             replay_s,
-            batches.subscribe,
-            batches.unsubscribe,
+            subscriber.subscribe,
+            subscriber.unsubscribe,
             self._on_talk_news,
             audit,
-            self._volley,
+            self._batched_send,
             deliver_in_c(wanted=context.settings.native),
         )
-        self._links = IngestLinks(context.bus)
+        self._talk_sender = TalkSender(context.bus)
         in_c = reading_in_c(wanted=context.settings.native)
-        self.pump = Pump(context.settings.fanout.linger_ms / 1000, self._end_of_round, in_c=in_c)
-        self.peers: dict[Peer, None] = {}
+        self.poller = Poller(context.settings.fanout.linger_ms / 1000, self._end_of_round, in_c=in_c)
+        self.peers: dict[WebSocketConnection, None] = {}
         self._talkers: dict[int, Talker | V1Connection] = {}
         self._verifier = verifier_of(context.settings.auth)
         self.calls_known = trio.Event()
         self._news: trio.Event | None = None  # somebody waits for the next batch
         self._limits = Limits(context.settings.fanout, self.calls.interest, self.calls.counters)
-        self.v1_clients = V1Clients(
+        self.v1_connections = V1Connections(
             context.settings,
             self.calls,
-            self._links,
-            self.pump,
+            self._talk_sender,
+            self.poller,
             self._index,
             limits=self._limits,
-            volley=self._volley,
+            batched_send=self._batched_send,
             verifier=self._verifier,
             present=self._present,
         )
 
     def _end_of_round(self) -> None:
-        self._links.flush()
-        self.v1_clients.write_notes()
+        self._talk_sender.flush()
+        self.v1_connections.write_notes()
 
-    async def serve(self, handed: Handed) -> None:
+    async def serve(self, handed: HandedConnection) -> None:
         """Serve one browser's connection until it ends or is parked."""
         options = self._context.settings.fanout
         try:
@@ -150,33 +149,35 @@ class Fanout:
             refuse(handed.sock, 400, f"Bad Request: {error}")
             return
         if frames.SUBPROTOCOL in head.subprotocols:
-            await self.v1_clients.serve(handed, query, names_track="track" in head.query)
+            await self.v1_connections.serve(handed, query, names_track="track" in head.query)
             return
         session = Session(handed, self._verifier, "listen")
         topics, sub = topics_of(query, session.calls), str((handed.claims or {}).get("sub", ""))
         if not handed.resumed and (refusal := self._limits.refusal(topics, sub)) is not None:
             refuse(handed.sock, 429, f"Too Many Requests: {refusal}")
             return
-        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000, volley=self._volley)
+        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000, batched_send=self._batched_send)
         with self._limits.held(topics, sub) as has_come:
             async with accept(
                 handed,
-                self.pump,
-                outbox,
+                self.poller,
+                send_queue,
                 message_max_bytes=options.message_max_bytes,
                 send_buffer_bytes=options.send_buffer_bytes,
-                allowance=self._limits.allowances.of(handed.claims),
+                rate_limit=self._limits.rate_limits.of(handed.claims),
             ) as peer:
                 has_come()
                 if peer is not None:
                     await self._converse(handed, peer, query, session)
 
-    async def _converse(self, handed: Handed, peer: Peer, query: legacy.ListenQuery, session: Session) -> None:
+    async def _converse(
+        self, handed: HandedConnection, peer: WebSocketConnection, query: legacy.ListenQuery, session: Session
+    ) -> None:
         listener = Listener(peer, query, session.calls)
         burst_s = self._context.settings.talk.burst_ms / 1000
-        pace = Allowance(BYTES_PER_S, BYTES_PER_S * burst_s)
-        talker = Talker(listener, self.calls, self._links, self._index, session=session, allowance=pace)
-        opening = Opening(peer, talker)
+        pace = RateLimit(BYTES_PER_S, BYTES_PER_S * burst_s)
+        talker = Talker(listener, self.calls, self._talk_sender, self._index, session=session, rate_limit=pace)
+        opening = MisrouteCheck(peer, talker)
         peer.on_text, peer.on_binary = opening.on_text, talker.on_binary
         with self._present(peer, talker):
             try:
@@ -184,7 +185,7 @@ class Fanout:
                     talker.resume(listener.resume(handed.note))
                     opening.passed()
                 else:
-                    await self._until_heeded(listener)
+                    await self._until_acknowledged(listener)
                     listener.welcome(self._welcome(listener))
                 self.calls.add(listener, trio.current_time())
                 handed.on_drain = partial(self._hand_over, talker)
@@ -198,11 +199,11 @@ class Fanout:
                 if not handed.given_away:
                     talker.stop()
 
-    async def _until_heeded(self, listener: Listener) -> None:
+    async def _until_acknowledged(self, listener: Listener) -> None:
         """Whoever hears `connected` may place a call at once, however short; its first frame must come here."""
         self.calls.expect(listener)
         processes = self._context.settings.ingest.processes
-        if not await self._until(lambda: self.calls.is_heeded(listener, processes), HEED_TIMEOUT_S):
+        if not await self._until(lambda: self.calls.is_acknowledged(listener, processes), ACKNOWLEDGE_TIMEOUT_S):
             self.calls.counters["interest_unheeded"] += 1
 
     async def lend_interest(self) -> None:
@@ -224,25 +225,25 @@ class Fanout:
         return False
 
     @contextmanager
-    def _present(self, peer: Peer, talker: Talker | V1Connection) -> Iterator[None]:
+    def _present(self, peer: WebSocketConnection, talker: Talker | V1Connection) -> Iterator[None]:
         """An open connection, whatever it speaks."""
         self.peers[peer] = None
         self._talkers[peer.handed.id] = talker
         try:
             yield
         finally:
-            self.calls.counters["audio_dropped"] += peer.outbox.dropped
+            self.calls.counters["audio_dropped"] += peer.send_queue.dropped
             del self._talkers[peer.handed.id]
             del self.peers[peer]
 
-    async def receive_batches(self, batches: BusSocket) -> None:
+    async def receive_batches(self, subscriber: BusSocket) -> None:
         """Hear what ingests have. For ever."""
-        await batches.serve(self._take_batches, BATCHES_AT_ONCE)
+        await subscriber.serve(self._take_batches, BATCHES_AT_ONCE)
 
     def _take_batches(self, messages: list[bytes]) -> None:
         for message in messages:
             self.calls.receive(message, trio.current_time())
-        self._links.flush()  # a call may have moved, and talk for it may wait
+        self._talk_sender.flush()  # a call may have moved, and talk for it may wait
         if self._news is not None:
             self._news.set()
             self._news = None
@@ -262,15 +263,15 @@ class Fanout:
             for talker in list(self._talkers.values()):
                 if isinstance(talker, Talker):
                     talker.tick()
-            self._links.flush()  # or what could not be sent would wait for somebody to speak
-            counters = {**self.calls.counters, **self.pump.counters}
+            self._talk_sender.flush()  # or what could not be sent would wait for somebody to speak
+            counters = {**self.calls.counters, **self.poller.counters}
             counters["connections"] = len(self.peers)
             counters["audio_dropped"] = self.calls.counters["audio_dropped"] + sum(
-                peer.outbox.dropped for peer in self.peers
+                peer.send_queue.dropped for peer in self.peers
             )
             counters["frames_repeated"] = sum(call.repeated for call in self.calls.live.values())
-            counters["talk_lost"] = self._links.lost
-            counters.update(self.v1_clients.counters())
+            counters["talk_lost"] = self._talk_sender.lost
+            counters.update(self.v1_connections.counters())
             counters.update(self._events.totals())
             report = {
                 "from": self._context.identity.instance,
@@ -278,10 +279,10 @@ class Fanout:
                 "listeners": self.calls.listener_counts(),
                 "unbound_listeners": self.calls.unbound,
                 "counters": counters,
-                "histograms": self.v1_clients.histograms(),
-                "playout": self.v1_clients.playouts(),
+                "histograms": self.v1_connections.histograms(),
+                "playout": self.v1_connections.playouts(),
             }
-            publisher.send_nowait(wire.STATS_TOPIC + encode_any(report))
+            publisher.send_nowait(batches.STATS_TOPIC + encode_any(report))
             self._context.progress.frames_out = self.calls.heard
 
         look()
@@ -300,22 +301,22 @@ class Fanout:
 
     def _hand_over(self, talker: Talker) -> None:
         talker.listener.note_what_was_heard(talker.hand_over())
-        self._links.flush()
+        self._talk_sender.flush()
         talker.listener.peer.park()
 
     def _on_talk_news(self, kind: int, news: dict[str, Any]) -> None:
         talker = self._talkers.get(int(news["talker"]))
         if talker is None:
             return
-        if kind == wire.REFUSED:
+        if kind == batches.REFUSED:
             talker.refused(news["title"], news["detail"])
-        elif kind == wire.DROPPED:
+        elif kind == batches.DROPPED:
             talker.dropped(news["title"], news["dropped_ms"])
-        elif kind == wire.MARKED:
+        elif kind == batches.MARKED:
             talker.marked(news["name"], news["stream_id"])
 
 
-async def _close_misdirected(opening: Opening, peer: Peer) -> None:
+async def _close_misdirected(opening: MisrouteCheck, peer: WebSocketConnection) -> None:
     await opening.misdirected.wait()
     log.warning(
         "a peer opens like Telnyx but was taken for a browser: %s", TELNYX_HINT, extra={"peer": peer.handed.peer}

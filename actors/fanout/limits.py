@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from patchbay.net.held_counts import Holdings
-from patchbay.net.rate_limit import Allowance, Allowances
+from patchbay.net.quota import Quota
+from patchbay.net.rate_limit import RateLimit, RateLimits
 from patchbay.protocol.batches import EVERY_CALL
 
 if TYPE_CHECKING:
@@ -32,23 +32,23 @@ class Limits:
         counters: gets `too_many_listeners` and `too_many_subscriptions`.
 
     Attributes:
-        allowances: of messages, by `sub`.
+        rate_limits: of messages, by `sub`.
         subscriptions: calls that connections name, by `sub`.
     """
 
     def __init__(self, options: FanoutSettings, interest: Callable[[bytes], int], counters: Counter[str]) -> None:
-        self.allowances = Allowances(
+        self.rate_limits = RateLimits(
             options.messages_per_s,
             options.messages_burst,
             token_per_s=options.token_messages_per_s,
             token_burst=options.token_messages_burst,
         )
-        self.subscriptions = Holdings[str](options.subscriptions_per_token, self._note_full)
+        self.subscriptions = Quota[str](options.subscriptions_per_token, self._note_full)
         self._listeners_per_call = options.listeners_per_call
         self._interest = interest
         self._counters = counters
-        self._coming: Holdings[bytes] = Holdings()  # listeners whose handshakes are under way, by topic
-        self._lines = Allowance(LINES_PER_S, LINES_BURST)
+        self._coming: Quota[bytes] = Quota()  # listeners whose handshakes are under way, by topic
+        self._lines = RateLimit(LINES_PER_S, LINES_BURST)
 
     def refusal(self, topics: list[bytes], sub: str) -> str | None:
         """Return why a listener that wants this may not come; None: it may."""

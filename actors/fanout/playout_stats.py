@@ -31,7 +31,7 @@ class Histogram:
         return {"buckets": list(BUCKETS_S), "counts": list(self._counts), "sum": round(self._sum_s, 6)}
 
 
-class Meter:
+class PlayoutStats:
     """Of one process."""
 
     def __init__(self) -> None:

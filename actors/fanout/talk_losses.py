@@ -30,7 +30,7 @@ class Loss(NamedTuple):
     dropped_ms: int
 
 
-class Losses:
+class TalkLosses:
     """What one talker has not been told yet."""
 
     __slots__ = ("_ms", "_told_at")

@@ -37,7 +37,7 @@ class Speaker(Protocol):
 Piece = tuple["Call", Speaker, bytes, "float | None"]
 
 
-class IngestLinks:
+class TalkSender:
     """One PUSH socket to each ingest process that carries a call, made when needed."""
 
     __slots__ = ("_bus", "_pieces", "_sockets", "lost")

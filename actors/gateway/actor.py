@@ -1,4 +1,4 @@
-"""The gateway's process: the door, the switchboard, and how it ends.
+"""The gateway's process: the listener, the router, and how it ends.
 
 When it stops, connections that wait for an actor go to the next gateway; those that are served stay with their
 actors, which deposit them there.
@@ -22,18 +22,17 @@ import msgspec
 import orjson
 import trio
 
-from actors.gateway.admission import Reception
+from actors.gateway.admission import Admission
 from actors.gateway.fd_limits import fitted
-from actors.gateway.listener import ACCEPT_PAUSE_S, Door
-from actors.gateway.router import Switchboard
+from actors.gateway.listener import ACCEPT_PAUSE_S, Listener
+from actors.gateway.router import Router
 from actors.gateway.tls import Certificate
 from config.paths import unix_path
 from patchbay.auth.tokens import REFUSED
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
-from patchbay.process.periodic import next_beat
-from patchbay.protocol import batches as wire
-from patchbay.protocol import handover
+from patchbay.process.periodic import next_tick
+from patchbay.protocol import batches, handover
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,11 +57,11 @@ async def run(context: Context) -> None:
     links.setblocking(False)
     async with trio.open_nursery() as nursery:
         gateway = Gateway(context, nursery)
-        nursery.start_soon(gateway.door.carrier.end_late)
+        nursery.start_soon(gateway.listener.carrier.end_late)
         async with trio.open_nursery() as accepting:
-            accepting.start_soon(gateway.door.accept, public, nursery)
+            accepting.start_soon(gateway.listener.accept, public, nursery)
             accepting.start_soon(gateway.accept_links, links)
-            accepting.start_soon(gateway.switchboard.watch_overdue)
+            accepting.start_soon(gateway.router.watch_overdue)
             accepting.start_soon(gateway.reload_on_hangup)
             publisher = context.bus.publisher("pub")
             accepting.start_soon(gateway.report, publisher)
@@ -71,29 +70,29 @@ async def run(context: Context) -> None:
             await context.draining.wait()
             accepting.cancel_scope.cancel()
         with trio.move_on_after(HEADS_TIMEOUT_S):
-            await gateway.door.until_empty()
+            await gateway.listener.until_empty()
         await gateway.pass_on_waiting()
         nursery.cancel_scope.cancel()
 
 
 class Gateway:
-    """The door and the switchboard, joined."""
+    """The listener and the router, joined."""
 
     def __init__(self, context: Context, nursery: trio.Nursery) -> None:
         self._context = context
         self._nursery = nursery
         settings = _fitted(context.settings)
         _warn_of_anonymous(settings.auth.anonymous_networks)
-        self.reception = Reception(settings)
-        self.switchboard = Switchboard(
+        self.admission = Admission(settings)
+        self.router = Router(
             settings.gateway,
             self._turn_away,
             self._receive_again,
-            self.reception.counted_again,
+            self.admission.counted_again,
             {"ingest": settings.ingest.processes, "fanout": settings.fanout.processes},
         )
         self.certificate = Certificate.of(context.settings.tls)
-        self.door = Door(settings.gateway, self._admit, self.certificate, self._note_refusal)
+        self.listener = Listener(settings.gateway, self._admit, self.certificate, self._note_refusal)
         self._turned_away: Counter[str] = Counter()
 
     async def accept_links(self, listener: socket.socket) -> None:
@@ -113,7 +112,7 @@ class Gateway:
                 log.error("a process of another user (%s) calls itself an actor; it is not heard", user)
                 sock.close()
                 continue
-            self._nursery.start_soon(self.switchboard.serve_link, sock)
+            self._nursery.start_soon(self.router.serve_link, sock)
 
     async def reload_on_hangup(self) -> None:
         """Read the certificate again at SIGHUP. For ever."""
@@ -127,28 +126,28 @@ class Gateway:
         who = self._context.identity
         while True:
             counters = {
-                **asdict(self.door.counters),
+                **asdict(self.listener.counters),
                 **self._turned_away,
-                **self.reception.counters,
-                **self.switchboard.counters,
-                "tls_refused": self.door.carrier.refused,
-                "tls_late": self.door.carrier.late,
+                **self.admission.counters,
+                **self.router.counters,
+                "tls_refused": self.listener.carrier.refused,
+                "tls_late": self.listener.carrier.late,
             }
-            table = self.switchboard.table
+            table = self.router.table
             gauges = {
                 "connections": len(table.held),
                 "media_streams": table.counts["media streams"],
                 "waiting": sum(1 for _ in table.waiting()),
-                "at_the_door": self.door.at_the_door,
-                "tls_connections": self.door.carrier.count,
+                "at_the_door": self.listener.at_the_door,
+                "tls_connections": self.listener.carrier.count,
             }
             about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
-            publisher.send_nowait(wire.STATS_TOPIC + orjson.dumps(about))
-            await next_beat()
+            publisher.send_nowait(batches.STATS_TOPIC + orjson.dumps(about))
+            await next_tick()
 
     async def pass_on_waiting(self) -> None:
         """Give what waits for an actor to the next gateway, if there is one."""
-        waiting = list(self.switchboard.table.waiting())
+        waiting = list(self.router.table.waiting())
         if not waiting:
             return
         sock = _next_gateway(self._context.settings.run_dir)
@@ -170,10 +169,10 @@ class Gateway:
         packets.close()
 
     def _admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
-        admission = self.reception.receive(peer, parsed, target, now=trio.current_time(), wall=time.time())
+        admission = self.admission.receive(peer, parsed, target, now=trio.current_time(), wall=time.time())
         if admission.claims is not None and REFUSED in admission.claims:  # it is told after the upgrade
             self._log_refusal(peer, parsed, str(admission.claims[REFUSED][1]), admission.claims["sub"])
-        self.switchboard.admit(sock, head, parsed, target, admission)
+        self.router.admit(sock, head, parsed, target, admission)
 
     def _note_refusal(self, peer: str, parsed: RequestHead | None, refusal: BadRequest) -> None:
         self._turned_away[f"turned_away_{refusal.status}"] += 1
@@ -190,10 +189,10 @@ class Gateway:
         log.warning("turned away: %s", why, extra={**about, "sub": sub})
 
     def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
-        self._nursery.start_soon(self.door.turn_away, sock, status, text)
+        self._nursery.start_soon(self.listener.turn_away, sock, status, text)
 
     def _receive_again(self, sock: socket.socket, peer: str) -> None:
-        self._nursery.start_soon(self.door.receive, sock, peer)
+        self._nursery.start_soon(self.listener.receive, sock, peer)
 
 
 def _next_gateway(run_dir: str) -> socket.socket | None:

@@ -32,7 +32,7 @@ class TooMany(BadRequest):
 
 
 @dataclass(frozen=True)
-class Admission:
+class Admitted:
     """A request that may in.
 
     Attributes:
@@ -47,7 +47,7 @@ class Admission:
     counted: dict[str, int]
 
 
-class Reception:
+class Admission:
     """Receives by the rules of one configuration.
 
     Attributes:
@@ -67,11 +67,11 @@ class Reception:
         self._streams_of_others = given.max_streams - math.ceil(given.max_streams * given.carrier_share)
         self.counters: Counter[str] = Counter()
 
-    def receive(self, peer: str, head: RequestHead, target: Route, *, now: float, wall: float) -> Admission:
+    def receive(self, peer: str, head: RequestHead, target: Route, *, now: float, wall: float) -> Admitted:
         """Let a request in.
 
         Args:
-            peer: the connection's other end, or what an earlier `Admission` said of it.
+            peer: the connection's other end, or what an earlier `Admitted` said of it.
             now: monotonic seconds; wall: seconds since 1970.
 
         Raises:
@@ -93,7 +93,7 @@ class Reception:
         if claims is not None and REFUSED in claims:
             self.counters["refused_after_upgrade"] += 1
         told = end if client == direct else f"{client}{VIA}{end}"
-        return Admission(told, claims, self._names(target, keys, claims))
+        return Admitted(told, claims, self._names(target, keys, claims))
 
     def counted_again(self, peer: str, target: Route, claims: dict[str, Any] | None) -> dict[str, int]:
         """How a connection counts that an earlier gateway had let in."""

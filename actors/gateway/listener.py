@@ -1,6 +1,6 @@
 """The public port: accepts connections, reads their heads, and turns away those that are for nobody.
 
-What is let in goes to `Switchboard.admit`. Nothing here knows which processes there are.
+What is let in goes to `Router.admit`. Nothing here knows which processes there are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from patchbay.http.head import BadRequest, RequestHead, Route, parse_head, route
 from patchbay.http.head_reader import HeadTimeout, HeadTooLarge, PeerGone, read_head
 from patchbay.net.addresses import host_of
 from patchbay.net.fair_semaphore import FairSemaphore
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ACCEPT_PAUSE_S = 0.1  # when descriptors or memory have run out: connections wait in the listening queue
+ACCEPT_PAUSE_S = 0.1  # when descriptors or memory have run out: connections wait in the listener queue
 HEADS_AT_ONCE = 8  # that are parsed before others in this process have their turn: about 2 ms
 LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
 
 @dataclass
-class DoorCounters:
-    """What has come to the door."""
+class ListenerCounters:
+    """What has come to the listener."""
 
     accepted: int = 0
     turned_away: int = 0
@@ -51,7 +51,7 @@ class DoorCounters:
     failed: int = 0  # a fault of ours, or of this machine
 
 
-class Door:
+class Listener:
     """Serves the listening socket.
 
     Args:
@@ -72,7 +72,7 @@ class Door:
         self._admit = admit
         self._refused = refused
         self._certificate = certificate
-        self.counters = DoorCounters()
+        self.counters = ListenerCounters()
         self.max_heads = settings.max_heads
         self.carrier = Carrier()
         self._waiting = HeadQueue[socket.socket]()  # connections whose heads are being read, or that are turned away
@@ -161,7 +161,7 @@ class Door:
                     self._emptied.set()
 
     async def _receive(self, sock: socket.socket, peer: str) -> None:
-        """The outermost boundary of a connection at the door."""
+        """The outermost boundary of a connection at the listener."""
         parsed: RequestHead | None = None
         try:
             head = await read_head(
@@ -191,7 +191,7 @@ class Door:
             _close(sock)
             raise
         except Exception:
-            log.exception("a connection failed at the door", extra={"peer": peer})
+            log.exception("a connection failed at the listener", extra={"peer": peer})
             self.counters.failed += 1
             _close(sock)
 

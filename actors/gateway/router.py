@@ -21,13 +21,13 @@ from actors.gateway.table import Held, Link, Table
 from patchbay.http.head import BadRequest, RequestHead, Route, call_ids, parse_head, route
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
-from patchbay.process.periodic import next_beat
+from patchbay.process.periodic import next_tick
 from patchbay.protocol import handover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from actors.gateway.admission import Admission
+    from actors.gateway.admission import Admitted
     from config.settings import GatewaySettings
     from patchbay.http.head import ActorName
 
@@ -37,13 +37,13 @@ HELLO_TIMEOUT_S = 5.0
 OVERDUE_LOOK_S = 0.5
 
 
-class Switchboard:
+class Router:
     """The gateway's connections and links.
 
     Args:
         turn_away: answers a connection that nobody takes (socket, status, text) and closes it.
         receive_again: reads the next head of an HTTP connection that an actor gave back.
-        count_again: how a connection counts that an earlier gateway had let in; see `Reception`.
+        count_again: how a connection counts that an earlier gateway had let in; see `Admission`.
         processes: see `Table`.
     """
 
@@ -64,7 +64,7 @@ class Switchboard:
         self._packets: dict[int, PacketSocket] = {}  # by id() of the link
         self._last_id = 0
 
-    def admit(self, sock: socket.socket, head: bytes, parsed: RequestHead, target: Route, admission: Admission) -> None:
+    def admit(self, sock: socket.socket, head: bytes, parsed: RequestHead, target: Route, admission: Admitted) -> None:
         """Take a connection in and offer it to an actor, now or when there is one.
 
         Raises:
@@ -118,7 +118,7 @@ class Switchboard:
         """Offer connections that wait once more, since there may have been no descriptor, and end those that have waited
         too long for their actor. For ever."""
         while True:
-            await next_beat(OVERDUE_LOOK_S)
+            await next_tick(OVERDUE_LOOK_S)
             for held in list(self.table.waiting()):
                 self._place(held)
             for held in self.table.overdue(trio.current_time(), self._settings.park_time_s):
@@ -139,7 +139,7 @@ class Switchboard:
         self._last_id = max(self._last_id + 1, time.time_ns())
         return self._last_id
 
-    def _check_room(self, admission: Admission) -> None:
+    def _check_room(self, admission: Admitted) -> None:
         """Refuse what is one too many: 503 when it is ours to be sorry, 429 when it is the client's doing."""
         for name, limit in admission.counted.items():
             if self.table.counts[name] >= limit:

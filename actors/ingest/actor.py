@@ -8,28 +8,27 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.ingest.hub import Hub
 from actors.ingest.native import reading_in_c, take_talk_in_c
 from actors.ingest.stream import Stream
+from actors.ingest.streams import Streams
 from patchbay.bus.event_sender import EventSender
 from patchbay.bus.sockets import SLOTS
 from patchbay.handover.drain import drain
-from patchbay.net.poller import Pump
-from patchbay.net.rate_limit import Allowance
+from patchbay.net.poller import Poller
+from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import every
-from patchbay.protocol import announced
-from patchbay.protocol import batches as wire
+from patchbay.protocol import announced, batches
 from patchbay.websocket.accept import accept
 from patchbay.websocket.keepalive import keep_alive
-from patchbay.websocket.send_queue import Outbox
+from patchbay.websocket.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from patchbay.bus.sockets import BusSocket
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.process.context import Context
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
     Send = Callable[[bytes], bool]
 
@@ -50,17 +49,17 @@ async def run(context: Context) -> None:
     publisher = context.bus.publisher("pub")
     talk = context.bus.puller("talk")
     take_talk = take_talk_in_c(wanted=settings.native)
-    ingest = Ingest(context, Hub(settings, context.identity, publisher, events, take_talk))
+    ingest = Ingest(context, Streams(settings, context.identity, publisher, events, take_talk))
     async with trio.open_nursery() as nursery:
-        for task in (events.run, ingest.hub.tick, ingest.hub.report, ingest.hub.endings.run, ingest.count):
+        for task in (events.run, ingest.streams.tick, ingest.streams.report, ingest.streams.endings.run, ingest.count):
             nursery.start_soon(task)
-        nursery.start_soon(ingest.pump.run)
-        nursery.start_soon(ingest.pump.run_cold)
+        nursery.start_soon(ingest.poller.run)
+        nursery.start_soon(ingest.poller.run_cold)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
         if settings.ingest.announced_within_s > 0:
             nursery.start_soon(
-                ingest.hub.hear_announcements, context.bus.subscriber("call_events", "pub", announced.TOPIC)
+                ingest.streams.hear_announcements, context.bus.subscriber("call_events", "pub", announced.TOPIC)
             )
         options = settings.ingest
         alive = partial(
@@ -68,12 +67,12 @@ async def run(context: Context) -> None:
             interval_s=options.ping_interval_s,
             timeout_s=options.ping_timeout_s,
             message_timeout_s=options.message_timeout_s,
-            counters=ingest.hub.counters,
+            counters=ingest.streams.counters,
         )
         nursery.start_soon(alive, ingest.peers)
         # A stream that nobody seems to want is only skimmed; a predecessor's listeners are about to say that they do.
         with trio.move_on_after(FANOUTS_TIMEOUT_S):
-            await ingest.hub.rounds.until_present(settings.fanout.processes)
+            await ingest.streams.batcher.until_present(settings.fanout.processes)
         nursery.start_soon(context.gateway.serve, ingest.serve)
         context.ready()
         await context.draining.wait()
@@ -91,7 +90,9 @@ def passes_on(successor: Send, others: Sequence[Send]) -> Send:
     def send(message: bytes) -> bool:
         if successor(message):
             return True
-        copy = b"".join(wire.pack_talk(*talk._replace(fanout_index=wire.NOBODY)) for talk in wire.unpack_talk(message))
+        copy = b"".join(
+            batches.pack_talk(*talk._replace(fanout_index=batches.NOBODY)) for talk in batches.unpack_talk(message)
+        )
         taken = [other(copy) for other in others]  # by each that can: nobody here knows which it is
         return any(taken)
 
@@ -103,40 +104,45 @@ class Ingest:
 
     strict_text = False  # one byte that is not UTF-8 in a name is not worth a call
 
-    def __init__(self, context: Context, hub: Hub) -> None:
+    def __init__(self, context: Context, streams: Streams) -> None:
         self._context = context
-        self.hub = hub
+        self.streams = streams
         options = context.settings.ingest
-        self.pump = Pump(
+        self.poller = Poller(
             options.linger_ms / 1000,
-            hub.rounds.flush,
+            streams.batcher.flush,
             cold_read_s=options.cold_read_ms / 1000,
             take_late=True,  # fan-outs know a frame that they have had
             in_c=reading_in_c(wanted=context.settings.native),
         )
-        self.pump.counters = hub.counters
-        self.peers: dict[Peer, None] = {}
+        self.poller.counters = streams.counters
+        self.peers: dict[WebSocketConnection, None] = {}
         self._streams: dict[int, Stream] = {}
         self._frames_of_ended = 0
 
-    async def serve(self, handed: Handed) -> None:
+    async def serve(self, handed: HandedConnection) -> None:
         """Serve one connection of Telnyx until it ends, is parked, or is superseded."""
-        outbox = Outbox(handed.sock, lossy_s=TALK_LATE_S)
+        send_queue = SendQueue(handed.sock, lossy_s=TALK_LATE_S)
         options = self._context.settings.ingest
-        limit, allowance = options.message_max_bytes, Allowance(options.messages_per_s, options.messages_burst)
+        limit, rate_limit = options.message_max_bytes, RateLimit(options.messages_per_s, options.messages_burst)
         async with accept(
-            handed, self.pump, outbox, message_max_bytes=limit, allowance=allowance, strict_text=self.strict_text
+            handed,
+            self.poller,
+            send_queue,
+            message_max_bytes=limit,
+            rate_limit=rate_limit,
+            strict_text=self.strict_text,
         ) as peer:
             if peer is None:
                 return
-            stream = Stream(self.hub, peer)
+            stream = Stream(self.streams, peer)
             peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.again
             handed.on_drain = partial(self.hand_over, stream)
             self._streams[handed.id] = stream
             self.peers[peer] = None
             try:
                 if handed.resumed and handed.note and stream.resume(handed.note):
-                    self.hub.resumed(stream)
+                    self.streams.resumed(stream)
                 peer.start()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch_supersede, stream)
@@ -145,27 +151,27 @@ class Ingest:
             finally:
                 del self._streams[handed.id], self.peers[peer]
                 self._frames_of_ended += sum(stream.frames)
-                (self.hub.parked if handed.given_away else self.hub.gone)(stream)
+                (self.streams.parked if handed.given_away else self.streams.gone)(stream)
                 stream.ended()
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
         """Hear what fan-outs want, and let them know at once that we have. For ever."""
         while True:
             for message in await publisher.receive_many():
-                self.hub.rounds.subscription(message)
-            self.hub.rounds.flush()
+                self.streams.batcher.subscription(message)
+            self.streams.batcher.flush()
 
     async def receive_talk(self, talk: BusSocket) -> None:
         """Hear what browsers say. For ever."""
-        await talk.serve(self.hub.talk)
+        await talk.serve(self.streams.talk)
 
     def hand_over(self, stream: Stream) -> None:
         """Give a stream to the next process: all that was read is sent first, and nothing more is read."""
-        self.pump.remove(stream.peer)
+        self.poller.remove(stream.peer)
         stream.expire(float("inf"))
-        self.hub.talk_switch.hand_over(stream)
-        self.hub.leave(stream)
-        self.hub.rounds.flush()
+        self.streams.talk_switch.hand_over(stream)
+        self.streams.leave(stream)
+        self.streams.batcher.flush()
         stream.peer.park()
 
     def pass_talk_on(self) -> None:
@@ -176,7 +182,7 @@ class Ingest:
         successor = bus.pusher("ingest", identity.index, other, "talk")
         indexes = [index for index in range(self._context.settings.ingest.processes) if index != identity.index]
         others = [bus.pusher("ingest", index, slot, "talk") for index in indexes for slot in SLOTS]
-        self.hub.talk_switch.pass_on = passes_on(successor.send_nowait, [link.send_nowait for link in others])
+        self.streams.talk_switch.pass_on = passes_on(successor.send_nowait, [link.send_nowait for link in others])
 
     async def count(self) -> None:
         """Keep the count that goes out with heartbeats, and the sockets of silent streams empty. For ever."""
@@ -186,9 +192,9 @@ class Ingest:
         live = sum(sum(stream.frames) for stream in self._streams.values())
         self._context.progress.frames_in = self._frames_of_ended + live
         for stream in self._streams.values():
-            self.hub.end_if_silent(stream)
-        self.pump.take_handled(SILENT_S)
+            self.streams.end_if_silent(stream)
+        self.poller.take_handled(SILENT_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:
         await stream.peer.handed.superseded.wait()
-        self.hub.superseded(stream)
+        self.streams.superseded(stream)

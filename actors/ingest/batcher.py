@@ -1,7 +1,7 @@
 """Who wants to hear what, and the batches that go there: one message a round for each fan-out process.
 
 Interest is what fan-outs subscribe to on our XPUB, so it heals by itself when either side restarts. A call nobody
-wants has no sinks, and costs neither packing nor sending. Knows entries, not what is in them.
+wants has no queues, and costs neither packing nor sending. Knows entries, not what is in them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.ingest.bus_entries import heeded_entry
-from patchbay.protocol import batches as wire
+from actors.ingest.bus_entries import acknowledgement
+from patchbay.protocol import batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,12 +32,12 @@ BATCH_MAX_BYTES = 512 * 1024
 Sink = list[bytes]  # what one fan-out gets at the end of the round: headers and payloads, in order
 
 
-class Rounds:
+class Batcher:
     """Gathers entries for fan-outs and sends them at the end of each round.
 
     Args:
         on_fanout: a fan-out has come (perhaps again): tell it about every call.
-        on_interest: the sinks of this call (EVERY_CALL: of all) have changed.
+        on_interest: the queues of this call (EVERY_CALL: of all) have changed.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class Rounds:
         self._on_interest = on_interest
         self._sinks: dict[int, Sink] = {}
         self._routes: dict[tuple[int, ...], tuple[Sink, ...]] = {}  # one for all calls that go the same ways
-        self._sequences: dict[int, int] = {}
+        self._gaps: dict[int, int] = {}
         self._interest: dict[bytes, set[int]] = {}
         self._fading: dict[tuple[bytes, int], float] = {}  # interest that was given up, until when it still counts
         self._arrived = trio.Event()
         self.batches = 0
 
-    def sinks_of(self, call: bytes) -> tuple[Sink, ...]:
+    def queues_of(self, call: bytes) -> tuple[Sink, ...]:
         """Where this call's audio goes. Valid until `on_interest` says otherwise."""
-        wanted = self._interest.get(call, set()) | self._interest.get(wire.EVERY_CALL, set())
+        wanted = self._interest.get(call, set()) | self._interest.get(batches.EVERY_CALL, set())
         indexes = tuple(index for index in sorted(wanted) if index in self._sinks)
         return self._routes.setdefault(indexes, tuple(self._sinks[index] for index in indexes))
 
@@ -70,7 +70,7 @@ class Rounds:
         """All fan-outs: news of calls goes to each, whoever listens there."""
         return self._sinks.values()
 
-    def sink(self, fanout_index: int) -> Sink | None:
+    def queue(self, fanout_index: int) -> Sink | None:
         """One fan-out."""
         return self._sinks.get(fanout_index)
 
@@ -83,7 +83,7 @@ class Rounds:
 
     def subscription(self, message: bytes) -> None:
         """Take in what the XPUB received."""
-        change = wire.parse_subscription(message)
+        change = batches.parse_subscription(message)
         if change is None:
             return
         if change.call is None:
@@ -93,8 +93,8 @@ class Rounds:
             self._fading.pop((change.call, change.fanout_index), None)
             self._interest.setdefault(change.call, set()).add(change.fanout_index)
             self._on_interest(change.call)
-            if (sink := self._sinks.get(change.fanout_index)) is not None:
-                sink.append(heeded_entry(change.call))
+            if (queue := self._sinks.get(change.fanout_index)) is not None:
+                queue.append(acknowledgement(change.call))
         else:
             self._fading[change.call, change.fanout_index] = trio.current_time() + FADE_S
 
@@ -111,29 +111,29 @@ class Rounds:
 
     def flush(self) -> None:
         """Send what the round has gathered."""
-        for index, sink in self._sinks.items():
-            if sink:
-                self._send(index, sink)
+        for index, queue in self._sinks.items():
+            if queue:
+                self._send(index, queue)
 
-    def _send(self, index: int, sink: Sink) -> None:
-        message = self._pack(index, sink)
+    def _send(self, index: int, queue: Sink) -> None:
+        message = self._pack(index, queue)
         if len(message) <= BATCH_MAX_BYTES:
             self._publish(index, message)
         else:
-            for part in wire.split_entries(b"".join(sink), BATCH_MAX_BYTES):
+            for part in batches.split_entries(b"".join(queue), BATCH_MAX_BYTES):
                 self._publish(index, self._pack(index, (part,)))
-        sink.clear()
+        queue.clear()
 
     def _publish(self, index: int, message: bytes) -> None:
-        self._sequences[index] = self._sequences.get(index, 0) + 1
+        self._gaps[index] = self._gaps.get(index, 0) + 1
         self.batches += 1
         self._publisher.send_nowait(message)
 
     def _pack(self, index: int, entries: Iterable[bytes]) -> bytes:
         who = self._identity
-        sequence = self._sequences.get(index, 0) + 1
-        header = wire.Batch(who.index, who.slot, who.epoch, sequence, time.monotonic_ns() // 1000)
-        return wire.pack_batch(index, header, entries)
+        sequence = self._gaps.get(index, 0) + 1
+        header = batches.Batch(who.index, who.slot, who.epoch, sequence, time.monotonic_ns() // 1000)
+        return batches.pack_batch(index, header, entries)
 
     def _fanout(self, index: int, *, present: bool) -> None:
         if present:
@@ -143,4 +143,4 @@ class Rounds:
         else:
             self._sinks.pop(index, None)
             self._routes.clear()
-        self._on_interest(wire.EVERY_CALL)
+        self._on_interest(batches.EVERY_CALL)

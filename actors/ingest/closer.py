@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from actors.ingest.stream import Stream
 
 
-class Endings:
+class Closer:
     """Closes what it is given. `run` must be running."""
 
     def __init__(self) -> None:

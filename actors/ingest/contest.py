@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from patchbay.process.ttl_cache import Recent
+from patchbay.process.ttl_cache import TtlCache
 
 FREE: Final = 2  # times that are nothing unusual: a reconnect, and one more
 FIRST_WAIT_S: Final = 1.0
@@ -28,7 +28,7 @@ class Contests:
     """Those of one process."""
 
     def __init__(self) -> None:
-        self._counts: Recent[int] = Recent(CALM_S, CALLS_MAX)
+        self._counts: TtlCache[int] = TtlCache(CALM_S, CALLS_MAX)
 
     def superseded(self, call: bytes, now: float) -> Contest:
         """A stream of this call has been superseded."""

@@ -31,7 +31,7 @@ YOUNG_S: Final = 0.5
 ALIKE_FROM_BYTES: Final = 1000
 
 
-class Skimmer:
+class IdleReader:
     """One cold stream.
 
     Args:
@@ -55,7 +55,7 @@ class Skimmer:
         Returns:
             How many are inbound, how many outbound, and where the first frame begins that is no plain media frame.
         """
-        # It is kept anyway; and a look into bytes costs half of one into the pump's buffer.
+        # It is kept anyway; and a look into bytes costs half of one into the poller's buffer.
         reading = bytes(data[at:size])
         total, end = _alike(reading)
         last = len(reading) - MEDIUM_HEADER_BYTES - _E_AT

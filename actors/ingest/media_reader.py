@@ -11,8 +11,8 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from patchbay.audio.reorder import NOBODYS, RESTART_CHUNKS
-from patchbay.process.nothing import nothing
-from patchbay.protocol import batches as wire
+from patchbay.process.no_op import nothing
+from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import DECODE_ERRORS
 from patchbay.protocol.telnyx import PAYLOAD_MAX_BYTES, decode_media, media_of
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from patchbay.audio.reorder import Reorder
     from patchbay.protocol.telnyx import Media
 
-_pack_audio: Final = wire.pack_audio
+_pack_audio: Final = batches.pack_audio
 
 
-class Lane:
+class MediaTrack:
     """One track of a stream.
 
     Attributes:
@@ -118,10 +118,10 @@ class Lane:
     def _settle(self) -> None:
         self.turn = self._settled = self.window.turn
         self.step = self.window.step
-        self.head = wire.audio_head(self._track, self.step | self._flags)
+        self.head = batches.audio_head(self._track, self.step | self._flags)
 
 
-class Intake:
+class MediaReader:
     """Both tracks of a stream.
 
     Args:
@@ -129,24 +129,24 @@ class Intake:
         on_other: gets every message that is no media frame as Telnyx sends them today.
 
     Attributes:
-        sinks: where audio goes now.
-        tail: what ends the header of each entry (`wire.entry_tail`).
+        queues: where audio goes now.
+        tail: what ends the header of each entry (`batches.entry_tail`).
     """
 
-    __slots__ = ("_on_media", "_on_other", "inbound", "outbound", "sinks", "tail")
+    __slots__ = ("_on_media", "_on_other", "inbound", "outbound", "queues", "tail")
 
     def __init__(
         self,
-        inbound: Lane,
-        outbound: Lane,
-        on_media: Callable[[Lane, Media], None],
+        inbound: MediaTrack,
+        outbound: MediaTrack,
+        on_media: Callable[[MediaTrack, Media], None],
         on_other: Callable[[bytes], None],
     ) -> None:
         self.inbound = inbound
         self.outbound = outbound
         self._on_media = on_media
         self._on_other = on_other
-        self.sinks: tuple[Sink, ...] = ()
+        self.queues: tuple[Sink, ...] = ()
         self.tail = b""
 
     def forget(self) -> None:
@@ -177,5 +177,5 @@ class Intake:
             self._on_media(lane, media_of(frame))
             return
         lane.turn = chunk + lane.step
-        for sink in self.sinks:
-            sink += (header, self.tail, payload)
+        for queue in self.queues:
+            queue += (header, self.tail, payload)

@@ -1,4 +1,4 @@
-/* The hot path of fan-out in C: what `Calls.receive` and `Lane.deliver` do with frames that are as nearly all are.
+/* The hot path of fan-out in C: what `Calls.receive` and `Track.deliver` do with frames that are as nearly all are.
  *
  * Knows one kind of entry: audio in turn, of a stream that this process feeds. Each group of its listeners that gets µ-law
  * as it is, all of whom keep up, is written to here; every other group writes for itself (`Group.hear`). At any other entry
@@ -21,7 +21,7 @@ static PyTypeObject *lane_type, *group_type;
 static PyObject *as_it_is; /* `UlawEncoder.encode_at` */
 static PyObject *append;   /* `deque.append` */
 static struct {
-    Py_ssize_t last_position, groups, places;      /* of a Lane */
+    Py_ssize_t last_position, groups, places;      /* of a Track */
     Py_ssize_t encode_at, writers, fds, others; /* of a Group */
 } slots;
 
@@ -60,14 +60,14 @@ plain_targets(PyObject *group)
     return plain ? fds : NULL;
 }
 
-/* Write a frame to all these. What the kernel did not take whole is at once the outbox's matter. */
+/* Write a frame to all these. What the kernel did not take whole is at once the send_queue's matter. */
 static Py_ssize_t
-write_to_all(PyObject *outboxes, PyObject *fds, const uint8_t *payload)
+write_to_all(PyObject *send_queues, PyObject *fds, const uint8_t *payload)
 {
     uint8_t frame[FRAME_BYTES];
     memcpy(frame, HEADER, HEADER_BYTES);
     memcpy(frame + HEADER_BYTES, payload, PAYLOAD_BYTES);
-    Py_ssize_t count = PyTuple_GET_SIZE(outboxes);
+    Py_ssize_t count = PyTuple_GET_SIZE(send_queues);
     for (Py_ssize_t i = 0; i < count; i++) {
         int fd;
         memcpy(&fd, PyBytes_AS_STRING(fds) + i * (Py_ssize_t)sizeof fd, sizeof fd);
@@ -75,7 +75,7 @@ write_to_all(PyObject *outboxes, PyObject *fds, const uint8_t *payload)
         if (sent == FRAME_BYTES)
             continue;
         called = true;
-        PyObject *told = PyObject_CallMethod(PyTuple_GET_ITEM(outboxes, i), "not_taken", "y#n", (const char *)frame,
+        PyObject *told = PyObject_CallMethod(PyTuple_GET_ITEM(send_queues, i), "not_taken", "y#n", (const char *)frame,
                                              (Py_ssize_t)FRAME_BYTES, (Py_ssize_t)sent);
         if (told == NULL)
             return -1;
@@ -108,7 +108,7 @@ deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t len
     return count;
 }
 
-/* `Lane.deliver`, for a frame behind the last one. */
+/* `Track.deliver`, for a frame behind the last one. */
 static Py_ssize_t
 deliver_to_lane(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
 {

@@ -16,10 +16,10 @@ enum { RTP_VERSION_BITS = 0xc0, RTP_VERSION_2 = 0x80 };
 /* Set by `bind`. */
 static PyTypeObject *allowance_type, *links_type, *call_type, *depacketizer_type;
 static struct {
-    Py_ssize_t talking_to, head, candidates, allowance, links, rtp; /* of a Talker */
+    Py_ssize_t talking_to, head, candidates, rate_limit, talk_sender, rtp; /* of a Talker */
     Py_ssize_t ssrc, bare_bytes, held, last;                   /* of a Depacketizer */
-    Py_ssize_t left, at, per_s, burst;                         /* of an Allowance */
-    Py_ssize_t pieces;                                         /* of IngestLinks */
+    Py_ssize_t left, at, per_s, burst;                         /* of an RateLimit */
+    Py_ssize_t pieces;                                         /* of TalkSender */
     Py_ssize_t talk_codec;                                     /* of a Call */
 } slots;
 
@@ -111,26 +111,26 @@ read_seconds(PyObject *object, Py_ssize_t place, double *value)
     return false;
 }
 
-/* `Allowance.spend`: 1 when there is enough, 0, and nothing is spent, when it is the Python's to say so; -1 with an exception. */
+/* `RateLimit.spend`: 1 when there is enough, 0, and nothing is spent, when it is the Python's to say so; -1 with an exception. */
 static int
-spend(PyObject *allowance, Py_ssize_t amount, PyObject *now)
+spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
 {
     double left, at, per_s, burst;
-    if (allowance == NULL || !Py_IS_TYPE(allowance, allowance_type) || !PyFloat_CheckExact(now) ||
-        !read_seconds(allowance, slots.left, &left) || !read_seconds(allowance, slots.at, &at) ||
-        !read_seconds(allowance, slots.per_s, &per_s) || !read_seconds(allowance, slots.burst, &burst))
+    if (rate_limit == NULL || !Py_IS_TYPE(rate_limit, allowance_type) || !PyFloat_CheckExact(now) ||
+        !read_seconds(rate_limit, slots.left, &left) || !read_seconds(rate_limit, slots.at, &at) ||
+        !read_seconds(rate_limit, slots.per_s, &per_s) || !read_seconds(rate_limit, slots.burst, &burst))
         return 0;
     left += (PyFloat_AS_DOUBLE(now) - at) * per_s;
     if (left > burst)
         left = burst;
     if (!(left >= (double)amount))
         return 0;
-    if (set_slot(allowance, slots.left, PyFloat_FromDouble(left - (double)amount)) < 0)
+    if (set_slot(rate_limit, slots.left, PyFloat_FromDouble(left - (double)amount)) < 0)
         return -1;
-    return set_slot(allowance, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
+    return set_slot(rate_limit, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
 }
 
-/* `IngestLinks.say` of `pack_talk`. */
+/* `TalkSender.say` of `pack_talk`. */
 static int
 say(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
 {
@@ -154,35 +154,35 @@ take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *
 {
     static uint8_t packet[LONGEST_PLAIN];
     struct talk talk = {0};
-    PyObject *head = SLOT(talker, slots.head), *links = SLOT(talker, slots.links), *call = target_of(talker);
+    PyObject *head = SLOT(talker, slots.head), *talk_sender = SLOT(talker, slots.talk_sender), *call = target_of(talker);
     if (call == NULL || head == NULL || !PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != HEAD_BYTES ||
-        links == NULL || !Py_IS_TYPE(links, links_type) || !take_message(message, size, take_outer, &talk) ||
+        talk_sender == NULL || !Py_IS_TYPE(talk_sender, links_type) || !take_message(message, size, take_outer, &talk) ||
         talk.seen != ALL || !decoded_size(talk.payload) || !decode(talk.payload, packet))
         return 0;
-    PyObject *pieces = SLOT(links, slots.pieces);
+    PyObject *pieces = SLOT(talk_sender, slots.pieces);
     struct text audio = strip(SLOT(talker, slots.rtp), (struct text){packet, decoded_size(talk.payload)}, codec_of(call));
     if (audio.at == NULL || pieces == NULL || !PyList_CheckExact(pieces))
         return 0;
-    int enough = spend(SLOT(talker, slots.allowance), audio.size, now);
+    int enough = spend(SLOT(talker, slots.rate_limit), audio.size, now);
     return enough <= 0 ? enough : say(pieces, call, talker, audio) < 0 ? -1 : 1;
 }
 
 static void
 prefetch_reader(PyObject *talker, int step)
 {
-    PyObject *allowance = SLOT(talker, slots.allowance);
+    PyObject *rate_limit = SLOT(talker, slots.rate_limit);
     if (step == 0) {
-        prefetch_object(allowance);
+        prefetch_object(rate_limit);
         prefetch_object(SLOT(talker, slots.candidates));
         prefetch_object(SLOT(talker, slots.talking_to));
         prefetch_object(SLOT(talker, slots.head));
         prefetch_object(SLOT(talker, slots.rtp));
-    } else if (allowance != NULL && Py_IS_TYPE(allowance, allowance_type)) {
-        prefetch_object(SLOT(allowance, slots.left));
+    } else if (rate_limit != NULL && Py_IS_TYPE(rate_limit, allowance_type)) {
+        prefetch_object(SLOT(rate_limit, slots.left));
     }
 }
 
-PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, allowance: type, links: type, call: type,\n"
+PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, rate_limit: type, talk_sender: type, call: type,\n"
                        "     depacketizer: type) -> None\n\n"
                        "Which classes it deals with, and whose messages it understands.");
 
@@ -190,36 +190,36 @@ static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *peer, *talker, *allowance, *links, *call, *depacketizer;
+    PyTypeObject *peer, *talker, *rate_limit, *talk_sender, *call, *depacketizer;
     PyObject *method;
     if (!PyArg_ParseTuple(args, "O!O!OO!O!O!O!", &PyType_Type, &peer, &PyType_Type, &talker, &method, &PyType_Type,
-                          &allowance, &PyType_Type, &links, &PyType_Type, &call, &PyType_Type, &depacketizer))
+                          &rate_limit, &PyType_Type, &talk_sender, &PyType_Type, &call, &PyType_Type, &depacketizer))
         return NULL;
     const struct wanted_slot wanted[] = {
         {talker, "_talking_to", &slots.talking_to},
         {talker, "_head", &slots.head},
         {call, "talk_codec", &slots.talk_codec},
         {talker, "_candidates", &slots.candidates},
-        {talker, "_allowance", &slots.allowance},
-        {talker, "_links", &slots.links},
+        {talker, "_rate_limit", &slots.rate_limit},
+        {talker, "_talk_sender", &slots.talk_sender},
         {talker, "_rtp", &slots.rtp},
         {depacketizer, "ssrc", &slots.ssrc},
         {depacketizer, "bare_bytes", &slots.bare_bytes},
         {depacketizer, "held", &slots.held},
         {depacketizer, "_last", &slots.last},
-        {allowance, "_left", &slots.left},
-        {allowance, "_at", &slots.at},
-        {allowance, "_per_s", &slots.per_s},
-        {allowance, "_burst", &slots.burst},
-        {links, "_pieces", &slots.pieces},
+        {rate_limit, "_left", &slots.left},
+        {rate_limit, "_at", &slots.at},
+        {rate_limit, "_per_s", &slots.per_s},
+        {rate_limit, "_burst", &slots.burst},
+        {talk_sender, "_pieces", &slots.pieces},
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, talker, method) < 0)
         return NULL;
     fill_sextets();
-    Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(allowance));
+    Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(rate_limit));
     Py_XSETREF(call_type, (PyTypeObject *)Py_NewRef(call));
     Py_XSETREF(depacketizer_type, (PyTypeObject *)Py_NewRef(depacketizer));
-    Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(links));
+    Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(talk_sender));
     Py_RETURN_NONE;
 }
 

@@ -1,4 +1,4 @@
-/* The hot path of ingest in C: what `Intake.on_text` does with media messages that are as nearly all are.
+/* The hot path of ingest in C: what `MediaReader.on_text` does with media messages that are as nearly all are.
  *
  * Knows one kind of message: media as Telnyx sends it, in plain ASCII, whose chunk has its turn. See ../runtime/native.h.
  */
@@ -10,8 +10,8 @@ enum { ENTRY_BYTES = 52, TAIL_AT = 28, TAIL_BYTES = ENTRY_BYTES - TAIL_AT };
 /* Set by `bind`. */
 static PyTypeObject *lane_type;
 static struct {
-    Py_ssize_t inbound, outbound, sinks, tail; /* of an Intake */
-    Py_ssize_t turn, step, head, base;         /* of a Lane */
+    Py_ssize_t inbound, outbound, queues, tail; /* of an MediaReader */
+    Py_ssize_t turn, step, head, base;         /* of a MediaTrack */
 } slots;
 
 /* What a message says. All of it must be there, once. */
@@ -76,17 +76,17 @@ make_entry(const struct media *media, uint32_t head, int64_t position, PyObject 
     return entry;
 }
 
-/* `Intake.on_text`: 1 when this was dealt with, 0 when it is the Python's, -1 with an exception. */
+/* `MediaReader.on_text`: 1 when this was dealt with, 0 when it is the Python's, -1 with an exception. */
 static int
-take_plain(PyObject *intake, const uint8_t *message, Py_ssize_t size, PyObject *now)
+take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyObject *now)
 {
     (void)now;
     struct media media = {0};
-    PyObject *sinks = SLOT(intake, slots.sinks), *tail = SLOT(intake, slots.tail);
-    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || sinks == NULL || !PyTuple_CheckExact(sinks) || tail == NULL ||
+    PyObject *queues = SLOT(media_reader, slots.queues), *tail = SLOT(media_reader, slots.tail);
+    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || queues == NULL || !PyTuple_CheckExact(queues) || tail == NULL ||
         !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
         return 0;
-    PyObject *lane = SLOT(intake, media.is_outbound ? slots.outbound : slots.inbound);
+    PyObject *lane = SLOT(media_reader, media.is_outbound ? slots.outbound : slots.inbound);
     if (lane == NULL || !Py_IS_TYPE(lane, lane_type))
         return 0;
     int64_t step = number_in_slot(lane, slots.step, 0), head = number_in_slot(lane, slots.head, -1);
@@ -99,8 +99,8 @@ take_plain(PyObject *intake, const uint8_t *message, Py_ssize_t size, PyObject *
     if (entry == NULL)
         return PyErr_Occurred() ? -1 : 0;
     int result = set_slot(lane, slots.turn, PyLong_FromLongLong(media.chunk + step));
-    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(sinks); i++)
-        result = PyList_Append(PyTuple_GET_ITEM(sinks, i), entry);
+    for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(queues); i++)
+        result = PyList_Append(PyTuple_GET_ITEM(queues, i), entry);
     Py_DECREF(entry);
     return result == 0 ? 1 : -1;
 }
@@ -113,40 +113,40 @@ prefetch_turn(PyObject *lane)
 }
 
 static void
-prefetch_reader(PyObject *intake, int step)
+prefetch_reader(PyObject *media_reader, int step)
 {
     if (step == 0) {
-        prefetch_object(SLOT(intake, slots.inbound));
-        prefetch_object(SLOT(intake, slots.outbound));
-        prefetch_object(SLOT(intake, slots.tail));
+        prefetch_object(SLOT(media_reader, slots.inbound));
+        prefetch_object(SLOT(media_reader, slots.outbound));
+        prefetch_object(SLOT(media_reader, slots.tail));
     } else {
-        prefetch_turn(SLOT(intake, slots.inbound));
-        prefetch_turn(SLOT(intake, slots.outbound));
+        prefetch_turn(SLOT(media_reader, slots.inbound));
+        prefetch_turn(SLOT(media_reader, slots.outbound));
     }
 }
 
-PyDoc_STRVAR(bind_doc, "bind(peer: type, intake: type, lane: type, on_text: function) -> None\n\n"
+PyDoc_STRVAR(bind_doc, "bind(peer: type, media_reader: type, lane: type, on_text: function) -> None\n\n"
                        "Which classes it deals with, and whose messages it understands.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *peer, *intake, *lane;
+    PyTypeObject *peer, *media_reader, *lane;
     PyObject *method;
-    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &intake, &PyType_Type, &lane, &method))
+    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &media_reader, &PyType_Type, &lane, &method))
         return NULL;
     const struct wanted_slot wanted[] = {
-        {intake, "inbound", &slots.inbound},
-        {intake, "outbound", &slots.outbound},
-        {intake, "sinks", &slots.sinks},
-        {intake, "tail", &slots.tail},
+        {media_reader, "inbound", &slots.inbound},
+        {media_reader, "outbound", &slots.outbound},
+        {media_reader, "queues", &slots.queues},
+        {media_reader, "tail", &slots.tail},
         {lane, "turn", &slots.turn},
         {lane, "step", &slots.step},
         {lane, "head", &slots.head},
         {lane, "base", &slots.base},
     };
-    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, intake, method) < 0)
+    if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, media_reader, method) < 0)
         return NULL;
     Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
     Py_RETURN_NONE;

@@ -1,4 +1,4 @@
-/* The hot path of talk in C: what `Talkback.take` does with talk that is as nearly all is.
+/* The hot path of talk in C: what `TalkRouter.take` does with talk that is as nearly all is.
  *
  * Knows one kind of talk: another whole frame of whoever has the floor, whose time has come, for a connection that keeps up. At
  * anything else it stops, before anything of that was changed. See ../runtime/native.h.
@@ -18,17 +18,17 @@ static const double FRAME_S = 0.020;
 /* Set by `bind`. */
 static PyTypeObject *conversation_type, *pacer_type, *floor_type, *outbox_type;
 static struct {
-    Py_ssize_t pacer, floor, begins, quiet, outbox;            /* of a Conversation */
+    Py_ssize_t pacer, floor, begins, quiet, send_queue;            /* of a Conversation */
     Py_ssize_t ahead_s, played_at, queue, tail, sent;          /* of a TalkPacer */
     Py_ssize_t admin, release_s, sent_at, spoke_at, talker;    /* of a Floor */
-    Py_ssize_t behind, fd, followers;                          /* of an Outbox */
+    Py_ssize_t behind, fd, followers;                          /* of an SendQueue */
 } slots;
 
 static bool called; /* some Python has run */
 
 /* What a piece of talk is for. All borrowed: none goes before some Python has run. */
 struct piece {
-    PyObject *conversation, *pacer, *floor, *outbox;
+    PyObject *conversation, *pacer, *floor, *send_queue;
     const uint8_t *payload;
 };
 
@@ -71,10 +71,10 @@ is_time(PyObject *pacer, double now)
 }
 
 static bool
-keeps_up(PyObject *outbox)
+keeps_up(PyObject *send_queue)
 {
-    PyObject *followers = SLOT(outbox, slots.followers);
-    return SLOT(outbox, slots.behind) == Py_False && followers != NULL && PyTuple_CheckExact(followers) &&
+    PyObject *followers = SLOT(send_queue, slots.followers);
+    return SLOT(send_queue, slots.behind) == Py_False && followers != NULL && PyTuple_CheckExact(followers) &&
            PyTuple_GET_SIZE(followers) == 0;
 }
 
@@ -96,12 +96,12 @@ is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, doubl
         return false;
     PyObject *quiet = SLOT(conversation, slots.quiet), *begins = SLOT(conversation, slots.begins);
     *piece = (struct piece){conversation, SLOT(conversation, slots.pacer), SLOT(conversation, slots.floor),
-                            SLOT(conversation, slots.outbox), data + PIECE_BYTES};
-    return is_of(piece->pacer, pacer_type) && is_of(piece->floor, floor_type) && is_of(piece->outbox, outbox_type) &&
+                            SLOT(conversation, slots.send_queue), data + PIECE_BYTES};
+    return is_of(piece->pacer, pacer_type) && is_of(piece->floor, floor_type) && is_of(piece->send_queue, outbox_type) &&
            quiet != NULL && PyBytes_CheckExact(quiet) && begins != NULL && PyBytes_CheckExact(begins) &&
            PyBytes_GET_SIZE(begins) <= MESSAGE_MAX - BASE64_BYTES - (Py_ssize_t)sizeof ENDS &&
            has_floor(piece->floor, read_u64(data + TALKER), data[KIND] == TALK_PREEMPT, now) &&
-           is_time(piece->pacer, now) && keeps_up(piece->outbox);
+           is_time(piece->pacer, now) && keeps_up(piece->send_queue);
 }
 
 /* RFC 4648 §4. A whole frame leaves one byte over: so it ends with padding. */
@@ -132,15 +132,15 @@ write_message(const struct piece *piece)
     encode(piece->payload, message + size);
     memcpy(message + size + BASE64_BYTES, ENDS, sizeof ENDS - 1);
     size += BASE64_BYTES + (Py_ssize_t)sizeof ENDS - 1;
-    int fd = (int)number_in_slot(piece->outbox, slots.fd, -1);
+    int fd = (int)number_in_slot(piece->send_queue, slots.fd, -1);
     ssize_t sent = send_now(fd, message, (size_t)size);
     if (sent == size)
         return 0;
     called = true;
-    PyObject *outbox = Py_NewRef(piece->outbox);
-    PyObject *told = PyObject_CallMethod(outbox, "not_taken", "y#n", (const char *)message, size,
+    PyObject *send_queue = Py_NewRef(piece->send_queue);
+    PyObject *told = PyObject_CallMethod(send_queue, "not_taken", "y#n", (const char *)message, size,
                                          (Py_ssize_t)sent);
-    Py_DECREF(outbox);
+    Py_DECREF(send_queue);
     Py_XDECREF(told);
     return told == NULL ? -1 : 0;
 }
@@ -188,7 +188,7 @@ fetch(PyObject *const *conversations, int count)
         if (is_of(conversations[i], conversation_type)) {
             prefetch_object(SLOT(conversations[i], slots.pacer));
             prefetch_object(SLOT(conversations[i], slots.floor));
-            prefetch_object(SLOT(conversations[i], slots.outbox));
+            prefetch_object(SLOT(conversations[i], slots.send_queue));
             prefetch_object(SLOT(conversations[i], slots.begins));
         }
     for (int i = 0; i < count; i++) {
@@ -239,7 +239,7 @@ take_talk(PyObject *module, PyObject *args)
     return PyLong_FromSsize_t(at);
 }
 
-PyDoc_STRVAR(bind_doc, "bind(conversation: type, pacer: type, floor: type, outbox: type) -> None\n\n"
+PyDoc_STRVAR(bind_doc, "bind(conversation: type, pacer: type, floor: type, send_queue: type) -> None\n\n"
                        "Which classes it deals with.");
 
 static PyObject *
@@ -255,7 +255,7 @@ bind_classes(PyObject *module, PyObject *args)
         {types[0], "floor", &slots.floor},
         {types[0], "begins", &slots.begins},
         {types[0], "quiet", &slots.quiet},
-        {types[0], "outbox", &slots.outbox},
+        {types[0], "send_queue", &slots.send_queue},
         {types[1], "_ahead_s", &slots.ahead_s},
         {types[1], "_played_at", &slots.played_at},
         {types[1], "_queue", &slots.queue},

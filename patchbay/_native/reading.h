@@ -1,4 +1,4 @@
-/* What `Pump.round` and `PlainWay.handle` do, in C: whole text frames (RFC 6455) from many sockets, each message given to a
+/* What `Poller.round` and `FastPath.handle` do, in C: whole text frames (RFC 6455) from many sockets, each message given to a
  * routine that knows what it says.
  *
  * What a socket holds beyond plain frames is handed to the Python (`rest`), from the first byte that is not plain; so is every
@@ -13,7 +13,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 
-/* The first two as in patchbay/net/poller.py and plain_way.py. */
+/* The first two as in patchbay/net/poller.py and fast_path.py. */
 enum { EVENTS_PER_ROUND = 2048, COUNTED_AT_ONCE = 50, LONGEST_PLAIN = 8192, TOGETHER = 16, FRAME_HEADER_BYTES = 8 };
 
 static const double BUNCHED_S = 10.0;
@@ -246,7 +246,7 @@ serve(PyObject *module, PyObject *args)
     return failed || count < 0 ? NULL : PyLong_FromLong(count);
 }
 
-/* Take from a socket what has been handled (`Pump._take`). TCP discards without copying; the buffer is for those that can't. */
+/* Take from a socket what has been handled (`Poller._take`). TCP discards without copying; the buffer is for those that can't. */
 static int
 take_from(PyObject *peer, Py_buffer *buffer)
 {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from patchbay.audio import amr_wb
 from patchbay.audio.g711 import FRAME_BYTES, SILENCE_ULAW, alaw_to_ulaw, decode_alaw, decode_ulaw, encode_ulaw
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from patchbay.protocol.lenient_json import DECODE_ERRORS, Malformed, clean
 
 if TYPE_CHECKING:
     from config.settings import AuthSettings
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Session:
         may_talk, is_admin: what else it may, by its newest token.
     """
 
-    def __init__(self, handed: Handed, verifier: Verifier | None, right: Right) -> None:
+    def __init__(self, handed: HandedConnection, verifier: Verifier | None, right: Right) -> None:
         self._handed = handed
         self._verifier = verifier
         self._right = right

@@ -4,7 +4,7 @@ ZMQ_FD is an *edge*: it says "the state may have changed", and any call into lib
 that edge. So: one task receives; it drains to EAGAIN before it waits; and every other call made while it waits looks
 at EVENTS and wakes it. Sends never wait: a full queue is returned and counted (audio: newest wins, at most once).
 
-Endpoints are Unix sockets in the run directory which the supervisor owns and keeps listening, two for each (slots `a`
+Endpoints are Unix sockets in the run directory which the supervisor owns and keeps listener, two for each (slots `a`
 and `b`): subscribers connect to both, so that during a roll they hear the old generation and the new one.
 """
 
@@ -17,7 +17,7 @@ import zmq
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, notify_closing, wait_readable
 
 from config.paths import unix_path
-from patchbay.net.event_loop import NOW, Chore
+from patchbay.net.event_loop import NOW, Callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class BusSocket:
         self._sock = sock
         self._fd = int(sock.getsockopt(zmq.FD))
         self._is_waiting = False
-        self._chore: Chore | None = None  # that receives
+        self._callback: Callback | None = None  # that receives
         self._is_drained = False  # nothing was there, and nobody has called libzmq since: the next edge is not lost
         self.dropped = 0  # frames that a full queue refused
 
@@ -93,7 +93,7 @@ class BusSocket:
         Raises:
             trio.BusyResourceError: another task is receiving.
         """
-        if self._is_waiting or self._chore is not None:
+        if self._is_waiting or self._callback is not None:
             raise trio.BusyResourceError("another task is already receiving")
 
         def work() -> float | None:
@@ -101,12 +101,12 @@ class BusSocket:
                 take(batch)
             return None if self._is_drained else NOW
 
-        self._chore = Chore(work, self._fd)
-        self._chore.plan()  # an edge may be gone already
+        self._callback = Callback(work, self._fd)
+        self._callback.plan()  # an edge may be gone already
         try:
-            await self._chore.run()
+            await self._callback.run()
         finally:
-            self._chore = None
+            self._callback = None
 
     def send_nowait(self, frame: bytes) -> bool:
         """Queue a frame. False, and counted, when the queue to the peer is full or there is no peer."""
@@ -138,7 +138,7 @@ class BusSocket:
 
     async def _wait(self) -> None:
         """Wait for the next edge, or until `_rearm` says that it has been swallowed."""
-        if self._is_waiting or self._chore is not None:
+        if self._is_waiting or self._callback is not None:
             raise trio.BusyResourceError("another task is already receiving")
         self._is_waiting = True
         try:
@@ -154,8 +154,8 @@ class BusSocket:
         self._is_drained = False
         if self._is_waiting and int(self._sock.getsockopt(EVENTS)) & POLLIN:
             notify_closing(self._fd)  # wakes who waits, at no cost to those who wait in vain; nothing is closed
-        elif self._chore is not None:
-            self._chore.plan()
+        elif self._callback is not None:
+            self._callback.plan()
 
 
 class RouterSocket(BusSocket):

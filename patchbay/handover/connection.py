@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Handed:
+class HandedConnection:
     """A connection that this actor serves.
 
     The socket is non-blocking and ours to use; when the handler returns, the link shuts it down, closes it and has the

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.handover.connection import Handed
+from patchbay.handover.connection import HandedConnection
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
 from patchbay.protocol import handover
 
@@ -39,7 +39,7 @@ class GatewayLink:
         self._welcomed = False
         self._came = trio.Event()
         self._leaving = False
-        self.connections: dict[int, Handed] = {}
+        self.connections: dict[int, HandedConnection] = {}
         self._emptied = trio.Event()
         self.failed = 0  # handlers that raised
         self.released = 0  # connections that were here
@@ -57,7 +57,7 @@ class GatewayLink:
             except PacketSocketClosed:
                 self._welcomed = False
 
-    async def serve(self, handler: Callable[[Handed], Awaitable[None]]) -> None:
+    async def serve(self, handler: Callable[[HandedConnection], Awaitable[None]]) -> None:
         """Run `handler` for every connection handed over, each in a task, for ever."""
         async with trio.open_nursery() as nursery:
             while True:
@@ -118,7 +118,7 @@ class GatewayLink:
         return sock
 
     async def _converse(
-        self, packets: PacketSocket, nursery: trio.Nursery, handler: Callable[[Handed], Awaitable[None]]
+        self, packets: PacketSocket, nursery: trio.Nursery, handler: Callable[[HandedConnection], Awaitable[None]]
     ) -> None:
         async with trio.open_nursery() as conversation:
             conversation.start_soon(packets.write_queued)
@@ -134,7 +134,11 @@ class GatewayLink:
             conversation.cancel_scope.cancel()
 
     def _handle(
-        self, packet: bytes, fd: int | None, nursery: trio.Nursery, handler: Callable[[Handed], Awaitable[None]]
+        self,
+        packet: bytes,
+        fd: int | None,
+        nursery: trio.Nursery,
+        handler: Callable[[HandedConnection], Awaitable[None]],
     ) -> None:
         try:
             message = handover.decode_to_actor(packet)
@@ -154,7 +158,7 @@ class GatewayLink:
         else:
             sock = socket.socket(fileno=fd)
             sock.setblocking(False)
-            handed = Handed(self.tell, sock, message.connection, resumed=message.resumed)
+            handed = HandedConnection(self.tell, sock, message.connection, resumed=message.resumed)
             if self._leaving:
                 handed.park(handed.unsent)
                 self._release(handed)
@@ -178,7 +182,7 @@ class GatewayLink:
         if self._leaving:
             self.tell(handover.Leaving())
 
-    async def _run(self, handler: Callable[[Handed], Awaitable[None]], handed: Handed) -> None:
+    async def _run(self, handler: Callable[[HandedConnection], Awaitable[None]], handed: HandedConnection) -> None:
         """The outermost boundary of one connection: whatever goes wrong in it ends here."""
         try:
             with handed.scope:
@@ -192,7 +196,7 @@ class GatewayLink:
             if not self.connections:
                 self._emptied.set()
 
-    def _release(self, handed: Handed) -> None:
+    def _release(self, handed: HandedConnection) -> None:
         self.released += 1
         if not handed.given_away:
             try:

@@ -11,28 +11,28 @@ import logging
 import struct
 from typing import TYPE_CHECKING, Final
 
-from patchbay.net.io_uring import Arena, Ring, sends, where
+from patchbay.net.io_uring import Arena, IoUring, sends, where
 from patchbay.websocket.send_queue import write_to_all
 
 if TYPE_CHECKING:
     from config import Settings
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 log = logging.getLogger(__name__)
 
-ARENA_BYTES: Final = 256 * 1024  # of frames in one volley
-FEW: Final = 4  # connections; for fewer, preparing a volley costs more than it saves
+ARENA_BYTES: Final = 256 * 1024  # of frames in one batched send
+FEW: Final = 4  # connections; for fewer, preparing a batched send costs more than it saves
 
 
-class Volley:
+class BatchedSend:
     """Of one process. Nothing may stay in it beyond the moment: whoever has had something put in calls `flush` before it
-    waits for anything. An outbox flushes it before it writes anything else itself, so that the order is kept.
+    waits for anything. An send queue flushes it before it writes anything else itself, so that the order is kept.
 
     Args:
         ring: None where there is none; then nothing is ever put in.
     """
 
-    def __init__(self, ring: Ring | None) -> None:
+    def __init__(self, ring: IoUring | None) -> None:
         self.ring = ring
         self._arena = Arena(ARENA_BYTES)
         self._at = 0
@@ -43,7 +43,7 @@ class Volley:
     def make_room(self, targets: Targets, size: int) -> None:
         """To be called before `put`; after it, some of the targets may be behind.
 
-        A volley has one frame for each connection: what follows one that was cut short must not be written.
+        A batched send has one frame for each connection: what follows one that was cut short must not be written.
         """
         if targets.volley_number == self.number or self._at + size > ARENA_BYTES:
             self.flush()
@@ -63,20 +63,22 @@ class Volley:
             entries, frames = b"".join(self._entries), self._frames
             self._entries, self._frames, self._at = [], [], 0
             self.number += 1
-            whose: dict[int, tuple[Outbox, bytes]] = {}  # by descriptor; made when the first one is asked for
+            whose: dict[int, tuple[SendQueue, bytes]] = {}  # by descriptor; made when the first one is asked for
             for fd, result in self.ring.send(entries):
                 whose = whose or {
-                    outbox.fd: (outbox, frame) for targets, frame in frames for outbox in targets.outboxes
+                    send_queue.fd: (send_queue, frame)
+                    for targets, frame in frames
+                    for send_queue in targets.send_queues
                 }
-                outbox, frame = whose[fd]
-                outbox.not_taken(frame, result)
+                send_queue, frame = whose[fd]
+                send_queue.not_taken(frame, result)
 
 
-def volley_of(settings: Settings) -> Volley:
+def batched_send_of(settings: Settings) -> BatchedSend:
     """With a ring, where the settings and the kernel allow it."""
-    ring = Ring.open() if settings.io_uring else None
+    ring = IoUring.open() if settings.io_uring else None
     log.info("frames are sent %s", "one by one" if ring is None else "many at once (io_uring)")
-    return Volley(ring)
+    return BatchedSend(ring)
 
 
 class Targets:
@@ -87,37 +89,37 @@ class Targets:
         others: those that are written to one by one.
         fds: their descriptors (C ints, one after the other), when they are all, and all keep up and get such frames from
             here only: then to write to them is to send, and no more. Else empty, as it is at once when that changes.
-        volley_number: the last volley that has something for them.
+        volley_number: the last batched send that has something for them.
     """
 
-    __slots__ = ("_count", "_members", "_stale", "_volley", "entries", "fds", "others", "volley_number")
+    __slots__ = ("_batched_send", "_count", "_members", "_stale", "entries", "fds", "others", "volley_number")
 
-    def __init__(self, volley: Volley | None) -> None:
-        self._volley = None if volley is None or volley.ring is None else volley
-        self._members: dict[Outbox, None] = {}
-        self.others: tuple[Outbox, ...] = ()
+    def __init__(self, batched_send: BatchedSend | None) -> None:
+        self._batched_send = None if batched_send is None or batched_send.ring is None else batched_send
+        self._members: dict[SendQueue, None] = {}
+        self.others: tuple[SendQueue, ...] = ()
         self.fds = b""
         self._stale, self._count = False, 0
         self.entries: tuple[bytes, ...] = ()
         self.volley_number = -1
 
     @property
-    def outboxes(self) -> tuple[Outbox, ...]:
+    def send_queues(self) -> tuple[SendQueue, ...]:
         """All of them."""
         return tuple(self._members)
 
-    def add(self, outbox: Outbox) -> None:
+    def add(self, send_queue: SendQueue) -> None:
         """Let one more get what is written. Harmless when it does already."""
-        if outbox not in self._members:
-            self._members[outbox] = None
-            outbox.follow(self)
+        if send_queue not in self._members:
+            self._members[send_queue] = None
+            send_queue.follow(self)
             self.refresh()
 
-    def discard(self, outbox: Outbox) -> None:
+    def discard(self, send_queue: SendQueue) -> None:
         """Let it get nothing more."""
-        if outbox in self._members:
-            outbox.unfollow(self)  # what is on its way to it leaves, while we still know it
-            del self._members[outbox]
+        if send_queue in self._members:
+            send_queue.unfollow(self)  # what is on its way to it leaves, while we still know it
+            del self._members[send_queue]
             self.refresh()
 
     def refresh(self) -> None:
@@ -126,26 +128,26 @@ class Targets:
 
     def write(self, frame: bytes) -> int:
         """Write a lossy frame to each. Returns how many they are."""
-        if self.entries and self._volley is not None:
-            self._volley.make_room(self, len(frame))
+        if self.entries and self._batched_send is not None:
+            self._batched_send.make_room(self, len(frame))
         if self._stale:
             self._sort()
-        if self.entries and self._volley is not None:
-            self._put(self._volley, frame)
+        if self.entries and self._batched_send is not None:
+            self._put(self._batched_send, frame)
         write_to_all(self.others, frame)
         return self._count
 
-    def _put(self, volley: Volley, frame: bytes) -> None:
+    def _put(self, batched_send: BatchedSend, frame: bytes) -> None:
         if len(frame) <= ARENA_BYTES:
-            volley.put(self, frame)
+            batched_send.put(self, frame)
         else:
-            write_to_all(tuple(outbox for outbox in self._members if outbox.is_quick), frame)
+            write_to_all(tuple(send_queue for send_queue in self._members if send_queue.is_quick), frame)
 
     def _sort(self) -> None:
         self._stale, self._count = False, len(self._members)
-        quick = [outbox for outbox in self._members if outbox.is_quick]
-        at_once = [] if self._volley is None or len(quick) < FEW else quick
-        self.entries = sends([outbox.fd for outbox in at_once])
+        quick = [send_queue for send_queue in self._members if send_queue.is_quick]
+        at_once = [] if self._batched_send is None or len(quick) < FEW else quick
+        self.entries = sends([send_queue.fd for send_queue in at_once])
         self.others = tuple(self._members.keys() - at_once) if at_once else tuple(self._members)
         if not at_once and len(quick) == self._count:
-            self.fds = struct.pack(f"{len(quick)}i", *[outbox.fd for outbox in self.others])
+            self.fds = struct.pack(f"{len(quick)}i", *[send_queue.fd for send_queue in self.others])

@@ -1,13 +1,13 @@
 """The loop of a process: what comes hundreds of times a second is done from it directly; trio, with all the rest, is its guest.
 
 Why not in trio tasks: to wake one costs 100 to 150 µs once the process has slept, since the scheduler's code and objects
-have left the processor's caches by then; that is more than a round of frames costs itself. A *chore* is a function that
+have left the processor's caches by then; that is more than a round of frames costs itself. A *callback* is a function that
 the loop calls when a descriptor is readable, or when its time has come: it never waits, and what it does costs nothing but
-itself. It belongs to a task all the same (`Chore.run`): it is done while that task is there, cancelling it ends it, and
+itself. It belongs to a task all the same (`Callback.run`): it is done while that task is there, cancelling it ends it, and
 what goes wrong is raised there.
 
 trio runs in guest mode, as it does beside graphical interfaces. Its own waiting is done by a thread, so waking a task costs
-somewhat more than elsewhere: all that happens often belongs into chores. Where no loop of ours runs (tests), chores are
+somewhat more than elsewhere: all that happens often belongs into callbacks. Where no loop of ours runs (tests), callbacks are
 done in their tasks, by trio's clock.
 """
 
@@ -30,20 +30,20 @@ NOW: Final = float("-inf")  # in place of a time
 NEVER: Final = float("inf")
 EARLY_S: Final = 0.001  # epoll waits for whole milliseconds; what is due within one is due now
 DESCRIPTORS_AT_ONCE: Final = 16
-_host: Host | None = None
+_host: EventLoop | None = None
 
 
 def run(async_fn: Callable[..., Awaitable[None]], *args: Any) -> None:
-    """Like `trio.run`, with chores."""
+    """Like `trio.run`, with callbacks."""
     global _host
-    _host = host = Host()
+    _host = host = EventLoop()
     try:
         host.run(async_fn, *args)
     finally:
         _host = None
 
 
-class Chore:
+class Callback:
     """Something done again and again, on the thread of trio but in none of its tasks.
 
     Args:
@@ -112,16 +112,16 @@ class Chore:
                 self.do()
 
 
-class Host:
-    """The loop: one epoll for the chores' descriptors and the guest's wish to be heard.
+class EventLoop:
+    """The loop: one epoll for the callbacks' descriptors and the guest's wish to be heard.
 
     It turns hundreds of times a second, always after a sleep, when every line costs several times what it does else.
     """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._chores: tuple[Chore, ...] = ()
-        self._by_fd: dict[int, Chore] = {}
+        self._chores: tuple[Callback, ...] = ()
+        self._by_fd: dict[int, Callback] = {}
         self._guest: deque[Callable[[], object]] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._bell, select.EPOLLIN)
@@ -129,7 +129,7 @@ class Host:
         self._clock: Callable[[], float] = lambda: NOW
 
     def run(self, async_fn: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Run trio and the chores until that function returns."""
+        """Run trio and the callbacks until that function returns."""
         trio.lowlevel.start_guest_run(
             async_fn,
             *args,
@@ -147,16 +147,16 @@ class Host:
         self._outcome.unwrap()
 
     @contextmanager
-    def doing(self, chore: Chore) -> Iterator[None]:
-        """Do this chore meanwhile."""
-        self._chores = (*self._chores, chore)
-        if chore.fd is not None:
-            self._by_fd[chore.fd] = chore
-            self._epoll.register(chore.fd, select.EPOLLIN)
+    def doing(self, callback: Callback) -> Iterator[None]:
+        """Do this callback meanwhile."""
+        self._chores = (*self._chores, callback)
+        if callback.fd is not None:
+            self._by_fd[callback.fd] = callback
+            self._epoll.register(callback.fd, select.EPOLLIN)
         try:
             yield
         finally:
-            self._forget(chore)
+            self._forget(callback)
 
     def _turn(self) -> None:
         for fd, _ in self._epoll.poll(self._timeout_s(), DESCRIPTORS_AT_ONCE):
@@ -165,9 +165,9 @@ class Host:
             elif (readable := self._by_fd.get(fd)) is not None and readable.due == NEVER:
                 self._do(readable)
         soon = self._clock() + EARLY_S
-        for chore in self._chores:
-            if chore.due < soon:
-                self._do(chore)
+        for callback in self._chores:
+            if callback.due < soon:
+                self._do(callback)
         if self._guest:
             for _ in range(len(self._guest)):
                 self._guest.popleft()()
@@ -177,29 +177,29 @@ class Host:
         if self._guest:
             return 0
         due = NEVER
-        for chore in self._chores:
-            if chore.due < due:
-                due = chore.due
+        for callback in self._chores:
+            if callback.due < due:
+                due = callback.due
         if due == NEVER:
             return -1
         ahead_s = due - self._clock()
         return int(ahead_s * 1000) / 1000 if ahead_s > 0 else 0
 
-    def _do(self, chore: Chore) -> None:
+    def _do(self, callback: Callback) -> None:
         try:
-            chore.do()
+            callback.do()
         except Exception as error:
-            self._forget(chore)
-            chore.fail(error)
-        if chore.fd is not None and (chore.due < NEVER) != chore.is_deaf and chore.fd in self._by_fd:
-            chore.is_deaf = not chore.is_deaf
-            self._epoll.modify(chore.fd, 0 if chore.is_deaf else select.EPOLLIN)
+            self._forget(callback)
+            callback.fail(error)
+        if callback.fd is not None and (callback.due < NEVER) != callback.is_deaf and callback.fd in self._by_fd:
+            callback.is_deaf = not callback.is_deaf
+            self._epoll.modify(callback.fd, 0 if callback.is_deaf else select.EPOLLIN)
 
-    def _forget(self, chore: Chore) -> None:
-        self._chores = tuple(other for other in self._chores if other is not chore)
-        if chore.fd is not None and self._by_fd.pop(chore.fd, None) is not None:
-            chore.is_deaf = False
-            self._epoll.unregister(chore.fd)
+    def _forget(self, callback: Callback) -> None:
+        self._chores = tuple(other for other in self._chores if other is not callback)
+        if callback.fd is not None and self._by_fd.pop(callback.fd, None) is not None:
+            callback.is_deaf = False
+            self._epoll.unregister(callback.fd)
 
     def _from_thread(self, function: Callable[[], object]) -> None:
         self._guest.append(function)

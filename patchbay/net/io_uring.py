@@ -4,7 +4,7 @@ A call that was prepared is a *submission queue entry* of 64 bytes in memory tha
 kernel once carries all of them out, in order, before it returns. Only a send that did not do all it should leaves a
 *completion*. There is no thread, no polling, and nothing is under way when `send` returns, so nothing has to be waited for.
 
-io_uring_setup(2), io_uring_enter(2), <linux/io_uring.h>; since Linux 5.19. Containers often forbid it: see `Ring.open`.
+io_uring_setup(2), io_uring_enter(2), <linux/io_uring.h>; since Linux 5.19. Containers often forbid it: see `IoUring.open`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ where = _WHERE.pack  # (address, length) of what is to be sent
 def sends(fds: Sequence[int]) -> tuple[bytes, ...]:
     """Prepare sends of the same bytes to these descriptors: `where(…).join` of it makes the entries.
 
-    Each is told by its descriptor in what `Ring.send` returns.
+    Each is told by its descriptor in what `IoUring.send` returns.
     """
     before = [_BEFORE.pack(_OP_SEND, _SKIP_SUCCESS, 0, fd, 0) for fd in fds]
     after = [_AFTER.pack(_HOW, fd) for fd in fds]
@@ -55,7 +55,7 @@ def sends(fds: Sequence[int]) -> tuple[bytes, ...]:
     return (before[0], *between, after[-1]) if fds else ()
 
 
-class Ring:
+class IoUring:
     """One queue. One thread uses it, the one that has made it. `close` it at the end.
 
     Raises:
@@ -73,7 +73,7 @@ class Ring:
             raise
 
     @classmethod
-    def open(cls) -> Ring | None:
+    def open(cls) -> IoUring | None:
         """One that does what is expected of it here; None where there is none to be had."""
         try:
             ring = cls()
@@ -161,7 +161,7 @@ class Arena:
         self._memory[at : at + len(data)] = data
 
 
-def _does_as_expected(ring: Ring) -> bool:
+def _does_as_expected(ring: IoUring) -> bool:
     """Whether what is sent whole leaves nothing, what is cut short says how short, and a full socket refuses."""
     arena = Arena(1 << 20)
     ours, theirs = socket.socketpair()

@@ -1,4 +1,4 @@
-"""When a round of the pump begins: at once where frames are few, by the clock where they are many. Pure.
+"""When a round of the poller begins: at once where frames are few, by the clock where they are many. Pure.
 
 Few frames: each wakes us, once, and a few in a row may come close together. Many: what arrives within a linger of time
 leaves together, which is what makes a frame cheap under load.
@@ -12,8 +12,8 @@ IN_ADVANCE: Final = 2  # rounds
 MANY: Final = 3  # connections served in a round: so many more will have something when the next one is due
 
 
-class Pace:
-    """Of one pump. Times are of one clock, in seconds.
+class PollClock:
+    """Of one poller. Times are of one clock, in seconds.
 
     Args:
         linger_s: the least time between two rounds, but for a few that may be spent in advance.

@@ -1,4 +1,4 @@
-"""A connection as the pump sees it, and nothing else of it; and what may serve many of them in C."""
+"""A connection as the poller sees it, and nothing else of it; and what may serve many of them in C."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import socket
 
 
-class Pumped(Protocol):
-    """What is served; `patchbay.websocket.connection.Peer` is one."""
+class Polled(Protocol):
+    """What is served; `patchbay.websocket.connection.WebSocketConnection` is one."""
 
     sock: socket.socket
     untaken: int  # bytes at the front of the socket that have been handled
@@ -31,7 +31,7 @@ Rest = Callable[[int, int, float, int, int], None]
 
 
 class ReadingInC(NamedTuple):
-    """Routines that do what `patchbay.net.poller.Pump` does with each connection, for all that are plain at once
+    """Routines that do what `patchbay.net.poller.Poller` does with each connection, for all that are plain at once
     (`reading.h`).
 
     Attributes:
@@ -40,5 +40,5 @@ class ReadingInC(NamedTuple):
         take: (peers, buffer): takes what they have handled.
     """
 
-    serve: Callable[[int, list[Pumped | None], memoryview, float, bool, list[Pumped], int, Rest], int]
-    take: Callable[[list[Pumped], memoryview], None]
+    serve: Callable[[int, list[Polled | None], memoryview, float, bool, list[Polled], int, Rest], int]
+    take: Callable[[list[Polled], memoryview], None]

@@ -26,16 +26,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.net.event_loop import NOW, Chore
+from patchbay.net.event_loop import NOW, Callback
 from patchbay.net.peek import DISCARD, PEEK, remember_looks
-from patchbay.net.poll_clock import Pace
+from patchbay.net.poll_clock import PollClock
 from patchbay.net.turns import Turns
-from patchbay.process.periodic import beat_after
+from patchbay.process.periodic import tick_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from patchbay.net.polled import Pumped, ReadingInC
+    from patchbay.net.polled import Polled, ReadingInC
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class Pump:
+class Poller:
     """Serves the sockets that were added, until cancelled.
 
     Args:
@@ -74,25 +74,25 @@ class Pump:
         take_late: bool = False,
         in_c: ReadingInC | None = None,
     ) -> None:
-        self._pace = Pace(linger_s)
+        self._pace = PollClock(linger_s)
         self._clock = trio.current_time
         self._cold_read_s = cold_read_s
         self._late = take_late
         self._in_c = in_c
-        self._cold: dict[int, Pumped] = {}
+        self._cold: dict[int, Polled] = {}
         self._cold_part = 0
         self._cold_left: deque[int] = deque()  # of that part
-        self._cold_chore = Chore(self._cold_turn)
+        self._cold_chore = Callback(self._cold_turn)
         self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
-        self._chore = Chore(self._turn, self._epoll.fileno())
-        self.turns: Turns[Pumped] = Turns(lambda: self._clock())
-        self._peers: list[Pumped | None] = []  # by descriptor: the first of many things that a frame looks up
-        self._untaken: list[Pumped] = []  # to be taken soon
-        self._ripe: list[Pumped] = []  # to be taken with the next round, whenever that is
-        self._again: list[tuple[Pumped, bool]] = []
-        self._ending: deque[Pumped] = deque()  # that have gone, and wait for their turn to be ended
+        self._callback = Callback(self._turn, self._epoll.fileno())
+        self.turns: Turns[Polled] = Turns(lambda: self._clock())
+        self._peers: list[Polled | None] = []  # by descriptor: the first of many things that a frame looks up
+        self._untaken: list[Polled] = []  # to be taken soon
+        self._ripe: list[Polled] = []  # to be taken with the next round, whenever that is
+        self._again: list[tuple[Polled, bool]] = []
+        self._ending: deque[Polled] = deque()  # that have gone, and wait for their turn to be ended
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
         self._ends_left = ENDS_AT_ONCE  # how many more of them may end
@@ -101,7 +101,7 @@ class Pump:
         self.rounds = 0
         self.failed = 0  # connections ended by a fault of ours
 
-    def add(self, peer: Pumped) -> None:
+    def add(self, peer: Polled) -> None:
         """Begin to serve a connection. What its socket already holds is seen in the next round."""
         fd = peer.sock.fileno()
         self._peers.extend([None] * (fd + 1 - len(self._peers)))
@@ -110,7 +110,7 @@ class Pump:
             self._late = remember_looks(peer.sock, 0)
         self._epoll.register(fd, INTEREST)
 
-    def remove(self, peer: Pumped) -> None:
+    def remove(self, peer: Polled) -> None:
         """Stop serving it; what was handled is taken from the socket first. Harmless when it is not served."""
         fd = peer.sock.fileno()
         if fd >= 0 and self._serves(fd) is not None:
@@ -123,7 +123,7 @@ class Pump:
                 remember_looks(peer.sock, -1)
             self._epoll.unregister(fd)
 
-    def want_write(self, peer: Pumped) -> None:
+    def want_write(self, peer: Polled) -> None:
         """Have `writable` called when there is room for output. Only for one that fell behind: the others would be
         woken by every acknowledgement of their peer."""
         fd = peer.sock.fileno()
@@ -131,15 +131,15 @@ class Pump:
             self._writing.add(fd)
             self._arm(fd)
 
-    def cool(self, peer: Pumped) -> None:
+    def cool(self, peer: Polled) -> None:
         """Read this connection now and then only."""
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
             self._cold[fd] = peer
-            self._cold_chore.plan(beat_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
+            self._cold_chore.plan(tick_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
             self._arm(fd)
 
-    def look(self, peer: Pumped) -> None:
+    def look(self, peer: Polled) -> None:
         """Read a cold connection now. Not to be called while it is being handled."""
         if self._cold.get(peer.sock.fileno()) is peer:
             self._ends_left = ENDS_AT_ONCE
@@ -147,7 +147,7 @@ class Pump:
             self._read(peer, trio.current_time(), False)
             self._see_to_turns()
 
-    def warm(self, peer: Pumped) -> None:
+    def warm(self, peer: Polled) -> None:
         """Read it at once again, beginning with what is there."""
         fd = peer.sock.fileno()
         if self._cold.pop(fd, None) is not None:
@@ -157,7 +157,7 @@ class Pump:
     async def run(self) -> None:
         """Serve for ever. A connection that fails is ended; the others go on."""
         self._clock = trio.lowlevel.current_clock().current_time  # by itself: a third of `trio.current_time()`
-        await self._chore.run()
+        await self._callback.run()
 
     async def run_cold(self) -> None:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
@@ -184,7 +184,7 @@ class Pump:
         self._see_to_turns()
         if self._cold_left:
             return NOW
-        return beat_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
+        return tick_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
 
     def _read_cold(self, fd: int, now: float) -> None:
         if (peer := self._cold.get(fd)) is not None and peer not in self.turns.waiting:
@@ -223,9 +223,9 @@ class Pump:
     def _see_to_turns(self) -> None:
         """See that a round comes, when a peer waits for its turn."""
         if self.turns.waiting:
-            self._chore.plan()
+            self._callback.plan()
 
-    def _take_all(self, handled: list[Pumped]) -> None:
+    def _take_all(self, handled: list[Polled]) -> None:
         if self._in_c is not None:
             try:
                 self._in_c.take(handled, self._buffer)
@@ -281,7 +281,7 @@ class Pump:
             if peer is not None and peer.untaken and peer.last_heard <= silent_since:
                 self._take(peer)
 
-    def _serves(self, fd: int) -> Pumped | None:
+    def _serves(self, fd: int) -> Polled | None:
         return self._peers[fd] if 0 <= fd < len(self._peers) else None
 
     def _arm(self, fd: int) -> None:
@@ -290,7 +290,7 @@ class Pump:
             interest = INTEREST_COLD if fd in self._cold else INTEREST
             self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)
 
-    def _read(self, peer: Pumped, now: float, gone: bool, begin: int = 0, size: int = NOT_LOOKED) -> None:
+    def _read(self, peer: Polled, now: float, gone: bool, begin: int = 0, size: int = NOT_LOOKED) -> None:
         late = self._late
         try:
             if size == NOT_LOOKED:
@@ -321,7 +321,7 @@ class Pump:
             log.exception("connection ended by a fault of ours")
             peer.end_of_input()
 
-    def _look_at_the_end(self, peer: Pumped, gone: bool, size: int, progress: bool) -> None:
+    def _look_at_the_end(self, peer: Polled, gone: bool, size: int, progress: bool) -> None:
         """The peer has gone, or has sent more than we look at, at once."""
         if self._late:
             remember_looks(peer.sock, peer.untaken)
@@ -333,7 +333,7 @@ class Pump:
         elif more:
             self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
 
-    def _end(self, peer: Pumped) -> None:
+    def _end(self, peer: Polled) -> None:
         if self._serves(peer.sock.fileno()) is not peer:
             return  # it has ended meanwhile
         if self._ends_left > 0:
@@ -342,7 +342,7 @@ class Pump:
         else:
             self._ending.append(peer)
 
-    def _take(self, peer: Pumped) -> None:
+    def _take(self, peer: Polled) -> None:
         count, peer.untaken = peer.untaken, 0
         try:
             while count > 0:

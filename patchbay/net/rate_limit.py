@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SUBS_MAX: Final = 10_000  # whose spending is remembered
 
 
-class Allowance:
+class RateLimit:
     """Spent by what a peer sends; comes back with time.
 
     Args:
@@ -50,7 +50,7 @@ class Allowance:
         self._left = self._burst
 
 
-class SharedAllowance(Allowance):
+class SharedRateLimit(RateLimit):
     """What one connection may send, of what all connections of its token may send together.
 
     Args:
@@ -59,7 +59,7 @@ class SharedAllowance(Allowance):
 
     __slots__ = ("_is_together_spent", "_together")
 
-    def __init__(self, per_s: float, burst: float, together: Allowance) -> None:
+    def __init__(self, per_s: float, burst: float, together: RateLimit) -> None:
         super().__init__(per_s, burst)
         self._together = together
         self._is_together_spent = False
@@ -81,8 +81,8 @@ class SharedAllowance(Allowance):
         return super().complaint
 
 
-class Allowances:
-    """Allowances of connections. Those of one `sub` share a second one, also with connections that have ended.
+class RateLimits:
+    """RateLimits of connections. Those of one `sub` share a second one, also with connections that have ended.
 
     Args:
         per_s, burst: of each connection.
@@ -92,15 +92,15 @@ class Allowances:
     def __init__(self, per_s: float, burst: float, *, token_per_s: float, token_burst: float) -> None:
         self._each = per_s, burst
         self._together = token_per_s, token_burst
-        self._of_sub: OrderedDict[str, Allowance] = OrderedDict()  # the one asked for last is at the end
+        self._of_sub: OrderedDict[str, RateLimit] = OrderedDict()  # the one asked for last is at the end
 
-    def of(self, claims: Mapping[str, Any] | None) -> Allowance:
-        """Make the allowance of a connection. Without claims, nobody is known to share it."""
+    def of(self, claims: Mapping[str, Any] | None) -> RateLimit:
+        """Make the rate limit of a connection. Without claims, nobody is known to share it."""
         if not claims or not claims.get("sub"):
-            return Allowance(*self._each)
+            return RateLimit(*self._each)
         sub = str(claims["sub"])
-        together = self._of_sub.pop(sub, None) or Allowance(*self._together)
+        together = self._of_sub.pop(sub, None) or RateLimit(*self._together)
         self._of_sub[sub] = together
         if len(self._of_sub) > SUBS_MAX:
             self._of_sub.popitem(last=False)
-        return SharedAllowance(*self._each, together)
+        return SharedRateLimit(*self._each, together)

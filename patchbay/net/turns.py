@@ -1,4 +1,4 @@
-"""Shares out what a pump does besides plain frames: each peer has a turn, and none has another before all others had theirs.
+"""Shares out what a poller does besides plain frames: each peer has a turn, and none has another before all others had theirs.
 
 Plain frames cost little and are dealt with as they come. All else (control frames, fragments, short and long messages, requests) is
 *odd*, and one peer can have much of it ready at once. A turn ends by count, by bytes and by time; what is left waits in
@@ -26,7 +26,7 @@ Peer = TypeVar("Peer")
 
 
 class Turns(Generic[Peer]):
-    """The turns of one pump's peers.
+    """The turns of one poller's peers.
 
     Attributes:
         waiting: the peers that wait for their turn, and whose they are.
@@ -44,7 +44,7 @@ class Turns(Generic[Peer]):
         self._began_at = 0.0
         self._frames = self._bytes = 0  # left of this turn
 
-    # ---- the pump's side
+    # ---- the poller's side
 
     def new_round(self) -> None:
         """A round begins: everybody may spend anew."""

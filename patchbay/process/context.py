@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.process.notify import Notifier
+from patchbay.process.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from config import Settings

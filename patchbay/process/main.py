@@ -26,9 +26,9 @@ from patchbay.net import event_loop
 from patchbay.process import log as logs
 from patchbay.process.context import Context
 from patchbay.process.identity import Identity
-from patchbay.process.memory_trim import tidy
-from patchbay.process.notify import Notifier
-from patchbay.process.periodic import keep_time_with_the_machine
+from patchbay.process.memory_trim import trim_memory
+from patchbay.process.periodic import align_ticks
+from patchbay.process.sd_notify import Notifier
 from patchbay.process.supervision import follow_supervisor
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _settings(identity: Identity) -> Settings:
 
 
 async def _live(settings: Settings, identity: Identity, run: Callable[[Context], Awaitable[None]]) -> None:
-    keep_time_with_the_machine(PHASES_S.get(identity.name, OTHERS_PHASE_S) + identity.index * NEXT_PHASE_S)
+    align_ticks(PHASES_S.get(identity.name, OTHERS_PHASE_S) + identity.index * NEXT_PHASE_S)
     bus = Bus(settings, identity)
     try:
         link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)
@@ -93,7 +93,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
                 nursery.start_soon(context.notifier.beat, context.progress.fields, context.is_ready)
                 nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
                 nursery.start_soon(_stop_without_supervisor, context)
-                nursery.start_soon(tidy, lambda: link.released)
+                nursery.start_soon(trim_memory, lambda: link.released)
                 nursery.start_soon(logs.tell_rest)
                 await run(context)
                 nursery.cancel_scope.cancel()

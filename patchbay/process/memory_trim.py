@@ -13,7 +13,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, Final
 
-from patchbay.process.periodic import next_beat
+from patchbay.process.periodic import next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ MANY: Final = 500  # … or connections that have ended, are worth a pause of so
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
 
 
-class Leavings:
-    """Says when there is something to tidy up: a crowd has gone, or many have come and gone one after the other."""
+class EndedConnections:
+    """Says when there is something to trim_memory up: a crowd has gone, or many have come and gone one after the other."""
 
     def __init__(self) -> None:
         self._most = 0
@@ -41,11 +41,11 @@ class Leavings:
         return False
 
 
-async def tidy(ended: Callable[[], int]) -> None:
+async def trim_memory(ended: Callable[[], int]) -> None:
     """Look for ever. `ended`: how many connections have."""
-    leavings = Leavings()
+    leavings = EndedConnections()
     while True:
-        await next_beat(LOOK_INTERVAL_S)
+        await next_tick(LOOK_INTERVAL_S)
         if leavings.are_many(_descriptors(), ended()):
             give_back()
 

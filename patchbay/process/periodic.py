@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.net.event_loop import Chore
+from patchbay.net.event_loop import Callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,35 +21,35 @@ SECOND = 1.0
 _offset_s = 0.0  # from trio's clock, which begins anywhere, to the machine's
 
 
-def keep_time_with_the_machine(phase_s: float) -> None:
+def align_ticks(phase_s: float) -> None:
     """Have the moments be the same in all processes with this phase: so long after the multiples of the interval on the
     machine's clock. To be called once, inside trio."""
     global _offset_s
     _offset_s = time.monotonic() - trio.current_time() - phase_s
 
 
-async def next_beat(interval_s: float = SECOND) -> float:
+async def next_tick(interval_s: float = SECOND) -> float:
     """Sleep until the next moment, but at least half the interval.
 
     Returns:
         How much later it is, in seconds: how late the event loop was.
     """
-    due = beat_after(trio.current_time(), interval_s)
+    due = tick_after(trio.current_time(), interval_s)
     await trio.sleep_until(due)
     return trio.current_time() - due
 
 
 async def every(interval_s: float, work: Callable[[], None]) -> None:
-    """Do something at each moment, for ever, as a chore: without waking a task where that can be had."""
+    """Do something at each moment, for ever, as a callback: without waking a task where that can be had."""
 
     def turn() -> float:
         work()
-        return beat_after(trio.current_time(), interval_s)
+        return tick_after(trio.current_time(), interval_s)
 
-    await Chore(turn, due=beat_after(trio.current_time(), interval_s)).run()
+    await Callback(turn, due=tick_after(trio.current_time(), interval_s)).run()
 
 
-def beat_after(now: float, interval_s: float) -> float:
+def tick_after(now: float, interval_s: float) -> float:
     """The next moment, at least half the interval after `now`; both in trio's clock."""
     now += _offset_s
     due = (now // interval_s + 1) * interval_s

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
+class TtlCache(Generic[T]):
     """Remembers what was put in during the last `keep_s`, but no more than `most`: the oldest go first."""
 
     def __init__(self, keep_s: float, most: int) -> None:

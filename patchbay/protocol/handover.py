@@ -41,7 +41,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Known(Protocol):
-    """A connection as either side has it: `patchbay.handover.connection.Handed`, `actors.gateway.table.Held`."""
+    """A connection as either side has it: `patchbay.handover.connection.HandedConnection`, `actors.gateway.table.Held`."""
 
     id: int
     kind: Literal["ws", "http"]

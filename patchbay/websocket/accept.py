@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.process.nothing import nothing
-from patchbay.websocket.connection import Peer
+from patchbay.process.no_op import nothing
+from patchbay.websocket.connection import WebSocketConnection
 from patchbay.websocket.handshake import shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from patchbay.handover.connection import Handed
-    from patchbay.net.poller import Pump
-    from patchbay.net.rate_limit import Allowance
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.net.poller import Poller
+    from patchbay.net.rate_limit import RateLimit
+    from patchbay.websocket.send_queue import SendQueue
 
 # What is left of a big segment counts in the kernel with all the room that the segment took (`truesize`, over 128 KiB), and
 # we leave the beginning of a frame there until its rest has come. With the usual first size of a receive buffer that alone
@@ -30,19 +30,19 @@ UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU; enough, since what follo
 
 @asynccontextmanager
 async def accept(
-    handed: Handed,
-    pump: Pump,
-    outbox: Outbox,
+    handed: HandedConnection,
+    poller: Poller,
+    send_queue: SendQueue,
     *,
     message_max_bytes: int,
-    allowance: Allowance,
+    rate_limit: RateLimit,
     send_buffer_bytes: int | None = None,
     subprotocol: str | None = None,
     strict_text: bool = True,
-) -> AsyncIterator[Peer | None]:
+) -> AsyncIterator[WebSocketConnection | None]:
     """Open (or resume) the WebSocket on a handed connection; yields None when the handshake was refused.
 
-    A peer that sends more frames than its `allowance` is closed with 4506; with `strict_text`, one whose text is not UTF-8
+    A peer that sends more frames than its `rate_limit` is closed with 4506; with `strict_text`, one whose text is not UTF-8
     is closed with 1007 as soon as that shows.
 
     The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
@@ -54,35 +54,35 @@ async def accept(
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         if handed.sock.family != socket.AF_UNIX:  # there, the gateway does TLS and has the other end
             handed.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL_BYTES)
-    peer = Peer(handed, pump, outbox, allowance, message_max_bytes, strict_text=strict_text)
-    outbox.on_broken, outbox.on_rest = peer.output_broke, handed.set_rest
-    outbox.on_behind = partial(pump.want_write, peer)
+    peer = WebSocketConnection(handed, poller, send_queue, rate_limit, message_max_bytes, strict_text=strict_text)
+    send_queue.on_broken, send_queue.on_rest = peer.output_broke, handed.set_rest
+    send_queue.on_behind = partial(poller.want_write, peer)
     try:
         async with trio.open_nursery() as nursery:
             peer.on_too_much = lambda code, reason: nursery.start_soon(peer.close, code, reason)
-            if not handed.resumed and not await _open(handed, pump, outbox, subprotocol):
+            if not handed.resumed and not await _open(handed, poller, send_queue, subprotocol):
                 yield None
             else:
                 if handed.unsent:
-                    outbox.restore(handed.unsent)
+                    send_queue.restore(handed.unsent)
                 handed.on_drain, handed.on_end = peer.park, peer.close
                 yield peer
             nursery.cancel_scope.cancel()
     finally:
-        pump.remove(peer)
+        poller.remove(peer)
         peer.closed.set()
-        _part(peer, outbox, handed)
+        _part(peer, send_queue, handed)
 
 
-async def _open(handed: Handed, pump: Pump, outbox: Outbox, subprotocol: str | None) -> bool:
-    async with pump.openings:
-        return await shake_hands(handed, outbox, subprotocol)
+async def _open(handed: HandedConnection, poller: Poller, send_queue: SendQueue, subprotocol: str | None) -> bool:
+    async with poller.openings:
+        return await shake_hands(handed, send_queue, subprotocol)
 
 
-def _part(peer: Peer, outbox: Outbox, handed: Handed) -> None:
+def _part(peer: WebSocketConnection, send_queue: SendQueue, handed: HandedConnection) -> None:
     """Have what belonged together not hold each other any longer: else only the collector finds it, and audio waits
     while it does."""
     peer.forget()
-    outbox.detach()  # one that was behind would hold itself, and all that waits in it
-    outbox.on_broken = outbox.on_behind = outbox.on_rest = nothing
+    send_queue.detach()  # one that was behind would hold itself, and all that waits in it
+    send_queue.on_broken = send_queue.on_behind = send_queue.on_rest = nothing
     handed.on_drain, handed.on_end = nothing, None

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from patchbay.net.peek import bytes_waiting, discard, looked_at
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 from patchbay.websocket.frame_reader import FrameReader
 from patchbay.websocket.frames import CLOSE_RESTART, close_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from patchbay.handover.connection import Handed
-    from patchbay.net.poller import Pump
-    from patchbay.net.rate_limit import Allowance
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.net.poller import Poller
+    from patchbay.net.rate_limit import RateLimit
+    from patchbay.websocket.send_queue import SendQueue
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ WRITE_TIMEOUT_S = 0.5  # for our last words, to one that is behind
 DISCARD_INTERVAL_S = 0.05
 
 
-class Peer(FrameReader):
+class WebSocketConnection(FrameReader):
     """The connection. Made by `patchbay.websocket.accept`.
 
     Attributes:
@@ -41,50 +41,52 @@ class Peer(FrameReader):
 
     def __init__(
         self,
-        handed: Handed,
-        pump: Pump,
-        outbox: Outbox,
-        allowance: Allowance,
+        handed: HandedConnection,
+        poller: Poller,
+        send_queue: SendQueue,
+        rate_limit: RateLimit,
         message_max_bytes: int,
         *,
         strict_text: bool = True,
     ) -> None:
         owner = (handed.claims or {}).get("sub") or handed.id
-        super().__init__(outbox, allowance, message_max_bytes, strict_text=strict_text, turns=pump.turns, owner=owner)
+        super().__init__(
+            send_queue, rate_limit, message_max_bytes, strict_text=strict_text, turns=poller.turns, owner=owner
+        )
         self.handed = handed
         self.sock = handed.sock
-        self.write = outbox.write  # the hot path saves a call
+        self.write = send_queue.write  # the hot path saves a call
         self.untaken = 0
         self.take_soon = False
         self.last_heard = self.opened_at = trio.current_time()
         self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
         self.closed = trio.Event()
-        self._pump = pump
+        self._poller = poller
         self._closing = False  # we have sent a close frame and wait for the peer's
         self._goodbye = trio.Event()  # the peer has closed, has broken the protocol, or has gone
         self._written = trio.Event()  # nothing waits to be written any more
         self._gone = False  # the peer reads nothing any more
 
-    # ---- the pump's side
+    # ---- the poller's side
 
     def _too_much(self, kind: str, code: int, reason: str) -> None:
         self._say_why(kind, reason)
         self._deaf, self._plain = True, False
-        self._pump.remove(self)
+        self._poller.remove(self)
         self.on_too_much(code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
         """The peer has broken the protocol: RFC 6455 §7.1.7."""
         self._say_why("fault", reason)
-        self.outbox.finish(close_frame(code, reason))
+        self.send_queue.finish(close_frame(code, reason))
         self._end_reading()
 
     def _hear_close(self, code: int) -> None:
-        self.outbox.finish(close_frame(code))
+        self.send_queue.finish(close_frame(code))
         self._end_reading()
 
     def _say_why(self, kind: str, reason: str) -> None:
-        self._pump.counters[f"closed_{kind}"] += 1
+        self._poller.counters[f"closed_{kind}"] += 1
         sub = (self.handed.claims or {}).get("sub")
         log.warning(
             "connection %d from %s: %s; ending it",
@@ -101,20 +103,20 @@ class Peer(FrameReader):
     def end_of_input(self) -> None:
         """The peer has gone."""
         self._gone = True
-        self._pump.remove(self)
+        self._poller.remove(self)
         self._end_reading()
         self._written.set()
 
     def output_broke(self) -> None:
         """Nothing can be written any more."""
-        if self.outbox.overflowed:
+        if self.send_queue.overflowed:
             self._say_why("unread", "too much waits that it has not read")
         self.end_of_input()
 
     def writable(self) -> bool:
-        """Send what is queued; see `Pumped`."""
-        self.outbox.drain()
-        if self.outbox.is_waiting:
+        """Send what is queued; see `Polled`."""
+        self.send_queue.drain()
+        if self.send_queue.is_waiting:
             return True
         self._written.set()
         return False
@@ -129,25 +131,25 @@ class Peer(FrameReader):
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""
         self._seen_before = looked_at(self.sock) if self.handed.resumed else 0
-        self._pump.add(self)
+        self._poller.add(self)
         if self.skim is not None:
-            self._pump.cool(self)
-        if self.outbox.is_waiting:
-            self._pump.want_write(self)
+            self._poller.cool(self)
+        if self.send_queue.is_waiting:
+            self._poller.want_write(self)
 
     def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
         """Nobody waits for what this peer sends: read it now and then only."""
         self.skim, self._plain = skim, False
-        self._pump.cool(self)
+        self._poller.cool(self)
 
     def look(self) -> None:
         """Read it now, if it is cold. Not to be called from a callback of its own."""
-        self._pump.look(self)
+        self._poller.look(self)
 
     def warm(self) -> None:
         """Somebody does again."""
         self.skim = None
-        self._pump.warm(self)
+        self._poller.warm(self)
 
     async def until_closed(self) -> None:
         """Wait until either side has closed the connection, and the peer has been told so."""
@@ -164,7 +166,7 @@ class Peer(FrameReader):
             await self.closed.wait()
             return
         self._closing = True
-        self.outbox.finish(close_frame(code, reason))
+        self.send_queue.finish(close_frame(code, reason))
         with trio.move_on_after(CLOSE_TIMEOUT_S):
             await (self._until_gone() if self._deaf else self._goodbye.wait())
         await self._part()
@@ -177,7 +179,7 @@ class Peer(FrameReader):
 
     async def _part(self) -> None:
         """Let our last words leave: an end with bytes unread is a reset, which could destroy them on their way."""
-        if self.outbox.is_waiting and not self._gone:
+        if self.send_queue.is_waiting and not self._gone:
             self._written = trio.Event()
             with trio.move_on_after(WRITE_TIMEOUT_S):
                 await self._written.wait()
@@ -193,12 +195,12 @@ class Peer(FrameReader):
 
     def park(self) -> None:
         """Give the connection back for a successor, with what is still to be sent; end the handler here."""
-        self._pump.remove(self)
-        unsent = self.outbox.unsent()
+        self._poller.remove(self)
+        unsent = self.send_queue.unsent()
         if unsent is None or self.is_within_message:
             log.warning("connection %d is closing, in the middle of a message, or too far behind", self.handed.id)
-            self.outbox.finish(close_frame(CLOSE_RESTART, "this process is replaced: come back"))
+            self.send_queue.finish(close_frame(CLOSE_RESTART, "this process is replaced: come back"))
         else:
-            self.outbox.detach()
+            self.send_queue.detach()
             self.handed.park(unsent)
         self.handed.scope.cancel()

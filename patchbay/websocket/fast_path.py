@@ -1,4 +1,4 @@
-"""The plain way of a connection's input: whole text messages as nearly all are, from the pump's buffer to a callback.
+"""The plain way of a connection's input: whole text messages as nearly all are, from the poller's buffer to a callback.
 
 Knows one kind of frame. Whatever else comes, or anything out of the ordinary that is under way, is the connection's
 (`patchbay.websocket.connection`).
@@ -23,12 +23,12 @@ COUNTED_AT_ONCE: Final = 50  # frames; counting each would cost more than it is 
 _begin = struct.Struct(">HH4s").unpack_from  # the masking key as well: cheaper than another slice
 
 
-class PlainWay(ABC):
+class FastPath(ABC):
     """What every frame needs. In slots, so that it lies together: a frame's connection is never the one before's, and
     fetching what belongs to it from memory is most of what a frame costs.
 
     Attributes:
-        sock, untaken, take_soon, last_heard: see `patchbay.net.polled.Pumped`.
+        sock, untaken, take_soon, last_heard: see `patchbay.net.polled.Polled`.
         on_text: called with each message. A `UnicodeDecodeError` from it is the peer's fault.
     """
 
@@ -41,10 +41,10 @@ class PlainWay(ABC):
     on_text: Callable[[bytes], None]
     _bunched_at: float  # when several messages came at once; only the routine in C wants to know (`reading.h`)
     _plain: bool  # nothing out of the ordinary is under way
-    _uncounted: int  # frames that have not been spent of the allowance yet
+    _uncounted: int  # frames that have not been spent of the rate limit yet
 
     def handle(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames; see `Pumped`. Text frames of 126 to 65,535 bytes at the front are dealt with here."""
+        """Handle complete frames; see `Polled`. Text frames of 126 to 65,535 bytes at the front are dealt with here."""
         on_text = self.on_text  # by itself: to read a slot is fast, to call what is in one is not
         began = at
         while self._plain and size - at > MEDIUM_HEADER_BYTES:

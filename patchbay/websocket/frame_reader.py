@@ -1,4 +1,4 @@
-"""The incoming half of a WebSocket: from the bytes that the pump has looked at to messages.
+"""The incoming half of a WebSocket: from the bytes that the poller has looked at to messages.
 
 Whole, masked, unfragmented text and binary frames go straight to a callback, most of them the plain way
 (`patchbay.websocket.fast_path`). Fragments, control frames and faults are judged by `patchbay.websocket.assembler`.
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from patchbay.net.turns import FRAMES_A_TURN
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 from patchbay.websocket.assembler import CONTROL_PAYLOAD_MAX_BYTES, Assembler, Close, Fault, LongFrame
-from patchbay.websocket.fast_path import COUNTED_AT_ONCE, LONGEST_ALIGNED, PlainWay
+from patchbay.websocket.fast_path import COUNTED_AT_ONCE, LONGEST_ALIGNED, FastPath
 from patchbay.websocket.frames import (
     BINARY,
     CLIENT_PING,
@@ -38,18 +38,18 @@ from patchbay.websocket.frames import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from patchbay.net.rate_limit import Allowance
+    from patchbay.net.rate_limit import RateLimit
     from patchbay.net.turns import Turns
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 SKIMMED_AT_ONCE_BYTES: Final = 4096
 
 
-class FrameReader(PlainWay):
+class FrameReader(FastPath):
     """Reads the frames of one connection. What they lead to at its end is the connection's (`patchbay.websocket.connection`).
 
     Args:
-        turns: the pump's; what is not plain is dealt with in this connection's turn.
+        turns: the poller's; what is not plain is dealt with in this connection's turn.
         owner: with whom it shares what one may have of turns.
 
     Attributes:
@@ -64,22 +64,22 @@ class FrameReader(PlainWay):
 
     def __init__(
         self,
-        outbox: Outbox,
-        allowance: Allowance,
+        send_queue: SendQueue,
+        rate_limit: RateLimit,
         message_max_bytes: int,
         *,
         strict_text: bool,
         turns: Turns[Any],
         owner: Hashable,
     ) -> None:
-        self.outbox = outbox
+        self.send_queue = send_queue
         self._turns = turns
         self._owner = owner
         self.on_text = nothing
         self.on_binary: Callable[[bytes], object] = nothing
         self.on_again: Callable[[bool], object] = nothing
         self.skim: Callable[[memoryview, int, int], int] | None = None
-        self._allowance = allowance
+        self._rate_limit = rate_limit
         self._assembler = Assembler(message_max_bytes, is_strict=strict_text)
         self._frame_max_bytes = message_max_bytes + FRAME_HEAD_MAX_BYTES
         self._strict_text = strict_text
@@ -252,7 +252,7 @@ class FrameReader(PlainWay):
         """All pings of a reading in one go: a flood of them costs the others little then. One that does not read what
         it is sent gets an answer to the last (RFC 6455 §5.5.3)."""
         if pongs:
-            self.outbox.write_control(pongs[-1] if self.outbox.behind else b"".join(pongs))
+            self.send_queue.write_control(pongs[-1] if self.send_queue.behind else b"".join(pongs))
             pongs.clear()
 
     def _begin_long(self, first: int, need: int) -> None:
@@ -287,8 +287,8 @@ class FrameReader(PlainWay):
 
     def _within_allowance(self) -> bool:
         count, self._uncounted = self._uncounted, 0
-        if self._allowance.spend(count, trio.current_time()):
+        if self._rate_limit.spend(count, trio.current_time()):
             return True
-        kind, reason = self._allowance.complaint
+        kind, reason = self._rate_limit.complaint
         self._too_much(kind, CLOSE_FLOOD, reason)
         return False

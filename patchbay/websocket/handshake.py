@@ -18,13 +18,13 @@ from patchbay.http.head import parse_known_head
 if TYPE_CHECKING:
     import socket
 
-    from patchbay.handover.connection import Handed
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.websocket.send_queue import SendQueue
 
 TIMEOUT_S = 5.0
 
 
-async def shake_hands(handed: Handed, outbox: Outbox, subprotocol: str | None) -> bool:
+async def shake_hands(handed: HandedConnection, send_queue: SendQueue, subprotocol: str | None) -> bool:
     """Answer the handshake. False when it was refused, or nobody is there any more.
 
     Args:
@@ -33,7 +33,7 @@ async def shake_hands(handed: Handed, outbox: Outbox, subprotocol: str | None) -
     accepted = False
     with trio.move_on_after(TIMEOUT_S):
         async with trio.open_nursery() as nursery:
-            stream = _HeadStream(handed, outbox, nursery.cancel_scope)
+            stream = _HeadStream(handed, send_queue, nursery.cancel_scope)
             request = await wrap_server_stream(nursery, stream)
             with suppress(ConnectionClosed):  # the peer has reset it already
                 await request.accept(subprotocol=subprotocol or answered_subprotocol(request.proposed_subprotocols))
@@ -68,9 +68,9 @@ def plain_head(head: bytes) -> bytes:
 class _HeadStream(trio.abc.Stream):
     """What trio-websocket sees of the connection: the head, and the way of the answer."""
 
-    def __init__(self, handed: Handed, outbox: Outbox, scope: trio.CancelScope) -> None:
+    def __init__(self, handed: HandedConnection, send_queue: SendQueue, scope: trio.CancelScope) -> None:
         self._handed = handed
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._scope = scope
         self._head = plain_head(handed.head)
 
@@ -86,7 +86,7 @@ class _HeadStream(trio.abc.Stream):
         """Write, or queue, without waiting for the peer."""
         await trio.lowlevel.checkpoint()
         self._handed.about_to_answer()
-        if not self._outbox.write_control(bytes(data)):
+        if not self._send_queue.write_control(bytes(data)):
             raise trio.BrokenResourceError
         self._handed.answer_sent()
 

@@ -21,7 +21,7 @@ from patchbay.websocket.frames import CLOSE_EXPIRED, CLOSE_LIFETIME, CLOSE_POLIC
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ COUNTED_AS: Final = {
 
 
 async def keep_alive(
-    peers: Collection[Peer],
+    peers: Collection[WebSocketConnection],
     *,
     interval_s: float,
     timeout_s: float,
@@ -70,7 +70,12 @@ async def keep_alive(
 
 
 def _ask(
-    peer: Peer, asked: dict[int, float], now: float, interval_s: float, timeout_s: float, message_timeout_s: float
+    peer: WebSocketConnection,
+    asked: dict[int, float],
+    now: float,
+    interval_s: float,
+    timeout_s: float,
+    message_timeout_s: float,
 ) -> bool:
     """Ask a silent peer; one that did not answer is ended: True."""
     number = peer.handed.id
@@ -79,7 +84,7 @@ def _ask(
         asked.pop(number, None)
     elif when is None:
         asked[number] = now
-        peer.outbox.write_control(PING)
+        peer.send_queue.write_control(PING)
     elif now - when > timeout_s or (now - when > message_timeout_s and peer.is_within_frame):
         log.info("connection %d from %s does not answer; ending it", number, peer.handed.peer)
         peer.end_of_input()
@@ -88,7 +93,7 @@ def _ask(
 
 
 def _is_over(
-    peer: Peer, today: float, now: float, lifetime_s: float, message_timeout_s: float
+    peer: WebSocketConnection, today: float, now: float, lifetime_s: float, message_timeout_s: float
 ) -> tuple[int, str] | None:
     """The close code and reason of a connection whose time is over."""
     if peer.is_within_message and now - peer.message_since > message_timeout_s:

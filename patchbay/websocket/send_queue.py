@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from patchbay.net.batched_send import Targets, Volley
+    from patchbay.net.batched_send import BatchedSend, Targets
 
 CONTROL_MAX = 1000  # frames
 CONTROL_MAX_BYTES = 256 * 1024  # that wait; a frame that is longer may wait alone
@@ -35,13 +35,13 @@ class _Often:
     put: Callable[[bytes], int]
 
 
-class Outbox(_Often):
+class SendQueue(_Often):
     """Writes whole frames to a non-blocking socket. Never waits; `drain` is called when there is room again.
 
     Args:
         lossy_s: how long a lossy frame may wait.
         control_max: how many control frames may wait before the connection is broken off.
-        volley: what may carry frames of this connection on their way, too.
+        batched_send: what may carry frames of this connection on their way, too.
 
     Attributes:
         fd: the socket's descriptor.
@@ -56,13 +56,18 @@ class Outbox(_Often):
             comes after us must write that first, or the peer would read rubbish.
     """
 
-    __slots__ = ("_control", "_control_bytes", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "_volley", "behind", "broken", "dropped", "fd", "finished", "on_behind", "on_broken", "on_rest", "overflowed")  # fmt: skip
+    __slots__ = ("_batched_send", "_control", "_control_bytes", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "fd", "finished", "on_behind", "on_broken", "on_rest", "overflowed")  # fmt: skip
 
     def __init__(
-        self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX, volley: Volley | None = None
+        self,
+        sock: socket.socket,
+        *,
+        lossy_s: float,
+        control_max: int = CONTROL_MAX,
+        batched_send: BatchedSend | None = None,
     ) -> None:
         self.fd = sock.fileno()
-        self._volley = volley
+        self._batched_send = batched_send
         self._followers: tuple[Targets, ...] = ()
         self._send = sock.send
         self.put = sock.send
@@ -84,7 +89,7 @@ class Outbox(_Often):
 
     @property
     def is_quick(self) -> bool:
-        """Whether a volley may carry its frames: it keeps up, and they come from one place."""
+        """Whether a batched send may carry its frames: it keeps up, and they come from one place."""
         return not self.behind and len(self._followers) == 1
 
     @property
@@ -102,7 +107,7 @@ class Outbox(_Often):
 
     def write(self, frame: bytes) -> None:
         """Write a lossy frame."""
-        if self._volley is not None:
+        if self._batched_send is not None:
             self._settle()
         try:
             taken = self.put(frame)
@@ -241,10 +246,12 @@ class Outbox(_Often):
         self._followers = followers
 
     def _settle(self) -> None:
-        """What a volley has for us leaves before anything else."""
-        volley = self._volley
-        if volley is not None and any(targets.volley_number == volley.number for targets in self._followers):
-            volley.flush()
+        """What a batched send has for us leaves before anything else."""
+        batched_send = self._batched_send
+        if batched_send is not None and any(
+            targets.volley_number == batched_send.number for targets in self._followers
+        ):
+            batched_send.flush()
 
     def _keep_rest(self, rest: bytes) -> None:
         self._rest = rest
@@ -287,17 +294,17 @@ class Outbox(_Often):
             self._lossy_bytes -= len(self._lossy.popleft()[1])
 
 
-def write_to_all(outboxes: tuple[Outbox, ...], frame: bytes) -> int:
+def write_to_all(send_queues: tuple[SendQueue, ...], frame: bytes) -> int:
     """Write a lossy frame to each. The hot path: one system call for each that keeps up, and nothing else. Returns how
     many there are."""
     size = len(frame)
-    for outbox in outboxes:
-        put = outbox.put  # by itself: CPython has a fast way to read a slot, but none to call what is in one
+    for send_queue in send_queues:
+        put = send_queue.put  # by itself: CPython has a fast way to read a slot, but none to call what is in one
         try:
             taken = put(frame)
         except OSError as error:
-            outbox.refused(frame, error)
+            send_queue.refused(frame, error)
             continue
         if taken != size:
-            outbox.cut_short(frame, taken)
-    return len(outboxes)
+            send_queue.cut_short(frame, taken)
+    return len(send_queues)

@@ -160,7 +160,7 @@ class Actor:
             run.condemned = why  # and `_keep` puts it down
         elif why:
             self.life.failed(run, why)
-            why = self.life.around.journal.last(self.spec.instance, 1)[0].why
+            why = self.life.around.history.last(self.spec.instance, 1)[0].why
         return why
 
     async def _restart(self, why: str, timeout_s: float) -> Report:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from supervisor.actors.process import Process
-    from supervisor.commands.journal import Entry
+    from supervisor.commands.history import Entry
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from supervisor.actors.crashes import CrashReports
     from supervisor.actors.launcher import Launcher
     from supervisor.actors.process import Process
-    from supervisor.commands.journal import Journal
+    from supervisor.commands.history import History
     from supervisor.configuration.specs import ActorSpec
 
 # From SIGABRT to SIGKILL: time enough to write a stack dump.
@@ -52,7 +52,7 @@ class Surroundings:
     """What all actors share; the limits change with the configuration."""
 
     launcher: Launcher
-    journal: Journal
+    history: History
     limits: Limits
     crash_reports: CrashReports
     random: Callable[[], float]
@@ -142,7 +142,7 @@ class Life:
         """Write a crash report; return the reason together with what the process itself had to say."""
         if run.process is None:
             return why
-        recent = self.around.journal.last(self.spec.instance)
+        recent = self.around.history.last(self.spec.instance)
         ended = str(run.process.exit)
         self.around.crash_reports.write(run.process, why if ended in why else f"{why}; {ended}", recent)
         said = last_line(run.process)
@@ -195,7 +195,7 @@ class Life:
     def advance(self, run: Run, event: Event, why: str) -> None:
         before, run.state = run.state, advance(run.state, event)
         run.since = trio.current_time()
-        self.around.journal.record(
+        self.around.history.record(
             self.spec.instance,
             why,
             generation=run.generation,

@@ -14,7 +14,7 @@ from config import ConfigError, find_run_dir, load
 from config.paths import DirectoryError, check_data_dir
 from config.printable import printable, printable_lines, safe_json
 from supervisor import main as foreground
-from supervisor.commands import words
+from supervisor.commands import formatting
 from supervisor.commands.client import NoSupervisorError, ask, follow
 from supervisor.configuration.specs import actors, levels
 from supervisor.run_directory import start_time
@@ -120,12 +120,12 @@ def _run(run_dir: Path, options: argparse.Namespace) -> int:
 
 def _status(run_dir: Path, options: argparse.Namespace) -> int:
     answer = ask(run_dir, {"command": "status"}, timeout_s=ANSWER_S)
-    return _show(options, answer, words.table)
+    return _show(options, answer, formatting.table)
 
 
 def _operate(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": options.command, "name": options.name, "timeout_s": options.timeout}
-    return _show(options, ask(run_dir, request), words.reports)
+    return _show(options, ask(run_dir, request), formatting.reports)
 
 
 def _roll(run_dir: Path, options: argparse.Namespace) -> int:
@@ -138,7 +138,7 @@ def _roll(run_dir: Path, options: argparse.Namespace) -> int:
         request = {"command": "roll", "name": options.name, "timeout_s": options.timeout}
         rolled = ask(run_dir, {**request, "all": options.all})
         answer = {**rolled, "reports": [*answer["reports"], *rolled.get("reports", [])]}
-    return _show(options, answer, words.reports)
+    return _show(options, answer, formatting.reports)
 
 
 def _replace(run_dir: Path) -> dict[str, Any]:
@@ -167,12 +167,12 @@ def _replaced(run_dir: Path) -> int:
 
 
 def _reload(run_dir: Path, options: argparse.Namespace) -> int:
-    return _show(options, ask(run_dir, {"command": "reload"}), words.reports)
+    return _show(options, ask(run_dir, {"command": "reload"}), formatting.reports)
 
 
 def _chaos(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "chaos", "way": options.way, "name": options.name}
-    return _show(options, ask(run_dir, {**request, "seconds": options.seconds}), words.reports)
+    return _show(options, ask(run_dir, {**request, "seconds": options.seconds}), formatting.reports)
 
 
 def _stop(run_dir: Path, options: argparse.Namespace) -> int:
@@ -188,7 +188,7 @@ def _stop(run_dir: Path, options: argparse.Namespace) -> int:
 def _events(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "events", "last": options.last}
     for answer in follow(run_dir, request):
-        code = _show(options, answer, words.event)
+        code = _show(options, answer, formatting.event)
         sys.stdout.flush()
         if code:
             return code
@@ -197,7 +197,7 @@ def _events(run_dir: Path, options: argparse.Namespace) -> int:
 
 def _explain(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "explain", "name": options.name}
-    return _show(options, ask(run_dir, request, timeout_s=ANSWER_S), words.story)
+    return _show(options, ask(run_dir, request, timeout_s=ANSWER_S), formatting.story)
 
 
 def _wait_ready(run_dir: Path, options: argparse.Namespace) -> int:
@@ -219,7 +219,7 @@ def _check(run_dir: Path, options: argparse.Namespace) -> int:
         "port": settings.port,
         "start_order": [[spec.instance for spec in level] for level in order],
     }
-    return _show(options, answer, words.plan)
+    return _show(options, answer, formatting.plan)
 
 
 def _show(options: argparse.Namespace, answer: dict[str, Any], in_words: Callable[[dict[str, Any]], str]) -> int:

@@ -61,7 +61,7 @@ async def status(supervisor: Supervisor, _: Request) -> Answer:
             "run_dir": str(supervisor.handles.run_dir.path),
             "replaced": supervisor.replaced,
             "spares": len(supervisor.launcher.spares),
-            "events_missed": supervisor.journal.missed_by_followers,
+            "events_missed": supervisor.history.missed_by_followers,
             "configuration": _configuration(supervisor),
         },
         "actors": [row(actor, run, now) for actor in supervisor.actors.values() for run in actor.runs],
@@ -151,7 +151,7 @@ async def do_harm(supervisor: Supervisor, request: Request) -> Answer:
     reports = []
     for actor in _actors(supervisor, request):
         for process in actor.processes:
-            supervisor.journal.record(actor.spec.instance, f"chaos: {way}", pid=process.pid)
+            supervisor.history.record(actor.spec.instance, f"chaos: {way}", pid=process.pid)
             if way == "slow":
                 supervisor.begin(chaos.slow, process, seconds)
                 text = f"slowed pid {process.pid} down for {seconds:g} s"
@@ -175,7 +175,7 @@ async def explain(supervisor: Supervisor, request: Request) -> Answer:
                 "after": list(actor.spec.after),
                 "transitions": [
                     {**entry.as_json(), "time": utc(entry.at)}
-                    for entry in supervisor.journal.last(actor.spec.instance, limit)
+                    for entry in supervisor.history.last(actor.spec.instance, limit)
                 ],
             }
             for actor in actors
@@ -187,7 +187,7 @@ async def wait_ready(supervisor: Supervisor, request: Request) -> Answer:
     """Wait until every actor is READY."""
     with trio.move_on_after(_timeout(supervisor, request)):
         while not supervisor.ready:
-            await supervisor.journal.change()
+            await supervisor.history.change()
     if supervisor.ready:
         return {"ok": True}
     states = {name: supervisor.actors[name].current.state.value for name in supervisor.not_ready()}
@@ -204,9 +204,9 @@ async def hand_over(supervisor: Supervisor, request: Request) -> Last:
 
 async def events(supervisor: Supervisor, request: Request) -> AsyncIterator[Answer]:
     """Give the last entries and then each new one, until the one who asked has gone."""
-    with supervisor.journal.follow() as entries:
+    with supervisor.history.follow() as entries:
         last = _count(request, "last", 0)
-        for entry in supervisor.journal.last(limit=last) if last else ():
+        for entry in supervisor.history.last(limit=last) if last else ():
             yield {"ok": True, **entry.as_json(), "time": utc(entry.at)}
         async for entry in entries:
             yield {"ok": True, **entry.as_json(), "time": utc(entry.at)}

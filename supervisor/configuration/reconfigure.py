@@ -122,7 +122,7 @@ async def _roll(supervisor: Supervisor, instances: tuple[str, ...]) -> list[Repo
         actor = supervisor.actors[instance]
         reports.append(await actor.roll("its settings have changed", actor.spec.start_timeout_s))
         if not reports[-1].ok:
-            supervisor.journal.record(NAME, f"{instance}: {reports[-1].text}", level=logging.ERROR)
+            supervisor.history.record(NAME, f"{instance}: {reports[-1].text}", level=logging.ERROR)
     return reports
 
 
@@ -145,11 +145,11 @@ def _said_of_environment(supervisor: Supervisor) -> list[Report]:
 
 
 def _report(supervisor: Supervisor, text: str) -> Report:
-    supervisor.journal.record(NAME, text)
+    supervisor.history.record(NAME, text)
     return Report(NAME, ok=True, text=text)
 
 
 def _refuse(supervisor: Supervisor, text: str) -> Report:
     supervisor.refused = Refusal(time.time(), text)
-    supervisor.journal.record(NAME, text, level=logging.ERROR)
+    supervisor.history.record(NAME, text, level=logging.ERROR)
     return Report(NAME, ok=False, text=text)

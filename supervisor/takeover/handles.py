@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from supervisor import notify
+from supervisor import sd_notify
 from supervisor.actors.launcher import Lifeline
 from supervisor.run_directory import CONTROL_NAME, HELLO_NAME, LOCK_NAME, NOTIFY_NAME, RunDir
 from supervisor.sockets import Sockets, listen_unix
@@ -39,7 +39,7 @@ class Handles:
             run_dir,
             Lifeline(),
             Sockets(path, settings.host, settings.port),
-            notify.listen(path),
+            sd_notify.listen(path),
             listen_unix(path, HELLO_NAME, socket.SOCK_SEQPACKET),
             listen_unix(path, CONTROL_NAME, socket.SOCK_STREAM),
         )
@@ -63,7 +63,7 @@ class Handles:
         self.sockets.renew(missing)
         if NOTIFY_NAME in missing:
             self.notified.close()
-            self.notified = notify.listen(path)
+            self.notified = sd_notify.listen(path)
         if HELLO_NAME in missing:
             self.hellos.close()
             self.hellos = listen_unix(path, HELLO_NAME, socket.SOCK_SEQPACKET)
@@ -79,10 +79,10 @@ class Handles:
             with suppress(OSError):
                 sock.close()
 
-    def leave(self, *, tidy: bool) -> None:
+    def leave(self, *, trim_memory: bool) -> None:
         """Close all and give the run directory up; when nothing runs on, remove what is ours in it."""
         self.close()
-        if tidy:
+        if trim_memory:
             self.run_dir.leave()
         else:
             os.close(self.run_dir.lock)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from supervisor.actors.actor import Actor
-    from supervisor.commands.journal import Journal
+    from supervisor.commands.history import History
     from supervisor.sockets import Sockets
     from supervisor.takeover.adoption import Hello
 
@@ -32,11 +32,11 @@ OURS = frozenset({CONTROL_NAME, NOTIFY_NAME, HELLO_NAME})
 class Survivors:
     """Takes them in, before the start and at any time later."""
 
-    def __init__(self, actors: dict[str, Actor], sockets: Sockets, run_dir: RunDir, journal: Journal) -> None:
+    def __init__(self, actors: dict[str, Actor], sockets: Sockets, run_dir: RunDir, history: History) -> None:
         self._actors = actors
         self._sockets = sockets
         self._run_dir = run_dir
-        self._journal = journal
+        self._history = history
 
     async def gather(self) -> bool:
         """Give them the time to say hello, end those that don't, and sweep up after those that are no more.
@@ -54,11 +54,11 @@ class Survivors:
         expected = [each for each in note.actors if start_time(each.pid) == each.start_time]
         with trio.move_on_after(ADOPTION_S):
             while self._missing(expected):
-                # They come, which the journal tells, or they end, which nobody does.
+                # They come, which the history tells, or they end, which nobody does.
                 with trio.move_on_after(LOOK_S):
-                    await self._journal.change()
+                    await self._history.change()
         for missing in self._missing(expected):
-            self._journal.record(missing.instance, "it did not say hello: killed", pid=missing.pid)
+            self._history.record(missing.instance, "it did not say hello: killed", pid=missing.pid)
             with suppress(ProcessLookupError):
                 os.kill(missing.pid, signal.SIGKILL)
         self._run_dir.sweep(keep={*OURS, *self._sockets.files})

@@ -72,7 +72,7 @@ class Kept(msgspec.Struct, frozen=True):
     started_at: float
     replaced: int  # how many times the program has been replaced
     lineage: tuple[tuple[int, int], ...]
-    journal: tuple[dict[str, float | int | str | None], ...]
+    history: tuple[dict[str, float | int | str | None], ...]
     settings: bytes = b""  # those that were accepted; see `config.transfer`
     renews: str = ""  # why the run directory is to be made anew, by this same program
 
@@ -139,7 +139,7 @@ def keep(supervisor: Supervisor) -> Kept:
         started_at=supervisor.started_at - trio.current_time() + time.monotonic(),
         replaced=supervisor.replaced + 1,
         lineage=supervisor.lineage,
-        journal=tuple(entry.as_json() for entry in supervisor.journal.last(limit=JOURNAL_KEPT)),
+        history=tuple(entry.as_json() for entry in supervisor.history.last(limit=JOURNAL_KEPT)),
         settings=transfer.encode(supervisor.accepted),
     )
 
@@ -204,7 +204,7 @@ def handles(kept: Kept, settings: Settings) -> Handles:
 
 def restore(kept: Kept, supervisor: Supervisor) -> None:
     """Give a supervisor its past back, and its actors; a process that is nobody's any more is asked to end."""
-    supervisor.journal.restore(kept.journal)
+    supervisor.history.restore(kept.history)
     supervisor.replaced = kept.replaced
     supervisor.started_at = kept.started_at - time.monotonic() + trio.current_time()
     left = dict(kept.actors)

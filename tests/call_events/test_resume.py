@@ -18,21 +18,21 @@ import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from actors.call_events.clients.client import Clients
-from actors.call_events.dispatcher import Hub
+from actors.call_events.dispatcher import Dispatcher
 from actors.call_events.events import Arrival, parse_webhook
 from actors.call_events.journal.journal import Journal
-from actors.call_events.journal.writer import Recorder
+from actors.call_events.journal.writer import JournalWriter
 from config.settings import EventSettings
 from patchbay.http.head_reader import read_head
-from patchbay.net.poller import Pump
-from tests.fakes.connections import FakeHanded
+from patchbay.net.poller import Poller
+from tests.fakes.connections import FakeHandedConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from actors.call_events.entry import Entry
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 SMALL_BUFFER = 16 * 1024  # bytes in the kernel, so that frames are written in parts
 
@@ -61,10 +61,10 @@ class Process:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         events = EventSettings(**settings)
-        self.hub = Hub(events, lambda frame: None)
-        self.recorder = Recorder(directory, events, self.hub.opened, self.hub.committed)
-        self.pump = Pump(0.001)
-        self.clients = Clients(self.hub, self.recorder, self.pump, events)
+        self.dispatcher = Dispatcher(events, lambda frame: None)
+        self.recorder = JournalWriter(directory, events, self.dispatcher.opened, self.dispatcher.committed)
+        self.poller = Poller(0.001)
+        self.clients = Clients(self.dispatcher, self.recorder, self.poller, events)
 
     async def record(self, *arrivals: Arrival) -> None:
         await self.recorder.record(arrivals)
@@ -75,7 +75,7 @@ async def process(directory: Path, *connections: Connection, **settings: Any) ->
     """A process that serves these connections while the block runs, and then is no more."""
     found = Process(directory, **settings)
     async with trio.open_nursery() as nursery:
-        for task in (found.recorder.run, found.pump.run, found.hub.deliver, found.hub.watch_progress):
+        for task in (found.recorder.run, found.poller.run, found.dispatcher.deliver, found.dispatcher.watch_progress):
             nursery.start_soon(task)
         await found.recorder.ready.wait()
         for connection in connections:
@@ -89,7 +89,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.client, self._server = narrow_pair()
-        self.handed: FakeHanded | None = None
+        self.handed: FakeHandedConnection | None = None
         self.ids: list[str] = []
         self.welcomes = 0
 
@@ -98,12 +98,12 @@ class Connection:
         sock.setblocking(False)
         if before is None:
             head = await read_head(sock, max_bytes=16384, timeout_s=60)
-            self.handed = FakeHanded(sock, head, kind="ws")
+            self.handed = FakeHandedConnection(sock, head, kind="ws")
         else:
-            self.handed = FakeHanded(sock, before.head, kind="ws", resumed=True)
+            self.handed = FakeHandedConnection(sock, before.head, kind="ws", resumed=True)
             self.handed.note, self.handed.unsent = before.note, before.unsent
         try:
-            await served_by.clients.serve(cast("Handed", self.handed))
+            await served_by.clients.serve(cast("HandedConnection", self.handed))
         finally:
             sock.close()
 
@@ -222,7 +222,9 @@ async def test_a_place_that_nobody_can_find_ends_the_connection(
     tmp_path: Path, connect: Callable[[], Connection], note: bytes
 ) -> None:
     connection = connect()
-    connection.handed = FakeHanded(connection.client, b"GET /call-events HTTP/1.1\r\nHost: x\r\n\r\n", resumed=True)
+    connection.handed = FakeHandedConnection(
+        connection.client, b"GET /call-events HTTP/1.1\r\nHost: x\r\n\r\n", resumed=True
+    )
     connection.handed.note = note
     found = Process(tmp_path)
     async with trio.open_nursery() as nursery:
@@ -249,5 +251,5 @@ async def test_nothing_is_overlooked_that_a_predecessor_writes_meanwhile(
     monkeypatch.setattr(Journal, "newest", newest_and_then_one_more)
     async with process(tmp_path) as second:
         await second.recorder.refresh()
-        tail = second.hub.tail
+        tail = second.dispatcher.tail
         assert [orjson.loads(entry.text)["id"] for entry in tail.entries_after(tail.before)] == ["0", "1"]

@@ -1,7 +1,7 @@
 """`python -m tests.conformance.actor NAME`: an actor as it is, but for what it does with a message: it echoes it.
 
 The Autobahn cases want an echo server. Everything that they are about stays the actor's own: how connections are
-handed over and accepted, the pump, the peer, the outbox, limits and closing. Only what is called with a whole message
+handed over and accepted, the poller, the peer, the send queue, limits and closing. Only what is called with a whole message
 is another, and nothing is said without being asked.
 """
 
@@ -22,20 +22,22 @@ from patchbay.websocket.frames import binary_frame, text_frame
 
 if TYPE_CHECKING:
     from actors.call_events.clients.client import EventClient
-    from actors.call_events.clients.cursor import Place
-    from actors.call_events.clients.filter import Wish
+    from actors.call_events.clients.cursor import Cursor
+    from actors.call_events.clients.filter import EventFilter
     from actors.call_events.entry import Interest
-    from actors.ingest.hub import Hub
+    from actors.ingest.streams import Streams
     from patchbay.auth.session import Session
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.legacy import ListenQuery
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 
 class EchoFanout(fanout.Fanout):
     """Listeners that hear themselves."""
 
-    async def _converse(self, handed: Handed, peer: Peer, query: ListenQuery, session: Session) -> None:
+    async def _converse(
+        self, handed: HandedConnection, peer: WebSocketConnection, query: ListenQuery, session: Session
+    ) -> None:
         _echo(peer)
         self.peers[peer] = None
         try:
@@ -54,26 +56,26 @@ class EchoIngest(ingest.Ingest):
 class EchoStream(Stream):
     """A media stream that hears itself."""
 
-    def __init__(self, hub: Hub, peer: Peer) -> None:
-        super().__init__(hub, peer)
+    def __init__(self, streams: Streams, peer: WebSocketConnection) -> None:
+        super().__init__(streams, peer)
         self.on_text = self._echo
         self.silent_since = math.inf  # no call is expected
 
     def _echo(self, message: bytes) -> None:
         message.decode()  # a stream decodes what it gets; text that is not UTF-8 is the WebSocket's business
-        self.peer.outbox.write_control(text_frame(message))
+        self.peer.send_queue.write_control(text_frame(message))
 
     def on_binary(self, message: bytes) -> None:
-        self.peer.outbox.write_control(binary_frame(message))
+        self.peer.send_queue.write_control(binary_frame(message))
 
 
 class EchoClients(Clients):
     """Clients of events that hear themselves."""
 
-    def _start(self, client: EventClient, asked: Wish, found: tuple[Place, int, bytes] | None) -> None:
-        client.begin(self._hub.epoch, self._hub.tail.last, b"")
+    def _start(self, client: EventClient, asked: EventFilter, found: tuple[Cursor, int, bytes] | None) -> None:
+        client.begin(self._dispatcher.epoch, self._dispatcher.tail.last, b"")
 
-    async def _converse(self, peer: Peer, client: EventClient, interest: Interest) -> None:
+    async def _converse(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
         _echo(peer)
         self.peers.add(peer)
         try:
@@ -83,13 +85,13 @@ class EchoClients(Clients):
             self.peers.discard(peer)
 
 
-def _echo(peer: Peer) -> None:
+def _echo(peer: WebSocketConnection) -> None:
     def on_text(message: bytes) -> None:
         message.decode()
-        peer.outbox.write_control(text_frame(message))
+        peer.send_queue.write_control(text_frame(message))
 
     def on_binary(message: bytes) -> None:
-        peer.outbox.write_control(binary_frame(message))
+        peer.send_queue.write_control(binary_frame(message))
 
     peer.on_text, peer.on_binary = on_text, on_binary
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import trio
 
-from patchbay.net.io_uring import Ring
+from patchbay.net.io_uring import IoUring
 from tests.e2e.calls import call, new_call_id
 from tests.e2e.clients import client, listener
 from tests.e2e.system import eventually, running_system
@@ -33,7 +33,7 @@ STALL_S = 4.0  # longer than a connection's buffers and its queue hold
 @pytest.fixture(params=[("true", "true"), ("false", "true"), ("false", "false")], ids=["io_uring", "in C", "in Python"])
 def patchbay(request: pytest.FixtureRequest) -> Iterator[System]:
     """A system of our own to do harm to."""
-    ring = Ring.open()
+    ring = IoUring.open()
     io_uring, native = request.param
     with running_system(IO_URING=io_uring, NATIVE=native) as system:
         assert ("many at once" in system.log()) == (ring is not None and io_uring == "true")

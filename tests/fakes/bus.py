@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from patchbay.process.identity import Identity
 
 
-def entries_of(message: bytes) -> Iterator[wire.Entry]:
+def entries_of(message: bytes) -> Iterator[batches.Entry]:
     """The entries of a whole batch."""
-    _, at = wire.unpack_batch(message)
+    _, at = batches.unpack_batch(message)
     while at < len(message):
-        yield (entry := wire.entry_at(message, at))
-        at += wire.ENTRY_BYTES + entry.length
+        yield (entry := batches.entry_at(message, at))
+        at += batches.ENTRY_BYTES + entry.length
 
 
 class FakeSocket:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 
-class FakeHanded:
-    """Has what `gateway_link.Handed` has; remembers what the actor did with it."""
+class FakeHandedConnection:
+    """Has what `gateway_link.HandedConnection` has; remembers what the actor did with it."""
 
     def __init__(
         self,
@@ -119,10 +119,10 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 class Dialogue:
     """A client on a TCP connection whose first head is taken and handed to `serve`, as the gateway would."""
 
-    def __init__(self, serve: Callable[[FakeHanded], Awaitable[None]], **handed: Any) -> None:
+    def __init__(self, serve: Callable[[FakeHandedConnection], Awaitable[None]], **handed: Any) -> None:
         client, self.server = tcp_pair()
         self.client = trio.SocketStream(trio.socket.from_stdlib_socket(client))
-        self.handed: FakeHanded | None = None
+        self.handed: FakeHandedConnection | None = None
         self.done = trio.Event()
         self._serve = serve
         self._options = handed
@@ -131,7 +131,7 @@ class Dialogue:
     async def run(self) -> None:
         """Serve the connection, then end it as the gateway's release does, unless it was handed back."""
         head = await read_head(self.server, max_bytes=16 * 1024, timeout_s=5)
-        self.handed = FakeHanded(self.server, head, **self._options)
+        self.handed = FakeHandedConnection(self.server, head, **self._options)
         await self._serve(self.handed)
         if not self.handed.given_away:
             with suppress(OSError):  # the peer was first
@@ -179,7 +179,7 @@ class Dialogue:
 
 
 @asynccontextmanager
-async def dialogue(serve: Callable[[FakeHanded], Awaitable[None]], **handed: Any) -> AsyncIterator[Dialogue]:
+async def dialogue(serve: Callable[[FakeHandedConnection], Awaitable[None]], **handed: Any) -> AsyncIterator[Dialogue]:
     """A Dialogue that is being served."""
     talk = Dialogue(serve, **handed)
     async with trio.open_nursery() as nursery:

@@ -7,8 +7,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from patchbay.net.poller import Pump
-from patchbay.websocket.fast_path import LONGEST_ALIGNED, PlainWay
+from patchbay.net.poller import Poller
+from patchbay.websocket.fast_path import LONGEST_ALIGNED, FastPath
 from patchbay.websocket.frames import TEXT, find_frames, unmask
 from tests.fakes.connections import tcp_pair
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from patchbay.net.polled import ReadingInC
 
 
-class Way(PlainWay):
+class Way(FastPath):
     """A connection that only knows the plain way, and remembers what else came."""
 
     def __init__(self, sock: socket.socket, on_text: Callable[[bytes], None]) -> None:
@@ -64,7 +64,7 @@ class Way(PlainWay):
 
 
 class Line:
-    """A client's end, and the connection that a pump serves. `by_python`: how often C left something to do."""
+    """A client's end, and the connection that a poller serves. `by_python`: how often C left something to do."""
 
     def __init__(
         self, on_text: Callable[[bytes], None], in_c: ReadingInC | None, *, take_late: bool, tcp: bool = False
@@ -73,24 +73,24 @@ class Line:
         for end in (self.client, server):
             end.setblocking(False)
         self.by_python = 0
-        self.pump = Pump(0, take_late=take_late, in_c=in_c)
-        self._serve = self.pump._serve
-        self.pump._serve = self._count  # type: ignore[assignment, method-assign]
+        self.poller = Poller(0, take_late=take_late, in_c=in_c)
+        self._serve = self.poller._serve
+        self.poller._serve = self._count  # type: ignore[assignment, method-assign]
         self.way = Way(server, on_text)
-        self.pump.add(self.way)
+        self.poller.add(self.way)
 
     def _count(self, *args: Any) -> None:
         self.by_python += 1
         self._serve(*args)
 
     def hears(self, data: bytes) -> None:
-        """The client sends this, and the pump has a round."""
+        """The client sends this, and the poller has a round."""
         with suppress(OSError):  # it may have gone
             self.client.send(data)
-        self.pump.round()
+        self.poller.round()
 
     def close(self) -> None:
-        self.pump.remove(self.way)
+        self.poller.remove(self.way)
         self.client.close()
         self.way.sock.close()
 
@@ -102,7 +102,7 @@ class Line:
             "untaken": self.way.untaken,
             "heard": self.way.last_heard,
             "ended": self.way.ended,
-            "to be taken": (len(self.pump._ripe), len(self.pump._untaken)),
+            "to be taken": (len(self.poller._ripe), len(self.poller._untaken)),
         }
 
 

@@ -13,7 +13,7 @@ from patchbay.http.head_reader import PeerGone, read_head
 from patchbay.process.context import Context
 from patchbay.process.identity import Identity
 from tests.fakes.bus import FakeBus
-from tests.fakes.connections import FakeHanded, tcp_pair
+from tests.fakes.connections import FakeHandedConnection, tcp_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,9 +26,9 @@ class FakeGateway:
     """Has what `gateway_link.GatewayLink` has. `connect` makes a client, and the actor gets the other end."""
 
     def __init__(self) -> None:
-        self.connections: dict[int, FakeHanded] = {}
+        self.connections: dict[int, FakeHandedConnection] = {}
         self.present = True
-        self._handed, self._out = trio.open_memory_channel[FakeHanded](100)
+        self._handed, self._out = trio.open_memory_channel[FakeHandedConnection](100)
         self._last_id = 0
         self._changed = trio.Event()
         self._streams: list[trio.SocketStream] = []
@@ -37,7 +37,7 @@ class FakeGateway:
         """A client's stream. Its first head is read and routed to the actor when it has sent one."""
         client, server = tcp_pair()
         self._last_id += 1
-        handed = FakeHanded(server, b"", **about)
+        handed = FakeHandedConnection(server, b"", **about)
         handed.id = self._last_id
         self._handed.send_nowait(handed)
         self._streams.append(trio.SocketStream(trio.socket.from_stdlib_socket(client)))
@@ -48,7 +48,7 @@ class FakeGateway:
         for stream in self._streams:
             stream.socket.close()
 
-    async def serve(self, handler: Callable[[FakeHanded], Awaitable[None]]) -> None:
+    async def serve(self, handler: Callable[[FakeHandedConnection], Awaitable[None]]) -> None:
         async with trio.open_nursery() as nursery:
             async for handed in self._out:
                 nursery.start_soon(self._run, handler, handed)
@@ -63,7 +63,9 @@ class FakeGateway:
     async def flush(self) -> None:
         """As the real one."""
 
-    async def _run(self, handler: Callable[[FakeHanded], Awaitable[None]], handed: FakeHanded) -> None:
+    async def _run(
+        self, handler: Callable[[FakeHandedConnection], Awaitable[None]], handed: FakeHandedConnection
+    ) -> None:
         try:
             with handed.scope:
                 handed.head = handed.head or await read_head(handed.sock, max_bytes=16384, timeout_s=60)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.gateway.admission import Admission
-from actors.gateway.router import Switchboard
+from actors.gateway.admission import Admitted
+from actors.gateway.router import Router
 from config import load
 from patchbay.handover.link import GatewayLink
 from patchbay.http.head import parse_head, route
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 INGEST = upgrade_head("/audio-stream?role=telnyx")
 
@@ -32,7 +32,7 @@ class Exchange:
     def __init__(self, listener: socket.socket, **environ: str) -> None:
         self.turned_away: list[tuple[int, str]] = []
         self.handed_back: list[str] = []
-        self.switchboard = Switchboard(
+        self.switchboard = Router(
             load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway,
             self._turn_away,
             self._receive_again,
@@ -54,7 +54,7 @@ class Exchange:
         """A client whose head has been read. `pair`: its two ends."""
         client, server = pair or tcp_pair()
         parsed = parse_head(head)
-        admission = Admission("192.0.2.7:1", None, {"connections": 10_000})
+        admission = Admitted("192.0.2.7:1", None, {"connections": 10_000})
         self.switchboard.admit(server, head, parsed, route(parsed), admission)
         return client
 
@@ -98,7 +98,7 @@ class Town:
         self.listener.close()
 
     async def actor(
-        self, handler: Callable[[Handed], Awaitable[None]], name: str = "ingest", *, generation: int = 1
+        self, handler: Callable[[HandedConnection], Awaitable[None]], name: str = "ingest", *, generation: int = 1
     ) -> tuple[GatewayLink, trio.CancelScope]:
         """An actor's link, welcomed; cancelling the scope is the death of its process, as far as the link goes."""
         link = GatewayLink(self.path, Identity(name, 0, generation))

@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Any, cast
 from actors.fanout.calls.registry import Calls
 from actors.fanout.legacy.listener import Listener
 from actors.fanout.native import deliver_in_c
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.legacy import ListenQuery
-from tests.fakes.connections import FakeHanded, FakeOutbox
+from tests.fakes.connections import FakeHandedConnection, FakeOutbox
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
 
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 
 class FakeBrowser:
     """What a listener needs of its peer."""
 
     def __init__(self, number: int) -> None:
-        self.outbox = FakeOutbox()
-        self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
+        self.send_queue = FakeOutbox()
+        self.handed = FakeHandedConnection(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
         self.last_heard = 0.0
 
 
 def listener(number: int = 1, granted: frozenset[str] | None = None, **query: str | list[str]) -> Listener:
     asked = {name: [value] if isinstance(value, str) else value for name, value in query.items()}
-    return Listener(cast("Peer", FakeBrowser(number)), ListenQuery.parse(asked), granted)
+    return Listener(cast("WebSocketConnection", FakeBrowser(number)), ListenQuery.parse(asked), granted)
 
 
 def browser_of(someone: Listener) -> FakeBrowser:
@@ -52,9 +52,9 @@ def messages(data: bytes) -> Iterable[tuple[int, bytes]]:
 
 def heard(someone: Listener) -> list[bytes]:
     """What it was sent since last asked: the payloads, in order."""
-    outbox = browser_of(someone).outbox
-    got = [payload for _, payload in messages(b"".join(outbox.frames))]
-    outbox.frames.clear()
+    send_queue = browser_of(someone).send_queue
+    got = [payload for _, payload in messages(b"".join(send_queue.frames))]
+    send_queue.frames.clear()
     return got
 
 
@@ -70,12 +70,12 @@ def entry(
     position: int | None = None,
 ) -> bytes:
     place, size = chunk if position is None else position, len(payload)
-    head = wire.pack_entry(kind, track, flags, place, chunk, chunk, size, chunk * 20, stream, wire.digest(call))
+    head = batches.pack_entry(kind, track, flags, place, chunk, chunk, size, chunk * 20, stream, batches.digest(call))
     return head + payload
 
 
 def started(call: str = "v3:call", *, stream: int = 7, raw: bytes | None = None, flags: int = 0) -> bytes:
-    return entry(wire.START, call, stream=stream, payload=raw or start(call), flags=flags)
+    return entry(batches.START, call, stream=stream, payload=raw or start(call), flags=flags)
 
 
 def spoken(
@@ -90,7 +90,7 @@ def spoken(
 ) -> bytes:
     payload = bytes([chunk % 256]) * 160 if payload is None else payload
     return entry(
-        wire.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload, flags=flags, position=position
+        batches.AUDIO, call, stream=stream, chunk=chunk, track=track, payload=payload, flags=flags, position=position
     )
 
 
@@ -109,12 +109,12 @@ class FakeFanout:
             lambda kind, news: self.talk_news.append((kind, news)),
             in_c=deliver_in_c(wanted=in_c),
         )
-        self._sequences: dict[int, int] = {}
+        self._gaps: dict[int, int] = {}
 
     def hears(self, *entries: bytes, ingest: int = 0, slot: str = "a", epoch: int = 1, lost: int = 0) -> None:
         """A batch comes."""
-        sequence = self._sequences[epoch] = self._sequences.get(epoch, 0) + 1 + lost
-        self.calls.receive(wire.pack_batch(0, wire.Batch(ingest, slot, epoch, sequence, 0), entries), self.now)
+        sequence = self._gaps[epoch] = self._gaps.get(epoch, 0) + 1 + lost
+        self.calls.receive(batches.pack_batch(0, batches.Batch(ingest, slot, epoch, sequence, 0), entries), self.now)
 
     def lets_go(self) -> None:
         """So long passes that what nobody wants any more is given up."""

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 import trio
 
-from actors.ingest.hub import Hub
 from actors.ingest.native import take_talk_in_c
 from actors.ingest.stream import Stream
+from actors.ingest.streams import Streams
 from config import load
 from patchbay.bus.event_sender import EventSender
 from patchbay.process.identity import Identity
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.bus import FakeSocket, entries_of
-from tests.fakes.connections import FakeHanded, FakeOutbox
+from tests.fakes.connections import FakeHandedConnection, FakeOutbox
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from patchbay.bus.sockets import BusSocket
-    from patchbay.websocket.connection import Peer
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.connection import WebSocketConnection
+    from patchbay.websocket.send_queue import SendQueue
 
 
 def start(call: str = "v3:call", stream_id: str = "stream", encoding: str = "PCMU", **more: Any) -> bytes:
@@ -54,13 +54,13 @@ def stop(call: str = "v3:call") -> bytes:
 
 
 class FakePeer:
-    """What a stream needs of `patchbay.websocket.connection.Peer`."""
+    """What a stream needs of `patchbay.websocket.connection.WebSocketConnection`."""
 
     def __init__(self, number: int, now: Callable[[], float]) -> None:
         self._now = now
-        self.handed = FakeHanded(cast("socket.socket", None), b"", kind="ws")
+        self.handed = FakeHandedConnection(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
-        self.outbox: FakeOutbox | Outbox = FakeOutbox()
+        self.send_queue: FakeOutbox | SendQueue = FakeOutbox()
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
         self.on_text: Callable[[bytes], None] = lambda message: None
@@ -74,10 +74,10 @@ class FakePeer:
 
     @property
     def written(self) -> list[bytes]:
-        return cast("FakeOutbox", self.outbox).frames
+        return cast("FakeOutbox", self.send_queue).frames
 
     def write(self, frame: bytes) -> None:
-        self.outbox.write(frame)
+        self.send_queue.write(frame)
 
     def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
         self.skim = skim
@@ -97,7 +97,7 @@ class FakePeer:
 
 
 class FakeIngest:
-    """A hub whose bus is in the test's hands. `entries(fanout)` is what that fan-out has got since last asked.
+    """A streams whose bus is in the test's hands. `entries(fanout)` is what that fan-out has got since last asked.
 
     `in_c`: with the routine in C in front, where it was built.
     """
@@ -107,14 +107,14 @@ class FakeIngest:
         settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ})
         self.events = EventSender(self.dealer, limit=1000)
         take_talk = take_talk_in_c(wanted=in_c)
-        self.hub = Hub(settings, Identity("ingest"), cast("BusSocket", self.publisher), self.events, take_talk)
+        self.streams = Streams(settings, Identity("ingest"), cast("BusSocket", self.publisher), self.events, take_talk)
         self.now = 100.0
-        self.hub.now = lambda: self.now
+        self.streams.now = lambda: self.now
 
-    def stream(self, number: int = 1, *messages: bytes, outbox: Outbox | None = None) -> Stream:
-        peer = FakePeer(number, lambda: self.hub.now())
-        peer.outbox = peer.outbox if outbox is None else outbox
-        made = Stream(self.hub, cast("Peer", peer))
+    def stream(self, number: int = 1, *messages: bytes, send_queue: SendQueue | None = None) -> Stream:
+        peer = FakePeer(number, lambda: self.streams.now())
+        peer.send_queue = peer.send_queue if send_queue is None else send_queue
+        made = Stream(self.streams, cast("WebSocketConnection", peer))
         peer.on_text = made.on_text
         for message in messages:
             made.on_text(message)
@@ -122,18 +122,18 @@ class FakeIngest:
 
     def fanout(self, index: int = 0, *calls: str, everything: bool = False) -> None:
         """A fan-out process subscribes, and wants these calls."""
-        self.hub.rounds.subscription(b"\x01" + wire.batch_topic(index))
-        wanted = [wire.EVERY_CALL] if everything else [wire.digest(call) for call in calls]
+        self.streams.batcher.subscription(b"\x01" + batches.batch_topic(index))
+        wanted = [batches.EVERY_CALL] if everything else [batches.digest(call) for call in calls]
         for call in wanted:
-            self.hub.rounds.subscription(b"\x01" + wire.interest_topic(index, call))
+            self.streams.batcher.subscription(b"\x01" + batches.interest_topic(index, call))
 
     def uninterested(self, index: int, call: str) -> None:
-        self.hub.rounds.subscription(b"\x00" + wire.interest_topic(index, wire.digest(call)))
-        self.hub.rounds.fade(float("inf"))
+        self.streams.batcher.subscription(b"\x00" + batches.interest_topic(index, batches.digest(call)))
+        self.streams.batcher.fade(float("inf"))
 
-    def entries(self, index: int = 0) -> list[wire.Entry]:
-        self.hub.rounds.flush()
-        mine = [message for message in self.publisher.sent if message.startswith(wire.batch_topic(index))]
+    def entries(self, index: int = 0) -> list[batches.Entry]:
+        self.streams.batcher.flush()
+        mine = [message for message in self.publisher.sent if message.startswith(batches.batch_topic(index))]
         self.publisher.sent = [message for message in self.publisher.sent if message not in mine]
         return [entry for message in mine for entry in entries_of(message)]
 

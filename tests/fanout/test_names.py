@@ -8,10 +8,10 @@ from typing import cast
 import pytest
 
 from actors.fanout.audit import Audit
-from actors.fanout.v1.connections import V1Clients
+from actors.fanout.v1.connections import V1Connections
 from patchbay.bus.event_sender import EventSender
 from patchbay.process.log import JsonFormatter
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import encode_any
 from tests.fakes.bus import FakeSocket
 from tests.fakes.listening import browser_of, entry, listener, started
@@ -35,7 +35,7 @@ async def test_whoever_it_is_may_listen_and_talk(sub: str, caplog: pytest.LogCap
     room.fanout.hears(floor(5, sub="x"))
     assert "talk.started" in [said["type"] for said in room.told()]
     room.asks("playout", call=1, tracks=[])
-    told = V1Clients.playouts(cast("V1Clients", type("Clients", (), {"_connections": {5: room.connection}})()))
+    told = V1Connections.playouts(cast("V1Connections", type("Clients", (), {"_connections": {5: room.connection}})()))
     assert encode_any({"playout": told})
     assert len(dealer.sent) == 2
     logging.getLogger("test").warning("somebody", extra={"sub": sub})
@@ -46,7 +46,7 @@ async def test_whoever_it_is_may_listen_and_talk(sub: str, caplog: pytest.LogCap
 def test_a_call_that_cannot_be_written_is_nobodys(call: str) -> None:
     """Whoever may hear only that hears nothing, and harms nobody."""
     someone = listener(1, frozenset({call}))
-    assert someone.topics() == [wire.digest(call)]
-    assert len(someone.topics()[0]) == wire.DIGEST_BYTES
+    assert someone.topics() == [batches.digest(call)]
+    assert len(someone.topics()[0]) == batches.DIGEST_BYTES
     assert browser_of(someone).handed.note == b""
-    assert entry(wire.HEEDED, call)
+    assert entry(batches.HEEDED, call)

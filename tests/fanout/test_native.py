@@ -18,16 +18,16 @@ from actors.fanout.calls.replay_buffer import OFFSET_BITS
 from actors.fanout.legacy.listener import Listener
 from actors.fanout.native import deliver_in_c
 from patchbay.bus.sockets import MAX_MESSAGE_BYTES
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.legacy import ListenQuery
-from patchbay.websocket.send_queue import Outbox
+from patchbay.websocket.send_queue import SendQueue
 from tests.fakes.connections import tcp_pair
 from tests.fakes.listening import FakeBrowser, FakeFanout, started
 from tests.fakes.native import examples, needs_c
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 pytestmark = needs_c
 CALLS = ("a", "b")
@@ -46,12 +46,12 @@ class Ear(FakeBrowser):
         for each in (self.client, self.server):
             each.setblocking(False)
         self.server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-        self.outbox = Outbox(self.server, lossy_s=QUEUE_S)  # type: ignore[assignment]
+        self.send_queue = SendQueue(self.server, lossy_s=QUEUE_S)  # type: ignore[assignment]
         self.broken = 0
-        self.outbox.on_broken = self._break  # type: ignore[attr-defined]
+        self.send_queue.on_broken = self._break  # type: ignore[attr-defined]
         self.got = b""
         query = {"call_control_id": [call], "track": [track], "format": [form]}
-        self.listener = Listener(cast("Peer", self), ListenQuery.parse(query))
+        self.listener = Listener(cast("WebSocketConnection", self), ListenQuery.parse(query))
 
     def _break(self) -> None:
         self.broken += 1
@@ -60,16 +60,16 @@ class Ear(FakeBrowser):
         with suppress(OSError):
             while data := self.client.recv(1 << 20):
                 self.got += data
-        cast("Outbox", self.outbox).drain()
+        cast("SendQueue", self.send_queue).drain()
 
     def close(self) -> None:
-        cast("Outbox", self.outbox).detach()
+        cast("SendQueue", self.send_queue).detach()
         self.client.close()
         self.server.close()
 
     def state(self) -> tuple[object, ...]:
-        outbox = cast("Outbox", self.outbox)
-        return self.got, outbox.behind, outbox.broken, outbox.dropped, outbox.unsent(), self.broken
+        send_queue = cast("SendQueue", self.send_queue)
+        return self.got, send_queue.behind, send_queue.broken, send_queue.dropped, send_queue.unsent(), self.broken
 
 
 class World:
@@ -113,18 +113,18 @@ def world(*, c: bool) -> closing[World]:
     return closing(World(c=c))
 
 
-def audio(call: str, chunk: int, track: int, size: int, kind: int = wire.AUDIO) -> bytes:
+def audio(call: str, chunk: int, track: int, size: int, kind: int = batches.AUDIO) -> bytes:
     payload = bytes([chunk % 256]) * size
-    position = wire.NO_NUMBER if chunk < 0 else chunk
-    numbers = (position, position, 9, size, wire.NO_TIMESTAMP)
-    return wire.pack_entry(kind, track, 1, *numbers, World.stream(call), wire.digest(call)) + payload
+    position = batches.NO_NUMBER if chunk < 0 else chunk
+    numbers = (position, position, 9, size, batches.NO_TIMESTAMP)
+    return batches.pack_entry(kind, track, 1, *numbers, World.stream(call), batches.digest(call)) + payload
 
 
 calls = st.sampled_from(CALLS)
 steps = st.one_of(
     st.tuples(st.just("batch"), st.lists(st.tuples(calls, st.sampled_from([1] * 9 + [0, -1, -3, 4, 3000]),
         st.sampled_from([0, 0, 0, 1, 1, 7]), st.sampled_from([160] * 6 + [80, 0, 170, 330]),
-        st.sampled_from([wire.AUDIO] * 12 + [99, wire.HEEDED])), min_size=1, max_size=40)),
+        st.sampled_from([batches.AUDIO] * 12 + [99, batches.HEEDED])), min_size=1, max_size=40)),
     st.tuples(st.just("join"), st.tuples(calls, st.sampled_from(["inbound", "inbound", "outbound", "both"]),
         st.sampled_from(["binary", "binary", "binary", "json"]))),
     st.tuples(st.sampled_from(["read", "read", "shut", "leave"]), st.integers(0, 5)),
@@ -230,18 +230,18 @@ async def test_one_that_is_cut_short_reads_on_whole() -> None:
     with world(c=True) as fanout:
         client, server = tcp_pair()
         fanout.join(1, "a", "inbound", "binary", (client, server))
-        outbox, chunk = cast("Outbox", fanout.ears[1].outbox), 0
-        while not outbox.behind and chunk < 50_000:
+        send_queue, chunk = cast("SendQueue", fanout.ears[1].send_queue), 0
+        while not send_queue.behind and chunk < 50_000:
             chunk += 1
             fanout.fanout.hears(audio("a", chunk, 0, 160))
-        assert 0 < len(outbox.rest()) < len(FRAME_HEADER) + 160
+        assert 0 < len(send_queue.rest()) < len(FRAME_HEADER) + 160
         fanout.fanout.hears(audio("a", chunk + 1, 0, 160))
         expected = b"".join(FRAME_HEADER + bytes([number % 256]) * 160 for number in range(1, chunk + 2))
         with trio.fail_after(10):
             while not fanout.ears[1].got.endswith(expected):
                 await trio.lowlevel.wait_readable(client)
                 fanout.ears[1].read()
-        assert not outbox.behind
+        assert not send_queue.behind
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.fanout.playout_stats import Meter
+from actors.fanout.playout_stats import PlayoutStats
 from patchbay.protocol.v1 import control
 
 numbers = (
@@ -35,7 +35,7 @@ def test_any_report(tracks: list[dict[str, Any]], output_ms: float, rtt_ms: floa
     except control.BadRequest:
         return
     assert isinstance(request, control.Playout)
-    meter = Meter()
+    meter = PlayoutStats()
     assert orjson.loads(orjson.dumps(meter.take(request, None, 0)))["ear_ms"] is None
     assert orjson.dumps(meter.ear_delay.statistics())
 

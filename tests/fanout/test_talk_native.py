@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from actors.fanout.legacy.listener import Listener
 from actors.fanout.legacy.talker import Talker
 from actors.fanout.native import reading_in_c
-from actors.fanout.talk_sender import IngestLinks
-from patchbay.net.rate_limit import Allowance
-from patchbay.protocol import batches as wire
+from actors.fanout.talk_sender import TalkSender
+from patchbay.net.rate_limit import RateLimit
+from patchbay.protocol import batches
 from patchbay.protocol.legacy import ListenQuery
 from tests.fakes.bus import FakeSocket
 from tests.fakes.fast_path import Line, client_frame, ready
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from patchbay.auth.session import Session
     from patchbay.bus.sockets import Bus
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 pytestmark = needs_c
 CALLS = ("a", "b")
@@ -73,17 +73,17 @@ class World(Line):
     def __init__(self, *, c: bool, names_call: bool = False, tcp: bool = False) -> None:
         self.fanout = FakeFanout()
         self.socket = FakeSocket()
-        self.links = IngestLinks(cast("Bus", self))
+        self.talk_sender = TalkSender(cast("Bus", self))
         self.browser = Browser(9, self)
         query = {"call_control_id": ["a"]} if names_call else {}
-        self.listener = self.fanout.joins(Listener(cast("Peer", self.browser), ListenQuery.parse(query)))
+        self.listener = self.fanout.joins(Listener(cast("WebSocketConnection", self.browser), ListenQuery.parse(query)))
         self.talker = Talker(
             self.listener,
             self.fanout.calls,
-            self.links,
+            self.talk_sender,
             3,
             session=cast("Session", Rights()),
-            allowance=Allowance(8000, 1600),
+            rate_limit=RateLimit(8000, 1600),
         )
         super().__init__(self.talker.on_text, reading_in_c(wanted=c), take_late=False, tcp=tcp)
 
@@ -91,15 +91,15 @@ class World(Line):
         return self.socket
 
     def state(self) -> dict[str, object]:
-        self.links.flush()
-        allowance, rtp = cast("Allowance", self.talker._allowance), self.talker._rtp
+        self.talk_sender.flush()
+        rate_limit, rtp = cast("RateLimit", self.talker._rate_limit), self.talker._rtp
         return {
             **super().state(),
             "said": self.socket.sent,
-            "allowed": (allowance._left, allowance._at),
+            "allowed": (rate_limit._left, rate_limit._at),
             "form": (rtp.ssrc, rtp.bare_bytes, rtp.held, rtp._last),
             "counters": self.fanout.calls.counters,
-            "told": self.browser.outbox.frames,
+            "told": self.browser.send_queue.frames,
         }
 
 
@@ -169,9 +169,9 @@ def do(world: World, what: str, given: object, number: int) -> None:
         call, codec = cast("tuple[str, str]", given)
         world.fanout.hears(started(call, stream=number, raw=start(call, encoding=codec)))
     elif what == "end":
-        live = world.fanout.calls.live.get(wire.digest(cast("str", given)))
+        live = world.fanout.calls.live.get(batches.digest(cast("str", given)))
         if live is not None:
-            world.fanout.hears(entry(wire.GONE, cast("str", given), stream=live.number))
+            world.fanout.hears(entry(batches.GONE, cast("str", given), stream=live.number))
     elif what == "rights":
         world.hears(client_frame(orjson.dumps({"event": "auth", "rights": given, "more": "x" * 120})))
     elif what == "tick":
@@ -212,9 +212,9 @@ async def test_plain_talk_needs_no_python(autojump_clock: trio.testing.MockClock
             ours.hears(client_frame(text(rtp(ULAW))) + client_frame(text(ULAW[:80] * 1)))
             await trio.sleep(0.02)
         assert ours.by_python == before + (ours.way.spent > 0)
-        ours.links.flush()
-        [*_, talk] = wire.unpack_talk(b"".join(ours.socket.sent))
-        assert talk == wire.Talk(wire.TALK, 3, 9, wire.digest("a"), ULAW[:80])
+        ours.talk_sender.flush()
+        [*_, talk] = batches.unpack_talk(b"".join(ours.socket.sent))
+        assert talk == batches.Talk(batches.TALK, 3, 9, batches.digest("a"), ULAW[:80])
 
 
 PLAIN = text(rtp(ULAW))
@@ -274,14 +274,14 @@ async def test_into_one_call_only(in_c_world: World) -> None:
     in_c_world.hears(client_frame(PLAIN))
     in_c_world.fanout.hears(started("b", stream=2))
     in_c_world.hears(client_frame(PLAIN))
-    in_c_world.links.flush()
-    assert len(list(wire.unpack_talk(b"".join(in_c_world.socket.sent)))) == 2
-    assert b"several_live_calls" in b"".join(in_c_world.browser.outbox.frames)
-    in_c_world.fanout.hears(entry(wire.GONE, "a", stream=1))
+    in_c_world.talk_sender.flush()
+    assert len(list(batches.unpack_talk(b"".join(in_c_world.socket.sent)))) == 2
+    assert b"several_live_calls" in b"".join(in_c_world.browser.send_queue.frames)
+    in_c_world.fanout.hears(entry(batches.GONE, "a", stream=1))
     in_c_world.hears(client_frame(PLAIN))
-    in_c_world.links.flush()
-    *_, last = wire.unpack_talk(in_c_world.socket.sent[-1])
-    assert last.call == wire.digest("b")
+    in_c_world.talk_sender.flush()
+    *_, last = batches.unpack_talk(in_c_world.socket.sent[-1])
+    assert last.call == batches.digest("b")
 
 
 SEGMENTS_OUT = struct.Struct("=I")
@@ -292,9 +292,9 @@ async def comes_at_once(ours: World) -> bool:
     """Say something; whether it has come after 10 ms, rather than when the kernel has waited long enough (40 ms)."""
     ours.client.send(client_frame(text(rtp(ULAW))))
     await trio.sleep(0.01)
-    came = ready(ours.pump._epoll.fileno())
-    ours.pump.round()
-    ours.pump.round()  # which takes it
+    came = ready(ours.poller._epoll.fileno())
+    ours.poller.round()
+    ours.poller.round()  # which takes it
     return came
 
 

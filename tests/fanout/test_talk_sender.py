@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.fanout.talk_sender import KEEP_MAX, KEEP_MAX_BYTES, KEEP_S, MESSAGE_BYTES, IngestLinks
+from actors.fanout.talk_sender import KEEP_MAX, KEEP_MAX_BYTES, KEEP_S, MESSAGE_BYTES, TalkSender
 from tests.fakes.bus import FakeSocket
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Ways:
     def __init__(self) -> None:
         self.sockets: dict[tuple[int, str], FakeSocket] = {}
         self.not_reached = 0
-        self.links = IngestLinks(cast("Bus", self))
+        self.talk_sender = TalkSender(cast("Bus", self))
         self.call = cast("Call", SimpleNamespace(owner=(0, "a")))
         self._talker = cast("Talker", SimpleNamespace(not_reached=self._count))
 
@@ -38,7 +38,7 @@ class Ways:
 
     def say(self, *pieces: bytes) -> None:
         for piece in pieces:
-            self.links.say(self.call, self._talker, piece)
+            self.talk_sender.say(self.call, self._talker, piece)
 
 
 async def test_one_message_for_each_process() -> None:
@@ -46,9 +46,9 @@ async def test_one_message_for_each_process() -> None:
     ways = Ways()
     ways.say(b"a", b"b")
     ways.call.owner = (1, "b")
-    ways.links.say(cast("Call", SimpleNamespace(owner=(0, "a"))), ways._talker, b"c")
-    ways.links.flush()
-    ways.links.flush()
+    ways.talk_sender.say(cast("Call", SimpleNamespace(owner=(0, "a"))), ways._talker, b"c")
+    ways.talk_sender.flush()
+    ways.talk_sender.flush()
     assert ways.sockets[1, "b"].sent == [b"ab"]
     assert ways.sockets[0, "a"].sent == [b"c"]
 
@@ -57,14 +57,14 @@ async def test_kept_until_its_call_is_somewhere(autojump_clock: MockClock) -> No
     """An ingest restarts: what was said meanwhile goes to the next one, before what is said then."""
     ways = Ways()
     ways.say(b"")
-    ways.links.flush()
+    ways.talk_sender.flush()
     ways.sockets[0, "a"].accepts = False
     ways.say(b"a")
-    ways.links.flush()
+    ways.talk_sender.flush()
     await trio.sleep(KEEP_S / 2)
     ways.call.owner = (0, "b")
     ways.say(b"b")
-    ways.links.flush()
+    ways.talk_sender.flush()
     assert ways.sockets[0, "b"].sent == [b"ab"]
     assert ways.not_reached == 0
 
@@ -73,27 +73,27 @@ async def test_told_when_it_could_not_be_sent(autojump_clock: MockClock) -> None
     """After a second, and not before."""
     ways = Ways()
     ways.say(b"")
-    ways.links.flush()
+    ways.talk_sender.flush()
     ways.sockets[0, "a"].accepts = False
     ways.say(b"a")
-    ways.links.flush()
+    ways.talk_sender.flush()
     for _ in range(3):
         await trio.sleep(KEEP_S / 4)
-        ways.links.flush()
+        ways.talk_sender.flush()
     assert ways.not_reached == 0
     await trio.sleep(KEEP_S / 2)
-    ways.links.flush()
-    assert (ways.not_reached, ways.links.lost) == (1, 1)
+    ways.talk_sender.flush()
+    assert (ways.not_reached, ways.talk_sender.lost) == (1, 1)
 
 
 async def test_bounded() -> None:
     """Whatever is said into the void."""
     ways = Ways()
     ways.say(b"")
-    ways.links.flush()
+    ways.talk_sender.flush()
     ways.sockets[0, "a"].accepts = False
     ways.say(*[b"x"] * (KEEP_MAX + 5))
-    ways.links.flush()
+    ways.talk_sender.flush()
     assert ways.not_reached == 5
 
 
@@ -102,15 +102,15 @@ async def test_bounded_in_bytes(autojump_clock: MockClock) -> None:
     ways = Ways()
     long = [bytes([number]) * (MESSAGE_BYTES // 2 + 1) for number in range(5)]
     ways.say(*long)
-    ways.links.flush()
+    ways.talk_sender.flush()
     sent = ways.sockets[0, "a"].sent
     assert b"".join(sent) == b"".join(long)
     assert len(sent) == 3
     sent.clear()
     ways.sockets[0, "a"].accepts = False
     ways.say(*[b"x" * (1 << 20)] * 40)
-    ways.links.flush()
+    ways.talk_sender.flush()
     assert ways.not_reached == 40 - KEEP_MAX_BYTES // (1 << 20)
     ways.sockets[0, "a"].accepts = True
-    ways.links.flush()
+    ways.talk_sender.flush()
     assert len(b"".join(sent)) == KEEP_MAX_BYTES

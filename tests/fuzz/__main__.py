@@ -63,12 +63,12 @@ def _search_costs(names: Sequence[str], minutes: float) -> int:
     failed = []
     for name in names or TARGETS:
         try:
-            byte_s, pump = search(TARGETS[name], minutes * 60, Random())
+            byte_s, poller = search(TARGETS[name], minutes * 60, Random())
         except Outlier as outlier:
             print(f"{name}: {outlier}", flush=True)
             failed.append(name)
         else:
-            print(f"{name}: at most {byte_s * 1e6:.2f} µs a byte, {str(pump)[:150]}", flush=True)
+            print(f"{name}: at most {byte_s * 1e6:.2f} µs a byte, {str(poller)[:150]}", flush=True)
     print(f"found: {', '.join(failed) or 'nothing'}")
     return 1 if failed else 0
 

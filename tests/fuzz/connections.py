@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.ingest.idle_reader import Skimmer
-from patchbay.net.rate_limit import Allowance
+from actors.ingest.idle_reader import IdleReader
+from patchbay.net.rate_limit import RateLimit
 from patchbay.net.turns import Turns
 from patchbay.websocket.frame_reader import FrameReader
 from tests.fakes.connections import FakeOutbox
 
 if TYPE_CHECKING:
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 LONGEST = 64 * 1024
 
@@ -25,11 +25,16 @@ class Reader(FrameReader):
     def __init__(self, *, is_cold: bool) -> None:
         self.turns: Turns[Reader] = Turns(lambda: 0.0)
         super().__init__(
-            cast("Outbox", FakeOutbox()), Allowance(1e9, 1e9), LONGEST, strict_text=True, turns=self.turns, owner="one"
+            cast("SendQueue", FakeOutbox()),
+            RateLimit(1e9, 1e9),
+            LONGEST,
+            strict_text=True,
+            turns=self.turns,
+            owner="one",
         )
         self.messages = 0
         self.on_text = self.on_binary = self._hear
-        self._skimmer = Skimmer(15, 0.0)
+        self._skimmer = IdleReader(15, 0.0)
         self.skim = self._skim if is_cold else None
 
     def read(self, data: memoryview) -> None:

@@ -26,7 +26,7 @@ from patchbay.net.client_address import counted_as
 from patchbay.protocol import batches as bus
 from patchbay.protocol import handover, legacy, lenient_json, rtp, telnyx, times
 from patchbay.websocket.assembler import Assembler, Close, Fault
-from supervisor import notify
+from supervisor import sd_notify
 from tests.fakes.listening import FakeFanout, listener
 from tests.fuzz.seeds import SECRET
 
@@ -203,7 +203,7 @@ def journal_entries(data: bytes) -> None:
 
 def notifications(data: bytes) -> None:
     """What an actor says of itself."""
-    assert all(notify.parse(data))
+    assert all(sd_notify.parse(data))
 
 
 @cache

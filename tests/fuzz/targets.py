@@ -20,11 +20,11 @@ from wsproto.events import BytesMessage, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
 from actors.call_events import events
-from actors.call_events.clients.cursor import LostPlace, decode_place
+from actors.call_events.clients.cursor import LostCursor, decode_cursor
 from actors.call_events.clients.filter import wish
 from actors.call_events.webhooks.signature import BadSignature
 from actors.call_events.webhooks.signature import Verifier as SignatureVerifier
-from actors.ingest.idle_reader import Skimmer
+from actors.ingest.idle_reader import IdleReader
 from config import load
 from patchbay.audio import float32, g711
 from patchbay.auth.access import Access, find_token
@@ -165,7 +165,7 @@ async def _telnyx_stream(data: bytes) -> None:
 def skimmed(data: bytes) -> None:
     """What is skimmed off are whole frames of text, all of them media."""
     wire = b"".join(masked(line) for line in data.split(b"\n")) if data[:1] != b"\x81" else data
-    inbound, outbound, end = Skimmer(15, 0.0).take(memoryview(wire), 0, len(wire), 0.0)
+    inbound, outbound, end = IdleReader(15, 0.0).take(memoryview(wire), 0, len(wire), 0.0)
     found, _ = find_frames(wire, 0, len(wire), LONGEST * 2)
     taken = [frame for frame in found if frame[3] <= end]
     assert len(taken) == inbound + outbound
@@ -221,8 +221,8 @@ def handoff_packet(data: bytes) -> None:
         with suppress(*handover.UNREADABLE):
             message = decode(data)
             assert decode(handover.encode(message)) == message or _has_nan(data)
-    with suppress(LostPlace):
-        decode_place(data)
+    with suppress(LostCursor):
+        decode_cursor(data)
 
 
 def token(data: bytes) -> None:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
-from actors.call_events.clients.recent import Tail
+from actors.call_events.clients.recent_events import RecentEvents
 from actors.call_events.entry import Entry, Interest
 from actors.fanout.calls.interest import Interest as Topics
 from actors.gateway.table import Held, Link, Table
 from patchbay.audio.reorder import Reorder
 from patchbay.bus.pending_events import Event, PendingEvents
-from patchbay.net.held_counts import Holdings
-from patchbay.net.rate_limit import Allowances
+from patchbay.net.quota import Quota
+from patchbay.net.rate_limit import RateLimits
 from patchbay.net.token_bucket import Buckets
-from patchbay.process.ttl_cache import Recent
+from patchbay.process.ttl_cache import TtlCache
 from patchbay.protocol import batches
-from patchbay.websocket.send_queue import Outbox
+from patchbay.websocket.send_queue import SendQueue
 from tests.fakes.listening import FakeFanout, entry, listener, spoken, started
 from tests.fakes.telnyx import FakeIngest, media, start, stop
 from tests.fanout.v1.v1_room import Room
@@ -62,7 +62,7 @@ def keys(times: int) -> None:
 
 def recent(times: int) -> None:
     """Put in one by one, and all too old at once."""
-    known = Recent[int](10.0, times)
+    known = TtlCache[int](10.0, times)
     for number in range(times):
         known.put(number, number, NOW)
     assert known.get(0, NOW + 100) is None
@@ -73,7 +73,7 @@ def recent(times: int) -> None:
 
 def tail(times: int) -> None:
     """Events, each taken by a client that wants all and by one that wants none."""
-    kept = Tail(max_events=600, max_bytes=10**6)
+    kept = RecentEvents(max_events=600, max_bytes=10**6)
     for number in range(1, times + 1):
         kept.extend([Entry(number, b"", "x", None, b"frame")])
         kept.after(number - 1, Interest(), 1000)
@@ -86,20 +86,20 @@ def topics(times: int) -> None:
     names = [str(number).encode() for number in range(times)]
     for name in names:
         wanted.add(name)
-        wanted.heed(name, 0)
+        wanted.acknowledge(name, 0)
     for name in names:
         wanted.remove(name)
 
 
 def limits(times: int) -> None:
     """What is asked at each request and each message."""
-    buckets, held = Buckets(1.0, 10), Holdings[str](5)
-    allowances = Allowances(10.0, 10, token_per_s=10.0, token_burst=20)
+    buckets, held = Buckets(1.0, 10), Quota[str](5)
+    rate_limits = RateLimits(10.0, 10, token_per_s=10.0, token_burst=20)
     for number in range(times):
         buckets.take(str(number), NOW)
         held.add(str(number % 100))
         held.has_room(str(number % 100))
-        allowances.of({"sub": str(number)}).spend(1, NOW)
+        rate_limits.of({"sub": str(number)}).spend(1, NOW)
 
 
 def table(times: int) -> None:
@@ -136,9 +136,9 @@ class _Deaf:
         raise BlockingIOError
 
 
-def outbox(times: int) -> None:
+def send_queue(times: int) -> None:
     """Audio and words to somebody who does not read."""
-    waiting = Outbox(cast("socket.socket", _Deaf()), lossy_s=0.4)
+    waiting = SendQueue(cast("socket.socket", _Deaf()), lossy_s=0.4)
     for _ in range(times):
         waiting.write(b"audio")
         waiting.write_control(b"word")
@@ -179,7 +179,7 @@ def subscriptions(times: int) -> None:
 WORK: dict[str, Callable[[int], None]] = {
     work.__name__: work
     for work in (
-        pending, keys, recent, tail, topics, limits, table, reorder, outbox, streams, calls, subscriptions,
+        pending, keys, recent, tail, topics, limits, table, reorder, send_queue, streams, calls, subscriptions,
     )
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.gateway.admission import Reception, TooMany
+from actors.gateway.admission import Admission, TooMany
 from actors.gateway.fd_limits import RESERVED, fitted
 from actors.gateway.router import kind_of
 from actors.gateway.table import Held, Table
@@ -23,7 +23,7 @@ from patchbay.net.token_bucket import MAX_KEYS, Buckets
 if TYPE_CHECKING:
     import ipaddress
 
-    from actors.gateway.admission import Admission
+    from actors.gateway.admission import Admitted
 
 NOW, WALL = 100.0, 1_800_000_000.0
 PAGE, STREAM = Route("console", "http"), Route("ingest", "ws")
@@ -79,7 +79,7 @@ def test_what_counts_as_one() -> None:
 
 def test_many_networks_of_one() -> None:
     """Whoever has a /48 has 65,536 networks, and four times as much as one of them."""
-    by = reception(handshakes_per_s=1.0, handshakes_burst=2, connections_per_address=3)
+    by = admission(handshakes_per_s=1.0, handshakes_burst=2, connections_per_address=3)
     admitted = [receive(by, f"[2001:db8:0:{number:x}::1]:1") for number in range(8)]
     assert admitted[0].counted["connections from 2001:db8::/48"] == 12
     with pytest.raises(TooMany):
@@ -115,11 +115,11 @@ def test_a_bucket_never_gives_more_than_it_may(per_s: float, burst: int, waits: 
     assert taken <= burst + (now - NOW) * per_s + 1e-6
 
 
-def reception(**gateway: object) -> Reception:
-    return Reception(Settings(gateway=GatewaySettings(**gateway)))  # type: ignore[arg-type]
+def admission(**gateway: object) -> Admission:
+    return Admission(Settings(gateway=GatewaySettings(**gateway)))  # type: ignore[arg-type]
 
 
-def receive(by: Reception, peer: str, *lines: str, target: str = "/healthz", upgrade: bool = False) -> Admission:
+def receive(by: Admission, peer: str, *lines: str, target: str = "/healthz", upgrade: bool = False) -> Admitted:
     extra = "".join(f"{line}\r\n" for line in lines)
     if upgrade:
         extra += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -129,7 +129,7 @@ def receive(by: Reception, peer: str, *lines: str, target: str = "/healthz", upg
 
 def test_who_a_request_is_from() -> None:
     """Both ends are told where a proxy is between; the connection's own comes back for its next request."""
-    by = reception()
+    by = admission()
     first = receive(by, "127.0.0.1:40", "X-Forwarded-For: 203.0.113.9")
     assert first.peer == "203.0.113.9 via 127.0.0.1:40"
     assert receive(by, first.peer, "X-Forwarded-For: 203.0.113.10").peer == "203.0.113.10 via 127.0.0.1:40"
@@ -139,7 +139,7 @@ def test_who_a_request_is_from() -> None:
 
 def test_too_many_requests() -> None:
     """429 for the address, counted; others are not concerned, nor is this machine."""
-    by = reception(handshakes_per_s=1.0, handshakes_burst=2)
+    by = admission(handshakes_per_s=1.0, handshakes_burst=2)
     for _ in range(2):
         receive(by, "203.0.113.9:1")
     with pytest.raises(BadRequest) as caught:
@@ -153,7 +153,7 @@ def test_too_many_requests() -> None:
 
 def test_how_connections_count() -> None:
     """By address, all together, and media streams for themselves; a later gateway counts them alike."""
-    by = reception(max_connections=10, max_streams=5, connections_per_address=2)
+    by = admission(max_connections=10, max_streams=5, connections_per_address=2)
     page = receive(by, "203.0.113.9:1")
     assert page.counted == {"connections": 10, "connections from 203.0.113.9": 2}
     assert receive(by, "127.0.0.1:1").counted == {"connections": 10}
@@ -165,17 +165,17 @@ def test_how_connections_count() -> None:
     assert by.counted_again("203.0.113.9:1", PAGE, {"sub": "me"})["connections with tokens of me"] == 500
 
 
-def guarded(**gateway: object) -> Reception:
+def guarded(**gateway: object) -> Admission:
     auth = AuthSettings(enabled=True, jwt_secret=SECRET)
     telnyx = TelnyxSettings(stream_token=STREAM_TOKEN)
-    return Reception(Settings(auth=auth, telnyx=telnyx, gateway=GatewaySettings(**gateway)))  # type: ignore[arg-type]
+    return Admission(Settings(auth=auth, telnyx=telnyx, gateway=GatewaySettings(**gateway)))  # type: ignore[arg-type]
 
 
 def signed(sub: str, *can: str) -> str:
     return jwt.encode({"sub": sub, "exp": WALL + 60, "calls": "*", "can": list(can)}, SECRET, algorithm="HS256")
 
 
-def stream(by: Reception, token: str, peer: str = "203.0.113.9:1") -> Admission:
+def stream(by: Admission, token: str, peer: str = "203.0.113.9:1") -> Admitted:
     return receive(
         by, peer, f"X-Telnyx-Streaming-Auth-Token: {token}", target="/audio-stream?role=telnyx", upgrade=True
     )
@@ -242,9 +242,9 @@ def test_a_token_is_not_asked_too_often_by_those_who_have_none() -> None:
 
 
 def test_authentication_without_a_key() -> None:
-    """Is not a Reception at all."""
+    """Is not a Admission at all."""
     with pytest.raises(ValueError, match=r"auth\.jwt_secret"):
-        Reception(Settings(auth=AuthSettings(enabled=True)))
+        Admission(Settings(auth=AuthSettings(enabled=True)))
 
 
 def test_limits_that_descriptors_allow() -> None:

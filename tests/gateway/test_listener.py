@@ -1,4 +1,4 @@
-"""Who is let in, who is told why not, and that a crowd at the door shuts nobody out."""
+"""Who is let in, who is told why not, and that a crowd at the listener shuts nobody out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from actors.gateway.listener import Door
+from actors.gateway.listener import Listener
 from config import load
 from patchbay.http.head import BadRequest, RequestHead, Route
 from tests.fakes.handovers import until
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class Entrance:
-    """A door on a port of its own."""
+    """A listener on a port of its own."""
 
     def __init__(self, **environ: str) -> None:
         self.admitted: list[tuple[bytes, Route]] = []
         self.refuse: BadRequest | None = None
         self.refusals: list[tuple[str, str | None, int]] = []
         settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway
-        self.door = Door(settings, self._admit, refused=self._refused)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = Listener(settings, self._admit, refused=self._refused)
+        self.listening = socket.create_server(("127.0.0.1", 0))
 
     def _admit(self, sock: socket.socket, peer: str, head: bytes, parsed: RequestHead, target: Route) -> None:
         if self.refuse is not None:
@@ -41,7 +41,7 @@ class Entrance:
         self.refusals.append((peer.partition(":")[0], None if head is None else head.path, why.status))
 
     async def connect(self, sent: bytes) -> trio.SocketStream:
-        stream = await trio.open_tcp_stream(*self.listener.getsockname())
+        stream = await trio.open_tcp_stream(*self.listening.getsockname())
         await stream.send_all(sent)
         return stream
 
@@ -56,10 +56,10 @@ async def entrance(**environ: str) -> AsyncIterator[Entrance]:
     made = Entrance(**environ)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(made.door.accept, made.listener, nursery)
+            nursery.start_soon(made.listener.accept, made.listening, nursery)
             yield made
             nursery.cancel_scope.cancel()
-    made.listener.close()
+    made.listening.close()
 
 
 async def test_let_in_with_its_head() -> None:
@@ -67,7 +67,7 @@ async def test_let_in_with_its_head() -> None:
     async with entrance() as place:
         await place.answer(upgrade_head("/call-events"))
         assert place.admitted == [(upgrade_head("/call-events"), Route("call_events", "ws"))]
-        await place.door.until_empty()
+        await place.listener.until_empty()
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ async def test_told_why_not(sent: bytes, status: int) -> None:
         assert answer.startswith(b"HTTP/1.1 %d " % status)
         assert b"Connection: close" in answer or b"Connection: Upgrade, close" in answer
         assert place.admitted == []
-        assert place.door.counters.turned_away == 1
-        await place.door.until_empty()
+        assert place.listener.counters.turned_away == 1
+        await place.listener.until_empty()
 
 
 async def test_each_refusal_is_told() -> None:
@@ -109,7 +109,7 @@ async def test_each_refusal_is_told() -> None:
 
 
 async def test_refused_further_in() -> None:
-    """The switchboard has no room, say."""
+    """The router has no room, say."""
     async with entrance() as place:
         place.refuse = BadRequest(503, "Service Unavailable: no room")
         answer = await place.answer(upgrade_head())
@@ -119,14 +119,14 @@ async def test_refused_further_in() -> None:
 
 
 async def test_a_fault_of_ours_ends_one_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """The door stays open."""
+    """The listener stays open."""
     async with entrance() as place:
         place.refuse = RuntimeError("ours")  # type: ignore[assignment]
         assert await place.answer(upgrade_head()) == b""
         place.refuse = None
         await place.answer(upgrade_head())
         assert len(place.admitted) == 1
-        assert "failed at the door" in caplog.text
+        assert "failed at the listener" in caplog.text
 
 
 async def test_one_that_vanishes_is_counted() -> None:
@@ -134,19 +134,19 @@ async def test_one_that_vanishes_is_counted() -> None:
     async with entrance() as place:
         stream = await place.connect(b"GET /")
         await stream.aclose()
-        await until(lambda: place.door.counters.vanished)
+        await until(lambda: place.listener.counters.vanished)
 
 
 async def test_a_crowd_that_says_nothing_shuts_nobody_out() -> None:
     """The one that has been silent the longest goes."""
     async with entrance() as place:
-        place.door.max_heads = 5
+        place.listener.max_heads = 5
         crowd = [await place.connect(b"GET /") for _ in range(8)]
-        await until(lambda: place.door.counters.accepted == 8)
+        await until(lambda: place.listener.counters.accepted == 8)
         await place.answer(upgrade_head())
         assert len(place.admitted) == 1
-        await until(lambda: place.door.at_the_door <= 5)
-        assert place.door.counters.too_many >= 3
+        await until(lambda: place.listener.at_the_door <= 5)
+        assert place.listener.counters.too_many >= 3
         for stream in crowd:
             await stream.aclose()
-        await place.door.until_empty()
+        await place.listener.until_empty()

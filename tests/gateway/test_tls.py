@@ -1,4 +1,4 @@
-"""TLS at the door: peers that never read, and a machine that has run out of descriptors, cost themselves only."""
+"""TLS at the listener: peers that never read, and a machine that has run out of descriptors, cost themselves only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from actors.gateway import tls
-from actors.gateway.listener import Door
+from actors.gateway.listener import Listener
 from actors.gateway.tls import Carrier, Certificate, shake_hands
 from config import load
 from tests.e2e.test_auth_tls import write_certificate
@@ -39,14 +39,14 @@ def directory() -> Iterator[Path]:
 
 
 class Entrance:
-    """A door with TLS; what it lets in is answered by `serve`."""
+    """A listener with TLS; what it lets in is answered by `serve`."""
 
     def __init__(self, directory: Path, **environ: str) -> None:
         self.certificate = Certificate(str(directory / "cert.pem"), str(directory / "key.pem"))
         self.trusting = ssl.create_default_context(cafile=str(directory / "cert.pem"))
         settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway
-        self.door = Door(settings, self._admit, self.certificate)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = Listener(settings, self._admit, self.certificate)
+        self.listening = socket.create_server(("127.0.0.1", 0))
         self.admitted: list[socket.socket] = []
         self._clients: list[trio.SSLStream[trio.SocketStream]] = []
 
@@ -54,7 +54,7 @@ class Entrance:
         self.admitted.append(sock)
 
     async def connect(self) -> trio.SSLStream[trio.SocketStream]:
-        plain = await trio.open_tcp_stream(*self.listener.getsockname())
+        plain = await trio.open_tcp_stream(*self.listening.getsockname())
         stream = trio.SSLStream(plain, self.trusting, server_hostname="localhost", https_compatible=True)
         self._clients.append(stream)
         await stream.do_handshake()
@@ -70,10 +70,10 @@ class Entrance:
 @asynccontextmanager
 async def entrance(directory: Path, **environ: str) -> AsyncIterator[Entrance]:
     made = Entrance(directory, **environ)
-    with trio.fail_after(20), made.listener:
+    with trio.fail_after(20), made.listening:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(made.door.accept, made.listener, nursery)
-            nursery.start_soon(made.door.carrier.end_late)
+            nursery.start_soon(made.listener.accept, made.listening, nursery)
+            nursery.start_soon(made.listener.carrier.end_late)
             try:
                 yield made
             finally:
@@ -111,13 +111,13 @@ async def test_peers_that_never_read_are_ended_once_nobody_here_has_them(
         await until(lambda: len(place.admitted) == 5)
         for sock in place.admitted:
             await fill(sock)
-        assert place.door.carrier.count == 5
+        assert place.listener.carrier.count == 5
         await trio.sleep(0.1)
-        assert place.door.carrier.count == 5  # we still have them
+        assert place.listener.carrier.count == 5  # we still have them
         for sock in place.admitted:
             sock.close()
-        await until(lambda: place.door.carrier.late == 5)
-        assert place.door.carrier.count == 0
+        await until(lambda: place.listener.carrier.late == 5)
+        assert place.listener.carrier.count == 0
         for stream in deaf:
             await trio.aclose_forcefully(stream)
         await until(lambda: descriptors() <= before)
@@ -135,7 +135,7 @@ async def test_what_is_left_is_read_to_its_end_by_those_who_read(directory: Path
         while piece := await stream.receive_some():
             received += len(piece)
         assert received == sent
-        assert place.door.carrier.late == 0
+        assert place.listener.carrier.late == 0
 
 
 async def test_a_peer_that_takes_nothing_is_ended(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ async def test_a_peer_that_takes_nothing_is_ended(directory: Path, monkeypatch: 
         sock = place.admitted[0]
         with suppress(BrokenPipeError):
             await fill(sock)
-        await until(lambda: place.door.carrier.count == 0)
+        await until(lambda: place.listener.carrier.count == 0)
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
@@ -167,7 +167,7 @@ async def test_no_descriptor_for_the_plain_side_refuses_that_peer(
         with pytest.raises((trio.BrokenResourceError, AssertionError)):
             await stream.send_all(GET)
             assert await stream.receive_some() != b""
-        await until(lambda: place.door.carrier.refused == 1)
+        await until(lambda: place.listener.carrier.refused == 1)
         monkeypatch.setattr(socket, "socketpair", pair)
         await (await place.connect()).send_all(GET)
         await until(lambda: place.admitted)
@@ -183,7 +183,7 @@ async def test_a_fault_of_this_machine_ends_one_connection(directory: Path, monk
     async with entrance(directory) as place:
         monkeypatch.setattr(Carrier, "_watching", fail)
         await place.connect()
-        await until(lambda: place.door.counters.failed == 1)
+        await until(lambda: place.listener.counters.failed == 1)
         monkeypatch.setattr(Carrier, "_watching", real)
         await (await place.connect()).send_all(GET)
         await until(lambda: place.admitted)
@@ -194,12 +194,12 @@ async def test_so_many_with_tls_and_no_more(directory: Path) -> None:
     given = {"PATCHBAY_GATEWAY__MAX_CONNECTIONS": "2", "PATCHBAY_GATEWAY__MAX_STREAMS": "1"}
     async with entrance(directory, **given) as place:
         streams = [await place.connect() for _ in range(3)]
-        await until(lambda: place.door.carrier.count == 3)
+        await until(lambda: place.listener.carrier.count == 3)
         with pytest.raises((trio.BrokenResourceError, OSError)):
             await place.connect()
-        assert place.door.counters.too_many_tls == 1
+        assert place.listener.counters.too_many_tls == 1
         await trio.aclose_forcefully(streams[0])
-        await until(lambda: place.door.carrier.count == 2)
+        await until(lambda: place.listener.carrier.count == 2)
         await (await place.connect()).send_all(GET)
         await until(lambda: place.admitted)
 

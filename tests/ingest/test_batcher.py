@@ -6,55 +6,55 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.ingest.batcher import FADE_S, Rounds
+from actors.ingest.batcher import FADE_S, Batcher
 from patchbay.process.identity import Identity
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.bus import FakeSocket, entries_of
 
 if TYPE_CHECKING:
     from patchbay.bus.sockets import BusSocket
 
-CALL, OTHER = wire.digest("a"), wire.digest("b")
+CALL, OTHER = batches.digest("a"), batches.digest("b")
 
 
 class Told:
-    """A Rounds, and what it told."""
+    """A Batcher, and what it told."""
 
     def __init__(self) -> None:
         self.publisher = FakeSocket()
         self.fanouts: list[int] = []
         self.changes: list[bytes] = []
         identity = Identity("ingest", 2, 2, epoch=77)
-        self.rounds = Rounds(
+        self.batcher = Batcher(
             cast("BusSocket", self.publisher), identity, on_fanout=self.fanouts.append, on_interest=self.changes.append
         )
 
     def hear(self, wanted: bool, index: int, call: bytes | None = None) -> None:
-        topic = wire.batch_topic(index) if call is None else wire.interest_topic(index, call)
-        self.rounds.subscription(bytes([wanted]) + topic)
+        topic = batches.batch_topic(index) if call is None else batches.interest_topic(index, call)
+        self.batcher.subscription(bytes([wanted]) + topic)
 
 
 async def test_who_wants_what() -> None:
     """By call, or every call; interest without the fan-out itself goes nowhere."""
     told = Told()
     told.hear(True, 0, CALL)
-    assert told.rounds.sinks_of(CALL) == ()
+    assert told.batcher.queues_of(CALL) == ()
     told.hear(True, 0)
     told.hear(True, 1)
-    told.hear(True, 1, wire.EVERY_CALL)
-    first, second = (told.rounds.sink(index) for index in (0, 1))
+    told.hear(True, 1, batches.EVERY_CALL)
+    first, second = (told.batcher.queue(index) for index in (0, 1))
     assert first is not None
     assert second is not None
-    assert [id(sink) for sink in told.rounds.sinks_of(CALL)] == [id(first), id(second)]
-    assert [id(sink) for sink in told.rounds.sinks_of(OTHER)] == [id(second)]
+    assert [id(queue) for queue in told.batcher.queues_of(CALL)] == [id(first), id(second)]
+    assert [id(queue) for queue in told.batcher.queues_of(OTHER)] == [id(second)]
     told.hear(False, 0, CALL)
     told.hear(False, 0, CALL)
-    told.rounds.fade(float("inf"))
-    assert [id(sink) for sink in told.rounds.sinks_of(CALL)] == [id(second)]
+    told.batcher.fade(float("inf"))
+    assert [id(queue) for queue in told.batcher.queues_of(CALL)] == [id(second)]
     told.hear(False, 1)
-    assert told.rounds.sinks_of(CALL) == ()
+    assert told.batcher.queues_of(CALL) == ()
     assert told.fanouts == [0, 1]
-    assert told.changes.count(wire.EVERY_CALL) == 4
+    assert told.changes.count(batches.EVERY_CALL) == 4
 
 
 async def test_who_wants_something_is_told_that_it_is_known() -> None:
@@ -63,15 +63,15 @@ async def test_who_wants_something_is_told_that_it_is_known() -> None:
     for index in (0, 1):
         told.hear(True, index)
     told.hear(True, 1, CALL)
-    told.hear(True, 1, wire.EVERY_CALL)
+    told.hear(True, 1, batches.EVERY_CALL)
     told.hear(False, 1, CALL)
     told.hear(True, 1, CALL)
-    told.rounds.flush()
+    told.batcher.flush()
     [message] = told.publisher.sent
-    assert message.startswith(wire.batch_topic(1))
+    assert message.startswith(batches.batch_topic(1))
     entries = entries_of(message)
     assert [(entry.kind, entry.call) for entry in entries] == [
-        (wire.HEEDED, call) for call in (CALL, wire.EVERY_CALL, CALL)
+        (batches.HEEDED, call) for call in (CALL, batches.EVERY_CALL, CALL)
     ]
 
 
@@ -81,15 +81,15 @@ async def test_interest_outlives_a_restart() -> None:
     told.hear(True, 0)
     told.hear(True, 0, CALL)
     told.hear(False, 0, CALL)
-    told.rounds.fade(trio.current_time() + FADE_S / 2)
-    assert len(told.rounds.sinks_of(CALL)) == 1
+    told.batcher.fade(trio.current_time() + FADE_S / 2)
+    assert len(told.batcher.queues_of(CALL)) == 1
     told.hear(True, 0, CALL)
-    told.rounds.fade(float("inf"))
-    assert len(told.rounds.sinks_of(CALL)) == 1
+    told.batcher.fade(float("inf"))
+    assert len(told.batcher.queues_of(CALL)) == 1
     told.hear(False, 0, CALL)
-    told.rounds.fade(float("inf"))
-    assert told.rounds.sinks_of(CALL) == ()
-    assert told.rounds._interest == {}
+    told.batcher.fade(float("inf"))
+    assert told.batcher.queues_of(CALL) == ()
+    assert told.batcher._interest == {}
     assert told.changes[-1] == CALL
 
 
@@ -98,17 +98,17 @@ def test_one_message_a_round() -> None:
     told = Told()
     told.hear(True, 0)
     told.hear(True, 1)
-    entry = wire.news_entry(wire.GONE, 5, CALL)
+    entry = batches.news_entry(batches.GONE, 5, CALL)
     for _ in range(2):
-        sink = told.rounds.sink(0)
-        assert sink is not None
-        sink += [entry, entry]
-        told.rounds.flush()
-        told.rounds.flush()
-    assert told.rounds.batches == len(told.publisher.sent) == 2
+        queue = told.batcher.queue(0)
+        assert queue is not None
+        queue += [entry, entry]
+        told.batcher.flush()
+        told.batcher.flush()
+    assert told.batcher.batches == len(told.publisher.sent) == 2
     for number, message in enumerate(told.publisher.sent, 1):
-        assert message.startswith(wire.batch_topic(0))
-        batch, _ = wire.unpack_batch(message)
+        assert message.startswith(batches.batch_topic(0))
+        batch, _ = batches.unpack_batch(message)
         assert (batch.ingest, batch.slot, batch.epoch, batch.sequence) == (2, "b", 77, number)
         assert len(list(entries_of(message))) == 2
 
@@ -116,6 +116,6 @@ def test_one_message_a_round() -> None:
 def test_other_topics_are_not_ours() -> None:
     """The console subscribes to statistics."""
     told = Told()
-    told.rounds.subscription(b"\x01" + wire.STATS_TOPIC)
-    told.rounds.subscription(b"")
+    told.batcher.subscription(b"\x01" + batches.STATS_TOPIC)
+    told.batcher.subscription(b"")
     assert (told.fanouts, told.changes) == ([], [])

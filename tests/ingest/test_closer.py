@@ -5,14 +5,14 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.ingest.closer import Endings
+from actors.ingest.closer import Closer
 from tests.fakes.telnyx import FakeIngest, peer_of
 
 
 async def test_closed_once() -> None:
     """Whoever asks again is told so."""
     ingest = FakeIngest()
-    endings, stream = Endings(), ingest.stream(1)
+    endings, stream = Closer(), ingest.stream(1)
     assert endings.add(stream, 1008, "no")
     assert not endings.add(stream, 1000, "again")
     async with trio.open_nursery() as nursery:
@@ -27,7 +27,7 @@ async def test_closed_once() -> None:
 async def test_nobody_waits_for_another() -> None:
     """One peer never answers."""
     ingest = FakeIngest()
-    endings, slow, quick = Endings(), ingest.stream(1), ingest.stream(2)
+    endings, slow, quick = Closer(), ingest.stream(1), ingest.stream(2)
 
     async def never(code: int, reason: str) -> None:
         await trio.sleep_forever()

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from actors.ingest.contest import CALM_S, FREE, LONGEST_WAIT_S, Contests
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_how_long_the_loser_stays() -> None:
 async def test_two_that_come_back_at_once(autojump_clock: trio.testing.MockClock) -> None:
     """A minute of it is a dozen connections, and each newest one is heard at once."""
     ingest = FakeIngest()
-    ingest.hub.now = trio.current_time
+    ingest.streams.now = trio.current_time
     ingest.fanout(0, "v3:call")
     streams: list[Stream] = []
     heard: list[int] = []
@@ -38,11 +38,11 @@ async def test_two_that_come_back_at_once(autojump_clock: trio.testing.MockClock
             stream = ingest.stream(len(streams) + 1, start())
             streams.append(stream)
             stream.on_text(media(1))
-            heard.extend(entry.stream for entry in ingest.entries() if entry.kind == wire.AUDIO)
+            heard.extend(entry.stream for entry in ingest.entries() if entry.kind == batches.AUDIO)
             await peer_of(stream).closed.wait()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.endings.run)
+        nursery.start_soon(ingest.streams.endings.run)
         nursery.start_soon(come_back)
         nursery.start_soon(come_back)
         await trio.sleep(60)
@@ -52,7 +52,7 @@ async def test_two_that_come_back_at_once(autojump_clock: trio.testing.MockClock
     contested = [payload for kind, payload in ingest.told() if kind == "stream.contested"]
     assert contested[0]["call_control_id"] == "v3:call"
     times = {payload["times"] for payload in contested}  # until they are acknowledged, events are sent again
-    assert ingest.hub.counters["streams_contested"] == len(times) == len(streams) - 1 - FREE
+    assert ingest.streams.counters["streams_contested"] == len(times) == len(streams) - 1 - FREE
 
 
 async def test_one_that_goes_by_itself_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
@@ -60,8 +60,8 @@ async def test_one_that_goes_by_itself_is_not_waited_for(autojump_clock: trio.te
     ingest = FakeIngest()
     stream = ingest.stream(1, start())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.endings.run)
-        ingest.hub.endings.add(stream, 1000, "", 100.0)
+        nursery.start_soon(ingest.streams.endings.run)
+        ingest.streams.endings.add(stream, 1000, "", 100.0)
         await trio.testing.wait_all_tasks_blocked()
         peer_of(stream).closed.set()
         await trio.sleep(200)

@@ -14,7 +14,7 @@ from actors.ingest.stream import STARTS_BURST, WORDS_BURST
 from patchbay.audio.marks import MARKS_MAX, Mark, Marks
 from patchbay.bus.sockets import MAX_MESSAGE_BYTES
 from patchbay.process.identity import Identity
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.telnyx import EVENT_MAX_BYTES, MESSAGE_MAX_BYTES
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 from tests.fakes.work import assert_linear
@@ -33,7 +33,7 @@ KINDS = {
 
 async def closing(ingest: FakeIngest, nursery: trio.Nursery) -> None:
     """Let those end that are given up."""
-    nursery.start_soon(ingest.hub.endings.run)
+    nursery.start_soon(ingest.streams.endings.run)
     await wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
 
@@ -51,12 +51,12 @@ async def test_events_of_a_stream_are_so_many_and_the_rest_is_one_event(
         stream.on_text(KINDS[kind])
     assert [told for told, _ in ingest.told()].count(kind) == 10
     assert len(ingest.entries()) <= 10
-    ingest.hub._report()
-    ingest.hub._report()
+    ingest.streams._report()
+    ingest.streams._report()
     [lost] = [payload for told, payload in ingest.told() if told == "events.lost"]
     assert lost["lost"] == {kind: 18_990}
     assert lost["call_control_id"] == "v3:call"
-    assert ingest.hub.counters["events_unrecorded"] == 18_990
+    assert ingest.streams.counters["events_unrecorded"] == 18_990
     assert len(caplog.records) < 20
     ingest.now += 1
     for _ in range(100):
@@ -131,7 +131,7 @@ async def test_a_long_start_frame_is_refused_with_a_word(size: int, nursery: tri
     stream = ingest.stream(7, start(custom="x" * size))
     assert stream.start is None
     assert stream.rubbish == 1
-    assert ingest.kinds() == [wire.LIVE]
+    assert ingest.kinds() == [batches.LIVE]
     await closing(ingest, nursery)
     [(code, reason)] = peer_of(stream).closed_with
     assert code == 1008
@@ -147,7 +147,7 @@ async def test_a_long_frame_on_a_live_stream_costs_itself() -> None:
     stream.on_text(media(1))
     assert stream.rubbish == 3
     assert not stream.ending
-    assert wire.AUDIO in ingest.kinds()
+    assert batches.AUDIO in ingest.kinds()
 
 
 async def test_the_longest_start_frame_outlives_a_crash() -> None:
@@ -165,18 +165,18 @@ async def test_all_calls_are_told_in_messages_that_the_bus_takes() -> None:
     ingest.fanout(1)
     for number in range(200):
         ingest.stream(number + 1, start(f"v3:{number}", custom="x" * 15_000))
-    ingest.hub.rounds.flush()
+    ingest.streams.batcher.flush()
     ingest.publisher.sent.clear()
     ingest.fanout(0)
-    ingest.hub.rounds.flush()
-    messages = [message for message in ingest.publisher.sent if message.startswith(wire.batch_topic(0))]
+    ingest.streams.batcher.flush()
+    messages = [message for message in ingest.publisher.sent if message.startswith(batches.batch_topic(0))]
     assert len(messages) > 1
     assert max(map(len, messages)) <= rounds_module.BATCH_MAX_BYTES + 100 < MAX_MESSAGE_BYTES
-    sequences = [wire.unpack_batch(message)[0].sequence for message in messages]
+    sequences = [batches.unpack_batch(message)[0].sequence for message in messages]
     assert sequences == list(range(sequences[0], sequences[0] + len(messages)))
     entries = ingest.entries()
-    assert [entry.stream for entry in entries if entry.kind == wire.START] == list(range(1, 201))
-    assert [entry.kind for entry in entries][-1] == wire.LIVE
+    assert [entry.stream for entry in entries if entry.kind == batches.START] == list(range(1, 201))
+    assert [entry.kind for entry in entries][-1] == batches.LIVE
 
 
 async def test_reports_are_bounded() -> None:
@@ -195,19 +195,19 @@ async def test_a_stream_that_carries_no_call_is_closed(nursery: trio.Nursery) ->
     ingest.now += 9.9
     over.on_text(stop("v3:b"))
     for stream in (silent, over, live):
-        ingest.hub.end_if_silent(stream)
+        ingest.streams.end_if_silent(stream)
     assert not any(stream.ending for stream in (silent, over, live))
     ingest.now += 0.2
     for stream in (silent, over, live):
-        ingest.hub.end_if_silent(stream)
+        ingest.streams.end_if_silent(stream)
     assert silent.ending
     assert not any(stream.ending for stream in (over, live))
     ingest.now += 10
     for stream in (silent, over, live):
-        ingest.hub.end_if_silent(stream)
+        ingest.streams.end_if_silent(stream)
     assert over.ending
     assert not live.ending
-    assert ingest.hub.counters["closed_without_start"] == 2
+    assert ingest.streams.counters["closed_without_start"] == 2
     await closing(ingest, nursery)
     assert peer_of(silent).closed_with == [(1008, "no start frame within 10 s")]
 
@@ -217,15 +217,15 @@ async def test_what_there_is_is_not_said_with_each_change() -> None:
     ingest = FakeIngest()
 
     def said() -> list[bytes]:
-        return [message for message in ingest.publisher.sent if message.startswith(wire.STATS_TOPIC)]
+        return [message for message in ingest.publisher.sent if message.startswith(batches.STATS_TOPIC)]
 
     for number in range(300):
         ingest.stream(number + 1, start(f"v3:{number}"))
         ingest.now += 0.001
-        ingest.hub._do()
+        ingest.streams._do()
         if number == 9:
             assert len(said()) == 10
     assert len(said()) <= 100
     ingest.now += 0.1
-    assert ingest.hub._do() is None
+    assert ingest.streams._do() is None
     assert len(orjson.loads(said()[-1][1:])["calls"]) == 300

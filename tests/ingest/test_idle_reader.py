@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.ingest.idle_reader import Skimmer
+from actors.ingest.idle_reader import IdleReader
 from patchbay.websocket.frames import MEDIUM_HEADER_BYTES
 from tests.fakes.telnyx import media, start, stop
 from tests.fakes.websockets import BINARY, PING, masked
@@ -29,7 +29,7 @@ others = st.sampled_from(
 @given(st.integers(0, 12), others | st.just(b""), st.integers(0, 300), st.integers(0, 20))
 def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: int, begin: int) -> None:
     """And stops at the first that is none, or is not whole."""
-    skimmer = Skimmer(20, 0)
+    skimmer = IdleReader(20, 0)
     frames = [masked(media(chunk)) for chunk in range(count)]
     data = b"?" * begin + b"".join(frames) + other + masked(media(99))[:cut]
     inbound, outbound, end = skimmer.take(memoryview(data), begin, len(data), 1)
@@ -43,7 +43,7 @@ def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: 
 )
 def test_how_the_count_falls_on_the_tracks(tracks: list[str], expected: tuple[int, int]) -> None:
     """Told from a few frames."""
-    skimmer, inbound, outbound = Skimmer(20, 0), 0, 0
+    skimmer, inbound, outbound = IdleReader(20, 0), 0, 0
     for reading in range(5):
         data = b"".join(masked(media(reading * 4 + index, track=tracks[index % len(tracks)])) for index in range(4))
         got = skimmer.take(memoryview(data), 0, len(data), 1)
@@ -62,7 +62,7 @@ def test_one_wrong_byte_in_many_alike_is_seen(count: int, tracks: int, wrong: in
         frame[at] ^= flip
         frames[wrong] = bytes(frame)
     data = b"".join(frames)
-    inbound, outbound, end = Skimmer(1, 0).take(memoryview(data), 0, len(data), 1)
+    inbound, outbound, end = IdleReader(1, 0).take(memoryview(data), 0, len(data), 1)
     good = frames[:wrong] if spoilt else frames
     assert (inbound + outbound, end) == (len(good), sum(map(len, good)))
 
@@ -70,7 +70,7 @@ def test_one_wrong_byte_in_many_alike_is_seen(count: int, tracks: int, wrong: in
 @pytest.mark.parametrize("tracks", [("inbound",), ("inbound", "outbound")])
 def test_only_so_many_messages_of_a_track_are_kept(tracks: tuple[str, ...]) -> None:
     """The last ones, wherever readings begin."""
-    skimmer, said = Skimmer(4, 0), []
+    skimmer, said = IdleReader(4, 0), []
     for reading in range(5):
         messages = [media(reading * 3 + index, track=track) for index in range(3) for track in tracks]
         data = b"".join(map(masked, messages))
@@ -81,7 +81,7 @@ def test_only_so_many_messages_of_a_track_are_kept(tracks: tuple[str, ...]) -> N
 
 def test_everything_of_the_first_moments_is_kept() -> None:
     """It may have come together, faster than it was said; later it is over with that."""
-    skimmer = Skimmer(2, 10.0)
+    skimmer = IdleReader(2, 10.0)
     said = [media(chunk) for chunk in range(50)]
     data = b"".join(map(masked, said))
     skimmer.take(memoryview(data), 0, len(data), 10.1)

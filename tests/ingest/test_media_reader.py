@@ -8,7 +8,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, media, start
 
 steps = st.lists(
@@ -63,5 +63,5 @@ def go_through(plan: list[tuple[str, int]]) -> None:
             ingest.now += 1  # what is missing is given up
             stream.expire(ingest.now)
     stream.expire(float("inf"))
-    assert [entry.chunk for entry in ingest.entries() if entry.kind == wire.AUDIO] == sent
+    assert [entry.chunk for entry in ingest.entries() if entry.kind == batches.AUDIO] == sent
     assert stream.frames == [come, 0]

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.ingest import native as in_c
-from actors.ingest.media_reader import Intake, Lane
+from actors.ingest.media_reader import MediaReader, MediaTrack
 from patchbay.audio.reorder import Reorder
 from patchbay.net.poller import LATE_BYTES
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.fast_path import Line, client_frame
 from tests.fakes.native import examples, needs_c
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from patchbay.protocol.telnyx import Media
 
 pytestmark = needs_c
-TAIL = wire.entry_tail(7, b"c" * 16)
+TAIL = batches.entry_tail(7, b"c" * 16)
 
 
 class World(Line):
@@ -36,15 +36,15 @@ class World(Line):
 
     def __init__(self, *, c: bool) -> None:
         windows: list[Reorder[Media]] = [Reorder(), Reorder()]
-        self.lanes = [Lane(track, window) for track, window in enumerate(windows)]
+        self.lanes = [MediaTrack(track, window) for track, window in enumerate(windows)]
         self.pushed: list[tuple[int, Media]] = []
         self.others: list[bytes] = []
-        self.intake = Intake(self.lanes[0], self.lanes[1], self._push, self._other)
-        self.sinks: list[list[bytes]] = [[], []]
-        self.intake.sinks, self.intake.tail = tuple(self.sinks), TAIL
-        super().__init__(self.intake.on_text, in_c.reading_in_c(wanted=c), take_late=True)
+        self.media_reader = MediaReader(self.lanes[0], self.lanes[1], self._push, self._other)
+        self.queues: list[list[bytes]] = [[], []]
+        self.media_reader.queues, self.media_reader.tail = tuple(self.queues), TAIL
+        super().__init__(self.media_reader.on_text, in_c.reading_in_c(wanted=c), take_late=True)
 
-    def _push(self, lane: Lane, media: Media) -> None:
+    def _push(self, lane: MediaTrack, media: Media) -> None:
         self.pushed.append((self.lanes.index(lane), media))
         if media.chunk is not None:
             lane.push(media.chunk, media, 0.0)
@@ -56,7 +56,7 @@ class World(Line):
     def state(self) -> dict[str, object]:
         return {
             **super().state(),
-            "sinks": [b"".join(sink) for sink in self.sinks],
+            "queues": [b"".join(queue) for queue in self.queues],
             "lanes": [(lane.turn, lane.step, lane.frames) for lane in self.lanes],
             "pushed": self.pushed,
             "others": self.others,
@@ -130,7 +130,7 @@ async def test_ripe_ones_are_taken(in_c_world: World) -> None:
     while stream.way.untaken < LATE_BYTES:
         stream.hears(client_frame(orjson.dumps(media(chunk))))
         chunk += 1
-    assert stream.pump._ripe == [stream.way]
+    assert stream.poller._ripe == [stream.way]
     stream.hears(b"")
     assert stream.way.untaken == 0
     stream.hears(client_frame(orjson.dumps(media(chunk))))
@@ -325,7 +325,7 @@ async def test_more_than_the_buffer_holds(in_c_world: World) -> None:
     frames = [client_frame(orjson.dumps(media(chunk, bytes(5000)))) for chunk in range(2, 30)]
     stream.hears(b"".join(frames))
     for _ in range(10):
-        stream.pump.round()
+        stream.poller.round()
     assert stream.lanes[0].frames == 29
 
 
@@ -345,13 +345,13 @@ async def test_one_that_is_not_plain_at_the_moment(in_c_world: World) -> None:
 async def test_strange_objects_are_left_alone(in_c_world: World) -> None:
     """Whatever Python does with its objects, the C does not fall over them."""
     stream = begun(in_c_world)
-    changes: list[tuple[str, Any]] = [("tail", b"short"), ("sinks", None), ("inbound", None)]
+    changes: list[tuple[str, Any]] = [("tail", b"short"), ("queues", None), ("inbound", None)]
     for name, value in changes:
-        before = getattr(stream.intake, name)
-        setattr(stream.intake, name, value)
+        before = getattr(stream.media_reader, name)
+        setattr(stream.media_reader, name, value)
         with suppress(TypeError, AttributeError):  # the Python may
             stream.hears(client_frame(orjson.dumps(media(2))))
-        setattr(stream.intake, name, before)
+        setattr(stream.media_reader, name, before)
     strange: tuple[Any, ...] = (None, 10**30, "2")
     for value in strange:
         stream.lanes[0].turn = value

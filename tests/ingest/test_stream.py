@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 from tests.fakes.websockets import masked
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def audio(ingest: FakeIngest) -> list[tuple[int, int]]:
     """What a fan-out got: (track, chunk)."""
-    return [(entry.track, entry.chunk) for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    return [(entry.track, entry.chunk) for entry in ingest.entries() if entry.kind == batches.AUDIO]
 
 
 @pytest.fixture
@@ -49,8 +49,10 @@ async def test_put_in_order_and_doubles_dropped(ingest: FakeIngest) -> None:
 async def test_what_goes_on_the_bus(ingest: FakeIngest) -> None:
     """The payload as it is, with what Telnyx said of it."""
     ingest.stream(7, start(), media(500, b"\x01\x02\x03", "outbound"))
-    [entry] = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
-    assert entry == wire.Entry(wire.AUDIO, 1, 1, 500, 500, 500, 3, 10_000, 7, wire.digest("v3:call"), b"\x01\x02\x03")
+    [entry] = [entry for entry in ingest.entries() if entry.kind == batches.AUDIO]
+    assert entry == batches.Entry(
+        batches.AUDIO, 1, 1, 500, 500, 500, 3, 10_000, 7, batches.digest("v3:call"), b"\x01\x02\x03"
+    )
 
 
 async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeIngest) -> None:
@@ -59,9 +61,9 @@ async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeInge
     for index in range(5):
         payload = base64.b64encode(bytes([index])).decode()
         stream.on_text(orjson.dumps({"event": "media", "media": {"payload": payload}}))
-    got = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    got = [entry for entry in ingest.entries() if entry.kind == batches.AUDIO]
     assert [entry.payload for entry in got] == [bytes([index]) for index in range(5)]
-    assert {entry.chunk for entry in got} == {wire.NO_NUMBER}
+    assert {entry.chunk for entry in got} == {batches.NO_NUMBER}
 
 
 async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(ingest: FakeIngest) -> None:
@@ -80,7 +82,7 @@ async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(in
     assert peer.skim is None
     stream.on_text(media(51))
     kept = [chunk for _, chunk in audio(ingest)]
-    assert kept == list(range(51 - ingest.hub.replay_frames, 52))
+    assert kept == list(range(51 - ingest.streams.replay_frames, 52))
     assert stream.frames == [51, 0]
     assert stream.counters()["gaps"] == 0
 
@@ -119,7 +121,7 @@ async def test_the_last_moments_do_not_depend_on_how_a_frame_is_written(ingest: 
     ingest.fanout(0, "v3:call")
     got = audio(ingest)
     for track in range(1 + (form == "two tracks")):
-        assert [chunk for each, chunk in got if each == track] == list(range(51 - ingest.hub.replay_frames, 51))
+        assert [chunk for each, chunk in got if each == track] == list(range(51 - ingest.streams.replay_frames, 51))
     assert peer.on_text == stream.on_text
     assert "stream.dtmf" in [kind for kind, _ in ingest.told()]
 
@@ -142,7 +144,7 @@ async def test_what_is_read_again_while_nobody_is_known_to_listen(
             stream.again(False)
     ingest.now += after_s
     ingest.fanout(0, "v3:call")
-    got = [(entry.chunk, entry.flags & wire.AGAIN != 0) for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    got = [(entry.chunk, entry.flags & batches.AGAIN != 0) for entry in ingest.entries() if entry.kind == batches.AUDIO]
     assert got == [(chunk, chunk < 7) for chunk in expected]
     assert stream.frames == [12, 0]
 
@@ -206,8 +208,8 @@ async def test_a_start_that_had_to_be_mended(ingest: FakeIngest, caplog: pytest.
     """The call is heard; listeners and journal get what they can read; it is counted, and logged once."""
     latin = start().replace(b'"+1"', b'"M\xfcller \\ud83d"')
     stream = ingest.stream(7, latin, media(1), latin.replace(b'"+2"', b'"+3"'))
-    entries = [entry for entry in ingest.entries() if entry.kind in (wire.START, wire.AUDIO)]
-    assert [entry.kind for entry in entries] == [wire.START, wire.AUDIO, wire.START]
+    entries = [entry for entry in ingest.entries() if entry.kind in (batches.START, batches.AUDIO)]
+    assert [entry.kind for entry in entries] == [batches.START, batches.AUDIO, batches.START]
     assert orjson.loads(entries[0].payload)["start"]["from"] == "M\ufffdller \ufffd"
     assert ingest.told()[0][1]["from"] == "M\ufffdller \ufffd"
     assert stream.counters()["mended"] == 2
@@ -224,7 +226,7 @@ async def test_errors_and_keys_are_told(ingest: FakeIngest) -> None:
     stream.on_text(b'{"event":"connected","version":"1.0.0"}')
     stream.on_text(b'{"event":"tomorrow"}')
     stream.on_binary(b"never sent")
-    assert [(entry.kind, entry.payload) for entry in ingest.entries()] == [(wire.ERROR, error)]
+    assert [(entry.kind, entry.payload) for entry in ingest.entries()] == [(batches.ERROR, error)]
     kinds = [kind for kind, _ in ingest.told()]
     assert kinds == ["stream.started", "stream.error", "stream.dtmf"]
     assert ingest.told()[2][1]["digit"] == "5"
@@ -249,7 +251,7 @@ async def test_counters_outlive_the_windows(ingest: FakeIngest) -> None:
 
 def positions(ingest: FakeIngest, track: int = 0) -> list[tuple[int, int]]:
     """What a fan-out got of one track: (position, chunk)."""
-    got = [entry for entry in ingest.entries() if entry.kind == wire.AUDIO and entry.track == track]
+    got = [entry for entry in ingest.entries() if entry.kind == batches.AUDIO and entry.track == track]
     return [(entry.position, entry.chunk) for entry in got]
 
 
@@ -270,7 +272,7 @@ async def test_numbers_that_begin_anew_go_on(ingest: FakeIngest, said: str, befo
     assert peer_of(stream).handed.note != note
     successor = ingest.stream(7)
     assert successor.resume(peer_of(stream).handed.note)
-    ingest.hub.resumed(successor)
+    ingest.streams.resumed(successor)
     for chunk in range(29, 33):
         successor.on_text(media(chunk))
     assert positions(ingest) == [(before + chunk, chunk) for chunk in range(29, 33)]
@@ -286,11 +288,11 @@ async def test_what_comes_late_over_a_roll_is_late(ingest: FakeIngest) -> None:
     """The successor goes on with the numbers, and with their step."""
     stream = ingest.stream(7, start(), *[media(chunk) for chunk in range(1, 41, 2)])
     stream.expire(float("inf"))
-    ingest.hub.leave(stream)
-    ingest.hub.parked(stream)
+    ingest.streams.leave(stream)
+    ingest.streams.parked(stream)
     successor = ingest.stream(7)
     assert successor.resume(peer_of(stream).handed.note)
-    ingest.hub.resumed(successor)
+    ingest.streams.resumed(successor)
     assert positions(ingest)[-1] == (39, 39)
     for chunk in (37, 41, 43):
         successor.on_text(media(chunk))
@@ -300,16 +302,16 @@ async def test_what_comes_late_over_a_roll_is_late(ingest: FakeIngest) -> None:
 async def test_a_start_that_is_repeated_is_no_news(ingest: FakeIngest) -> None:
     """Nor does it take the floor from who has it. One that says something else is news."""
     stream = ingest.stream(7, start())
-    ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 5, stream.call, b"\x10" * 160)])
+    ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 5, stream.call, b"\x10" * 160)])
     ingest.entries()
     stream.on_text(start())
     assert ingest.kinds() == []
-    assert ingest.hub.talkback.holder(stream) == 5
+    assert ingest.streams.talk_router.holder(stream) == 5
     stream.on_text(start(**{"from": "+3"}))
-    assert ingest.kinds() == [wire.START]
-    assert ingest.hub.talkback.holder(stream) == 5
+    assert ingest.kinds() == [batches.START]
+    assert ingest.streams.talk_router.holder(stream) == 5
     stream.on_text(start(encoding="PCMA"))
-    assert ingest.hub.talkback.holder(stream) is None
+    assert ingest.streams.talk_router.holder(stream) is None
     assert [kind for kind, _ in ingest.told()] == ["stream.started"] * 3
 
 
@@ -332,6 +334,6 @@ async def _numbers_at_the_edges(frames: list[tuple[int | None, int | None, int |
         made.now += 0.01
         stream.expire(made.now)
     stream.expire(float("inf"))
-    got = [entry for entry in made.entries() if entry.kind == wire.AUDIO]
+    got = [entry for entry in made.entries() if entry.kind == batches.AUDIO]
     assert len(got) <= len(frames) == sum(stream.frames)
     assert all(entry.payload == bytes(3) for entry in got)

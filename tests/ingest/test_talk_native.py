@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.ingest.native import take_talk_in_c
-from actors.ingest.talk.router import Talkback
-from patchbay.protocol import batches as wire
-from patchbay.websocket.send_queue import Outbox
+from actors.ingest.talk.router import TalkRouter
+from patchbay.protocol import batches
+from patchbay.websocket.send_queue import SendQueue
 from tests.fakes.native import examples, needs_c
 from tests.fakes.telnyx import FakeIngest, start, stop
 
@@ -48,29 +48,29 @@ class World:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         self.sockets += [client, server]
         self.clients[call] = client
-        outbox = Outbox(server, lossy_s=1.0)
-        self.streams[call] = self.ingest.stream(self.number, start(call, encoding=codec), outbox=outbox)
+        send_queue = SendQueue(server, lossy_s=1.0)
+        self.streams[call] = self.ingest.stream(self.number, start(call, encoding=codec), send_queue=send_queue)
 
     def read(self, call: str) -> None:
         if call in self.clients:
             with suppress(OSError):
                 while data := self.clients[call].recv(1 << 20):
                     self.got[call] += data
-            self.streams[call].peer.outbox.drain()
+            self.streams[call].peer.send_queue.drain()
 
     def close(self) -> None:
         for stream in self.streams.values():
-            stream.peer.outbox.detach()
+            stream.peer.send_queue.detach()
         for each in self.sockets:
             each.close()
 
     def state(self) -> dict[str, object]:
-        conversations = self.ingest.hub.talkback.conversations
+        conversations = self.ingest.streams.talk_router.conversations
         return {
             "got": self.got,
             "told": [tuple(entry) for entry in self.ingest.entries()],
-            "refused": self.ingest.hub.talkback.refused,
-            "paced": conversations and sorted(each.number for each in self.ingest.hub.talkback._paced),
+            "refused": self.ingest.streams.talk_router.refused,
+            "paced": conversations and sorted(each.number for each in self.ingest.streams.talk_router._paced),
             "conversations": [
                 (
                     stream.number,
@@ -80,10 +80,10 @@ class World:
                 )
                 for stream, each in conversations.items()
             ],
-            "outboxes": [
-                (outbox.behind, outbox.broken, outbox.unsent())
+            "send_queues": [
+                (send_queue.behind, send_queue.broken, send_queue.unsent())
                 for stream in self.streams.values()
-                for outbox in [stream.peer.outbox]
+                for send_queue in [stream.peer.send_queue]
             ],
         }
 
@@ -94,9 +94,9 @@ def world(*, c: bool) -> closing[World]:
 
 pieces = st.tuples(
     st.sampled_from(
-        [wire.TALK] * 6
-        + [wire.TALK_PREEMPT, wire.TALK_STOP, wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT, 77]
-        + [wire.TALK_MARK, wire.TALK_CLEAR, wire.TALK_MARK_SENT]
+        [batches.TALK] * 6
+        + [batches.TALK_PREEMPT, batches.TALK_STOP, batches.TALK_CLAIM, batches.TALK_CLAIM_PREEMPT, 77]
+        + [batches.TALK_MARK, batches.TALK_CLEAR, batches.TALK_MARK_SENT]
     ),
     st.sampled_from([1, 1, 1, 1, 2, (1 << 64) - 1]),
     st.sampled_from([*CALLS, "a", "a", "nobody's"]),
@@ -113,21 +113,23 @@ steps = st.one_of(
 
 
 def do(world: World, what: str, given: object) -> None:
-    hub = world.ingest.hub
+    streams = world.ingest.streams
     call = cast("str", given)
     if what == "say":
         packed = [
-            wire.pack_talk(kind, 0, talker, wire.digest(name), payload)
+            batches.pack_talk(kind, 0, talker, batches.digest(name), payload)
             for kind, talker, name, payload in cast("list[tuple[int, int, str, bytes]]", given)
         ]
-        hub.talk([b"".join(packed[:3]), b"".join(packed[3:])])
+        streams.talk([b"".join(packed[:3]), b"".join(packed[3:])])
     elif what == "wait":
         world.ingest.now += cast("float", given)
     elif what == "cut":
-        hub.talk([(wire.pack_talk(wire.TALK, 0, 1, wire.digest("a"), LOUD) * 2)[: 192 + cast("int", given)]])
+        streams.talk(
+            [(batches.pack_talk(batches.TALK, 0, 1, batches.digest("a"), LOUD) * 2)[: 192 + cast("int", given)]]
+        )
     elif what == "due":
-        hub.talkback.due(world.ingest.now)
-        hub.talkback.look(world.ingest.now)
+        streams.talk_router.due(world.ingest.now)
+        streams.talk_router.look(world.ingest.now)
     elif what == "begin":
         world.begin(*cast("tuple[str, str]", given))
     elif call in world.streams:
@@ -158,24 +160,24 @@ def test_whatever_is_said_both_do_the_same(plan: list[tuple[str, object]]) -> No
 @pytest.mark.parametrize(
     "before",
     [
-        pytest.param([(wire.TALK, 7, LOUD), (wire.TALK, 7, LOUD[:80])], id="a piece waits for its rest"),
-        pytest.param([(wire.TALK, 7, LOUD)] * 30, id="frames wait for their time"),
-        pytest.param([(wire.TALK, 8, LOUD)], id="the floor is another's"),
-        pytest.param([(wire.TALK_PREEMPT, 7, LOUD)], id="it was taken by an administrator"),
-        pytest.param([(wire.TALK, 7, LOUD), (wire.TALK_STOP, 7, b"")], id="it is nobody's"),
-        pytest.param([(wire.TALK, 7, LOUD), (wire.TALK, 7, SILENT)], id="it is silent"),
+        pytest.param([(batches.TALK, 7, LOUD), (batches.TALK, 7, LOUD[:80])], id="a piece waits for its rest"),
+        pytest.param([(batches.TALK, 7, LOUD)] * 30, id="frames wait for their time"),
+        pytest.param([(batches.TALK, 8, LOUD)], id="the floor is another's"),
+        pytest.param([(batches.TALK_PREEMPT, 7, LOUD)], id="it was taken by an administrator"),
+        pytest.param([(batches.TALK, 7, LOUD), (batches.TALK_STOP, 7, b"")], id="it is nobody's"),
+        pytest.param([(batches.TALK, 7, LOUD), (batches.TALK, 7, SILENT)], id="it is silent"),
         pytest.param([], id="nobody has said anything"),
     ],
 )
 @pytest.mark.parametrize("payload", [LOUD, SILENT, LOUD[:159], LOUD + b"\x00", b"", LOUD * 2], ids=len)
-@pytest.mark.parametrize("kind", [wire.TALK, wire.TALK_PREEMPT, wire.TALK_CLAIM])
+@pytest.mark.parametrize("kind", [batches.TALK, batches.TALK_PREEMPT, batches.TALK_CLAIM])
 async def test_what_is_nearly_plain(before: list[tuple[int, int, bytes]], payload: bytes, kind: int) -> None:
     """As Python has it, and so is what follows."""
     with ExitStack() as stack:
         worlds = [stack.enter_context(world(c=c)) for c in (False, True)]
         for each in worlds:
             each.begin("a", "PCMU")
-            for pieces in (before, [(kind, 7, payload)], [(wire.TALK, 7, LOUD)], [(wire.TALK, 7, SILENT)]):
+            for pieces in (before, [(kind, 7, payload)], [(batches.TALK, 7, LOUD)], [(batches.TALK, 7, SILENT)]):
                 do(each, "say", [(kind, talker, "a", payload) for kind, talker, payload in pieces])
                 each.ingest.now += 0.02
             each.read("a")
@@ -185,44 +187,46 @@ async def test_what_is_nearly_plain(before: list[tuple[int, int, bytes]], payloa
 async def test_plain_talk_needs_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the first frame, by which the floor is taken."""
     taken: list[int] = []
-    take = Talkback.take
+    take = TalkRouter.take
 
-    def count(self: Talkback, stream: Stream, talk: wire.Talk, now: float) -> None:
+    def count(self: TalkRouter, stream: Stream, talk: batches.Talk, now: float) -> None:
         taken.append(talk.talker)
         take(self, stream, talk, now)
 
-    monkeypatch.setattr(Talkback, "take", count)
+    monkeypatch.setattr(TalkRouter, "take", count)
     with world(c=True) as ours:
         for call in CALLS:
             ours.begin(call, "PCMU")
         for number in range(50):
             message = b"".join(
-                wire.pack_talk(wire.TALK, 0, 7 + index, wire.digest(call), bytes([number]) * 160)
+                batches.pack_talk(batches.TALK, 0, 7 + index, batches.digest(call), bytes([number]) * 160)
                 for index, call in enumerate(CALLS)
             )
-            ours.ingest.hub.talk([message])
+            ours.ingest.streams.talk([message])
             ours.ingest.now += 0.02
             for call in CALLS:
                 ours.read(call)
         assert taken == [7, 8]
         assert ours.got["a"].count(b'"event":"media"') == ours.got["b"].count(b'"event":"media"') == 50
-        [conversation, _] = ours.ingest.hub.talkback.conversations.values()
+        [conversation, _] = ours.ingest.streams.talk_router.conversations.values()
         assert conversation.pacer.sent == 50
 
 
 async def test_one_that_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel does not take waits in the outbox, and is not written past."""
+    """What the kernel does not take waits in the send queue, and is not written past."""
     with world(c=True) as ours:
         ours.begin("a", "PCMU")
-        outbox = ours.streams["a"].peer.outbox
+        send_queue = ours.streams["a"].peer.send_queue
         for number in range(60):
-            ours.ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 7, wire.digest("a"), bytes([number]) * 160)])
+            ours.ingest.streams.talk(
+                [batches.pack_talk(batches.TALK, 0, 7, batches.digest("a"), bytes([number]) * 160)]
+            )
             ours.ingest.now += 0.02
-        assert outbox.behind
+        assert send_queue.behind
         for _ in range(60):
             ours.read("a")
-        assert not outbox.behind
-        assert ours.got["a"].count(b'"event":"media"') == 60 - outbox.dropped
+        assert not send_queue.behind
+        assert ours.got["a"].count(b'"event":"media"') == 60 - send_queue.dropped
 
 
 @pytest.mark.parametrize("arguments", [(), (b"", 0, {}, {}, 1), ("", 0, {}, {}, 1.0), (b"", 0, [], {}, 1.0)])

@@ -12,7 +12,7 @@ from supervisor.actors.exits import Exit
 from supervisor.actors.life import Surroundings
 from supervisor.actors.policy import Limits
 from supervisor.actors.process import Process
-from supervisor.commands.journal import Journal
+from supervisor.commands.history import History
 from supervisor.configuration.specs import ActorSpec
 
 LIMITS = Limits(first_s=0.1, max_s=30.0, reset_s=1.0, intensity=5, period_s=30.0)
@@ -99,12 +99,12 @@ class World:
 
     def __init__(self, data_dir: Path) -> None:
         self.launcher = FakeLauncher()
-        self.journal = Journal(wall=trio.current_time)
+        self.history = History(wall=trio.current_time)
         self.restarted: list[str] = []
         self.crashes = data_dir / "crashes"
         self.around = Surroundings(
             launcher=self.launcher,
-            journal=self.journal,
+            history=self.history,
             limits=LIMITS,
             crash_reports=CrashReports(data_dir),
             random=lambda: 0.5,
@@ -113,4 +113,4 @@ class World:
         )
 
     def transitions(self) -> list[str]:
-        return [entry.after for entry in self.journal.last(limit=1000)]
+        return [entry.after for entry in self.history.last(limit=1000)]

@@ -92,16 +92,16 @@ async def test_a_crash_is_mended_at_once(world: World, autojump_clock: object) -
         (report,) = world.crashes.iterdir()
         assert "reason: killed by SIGSEGV\n" in report.read_text()
         assert "IndexError: boom" in report.read_text()
-        assert any("IndexError: boom" in entry.why for entry in world.journal.last())
+        assert any("IndexError: boom" in entry.why for entry in world.history.last())
 
 
 async def test_a_crash_loop_backs_off_and_is_failed(world: World, autojump_clock: object) -> None:
     async with running(world) as actor:
         for _ in range(5):
             world.launcher.started[-1].end(CRASH)
-            await actor.life.around.journal.change()
+            await actor.life.around.history.change()
             while state(actor) is not State.READY:
-                await world.journal.change()
+                await world.history.change()
             await wait_all_tasks_blocked()
         world.launcher.started[-1].end(CRASH)
         await wait_all_tasks_blocked()
@@ -125,7 +125,7 @@ async def test_what_can_not_be_started_is_tried_again(world: World, autojump_clo
     world.launcher.broken = True
     async with running(world) as actor:
         assert state(actor) is State.BACKOFF
-        assert "can't be started" in world.journal.last()[-1].why
+        assert "can't be started" in world.history.last()[-1].why
         world.launcher.broken = False
         await trio.sleep(1)
         assert state(actor) is State.READY

@@ -134,9 +134,9 @@ async def test_it_can_notify_in_a_directory_with_a_long_name(
     ensure_run_dir(run_dir)
     text = "import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
     text += "s.sendto(b'READY=1', os.environ['NOTIFY_SOCKET'])"
-    from supervisor import notify
+    from supervisor import sd_notify
 
-    with notify.listen(run_dir) as heard:
+    with sd_notify.listen(run_dir) as heard:
         ended, _ = await run(script(text), run_dir, sockets, lifeline)
         assert heard.recv(100) == b"READY=1"
     assert ended == Exit(code=0)

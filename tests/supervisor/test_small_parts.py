@@ -1,4 +1,4 @@
-"""Journal, crash reports, words and the run directory: what the larger tests do not look at closely."""
+"""History, crash reports, formatting and the run directory: what the larger tests do not look at closely."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from supervisor.actors.crashes import KEPT, CrashReports, last_line, utc
-from supervisor.commands import cli, words
-from supervisor.commands.journal import FOLLOWER_BACKLOG, Journal
+from supervisor.commands import cli, formatting
+from supervisor.commands.history import FOLLOWER_BACKLOG, History
 from supervisor.run_directory import ActorNote, AlreadyRunningError, RunDir
 from supervisor.sockets import PortTakenError, listen_tcp
 from tests.supervisor.fakes import SPEC, FakeProcess
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 
 async def test_a_follower_that_does_not_read_holds_up_nobody() -> None:
-    journal = Journal()
-    with journal.follow() as entries:
+    history = History()
+    with history.follow() as entries:
         for number in range(FOLLOWER_BACKLOG + 5):
-            journal.record("fanout.0", str(number))
-        assert journal.missed_by_followers == 5
+            history.record("fanout.0", str(number))
+        assert history.missed_by_followers == 5
         assert (await entries.receive()).why == "0"
-    journal.record("fanout.0", "nobody follows any more")
-    assert journal.missed_by_followers == 5
+    history.record("fanout.0", "nobody follows any more")
+    assert history.missed_by_followers == 5
 
 
 def test_the_last_of_one_actor() -> None:
-    journal = Journal(wall=lambda: 1.5)
+    history = History(wall=lambda: 1.5)
     for number in range(30):
-        journal.record(f"fanout.{number % 2}", str(number))
-    assert [entry.why for entry in journal.last("fanout.1", 2)] == ["27", "29"]
-    assert len(journal.last(limit=0)) == 0
-    other = Journal()
-    other.restore(entry.as_json() for entry in journal.last(limit=3))
-    assert other.last() == journal.last(limit=3)
+        history.record(f"fanout.{number % 2}", str(number))
+    assert [entry.why for entry in history.last("fanout.1", 2)] == ["27", "29"]
+    assert len(history.last(limit=0)) == 0
+    other = History()
+    other.restore(entry.as_json() for entry in history.last(limit=3))
+    assert other.last() == history.last(limit=3)
 
 
 async def test_crash_reports_are_bounded(tmp_path: Path) -> None:
@@ -72,13 +72,13 @@ def test_moments() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0s"), (59, "59s"), (61, "1m01s"), (3723, "1h02m")])
 def test_durations(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 def test_hosts_in_urls() -> None:
-    assert words.url_host("0.0.0.0") == "localhost"
-    assert words.url_host("::1") == "[::1]"
-    assert words.url_host("127.0.0.1") == "127.0.0.1"
+    assert formatting.url_host("0.0.0.0") == "localhost"
+    assert formatting.url_host("::1") == "[::1]"
+    assert formatting.url_host("127.0.0.1") == "127.0.0.1"
 
 
 def test_the_lock(tmp_path: Path) -> None:
@@ -122,11 +122,11 @@ def test_an_address_that_is_not_ours() -> None:
 
 
 async def test_change() -> None:
-    journal = Journal()
+    history = History()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(journal.change)
+        nursery.start_soon(history.change)
         await trio.testing.wait_all_tasks_blocked()
-        journal.record("fanout.0", "something")
+        history.record("fanout.0", "something")
 
 
 NASTY = "\x1b[2J\x9b1m\r\u202ex\nforged"
@@ -137,8 +137,8 @@ def test_nothing_that_peers_say_reaches_a_terminal(as_json: bool, capsys: pytest
     """It may be in an exception's last line, which is the reason of a transition, or in what a process says of itself."""
     options = argparse.Namespace(json=as_json)
     entry = {"at": 0.0, "actor": "fanout.0", "generation": 1, "before": "READY", "after": "BACKOFF", "why": NASTY}
-    assert cli._show(options, {"ok": True, **entry}, words.event) == 0
-    assert cli._show(options, {"ok": False, "error": NASTY}, words.event) == 1
+    assert cli._show(options, {"ok": True, **entry}, formatting.event) == 0
+    assert cli._show(options, {"ok": False, "error": NASTY}, formatting.event) == 1
     assert cli._fail(options, NASTY, 3) == 3
     captured = capsys.readouterr()
     shown = captured.out + captured.err

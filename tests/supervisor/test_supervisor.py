@@ -245,7 +245,7 @@ def test_a_data_directory_that_others_write_to(make: Callable[..., Running]) -> 
     system = make()
     data = Path(system.environ["PATCHBAY_DATA_DIR"])
     data.mkdir(parents=True, exist_ok=True)
-    (data / "journal").touch()
+    (data / "history").touch()
     data.chmod(0o777)
     for words in ((), ("check",)):
         refused = system.run(*words)

@@ -29,7 +29,7 @@ LOOK_S = 5.0
 FIRST_LOOK_S = 30.0  # those that carry streams have spoken by then
 
 
-class Subscriber(Protocol):
+class BusSubscriber(Protocol):
     """What is needed of the bus: `bus.subscriber("ingest", "pub", b"s")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
@@ -44,7 +44,7 @@ class LostCalls:
         self._lost_after_us = int(lost_after_s * 1_000_000)
         self._seen: dict[str, int] = {}
 
-    async def listen(self, subscriber: Subscriber) -> None:
+    async def listen(self, subscriber: BusSubscriber) -> None:
         """Hear which streams are carried, for ever."""
         while True:
             for frame in await subscriber.receive_many():

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.call_events.clients.cursor import LostPlace, Place, decode_place, walk
-from actors.call_events.clients.event_writer import EventOutbox
+from actors.call_events.clients.cursor import Cursor, LostCursor, decode_cursor, walk
+from actors.call_events.clients.event_writer import EventWriter
 from actors.call_events.clients.filter import reader_of, wish
 from actors.call_events.journal.store import Unavailable
 from patchbay.auth.rights import may
 from patchbay.auth.session import Session
 from patchbay.http.head import parse_known_head
 from patchbay.http.query import BadQuery
-from patchbay.net.rate_limit import Allowances
+from patchbay.net.rate_limit import RateLimits
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
 from patchbay.websocket.accept import accept
 from patchbay.websocket.frames import CLOSE_SLOW, text_frame
 from patchbay.websocket.handshake import refuse
 
 if TYPE_CHECKING:
-    from actors.call_events.clients.filter import Wish
-    from actors.call_events.dispatcher import Hub
+    from actors.call_events.clients.filter import EventFilter
+    from actors.call_events.dispatcher import Dispatcher
     from actors.call_events.entry import Entry, Interest
-    from actors.call_events.journal.writer import Recorder
+    from actors.call_events.journal.writer import JournalWriter
     from config.settings import EventSettings
     from patchbay.auth.tokens import Verifier
-    from patchbay.handover.connection import Handed
-    from patchbay.net.poller import Pump
-    from patchbay.websocket.connection import Peer
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.net.poller import Poller
+    from patchbay.websocket.connection import WebSocketConnection
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ RETRY_S = 0.5  # when older events can't be read
 GONE_REASON = "events that you have not had are not kept any more; come back with since=<offset of the last one>"
 
 
-class EventClient(EventOutbox):
-    """A client as the hub sees it: its outlet, and how it is given up."""
+class EventClient(EventWriter):
+    """A client as the dispatcher sees it: its event writer, and how it is given up."""
 
     __slots__ = ("given_up", "reason")
 
-    def __init__(self, handed: Handed, hub: Hub, interest: Interest) -> None:
-        super().__init__(handed, hub.tail, interest)
+    def __init__(self, handed: HandedConnection, dispatcher: Dispatcher, interest: Interest) -> None:
+        super().__init__(handed, dispatcher.tail, interest)
         self.given_up = trio.Event()
         self.reason = ""
 
@@ -71,22 +71,27 @@ class Clients:
     """
 
     def __init__(
-        self, hub: Hub, recorder: Recorder, pump: Pump, settings: EventSettings, verifier: Verifier | None = None
+        self,
+        dispatcher: Dispatcher,
+        recorder: JournalWriter,
+        poller: Poller,
+        settings: EventSettings,
+        verifier: Verifier | None = None,
     ) -> None:
-        self._hub = hub
+        self._dispatcher = dispatcher
         self._recorder = recorder
-        self._pump = pump
+        self._poller = poller
         self._settings = settings
         self._verifier = verifier
-        self._allowances = Allowances(
+        self._allowances = RateLimits(
             settings.messages_per_s,
             settings.messages_burst,
             token_per_s=settings.token_messages_per_s,
             token_burst=settings.token_messages_burst,
         )
-        self.peers: set[Peer] = set()
+        self.peers: set[WebSocketConnection] = set()
 
-    async def serve(self, handed: Handed) -> None:
+    async def serve(self, handed: HandedConnection) -> None:
         """Serve a connection until either side ends it, or a successor goes on with it."""
         head = parse_known_head(handed.head)
         if not may(handed.claims, "events"):
@@ -102,42 +107,44 @@ class Clients:
             if not handed.resumed:  # else a predecessor of another version had let it in, and it comes back
                 refuse(handed.sock, 400, f"Bad Request: {error}")
             return
-        client = EventClient(handed, self._hub, asked.interest)
+        client = EventClient(handed, self._dispatcher, asked.interest)
         try:
             found = await self._find(handed, asked.interest)
-        except LostPlace as lost:
+        except LostCursor as lost:
             log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
             return
-        limit, allowance = self._settings.message_max_bytes, self._allowances.of(handed.claims)
-        async with accept(handed, self._pump, client, message_max_bytes=limit, allowance=allowance) as peer:
+        limit, rate_limit = self._settings.message_max_bytes, self._allowances.of(handed.claims)
+        async with accept(handed, self._poller, client, message_max_bytes=limit, rate_limit=rate_limit) as peer:
             if peer is not None:
                 self._start(client, asked, found)
                 await self._converse(peer, client, asked.interest)
 
-    def _start(self, client: EventClient, asked: Wish, found: tuple[Place, int, bytes] | None) -> None:
+    def _start(self, client: EventClient, asked: EventFilter, found: tuple[Cursor, int, bytes] | None) -> None:
         if found is not None:
             client.go_on(*found)
             return
         offset, recovered = self._first_offset(asked.since)
         resume = asked.since is not None
-        words = self._hub.first_words(asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot)
-        client.begin(self._hub.epoch, offset, words)
+        words = self._dispatcher.first_words(
+            asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot
+        )
+        client.begin(self._dispatcher.epoch, offset, words)
 
     def _first_offset(self, since: int | None) -> tuple[int, bool]:
         """Where a new client begins, and whether it misses nothing so."""
-        last, before_all = self._hub.tail.last, self._recorder.oldest - 1
+        last, before_all = self._dispatcher.tail.last, self._recorder.oldest - 1
         if since is None:
             return last, True
         return min(max(since, before_all), last), max(before_all, self._recorder.first - 1) <= since <= last
 
-    async def _find(self, handed: Handed, interest: Interest) -> tuple[Place, int, bytes] | None:
+    async def _find(self, handed: HandedConnection, interest: Interest) -> tuple[Cursor, int, bytes] | None:
         """Where a predecessor was with this connection; None when there was none, or it had written nothing."""
         if not handed.resumed or not handed.note:
             return None
-        place, unsent = decode_place(handed.note), handed.unsent
+        place, unsent = decode_cursor(handed.note), handed.unsent
         handed.unsent = b""  # what is to be written is found here
-        if place.epoch != self._hub.epoch:
-            raise LostPlace("the journal is another one")
+        if place.epoch != self._dispatcher.epoch:
+            raise LostCursor("the journal is another one")
         if place.written == NO_COUNT:
             return place, place.offset, unsent
         written, who = bytes_carried(handed.sock), reader_of(handed.claims, handed.peer)
@@ -147,13 +154,13 @@ class Clients:
                 await self._recorder.refresh()  # the predecessor, which may still be there, was ahead of us
                 found = await self._walk(place, written, interest, who)
         except Unavailable as error:
-            raise LostPlace(str(error)) from error
+            raise LostCursor(str(error)) from error
         if found is None:
-            raise LostPlace("more was written than there are events")
+            raise LostCursor("more was written than there are events")
         return place, *found
 
-    async def _walk(self, place: Place, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
-        tail, offset = self._hub.tail, place.offset
+    async def _walk(self, place: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
+        tail, offset = self._dispatcher.tail, place.offset
         if offset >= tail.before:
             return walk(place, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
         entries: list[Entry] = []
@@ -161,16 +168,16 @@ class Clients:
         while found is None and offset < tail.last:
             page = await self._recorder.page(interest, offset, who=who)
             if page.oldest > offset + 1:
-                raise LostPlace("the events there are not kept any more")
+                raise LostCursor("the events there are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
             found = walk(place, written, entries)
         return found
 
-    async def _converse(self, peer: Peer, client: EventClient, interest: Interest) -> None:
+    async def _converse(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
         session = Session(peer.handed, self._verifier, "events")
         peer.on_text = partial(_heard, client, session)
         self.peers.add(peer)
-        self._hub.join(client)
+        self._dispatcher.join(client)
         try:
             peer.start()
             async with trio.open_nursery() as nursery:
@@ -180,7 +187,7 @@ class Clients:
                 await peer.until_closed()
                 nursery.cancel_scope.cancel()
         finally:
-            self._hub.leave(client)
+            self._dispatcher.leave(client)
             self.peers.discard(peer)
 
     async def _follow(self, client: EventClient, interest: Interest, who: str) -> None:
@@ -188,21 +195,21 @@ class Clients:
         while True:
             await client.starved.wait()
             client.starved = trio.Event()
-            while client.cursor < self._hub.tail.before and not client.given_up.is_set():
+            while client.cursor < self._dispatcher.tail.before and not client.given_up.is_set():
                 await client.until_idle()
                 try:
                     page = await self._recorder.page(interest, client.cursor, who=who)
                 except Unavailable:
                     await trio.sleep(RETRY_S)
                     continue
-                if page.oldest > client.cursor + 1 or client.epoch != self._hub.epoch:
+                if page.oldest > client.cursor + 1 or client.epoch != self._dispatcher.epoch:
                     client.give_up(GONE_REASON)
                     return
                 await client.until_idle()
                 client.feed(b"".join(entry.frame for entry in page.entries), page.upto)
 
 
-async def _close_when_given_up(peer: Peer, client: EventClient, scope: trio.CancelScope) -> None:
+async def _close_when_given_up(peer: WebSocketConnection, client: EventClient, scope: trio.CancelScope) -> None:
     await client.given_up.wait()
     with trio.move_on_after(GRACE_S):
         await client.until_idle()

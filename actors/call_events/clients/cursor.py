@@ -1,7 +1,7 @@
 """How far a client is in the stream of events, so that another process can go on with its connection to the byte.
 
 A client's socket carries the events that it wants, in order, one encoding for all: what comes after a known point is
-known. So it is enough to note that point now and then (`Place`), and to ask the kernel how much has been written since:
+known. So it is enough to note that point now and then (`Cursor`), and to ask the kernel how much has been written since:
 it counts the bytes of a connection, and outlives us. Nothing has to be noted for an event, and after a crash between
 any two steps no event is missing and none comes twice.
 
@@ -24,7 +24,7 @@ LOST = -1  # an offset: nobody can tell
 PREFIX_MAX_BYTES = 8 * 1024  # of what is noted with a place
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """A point in what a connection carries.
 
     Attributes:
@@ -43,28 +43,28 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     form: int = FORM
 
 
-encode_place = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Place).decode
+encode_cursor = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Cursor).decode
 
 
-class LostPlace(Exception):
+class LostCursor(Exception):
     """Nobody can tell where a client is. It must come back with `since`."""
 
 
-def decode_place(note: bytes) -> Place:
-    """Read a note. Raises LostPlace: it is another program's."""
+def decode_cursor(note: bytes) -> Cursor:
+    """Read a cursor. Raises LostCursor: it is another program's."""
     try:
-        place: Place = _decode(note)
+        place: Cursor = _decode(note)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise LostPlace("the note can't be read") from error
+        raise LostCursor("the note can't be read") from error
     if place.form != FORM:
-        raise LostPlace("events were written otherwise then")
+        raise LostCursor("events were written otherwise then")
     if place.offset == LOST:
-        raise LostPlace("what this connection carries is not counted")
+        raise LostCursor("what this connection carries is not counted")
     return place
 
 
-def walk(place: Place, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
+def walk(place: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
     """Find where a connection is.
 
     Args:

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.call_events.clients.cursor import LOST, PREFIX_MAX_BYTES, Place, encode_place
+from actors.call_events.clients.cursor import LOST, PREFIX_MAX_BYTES, Cursor, encode_cursor
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
-from patchbay.websocket.send_queue import CONTROL_MAX_BYTES, Outbox
+from patchbay.websocket.send_queue import CONTROL_MAX_BYTES, SendQueue
 
 if TYPE_CHECKING:
-    from actors.call_events.clients.recent import Tail
+    from actors.call_events.clients.recent_events import RecentEvents
     from actors.call_events.entry import Interest
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 PIECE_MAX_BYTES = 64 * 1024  # written at once; what of it the socket does not take is all that is held
 NOTE_EVERY = 256  # offsets; a successor looks through at most so many to find the place
 CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for more is broken off
 
 
-class EventOutbox(Outbox):
+class EventWriter(SendQueue):
     """Writes to a client. `begin` starts it; before that only the handshake's answer is written.
 
     Args:
@@ -42,7 +42,7 @@ class EventOutbox(Outbox):
 
     __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_noted", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
 
-    def __init__(self, handed: Handed, tail: Tail, interest: Interest) -> None:
+    def __init__(self, handed: HandedConnection, tail: RecentEvents, interest: Interest) -> None:
         super().__init__(handed.sock, lossy_s=0.0)
         self._handed = handed
         self._tail = tail
@@ -65,12 +65,12 @@ class EventOutbox(Outbox):
             return
         self._attach(epoch, offset, first)
         if self._base == NO_COUNT:
-            self._handed.set_note(encode_place(Place(epoch, NO_COUNT, LOST)))
+            self._handed.set_note(encode_cursor(Cursor(epoch, NO_COUNT, LOST)))
         elif len(first) <= PREFIX_MAX_BYTES:
             self._note(first)
         self.pull()
 
-    def go_on(self, place: Place, offset: int, rest: bytes) -> None:
+    def go_on(self, place: Cursor, offset: int, rest: bytes) -> None:
         """Go on where a predecessor was: `place` is what it had noted, `offset` and `rest` where it really was."""
         self._attach(place.epoch, offset, rest)
         self._noted = place.offset
@@ -150,7 +150,7 @@ class EventOutbox(Outbox):
         if not self.is_begun or self.finished:
             return super().unsent()
         if self._base == NO_COUNT:
-            self._handed.set_note(encode_place(Place(self.epoch, NO_COUNT, self.cursor)))
+            self._handed.set_note(encode_cursor(Cursor(self.epoch, NO_COUNT, self.cursor)))
             return self._rest
         return b""
 
@@ -189,5 +189,5 @@ class EventOutbox(Outbox):
         """Note the place; only when nothing is written in part. It is told before `prefix` is written."""
         if self._base != NO_COUNT:
             self._noted = self.cursor
-            place = Place(self.epoch, self._base + self.written, self.cursor, prefix)
-            self._handed.set_note(encode_place(place))
+            place = Cursor(self.epoch, self._base + self.written, self.cursor, prefix)
+            self._handed.set_note(encode_cursor(place))

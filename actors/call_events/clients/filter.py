@@ -23,7 +23,7 @@ Query = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
-class Wish:
+class EventFilter:
     """What was asked.
 
     Attributes:
@@ -38,9 +38,9 @@ class Wish:
     limit: int = LIMIT_DEFAULT
 
 
-def wish(query: Query, claims: Mapping[str, Any] | None) -> Wish:
+def wish(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
     """Read a query; what the token does not grant is not in it. Raises BadQuery; see `wire.query`."""
-    return Wish(
+    return EventFilter(
         Interest(wanted_calls(query, claims), *_types(query)),
         since=_since(_first(query, "since")),
         snapshot=_first(query, "snapshot").lower() in YES,

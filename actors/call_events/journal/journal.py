@@ -23,9 +23,9 @@ from actors.call_events.calls.call_state import CallState, merge, of_event
 from actors.call_events.entry import Entry, entry_of
 from actors.call_events.events import Arrival, Event, parse
 from actors.call_events.journal import schema
-from actors.call_events.journal.mark import Mark
 from actors.call_events.journal.pages import Search
 from actors.call_events.journal.pruning import Gone, PruningBySize, prune_old
+from actors.call_events.journal.watermark import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -85,7 +85,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mark = Mark(path)
+        self._mark = Watermark(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
         self._by_size = PruningBySize(self._db, time.monotonic)
         try:
@@ -114,7 +114,7 @@ class Journal:
         return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
 
     def _strangeness(self) -> str | None:
-        """See `Mark.strangeness`."""
+        """See `Watermark.strangeness`."""
         meta = self._meta()
         return self._mark.strangeness(meta.get("epoch"), meta.get("origin"), self._last_in_file())
 

@@ -67,7 +67,7 @@ class _Waiting:
     taken: bool | None = None  # None: the journal could not
 
 
-class Recorder:
+class JournalWriter:
     """The one writer of this process, and its reader. `run` must be running.
 
     Args:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from actors.call_events.journal.writer import Recorder
+    from actors.call_events.journal.writer import JournalWriter
     from actors.call_events.webhooks.webhook import Record
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Backfill:
         counters: `backfilled`, `backfill_known`, `backfill_failures`.
     """
 
-    def __init__(self, url: str, api_key: str, recorder: Recorder) -> None:
+    def __init__(self, url: str, api_key: str, recorder: JournalWriter) -> None:
         self._url = f"{url.rstrip('/')}/webhook_deliveries"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
         self._recorder = recorder

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from actors.fanout.audit import Audit
     from actors.fanout.calls.call import Call
     from actors.fanout.calls.interest import Interest
-    from actors.fanout.calls.subscriber import Hearer
-    from patchbay.process.ttl_cache import Recent
-    from patchbay.protocol import batches as wire
+    from actors.fanout.calls.subscriber import Subscriber
+    from patchbay.process.ttl_cache import TtlCache
+    from patchbay.protocol import batches
 
 AHEAD_S: Final = 0.25  # for frames to come here that a listener's process before this one has delivered to it
 LENT: Final = b"\xff" * DIGEST_BYTES  # in the place of a call; see `Audience.lend`
@@ -32,19 +32,21 @@ class Audience:
         live: calls by digest; kept by whoever hears of them.
     """
 
-    def __init__(self, interest: Interest, ended: Recent[tuple[wire.EndReason, bytes]], audit: Audit | None) -> None:
+    def __init__(
+        self, interest: Interest, ended: TtlCache[tuple[batches.EndReason, bytes]], audit: Audit | None
+    ) -> None:
         self.live: dict[bytes, Call] = {}
         self._interest = interest
         self._ended = ended
         self._audit = audit
-        self._listeners: dict[Hearer, None] = {}
-        self._by_call: dict[bytes, dict[Hearer, None]] = {}  # those that may want a certain call
-        self._of_any: dict[Hearer, None] = {}  # those that may want any
-        self._single: dict[Hearer, None] = {}  # those that hear one at a time
-        self._expecting: set[Hearer] = set()
-        self._ahead: dict[tuple[Hearer, Call], float] = {}  # not among the call's listeners yet, and until when
+        self._listeners: dict[Subscriber, None] = {}
+        self._by_call: dict[bytes, dict[Subscriber, None]] = {}  # those that may want a certain call
+        self._of_any: dict[Subscriber, None] = {}  # those that may want any
+        self._single: dict[Subscriber, None] = {}  # those that hear one at a time
+        self._expecting: set[Subscriber] = set()
+        self._ahead: dict[tuple[Subscriber, Call], float] = {}  # not among the call's listeners yet, and until when
 
-    def expect(self, listener: Hearer) -> None:
+    def expect(self, listener: Subscriber) -> None:
         """A listener is about to come: what it wants is to come here from now on."""
         if listener not in self._expecting:
             self._expecting.add(listener)
@@ -58,14 +60,14 @@ class Audience:
             Whether so many ingest processes know, as a function.
         """
         self._interest.lend(others)
-        self._interest.add(LENT)  # what is subscribed to last is heeded last
-        return lambda processes: self._interest.is_heeded([LENT], processes)
+        self._interest.add(LENT)  # what is subscribed to last is acknowledged last
+        return lambda processes: self._interest.is_acknowledged([LENT], processes)
 
-    def is_heeded(self, listener: Hearer, processes: int) -> bool:
+    def is_acknowledged(self, listener: Subscriber, processes: int) -> bool:
         """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
-        return self._interest.is_heeded(listener.topics(), processes)
+        return self._interest.is_acknowledged(listener.topics(), processes)
 
-    def add(self, listener: Hearer, now: float) -> None:
+    def add(self, listener: Subscriber, now: float) -> None:
         """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
         self.expect(listener)
         self._listeners[listener] = None
@@ -77,12 +79,12 @@ class Audience:
         for call in self._in_order_of_choice(listener):
             self._offer(listener, call, now)
 
-    def choice(self, listener: Hearer) -> list[Call]:
+    def choice(self, listener: Subscriber) -> list[Call]:
         """The live calls that it would hear if it came now."""
         wanted = self._in_order_of_choice(listener)
         return wanted[:1] if listener.is_single else wanted
 
-    def remove(self, listener: Hearer) -> None:
+    def remove(self, listener: Subscriber) -> None:
         """A listener has gone."""
         if listener not in self._expecting:
             return
@@ -111,7 +113,7 @@ class Audience:
         """How many listeners hear every call."""
         return sum(not listener.names_calls for listener in self._listeners)
 
-    def _registers(self, listener: Hearer) -> Iterator[dict[Hearer, None]]:
+    def _registers(self, listener: Subscriber) -> Iterator[dict[Subscriber, None]]:
         """Where a listener is looked up."""
         digests = listener.digests()
         if digests is None:
@@ -122,11 +124,11 @@ class Audience:
         if listener.is_single:
             yield self._single
 
-    def _who_may_want(self, call: Call) -> list[Hearer]:
+    def _who_may_want(self, call: Call) -> list[Subscriber]:
         """Of all listeners, those to ask whether they want a call."""
         return [*self._by_call.get(call.digest, ()), *self._of_any]
 
-    def _in_order_of_choice(self, listener: Hearer) -> list[Call]:
+    def _in_order_of_choice(self, listener: Subscriber) -> list[Call]:
         """The live calls that a listener wants: first what it heard before (from a predecessor), then the latest."""
         begun = listener.begun()
         digests = listener.digests()
@@ -134,7 +136,7 @@ class Audience:
         wanted = [call for call in calls if listener.wants(call)]
         return sorted(wanted, key=lambda call: (call.number in begun, call.number), reverse=True)
 
-    def _offer(self, listener: Hearer, call: Call, now: float) -> None:
+    def _offer(self, listener: Subscriber, call: Call, now: float) -> None:
         """A call that it wants is live: it hears it, unless it hears one at a time, and another one now."""
         listener.candidates.add(call)
         if not (listener.is_single and listener.calls):
@@ -148,7 +150,7 @@ class Audience:
                 if not listener.calls and listener.candidates:
                     self._join(listener, max(listener.candidates, key=lambda call: call.number), now)
 
-    def _join(self, listener: Hearer, call: Call, now: float) -> None:
+    def _join(self, listener: Subscriber, call: Call, now: float) -> None:
         listener.calls.add(call)
         if self._audit is not None and listener.person is not None:
             self._audit.joined(listener.person, call)
@@ -166,12 +168,12 @@ class Audience:
                     del self._ahead[listener, call]
                     call.join(listener, now)
 
-    def _leave(self, listener: Hearer, call: Call) -> None:
+    def _leave(self, listener: Subscriber, call: Call) -> None:
         self._ahead.pop((listener, call), None)
         call.leave(listener)
         self._forget(listener, call)
 
-    def _forget(self, listener: Hearer, call: Call) -> None:
+    def _forget(self, listener: Subscriber, call: Call) -> None:
         listener.calls.discard(call)
         if self._audit is not None and listener.person is not None:
             self._audit.left(listener.person, call)

@@ -1,4 +1,4 @@
-"""One live call as fan-out sees it: its format, who listens in which form, and its last moments for those who join.
+"""One live call as fan-out sees it: its format, who listens in which form, and its replay buffer for those who join.
 
 What it delivers goes by its lanes (`actors.fanout.calls.track`), each a track.
 """
@@ -10,8 +10,8 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.fanout.calls.encodings import Group, GroupKey, IngestClock, make_group
-from actors.fanout.calls.publisher_handover import Succession
-from actors.fanout.calls.track import NOT_YET, Lane
+from actors.fanout.calls.publisher_handover import PublisherHandover
+from actors.fanout.calls.track import NOT_YET, Track
 from patchbay.protocol.batches import ENTRY_BYTES, NO_NUMBER, unpack_front
 from patchbay.protocol.talk import talk_codec
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls.encodings import Encoder
     from actors.fanout.calls.publisher_handover import Placed
-    from actors.fanout.calls.replay_buffer import Moments
-    from actors.fanout.calls.subscriber import Hearer, Person
-    from patchbay.net.batched_send import Volley
+    from actors.fanout.calls.replay_buffer import ReplayBuffer
+    from actors.fanout.calls.subscriber import Person, Subscriber
+    from patchbay.net.batched_send import BatchedSend
     from patchbay.protocol.telnyx import Start
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ class Call:
     Attributes:
         number: of the connection that carries the stream; a newer stream has a higher one.
         talker, talker_sub: the connection that has the floor, and whose it is where that is known.
-        succession: which process's frames are delivered, while the stream moves from one to another.
+        publisher_handover: which process's frames are delivered, while the stream moves from one to another.
         owner: (index, slot) of the ingest process that carries it: where talk goes.
         confirmed_at: when its ingest last said that it is live.
         talk_codec: in which talk into it is to come.
         lanes: its tracks.
     """
 
-    __slots__ = ("_clock", "_counters", "_groups", "_moments", "_places", "_replay_s", "_said_undecodable", "_volley", "confirmed_at", "digest", "lanes", "number", "owner", "start", "succession", "talk_codec", "talker", "talker_sub")  # fmt: skip
+    __slots__ = ("_batched_send", "_clock", "_counters", "_groups", "_places", "_replay_buffer", "_replay_s", "_said_undecodable", "confirmed_at", "digest", "lanes", "number", "owner", "publisher_handover", "start", "talk_codec", "talker", "talker_sub")  # fmt: skip
 
     def __init__(
         self,
@@ -57,36 +57,36 @@ class Call:
         *,
         now: float,
         replay_s: float,
-        moments: Moments,
+        replay_buffer: ReplayBuffer,
         clock: IngestClock | None = None,
-        volley: Volley | None = None,
+        batched_send: BatchedSend | None = None,
         counters: Counter[str] | None = None,
     ) -> None:
         self.digest = digest
         self._carries(start, number)
         self.owner = owner
-        self.succession = Succession(epoch)
+        self.publisher_handover = PublisherHandover(epoch)
         self.confirmed_at = now
         self.talker: int | None = None
         self.talker_sub: str | None = None
-        self._moments = moments
+        self._replay_buffer = replay_buffer
         self._replay_s = replay_s
         self._clock = clock or IngestClock()
-        self._volley = volley
+        self._batched_send = batched_send
         self._counters: Counter[str] = Counter() if counters is None else counters
         self._said_undecodable = False
         self._groups: dict[GroupKey, Group] = {}
         # No more of either track than can be wanted.
         places = min(PLACES_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
         self._places: deque[int] = deque(maxlen=places)
-        self.lanes = (Lane(self._places), Lane(self._places))
+        self.lanes = (Track(self._places), Track(self._places))
 
     @property
     def call_control_id(self) -> str:
         return self.start.call_control_id
 
     @property
-    def listeners(self) -> list[Hearer]:
+    def listeners(self) -> list[Subscriber]:
         """Everybody who hears this call."""
         return [member for group in self._groups.values() for member in group.members]
 
@@ -117,13 +117,13 @@ class Call:
         """Frames that had been delivered before."""
         return sum(lane.repeated for lane in self.lanes)
 
-    def is_behind(self, listener: Hearer) -> bool:
+    def is_behind(self, listener: Subscriber) -> bool:
         """Whether a predecessor has delivered frames to this listener that have not come here yet: it would hear them twice."""
         heard, here = listener.heard_before(self.number), self.last_positions
         return any(here[track] < heard[track] < NO_NUMBER for track in _tracks_of(listener.key))
 
-    def join(self, listener: Hearer, now: float) -> None:
-        """Let a listener hear this call: its last moments at once, then what comes."""
+    def join(self, listener: Subscriber, now: float) -> None:
+        """Let a listener hear this call: its replay buffer at once, then what comes."""
         key = listener.key
         group = self._groups.get(key)
         if group is None or not group.failed:
@@ -131,13 +131,13 @@ class Call:
             if (replay := self._replay(fresh, key, listener.heard_before(self.number), now)) != b"":
                 listener.write_replay(replay)
             if group is None:
-                group = self._groups[key] = fresh  # its codec and its mix go on from the last moments
+                group = self._groups[key] = fresh  # its codec and its mix go on from the replay buffer
                 self._index()
         group.join(listener)
         if group.failed:
             listener.unheard(self)
 
-    def leave(self, listener: Hearer) -> None:
+    def leave(self, listener: Subscriber) -> None:
         """Let it hear no more."""
         group = self._groups.get(listener.key)
         if group is not None and group.leave(listener):
@@ -158,9 +158,9 @@ class Call:
         if number != self.number:
             for listener in self.listeners:
                 listener.ends(self, "superseded", b"")
-            self.succession = Succession(epoch)
+            self.publisher_handover = PublisherHandover(epoch)
             self.talker = self.talker_sub = None
-            self.lanes = (Lane(self._places), Lane(self._places))
+            self.lanes = (Track(self._places), Track(self._places))
         self._carries(start, number)
         self._places.clear()  # what was said before may be in another codec
         self._renew_groups()
@@ -197,13 +197,13 @@ class Call:
         return self.lanes[track].deliver(batch, at, at + ENTRY_BYTES + length, position, place, now, again=again)
 
     def _replay(self, group: Group, key: GroupKey, heard: list[int], now: float) -> bytes:
-        """The last moments in one form, less what was heard before. Made with a new group's state, since a group that
+        """The replay buffer in one form, less what was heard before. Made with a new group's state, since a group that
         is there has a codec or a mix in a state of its own."""
         wanted = _tracks_of(key)
         # One that was handed over has heard all up to a certain frame, however long the move took.
         oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
-        moments = self._moments.entries(self._places)
-        recent = (entry for when, entry in moments if when >= oldest and entry.track in wanted)
+        replay_buffer = self._replay_buffer.entries(self._places)
+        recent = (entry for when, entry in replay_buffer if when >= oldest and entry.track in wanted)
         return group.replay((entry for entry in recent if entry.position > heard[entry.track]), now)
 
     def _make_group(self, key: GroupKey) -> Group:
@@ -213,7 +213,7 @@ class Call:
             self.start.stream_id,
             self.number,
             self._clock,
-            self._volley,
+            self._batched_send,
             on_undecodable=self._undecodable,
             on_failed=self._failed,
         )

@@ -39,7 +39,7 @@ class Encoder(ABC):
         """Whole frames of one piece of audio, ready to be written; empty when there is nothing to send (yet)."""
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
-        """Those of the last moments, for one that joins."""
+        """Those of the replay buffer, for one that joins."""
         return b"".join(self.encode(entry, now) for entry in entries)
 
     def flush(self) -> bytes:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors.fanout.calls.encoder import Encoder, IngestClock, NoEncoder
-from actors.fanout.levels import PeakEncoder
+from actors.fanout.peaks import PeakEncoder
 from actors.fanout.v1.frames import V1Encoder
 from patchbay.audio.g711 import SILENCE_ULAW
 from patchbay.audio.mixer import Mixer
 from patchbay.audio.transcode import Transcoder
 from patchbay.net.batched_send import Targets
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 from patchbay.protocol import legacy
 from patchbay.protocol.batches import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
 from patchbay.websocket.frames import binary_frame, text_frame
@@ -23,9 +23,9 @@ from patchbay.websocket.frames import binary_frame, text_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.fanout.calls.subscriber import Hearer
+    from actors.fanout.calls.subscriber import Subscriber
     from patchbay.audio.media_format import MediaFormat
-    from patchbay.net.batched_send import Volley
+    from patchbay.net.batched_send import BatchedSend
     from patchbay.protocol.batches import Entry
 
 FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
@@ -55,30 +55,32 @@ class Group(Targets):
     def __init__(
         self,
         encoder: Encoder,
-        volley: Volley | None = None,
+        batched_send: BatchedSend | None = None,
         on_failed: Callable[[Group, Exception], None] | None = None,
     ) -> None:
-        super().__init__(volley)
+        super().__init__(batched_send)
         self.encoder = encoder
         self.encode_at = encoder.encode_at
-        self.members: dict[Hearer, None] = {}
+        self.members: dict[Subscriber, None] = {}
         self.writers: tuple[Callable[[bytes], None], ...] = ()
         self.failed = False
         self._on_failed = on_failed
 
-    def join(self, listener: Hearer) -> None:
+    def join(self, listener: Subscriber) -> None:
         """Let a listener hear this."""
         self.members[listener] = None
-        if listener.outbox is not None:
-            self.add(listener.outbox)
+        if listener.send_queue is not None:
+            self.add(listener.send_queue)
         self._choose_writers()
 
-    def leave(self, listener: Hearer) -> bool:
+    def leave(self, listener: Subscriber) -> bool:
         """Let it not. True when nobody is left."""
         self.members.pop(listener, None)
         # Two subscriptions of a connection may be here while one takes the other's place.
-        if listener.outbox is not None and all(other.outbox is not listener.outbox for other in self.members):
-            self.discard(listener.outbox)
+        if listener.send_queue is not None and all(
+            other.send_queue is not listener.send_queue for other in self.members
+        ):
+            self.discard(listener.send_queue)
         self._choose_writers()
         return not self.members
 
@@ -95,7 +97,7 @@ class Group(Targets):
             return 0
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
-        """Make what is sent of the last moments to one that joins."""
+        """Make what is sent of the replay buffer to one that joins."""
         try:
             return self.encoder.replay(entries, now)
         except Exception as error:  # likewise
@@ -128,13 +130,13 @@ class Group(Targets):
 
     def disband(self) -> None:
         """Nobody hears this any more."""
-        for outbox in self.outboxes:
-            self.discard(outbox)
+        for send_queue in self.send_queues:
+            self.discard(send_queue)
         self.members.clear()
         self.writers = ()
 
     def _choose_writers(self) -> None:
-        self.writers = tuple(member.write for member in self.members if member.outbox is None)
+        self.writers = tuple(member.write for member in self.members if member.send_queue is None)
 
 
 class BinaryEncoder(Encoder):
@@ -201,7 +203,7 @@ def make_group(
     stream_id: str | None,
     number: int = 0,
     clock: IngestClock | None = None,
-    volley: Volley | None = None,
+    batched_send: BatchedSend | None = None,
     *,
     on_undecodable: Callable[[], None] = nothing,
     on_failed: Callable[[Group, Exception], None] | None = None,
@@ -211,16 +213,16 @@ def make_group(
     Args:
         number: of the connection that carries the stream.
         clock: when ingest had what is being encoded.
-        volley: what carries frames to its members.
+        batched_send: what carries frames to its members.
         on_undecodable: called for each payload that can't be decoded.
     """
     try:
         encoder = _make_encoder(key, media_format, stream_id, number, clock or IngestClock(), on_undecodable)
     except Exception as error:  # no such codec, or no library that has it
-        group = Group(NoEncoder(), volley, on_failed)
+        group = Group(NoEncoder(), batched_send, on_failed)
         group.fail(error)
         return group
-    return Group(encoder, volley, on_failed)
+    return Group(encoder, batched_send, on_failed)
 
 
 def _make_encoder(

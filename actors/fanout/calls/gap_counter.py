@@ -11,7 +11,7 @@ JUMP_MAX: Final = 1_000_000  # more is no loss, but another numbering
 EPOCHS_MAX: Final = 1000
 
 
-class Sequences:
+class GapCounter:
     """The last number of every process that publishes."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ class Interest:
         self._wanted: Counter[bytes] = Counter()
         self._fading: dict[bytes, None] = {}  # given up since `fade` was called last
         self._faded: dict[bytes, None] = {}  # and before that
-        self._heeded: dict[bytes, set[int]] = {}  # by topic: the ingest processes that know
+        self._acknowledged: dict[bytes, set[int]] = {}  # by topic: the ingest processes that know
 
     def count(self, topic: bytes) -> int:
         """How many want this to come."""
@@ -40,7 +40,7 @@ class Interest:
         """One more wants it."""
         self._wanted[topic] += 1
         if self._wanted[topic] == 1 and not self._stays(topic):
-            self._heeded[topic] = set()
+            self._acknowledged[topic] = set()
             self._subscribe(interest_topic(self._index, topic))
 
     def remove(self, topic: bytes) -> None:
@@ -53,7 +53,7 @@ class Interest:
     def fade(self) -> None:
         """Let go of what nobody has wanted since this was called last. To be called now and then."""
         for topic in self._faded:
-            del self._heeded[topic]
+            del self._acknowledged[topic]
             self._unsubscribe(interest_topic(self._index, topic))
         self._faded, self._fading = self._fading, {}
 
@@ -70,11 +70,11 @@ class Interest:
             for index in others:
                 self._subscribe(interest_topic(index, topic))
 
-    def heed(self, topic: bytes, ingest_index: int) -> None:
+    def acknowledge(self, topic: bytes, ingest_index: int) -> None:
         """That ingest process has learned of it."""
-        if topic in self._heeded:
-            self._heeded[topic].add(ingest_index)
+        if topic in self._acknowledged:
+            self._acknowledged[topic].add(ingest_index)
 
-    def is_heeded(self, topics: Collection[bytes], processes: int) -> bool:
+    def is_acknowledged(self, topics: Collection[bytes], processes: int) -> bool:
         """Whether so many ingest processes know of all these."""
-        return all(len(self._heeded.get(topic, ())) >= processes for topic in topics)
+        return all(len(self._acknowledged.get(topic, ())) >= processes for topic in topics)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 PATIENCE_S: Final = 0.5
-Placed = tuple[bytes, int, int]  # a batch, where a frame begins in it, and its place among the last moments
+Placed = tuple[bytes, int, int]  # a batch, where a frame begins in it, and its place among the replay buffer
 
 
-class Succession:
+class PublisherHandover:
     """The publishers (epochs) of one stream.
 
     Attributes:

@@ -1,7 +1,7 @@
 """All live calls of the system as this fan-out process knows them, and who listens to which.
 
 Fed with batches from the bus. Keeps the bus's interest in step with its listeners, tells listeners what happens to
-their calls, and forgets calls that nobody confirms any more. No I/O of its own: writes go to listeners' outboxes.
+their calls, and forgets calls that nobody confirms any more. No I/O of its own: writes go to listeners' send queues.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import orjson
 from actors.fanout.calls.audience import Audience
 from actors.fanout.calls.call import Call
 from actors.fanout.calls.encodings import IngestClock
-from actors.fanout.calls.gap_counter import Sequences
+from actors.fanout.calls.gap_counter import GapCounter
 from actors.fanout.calls.interest import Interest
-from actors.fanout.calls.replay_buffer import Moments
-from actors.fanout.calls.track import Lanes, deliver_audio
-from patchbay.net.batched_send import Volley
-from patchbay.process.ttl_cache import Recent
-from patchbay.protocol import batches as wire
-from patchbay.protocol import telnyx
+from actors.fanout.calls.replay_buffer import ReplayBuffer
+from actors.fanout.calls.track import TrackIndex, deliver_audio
+from patchbay.net.batched_send import BatchedSend
+from patchbay.process.ttl_cache import TtlCache
+from patchbay.protocol import batches, telnyx
 from patchbay.protocol.lenient_json import Malformed
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TALK_NEWS: Final = (wire.REFUSED, wire.MARKED, wire.DROPPED)
+TALK_NEWS: Final = (batches.REFUSED, batches.MARKED, batches.DROPPED)
 FORGET_AFTER_S: Final = 15.0  # longer than a connection waits for its ingest's next process
 ENDED_KEPT_S: Final = 20.0  # longer than a connection waits for our successor, who must tell its listener
 ENDED_KEPT_MAX: Final = 2000
@@ -49,7 +48,7 @@ class Calls(Audience):
     Args:
         subscribe, unsubscribe: change this process's interest on the bus.
         audit: told who hears and who speaks.
-        volley: what carries frames to listeners; nothing is left in it when `receive` returns.
+        batched_send: what carries frames to listeners; nothing is left in it when `receive` returns.
         in_c: delivers what is plain audio faster, where it is there.
         on_talk_news: called with (kind, what the ingest says of somebody's talk).
     """
@@ -62,21 +61,21 @@ class Calls(Audience):
         unsubscribe: Callable[[bytes], None],
         on_talk_news: Callable[[int, dict[str, Any]], None],
         audit: Audit | None = None,
-        volley: Volley | None = None,
+        batched_send: BatchedSend | None = None,
         in_c: Deliver | None = None,
     ) -> None:
-        self._ended: Recent[tuple[wire.EndReason, bytes]] = Recent(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
+        self._ended: TtlCache[tuple[batches.EndReason, bytes]] = TtlCache(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         super().__init__(Interest(fanout_index, subscribe, unsubscribe), self._ended, audit)
         self._replay_s = replay_s
         self._on_talk_news = on_talk_news
-        self._volley = volley or Volley(None)
+        self._batched_send = batched_send or BatchedSend(None)
         self._in_c = in_c
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
-        self._sequences = Sequences()
+        self._gaps = GapCounter()
         self._moving: set[Call] = set()  # from one ingest process to the next
         self._clock = IngestClock()
-        self._moments = Moments(MOMENTS_KEPT * replay_s)
-        self._lanes = Lanes()
+        self._replay_buffer = ReplayBuffer(MOMENTS_KEPT * replay_s)
+        self._lanes = TrackIndex()
         self.heard = 0  # frames, each by how many heard it
         self.counters: Counter[str] = Counter()
 
@@ -85,22 +84,22 @@ class Calls(Audience):
     def receive(self, message: bytes, now: float) -> None:
         """Take in one batch."""
         try:
-            batch, at = wire.unpack_batch(message)
-            if lost := self._sequences.lost_before(batch):
+            batch, at = batches.unpack_batch(message)
+            if lost := self._gaps.lost_before(batch):
                 self.counters["batches_lost"] += lost
             self._clock.time_us = batch.time_us
-            place = self._moments.keep(message, now)
+            place = self._replay_buffer.keep(message, now)
             while at < len(message):
                 at = self._deliver(message, at, place, batch.epoch, now)
                 if at < len(message):
                     at = self._take_entry(message, at, place, batch, now)
-        except (wire.BusFormatError, struct.error) as error:
+        except (batches.BusFormatError, struct.error) as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
         for call in [call for call in self._moving if not self._still_moving(call, now)]:
             self._moving.discard(call)
         self._let_in(now)
-        self._volley.flush()
+        self._batched_send.flush()
 
     def _deliver(self, message: bytes, at: int, place: int, epoch: int, now: float) -> int:
         """Deliver the audio that begins there. Returns where the first other entry does."""
@@ -118,13 +117,13 @@ class Calls(Audience):
         self.heard += heard
         return at
 
-    def _take_entry(self, message: bytes, at: int, place: int, batch: wire.Batch, now: float) -> int:
+    def _take_entry(self, message: bytes, at: int, place: int, batch: batches.Batch, now: float) -> int:
         """Take in one entry that is not plainly audio; a fault of ours in it harms no other. Returns where it ends."""
-        entry = wire.entry_at(message, at)
+        entry = batches.entry_at(message, at)
         if len(entry.payload) < entry.length:
-            raise wire.BusFormatError("cut short")
+            raise batches.BusFormatError("cut short")
         try:
-            if entry.kind == wire.AUDIO:
+            if entry.kind == batches.AUDIO:
                 self._unexpected(entry, (message, at, place + at), batch.epoch, now)
             else:
                 self._news(entry, batch, now)
@@ -133,7 +132,7 @@ class Calls(Audience):
             about = {"call_control_id": call.call_control_id if call else entry.call.hex()}
             log.exception("an entry of kind %d was not dealt with", entry.kind, extra=about)
             self.counters["entries_failed"] += 1
-        return at + wire.ENTRY_BYTES + entry.length
+        return at + batches.ENTRY_BYTES + entry.length
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over. To be called now and
@@ -149,44 +148,44 @@ class Calls(Audience):
                 self._remove(call, "gone", now)
 
     def _still_moving(self, call: Call, now: float) -> bool:
-        self._catch_up(call, call.succession.overdue(now), now)
-        return call.succession.waiting
+        self._catch_up(call, call.publisher_handover.overdue(now), now)
+        return call.publisher_handover.waiting
 
     def _catch_up(self, call: Call, held: list[Placed], now: float) -> None:
         """Another process may speak for the call now, and these are its frames that had to wait."""
         self._lanes.file(call)
         self.heard += call.deliver(held, now)
 
-    def _unexpected(self, entry: wire.Entry, frame: Placed, epoch: int, now: float) -> None:
+    def _unexpected(self, entry: batches.Entry, frame: Placed, epoch: int, now: float) -> None:
         """A frame that is not from the process that speaks for its stream."""
         call = self.live.get(entry.call)
         if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
             self.counters["frames_of_unknown_streams"] += 1
-        elif not call.succession.hold(epoch, frame):
+        elif not call.publisher_handover.hold(epoch, frame):
             self.heard += call.deliver([frame], now, again=True)  # of one that has given way to another
 
-    def _news(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
-        if entry.kind == wire.START:
+    def _news(self, entry: batches.Entry, batch: batches.Batch, now: float) -> None:
+        if entry.kind == batches.START:
             self._started(entry, batch, now)
-        elif entry.kind == wire.LIVE:
+        elif entry.kind == batches.LIVE:
             self.heard_from.add(batch.ingest)
             self._confirm(entry.payload, (batch.ingest, batch.slot), now)
         elif entry.kind in TALK_NEWS:
             self._on_talk_news(entry.kind, orjson.loads(entry.payload))
-        elif entry.kind == wire.HEEDED:
-            self._interest.heed(entry.call, batch.ingest)
-        elif entry.kind in wire.ENDS:
+        elif entry.kind == batches.HEEDED:
+            self._interest.acknowledge(entry.call, batch.ingest)
+        elif entry.kind in batches.ENDS:
             self._over(entry, now)
         elif (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
-            if entry.kind == wire.LEFT:
-                self._catch_up(call, call.succession.left(batch.epoch), now)
-            if entry.kind == wire.FLOOR:
+            if entry.kind == batches.LEFT:
+                self._catch_up(call, call.publisher_handover.left(batch.epoch), now)
+            if entry.kind == batches.FLOOR:
                 self._floor(call, entry)
-            if entry.kind == wire.ERROR:
+            if entry.kind == batches.ERROR:
                 for listener in call.listeners:
                     listener.errs(call, entry.payload)
 
-    def _started(self, entry: wire.Entry, batch: wire.Batch, now: float) -> None:
+    def _started(self, entry: batches.Entry, batch: batches.Batch, now: float) -> None:
         try:
             start = telnyx.decode(entry.payload)
         except Malformed:
@@ -212,20 +211,20 @@ class Calls(Audience):
                 for listener in call.listeners:
                     listener.begins(call)
             else:
-                in_order = bool(entry.flags & wire.IN_ORDER)
-                self._catch_up(call, call.succession.announced(batch.epoch, now, in_order=in_order), now)
-                if call.succession.waiting:
+                in_order = bool(entry.flags & batches.IN_ORDER)
+                self._catch_up(call, call.publisher_handover.announced(batch.epoch, now, in_order=in_order), now)
+                if call.publisher_handover.waiting:
                     self._moving.add(call)
 
-    def _over(self, entry: wire.Entry, now: float) -> None:
-        reason: wire.EndReason = "stop" if entry.kind == wire.STOP else "gone"
+    def _over(self, entry: batches.Entry, now: float) -> None:
+        reason: batches.EndReason = "stop" if entry.kind == batches.STOP else "gone"
         self._ended.put(entry.stream, (reason, entry.payload), now)
         if (call := self.live.get(entry.call)) is not None and entry.stream == call.number:
             self._let_in(now, call)
             call.end()
             self._remove(call, reason, now, entry.payload)
 
-    def _make(self, entry: wire.Entry, start: telnyx.Start, batch: wire.Batch, now: float) -> Call:
+    def _make(self, entry: batches.Entry, start: telnyx.Start, batch: batches.Batch, now: float) -> Call:
         call = self.live[entry.call] = Call(
             entry.call,
             start,
@@ -234,9 +233,9 @@ class Calls(Audience):
             batch.epoch,
             now=now,
             replay_s=self._replay_s,
-            moments=self._moments,
+            replay_buffer=self._replay_buffer,
             clock=self._clock,
-            volley=self._volley,
+            batched_send=self._batched_send,
             counters=self.counters,
         )
         self._lanes.file(call)
@@ -256,14 +255,14 @@ class Calls(Audience):
             if call.number in confirmed:
                 call.confirmed_at, call.owner = now, owner
 
-    def _floor(self, call: Call, entry: wire.Entry) -> None:
+    def _floor(self, call: Call, entry: batches.Entry) -> None:
         call.take_floor(orjson.loads(entry.payload))
         if self._audit is not None:
-            self._audit.floor(call, call.talker, known=bool(entry.flags & wire.KNOWN))
+            self._audit.floor(call, call.talker, known=bool(entry.flags & batches.KNOWN))
         for listener in call.listeners:
             listener.floor_changed(call)
 
-    def _remove(self, call: Call, reason: wire.EndReason, now: float, frame: bytes = b"") -> None:
+    def _remove(self, call: Call, reason: batches.EndReason, now: float, frame: bytes = b"") -> None:
         del self.live[call.digest]
         self._lanes.forget(call)
         self._moving.discard(call)

@@ -1,4 +1,4 @@
-"""The last moments of all calls, for those who join: the batches of the bus as they came, and places in them.
+"""The replay buffer of all calls, for those who join: the batches of the bus as they came, and places in them.
 
 Seldom is one of them asked for, and yet every frame must be kept. As an object of its own it would have left the processor's
 caches by the time it is let go, and then cost once more what it cost to be delivered. A place is a number. Pure.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ OFFSET_BITS: Final = 24
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 
-class Moments:
+class ReplayBuffer:
     """Batches of the last `keep_s`."""
 
     def __init__(self, keep_s: float) -> None:
@@ -30,16 +30,16 @@ class Moments:
 
     def keep(self, message: bytes, now: float) -> int:
         """A batch has come. Returns its place; that of an entry is so many bytes further."""
-        batches, oldest = self._batches, now - self._keep_s
-        while batches and batches[0][0] <= oldest:
-            batches.popleft()
+        kept, oldest = self._batches, now - self._keep_s
+        while kept and kept[0][0] <= oldest:
+            kept.popleft()
             self._first += 1
-        batches.append((now, message))
-        return self._first + len(batches) - 1 << OFFSET_BITS
+        kept.append((now, message))
+        return self._first + len(kept) - 1 << OFFSET_BITS
 
-    def entries(self, places: Iterable[int]) -> Iterator[tuple[float, wire.Entry]]:
+    def entries(self, places: Iterable[int]) -> Iterator[tuple[float, batches.Entry]]:
         """What is at these places, as far as it is still known, and when it came."""
         for place in places:
             if (index := (place >> OFFSET_BITS) - self._first) >= 0:
                 came, message = self._batches[index]
-                yield came, wire.entry_at(message, place & _OFFSET)
+                yield came, batches.entry_at(message, place & _OFFSET)

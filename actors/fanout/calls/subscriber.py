@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls.call import Call
     from actors.fanout.calls.encodings import GroupKey
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.batches import EndReason
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 
 CANNOT_BE_HEARD: Final = (200020, "cannot_be_heard")
@@ -24,14 +24,14 @@ def unheard_detail(call: Call) -> str:
 
 
 class Person(Protocol):
-    """Who is behind a hearer, for the journal."""
+    """Who is behind a subscriber, for the journal."""
 
     @property
     def number(self) -> int:
         """The connection's, by which a talker is known too."""
 
     @property
-    def handed(self) -> Handed: ...
+    def handed(self) -> HandedConnection: ...
 
     @property
     def track(self) -> str:
@@ -41,7 +41,7 @@ class Person(Protocol):
         """Whether it, or its predecessor in an earlier process, has heard this stream begin."""
 
 
-class Hearer(Protocol):
+class Subscriber(Protocol):
     """Hears calls.
 
     Attributes:
@@ -49,9 +49,9 @@ class Hearer(Protocol):
         calls: live calls that it hears now; kept by the registry.
         candidates: live calls that it wants; the same, where it hears all of them.
         is_single: whether it hears one call at a time.
-        outbox: where frames go as the form's encoder made them; None where they are not sent as they are.
+        send_queue: where frames go as the form's encoder made them; None where they are not sent as they are.
         write: takes them in any case.
-        write_replay: the same, for the moments before it joined.
+        write_replay: the same, for the replay buffer before it joined.
         person: None for one that is nobody: it is not counted among a call's listeners.
     """
 
@@ -59,7 +59,7 @@ class Hearer(Protocol):
     calls: set[Call]
     candidates: set[Call]
     is_single: bool
-    outbox: Outbox | None
+    send_queue: SendQueue | None
     write: Callable[[bytes], None]
     write_replay: Callable[[bytes], None]
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 NOT_YET: Final = 1 << 32  # more than any position, so that the first frame is looked at closely
 FLAGS_HIGH: Final = 3  # where the upper byte of an entry's flags is
-_NO_LANES: Final[tuple[dict[int, Lane], ...]] = ({}, {})
+_NO_LANES: Final[tuple[dict[int, Track], ...]] = ({}, {})
 
 
-class Lane:
+class Track:
     """One track.
 
     Attributes:
@@ -70,13 +70,13 @@ class Lane:
 
 
 def deliver_audio(
-    batch: bytes, at: int, place: int, tracks: tuple[dict[int, Lane], ...], now: float, *, again: bool = False
+    batch: bytes, at: int, place: int, tracks: tuple[dict[int, Track], ...], now: float, *, again: bool = False
 ) -> tuple[int, int]:
     """Deliver the entries that begin there, as long as they are audio of these lanes.
 
     Args:
         place: where the batch is kept.
-        tracks: see `Lanes.of`.
+        tracks: see `TrackIndex.of`.
         again: only those that were not delivered before.
 
     Returns:
@@ -93,24 +93,24 @@ def deliver_audio(
     return at, heard
 
 
-Deliver = Callable[[bytes, int, int, tuple[dict[int, Lane], ...], float], tuple[int, int]]  # as `deliver_audio` does
+Deliver = Callable[[bytes, int, int, tuple[dict[int, Track], ...], float], tuple[int, int]]  # as `deliver_audio` does
 
 
-class Lanes:
+class TrackIndex:
     """Of all calls, each where the frames of the process that speaks for its stream are looked up."""
 
     def __init__(self) -> None:
-        self._by_epoch: dict[int, tuple[dict[int, Lane], ...]] = {}
+        self._by_epoch: dict[int, tuple[dict[int, Track], ...]] = {}
         self._filed: dict[Call, tuple[int, int]] = {}  # epoch and stream
 
-    def of(self, epoch: int) -> tuple[dict[int, Lane], ...]:
+    def of(self, epoch: int) -> tuple[dict[int, Track], ...]:
         """Those that this process feeds: of each track, by stream. Valid until a call is filed or forgotten."""
         return self._by_epoch.get(epoch, _NO_LANES)
 
     def file(self, call: Call) -> None:
         """A call is new, has another stream, or another process speaks for it."""
         self.forget(call)
-        epoch = call.succession.epoch
+        epoch = call.publisher_handover.epoch
         self._filed[call] = epoch, call.number
         for lanes, lane in zip(self._by_epoch.setdefault(epoch, ({}, {})), call.lanes, strict=True):
             lanes[call.number] = lane

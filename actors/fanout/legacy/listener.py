@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from actors.fanout.calls.subscriber import CANNOT_BE_HEARD, unheard_detail
-from patchbay.protocol import batches as wire
-from patchbay.protocol import legacy
+from patchbay.protocol import batches, legacy
 from patchbay.websocket.frames import text_frame
 
 if TYPE_CHECKING:
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls.call import Call
     from actors.fanout.calls.encodings import GroupKey
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.legacy import ListenQuery
-    from patchbay.websocket.connection import Peer
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.connection import WebSocketConnection
+    from patchbay.websocket.send_queue import SendQueue
 
 # The bytes of a Float32 sample that was cut in two; the source of a talker's RTP packets; the length of bare audio.
 TalkNote = tuple[bytes, bytes, int]
@@ -40,13 +39,13 @@ def topics_of(query: ListenQuery, granted: frozenset[str] | None) -> list[bytes]
         if granted is not None:
             wanted &= granted
     elif granted is None:
-        return [wire.EVERY_CALL]
+        return [batches.EVERY_CALL]
     else:
         wanted = granted
-    return [wire.digest(call_control_id) for call_control_id in sorted(wanted)]
+    return [batches.digest(call_control_id) for call_control_id in sorted(wanted)]
 
 
-class ListenerNote(msgspec.Struct, frozen=True, array_like=True):
+class ListenerState(msgspec.Struct, frozen=True, array_like=True):
     """What a successor must know of a listener.
 
     Attributes:
@@ -61,7 +60,7 @@ class ListenerNote(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode_note = msgspec.msgpack.Encoder().encode
-_decode_note = msgspec.msgpack.Decoder(ListenerNote).decode
+_decode_note = msgspec.msgpack.Decoder(ListenerState).decode
 
 
 class Listener:
@@ -75,13 +74,13 @@ class Listener:
         names_calls: whether it asked for certain calls, or may hear certain calls only.
     """
 
-    def __init__(self, peer: Peer, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
+    def __init__(self, peer: WebSocketConnection, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
         self.peer = peer
         self.query = query
-        self.outbox: Outbox | None = peer.outbox
-        self.write: Callable[[bytes], None] = peer.outbox.write
-        self.write_replay: Callable[[bytes], None] = peer.outbox.write
-        self.write_control = peer.outbox.write_control
+        self.send_queue: SendQueue | None = peer.send_queue
+        self.write: Callable[[bytes], None] = peer.send_queue.write
+        self.write_replay: Callable[[bytes], None] = peer.send_queue.write
+        self.write_control = peer.send_queue.write_control
         self.key: GroupKey = (query.format, query.track)
         self.calls: set[Call] = set()
         self._granted = granted
@@ -99,7 +98,7 @@ class Listener:
         return self.peer.handed.id
 
     @property
-    def handed(self) -> Handed:
+    def handed(self) -> HandedConnection:
         return self.peer.handed
 
     @property
@@ -129,7 +128,7 @@ class Listener:
     def digests(self) -> list[bytes] | None:
         """The calls that it may want; None: any."""
         topics = self.topics()
-        return None if wire.EVERY_CALL in topics else topics
+        return None if batches.EVERY_CALL in topics else topics
 
     def begins(self, call: Call) -> None:
         """The start frame, verbatim, if it has not had one that says the same of this stream."""
@@ -140,7 +139,7 @@ class Listener:
             self._told[call.number] = call.start.digest
             self._tell(text_frame(call.start.raw))
 
-    def ends(self, call: Call, reason: wire.EndReason, frame: bytes) -> None:
+    def ends(self, call: Call, reason: batches.EndReason, frame: bytes) -> None:
         """The stop frame, verbatim."""
         self.ended_meanwhile(call.number, reason, frame)
 
@@ -148,7 +147,7 @@ class Listener:
         """Those whose start frame it has had, and no stop frame."""
         return list(self._told)
 
-    def ended_meanwhile(self, stream: int, reason: wire.EndReason, frame: bytes) -> None:
+    def ended_meanwhile(self, stream: int, reason: batches.EndReason, frame: bytes) -> None:
         """The stop frame, verbatim."""
         del reason
         if frame:
@@ -181,7 +180,7 @@ class Listener:
     def note_what_was_heard(self, talk: TalkNote = NO_TALK) -> None:
         """Before a successor takes over: let it go on with the very next frame, and with the next word."""
         heard = {call.number: list(call.last_positions) for call in self.calls}
-        self.peer.handed.set_note(_encode_note(ListenerNote(self._told, heard, talk)))
+        self.peer.handed.set_note(_encode_note(ListenerState(self._told, heard, talk)))
 
     def resume(self, note: bytes) -> TalkNote:
         """Go on where a predecessor was. Returns what it has left of talk."""
@@ -192,5 +191,5 @@ class Listener:
 
     def _tell(self, frame: bytes) -> None:
         """Write what a successor must know to have been written."""
-        self.peer.handed.promise_note(_encode_note(ListenerNote(self._told)))
+        self.peer.handed.promise_note(_encode_note(ListenerState(self._told)))
         self.write_control(frame)

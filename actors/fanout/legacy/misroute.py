@@ -10,13 +10,13 @@ from patchbay.protocol import legacy
 
 if TYPE_CHECKING:
     from actors.fanout.legacy.talker import Talker
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 
-class Opening:
+class MisrouteCheck:
     """Looks at that message, and leaves all that follows to the talker."""
 
-    def __init__(self, peer: Peer, talker: Talker) -> None:
+    def __init__(self, peer: WebSocketConnection, talker: Talker) -> None:
         self._peer = peer
         self._talker = talker
         self._seen = False

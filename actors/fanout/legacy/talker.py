@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from actors.fanout.talk_losses import Losses
+from actors.fanout.talk_losses import TalkLosses
 from patchbay.audio.float32 import is_plausible
 from patchbay.audio.g711 import alaw_to_ulaw, encode_float32, ulaw_to_alaw
-from patchbay.protocol import batches as wire
-from patchbay.protocol import legacy, rtp
+from patchbay.protocol import batches, legacy, rtp
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.rtp import Depacketizer
 from patchbay.websocket.frames import text_frame
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
     from actors.fanout.calls.registry import Calls
     from actors.fanout.calls.subscriber import Person
     from actors.fanout.legacy.listener import Listener, TalkNote
-    from actors.fanout.talk_sender import IngestLinks
+    from actors.fanout.talk_sender import TalkSender
     from patchbay.auth.session import Session
-    from patchbay.net.rate_limit import Allowance
+    from patchbay.net.rate_limit import RateLimit
 
     Event = legacy.TalkStop | legacy.TalkClear | legacy.TalkMark | legacy.TalkPing | legacy.TalkOther
 
@@ -62,28 +61,28 @@ class Talker:
 
     Args:
         session: what its token grants; None grants all but taking the floor from others.
-        allowance: bytes of G.711; None: as much as comes.
+        rate_limit: bytes of G.711; None: as much as comes.
     """
 
-    __slots__ = ("_allowance", "_calls", "_candidates", "_cleared_at", "_complained", "_fanout_index", "_head", "_links", "_losses", "_number", "_rest", "_rtp", "_session", "_talking_to", "listener")  # fmt: skip
+    __slots__ = ("_calls", "_candidates", "_cleared_at", "_complained", "_fanout_index", "_head", "_losses", "_number", "_rate_limit", "_rest", "_rtp", "_session", "_talk_sender", "_talking_to", "listener")  # fmt: skip
 
     def __init__(
         self,
         listener: Listener,
         calls: Calls,
-        links: IngestLinks,
+        talk_sender: TalkSender,
         fanout_index: int,
         *,
         session: Session | None = None,
-        allowance: Allowance | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
         self.listener = listener
         self._calls = calls
-        self._links = links
+        self._talk_sender = talk_sender
         self._fanout_index = fanout_index
         self._number = listener.number
         self._session = session
-        self._allowance = allowance
+        self._rate_limit = rate_limit
         self._candidates = listener.candidates if listener.names_calls else calls.live.values()
         self._talking_to: Call | None = None
         # Of a piece of talk to that call, as long as it may be said (the routine in C says more with it).
@@ -91,7 +90,7 @@ class Talker:
         self._rtp = Depacketizer()
         self._rest = b""  # of a Float32 sample that was cut in two
         self._complained: dict[int, float] = {}
-        self._losses = Losses()
+        self._losses = TalkLosses()
         self._cleared_at = float("-inf")
 
     @property
@@ -136,11 +135,11 @@ class Talker:
                 self.stop()
             case legacy.TalkMark(name):
                 self._say_all(self._rtp.release())
-                self._ask(wire.TALK_MARK, name.encode(errors="replace"))
+                self._ask(batches.TALK_MARK, name.encode(errors="replace"))
             case legacy.TalkClear():
                 self._clear()
             case legacy.TalkPing(answer):
-                if not self.listener.peer.outbox.behind:
+                if not self.listener.peer.send_queue.behind:
                     self.listener.write_control(text_frame(answer))
             case legacy.TalkOther("auth") if self._session is not None:
                 self._head = b""
@@ -225,7 +224,7 @@ class Talker:
 
     def _may_say(self, size: int) -> bool:
         """Whether so many bytes of G.711 do not come too fast. If they do, they are dropped."""
-        if self._allowance is None or self._allowance.spend(size, self.listener.peer.last_heard):
+        if self._rate_limit is None or self._rate_limit.spend(size, self.listener.peer.last_heard):
             return True
         self._calls.counters["talk_too_fast"] += 1
         self._losses.add_bytes("talk_too_fast", size)
@@ -236,29 +235,33 @@ class Talker:
         if self._talking_to is not call:
             self._leave_call()
             self._talking_to = call
-        kind = wire.TALK_PREEMPT if self._session is not None and self._session.is_admin else wire.TALK
-        packed = wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload)
-        self._head = packed[: wire.TALK_BYTES]
-        self._links.say(call, self, packed)
+        kind = batches.TALK_PREEMPT if self._session is not None and self._session.is_admin else batches.TALK
+        packed = batches.pack_talk(kind, self._fanout_index, self._number, call.digest, payload)
+        self._head = packed[: batches.TALK_BYTES]
+        self._talk_sender.say(call, self, packed)
 
     def _clear(self) -> None:
         self._rtp.held = b""
         now = self.listener.peer.last_heard
-        if self._allowance is not None and now - self._cleared_at >= CLEAR_INTERVAL_S:
+        if self._rate_limit is not None and now - self._cleared_at >= CLEAR_INTERVAL_S:
             self._cleared_at = now
-            self._allowance.refill()  # nothing of what was said ahead waits any more
-        self._ask(wire.TALK_CLEAR, b"")
+            self._rate_limit.refill()  # nothing of what was said ahead waits any more
+        self._ask(batches.TALK_CLEAR, b"")
 
     def _ask(self, kind: int, payload: bytes) -> None:
         """Ask something of the call's ingest that is in order with what was said."""
         if (call := self._target()) is not None:
-            self._links.say(call, self, wire.pack_talk(kind, self._fanout_index, self._number, call.digest, payload))
+            self._talk_sender.say(
+                call, self, batches.pack_talk(kind, self._fanout_index, self._number, call.digest, payload)
+            )
 
     def _leave_call(self) -> None:
         call, self._talking_to = self._talking_to, None
         self._head = self._rest = b""
         if call is not None:
-            self._links.say(call, self, wire.pack_talk(wire.TALK_STOP, self._fanout_index, self._number, call.digest))
+            self._talk_sender.say(
+                call, self, batches.pack_talk(batches.TALK_STOP, self._fanout_index, self._number, call.digest)
+            )
 
     def _malformed(self, error: Malformed) -> None:
         self._calls.counters["talk_malformed"] += 1

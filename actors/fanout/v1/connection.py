@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from actors.fanout.v1.state import Note, decode, encode
 from actors.fanout.v1.subscription import Subscription
-from actors.fanout.v1.subscriptions import AUDIO_CALLS_MAX, Book
+from actors.fanout.v1.subscriptions import AUDIO_CALLS_MAX, Subscriptions
 from actors.fanout.v1.talk import V1Talk
 from patchbay.auth.rights import OF_PAGES
 from patchbay.auth.tokens import BadToken, expires_at
-from patchbay.net.rate_limit import Allowance
-from patchbay.protocol import batches as wire
+from patchbay.net.rate_limit import RateLimit
+from patchbay.protocol import batches
 from patchbay.protocol.v1 import control, frames
 from patchbay.websocket.frames import text_frame
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from actors.fanout.calls.call import Call
     from actors.fanout.v1.connections import Surroundings
     from patchbay.auth.session import Session
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.batches import EndReason
     from patchbay.protocol.v1.control import TrackName
-    from patchbay.websocket.connection import Peer
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.connection import WebSocketConnection
+    from patchbay.websocket.send_queue import SendQueue
 
 EXPIRING_S: Final = 60.0
 NOT_ALLOWED: Final = (200007, "not_allowed")
@@ -41,22 +41,24 @@ COSTLY: Final = (control.Subscribe, control.TalkStart, control.Token)  # request
 class V1Connection:
     """The server's side of one client."""
 
-    def __init__(self, peer: Peer, session: Session, allowance: Allowance, around: Surroundings) -> None:
+    def __init__(
+        self, peer: WebSocketConnection, session: Session, rate_limit: RateLimit, around: Surroundings
+    ) -> None:
         self._peer = peer
         self._session = session
         self._around = around
-        self._requests = Allowance(around.requests_per_s, around.requests_burst)
+        self._requests = RateLimit(around.requests_per_s, around.requests_burst)
         self._warned_of: float | None = None  # the expiry that the client was told of
         sub = str((peer.handed.claims or {}).get("sub", ""))
-        self.subscriptions = Book(around.calls, around.peaks, around.note_max_bytes, around.subscriptions, sub)
+        self.subscriptions = Subscriptions(around.calls, around.peaks, around.note_max_bytes, around.subscriptions, sub)
         self.talk = V1Talk(
             peer.handed.id,
             sub,
-            peer.outbox,
-            around.links,
+            peer.send_queue,
+            around.talk_sender,
             around.fanout_index,
             session=session,
-            allowance=allowance,
+            rate_limit=rate_limit,
             counters=around.calls.counters,
             find=self._live_call,
             noted=self.write_note,
@@ -73,12 +75,12 @@ class V1Connection:
         return self._peer.handed.id
 
     @property
-    def handed(self) -> Handed:
+    def handed(self) -> HandedConnection:
         return self._peer.handed
 
     @property
-    def outbox(self) -> Outbox:
-        return self._peer.outbox
+    def send_queue(self) -> SendQueue:
+        return self._peer.send_queue
 
     @property
     def track(self) -> str:
@@ -233,7 +235,7 @@ class V1Connection:
             self._fail(*TOO_MANY_CALLS, full, wanted.id)
         elif is_another and not self.subscriptions.has_ears:
             self._fail(*TOO_MANY_CALLS, f"At most {AUDIO_CALLS_MAX} calls can be heard at once.", wanted.id)
-        elif is_another and calls.interest(wire.digest(wanted.call_control_id)) >= self._around.listeners_per_call:
+        elif is_another and calls.interest(batches.digest(wanted.call_control_id)) >= self._around.listeners_per_call:
             calls.counters["too_many_listeners"] += 1
             self._fail(*TOO_MANY_LISTENERS, "This call has as many listeners as it may have.", wanted.id)
         else:
@@ -291,7 +293,7 @@ class V1Connection:
         return self._session.calls is None or call_control_id in self._session.calls
 
     def _live_call(self, call_control_id: str) -> Call | None:
-        return self._around.calls.live.get(wire.digest(call_control_id))
+        return self._around.calls.live.get(batches.digest(call_control_id))
 
     def _set_note(self) -> None:
         """Note down what a successor must know, with the end of the round: it may change again until then."""
@@ -311,4 +313,4 @@ class V1Connection:
         self._say(control.error(code, title, detail, request_id=request_id))
 
     def _say(self, text: bytes) -> None:
-        self._peer.outbox.write_control(text_frame(text))
+        self._peer.send_queue.write_control(text_frame(text))

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from actors.fanout.level_watch import PeakMeter, peaks_message
-from actors.fanout.playout_stats import Meter
+from actors.fanout.peak_meter import PeakMeter, peaks_message
+from actors.fanout.playout_stats import PlayoutStats
 from actors.fanout.v1.connection import V1Connection
 from patchbay.auth.session import Session
 from patchbay.auth.tokens import REFUSED
-from patchbay.net.held_counts import Holdings
-from patchbay.net.rate_limit import Allowance
+from patchbay.net.quota import Quota
+from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol.talk import BYTES_PER_S
 from patchbay.protocol.v1 import frames
 from patchbay.websocket.accept import accept
 from patchbay.websocket.frames import text_frame
-from patchbay.websocket.send_queue import Outbox
+from patchbay.websocket.send_queue import SendQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls.registry import Calls
     from actors.fanout.limits import Limits
-    from actors.fanout.talk_sender import IngestLinks
+    from actors.fanout.talk_sender import TalkSender
     from config import Settings
     from patchbay.auth.tokens import Verifier
-    from patchbay.handover.connection import Handed
-    from patchbay.net.batched_send import Volley
-    from patchbay.net.poller import Pump
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.net.batched_send import BatchedSend
+    from patchbay.net.poller import Poller
     from patchbay.protocol.legacy import ListenQuery
     from patchbay.protocol.v1.control import TrackName
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 TICK_S: Final = 0.5
 PLAYOUTS_TOLD_MAX: Final = 1000
@@ -56,24 +56,24 @@ class Surroundings:
     """
 
     calls: Calls
-    links: IngestLinks
+    talk_sender: TalkSender
     peaks: PeakMeter
-    meter: Meter
+    meter: PlayoutStats
     fanout_index: int
     note_max_bytes: int
     listeners_per_call: int
-    subscriptions: Holdings[str] = field(default_factory=Holdings)  # by `sub`
+    subscriptions: Quota[str] = field(default_factory=Quota)  # by `sub`
     requests_per_s: float = 20.0
     requests_burst: int = 500
     unnoted: dict[V1Connection, None] = field(default_factory=dict)
 
 
-class V1Clients:
+class V1Connections:
     """The connections.
 
     Args:
         limits: of all connections of the process, whatever they speak.
-        volley: what carries frames to them.
+        batched_send: what carries frames to them.
         present: enters a connection where the process looks after all of them, for as long as it lasts.
     """
 
@@ -81,26 +81,26 @@ class V1Clients:
         self,
         settings: Settings,
         calls: Calls,
-        links: IngestLinks,
-        pump: Pump,
+        talk_sender: TalkSender,
+        poller: Poller,
         fanout_index: int,
         *,
         limits: Limits,
-        volley: Volley | None = None,
+        batched_send: BatchedSend | None = None,
         verifier: Verifier | None,
-        present: Callable[[Peer, V1Connection], AbstractContextManager[None]],
+        present: Callable[[WebSocketConnection, V1Connection], AbstractContextManager[None]],
     ) -> None:
         self._settings = settings
-        self._volley = volley
-        self._pump = pump
+        self._batched_send = batched_send
+        self._poller = poller
         self._verifier = verifier
         self._present = present
         self._connections: dict[int, V1Connection] = {}
         self._peaks = PeakMeter(calls)
-        self._meter = Meter()
+        self._meter = PlayoutStats()
         self._around = Surroundings(
             calls,
-            links,
+            talk_sender,
             self._peaks,
             self._meter,
             fanout_index,
@@ -110,21 +110,21 @@ class V1Clients:
             settings.fanout.requests_per_s,
             settings.fanout.requests_burst,
         )
-        self._allowances = limits.allowances
+        self._allowances = limits.rate_limits
         self._ignored = 0
 
-    async def serve(self, handed: Handed, query: ListenQuery, *, names_track: bool) -> None:
+    async def serve(self, handed: HandedConnection, query: ListenQuery, *, names_track: bool) -> None:
         """Serve one connection until it ends or is parked."""
         options = self._settings.fanout
-        outbox = Outbox(handed.sock, lossy_s=options.queue_ms / 1000, volley=self._volley)
+        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000, batched_send=self._batched_send)
         async with accept(
             handed,
-            self._pump,
-            outbox,
+            self._poller,
+            send_queue,
             message_max_bytes=options.message_max_bytes,
             send_buffer_bytes=options.send_buffer_bytes,
             subprotocol=frames.SUBPROTOCOL,
-            allowance=self._allowances.of(handed.claims),
+            rate_limit=self._allowances.of(handed.claims),
         ) as peer:
             if peer is None:
                 return
@@ -134,10 +134,10 @@ class V1Clients:
                 return
             await self._converse(peer, query, TRACKS_OF[query.track if names_track else "both"])
 
-    async def _converse(self, peer: Peer, query: ListenQuery, tracks: list[TrackName]) -> None:
+    async def _converse(self, peer: WebSocketConnection, query: ListenQuery, tracks: list[TrackName]) -> None:
         handed = peer.handed
         talk = self._settings.talk
-        pace = Allowance(BYTES_PER_S, BYTES_PER_S * talk.burst_ms / 1000)
+        pace = RateLimit(BYTES_PER_S, BYTES_PER_S * talk.burst_ms / 1000)
         session = Session(handed, self._verifier, "listen")
         connection = V1Connection(peer, session, pace, self._around)
         peer.on_text = lambda message: connection.on_text(message, trio.current_time())
@@ -177,7 +177,7 @@ class V1Clients:
                     if each.peaks and each.call_control_id in peaks
                 ]
                 if wanted:
-                    connection.outbox.write(text_frame(peaks_message(wanted)))
+                    connection.send_queue.write(text_frame(peaks_message(wanted)))
 
     def counters(self) -> dict[str, int]:
         """For the console."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.fanout.calls.encoder import Encoder, IngestClock
 from patchbay.audio.transcode import Transcoder
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 from patchbay.protocol.batches import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
 from patchbay.protocol.v1 import frames
 
@@ -88,7 +88,7 @@ class V1Encoder(Encoder):
         return frames.audio_frame(track, self._code, flags, self._stream, sequence, timestamp, payload)
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
-        """Those of the last moments, flagged so."""
+        """Those of the replay buffer, flagged so."""
         self._flags = frames.REPLAYED
         try:
             return super().replay(entries, now)

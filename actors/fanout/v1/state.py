@@ -11,7 +11,7 @@ PER_SUBSCRIPTION_BYTES = 62  # besides the id: all numbers at their longest, bot
 ALONE_BYTES = 600  # of a note without subscriptions: a talk has an id, too
 
 
-class SubscriptionNote(msgspec.Struct, frozen=True, array_like=True):
+class SubscriptionState(msgspec.Struct, frozen=True, array_like=True):
     """`stream`: the number of the stream that the client was told of; `heard`: the positions of the last frames of each track
     of it, only from a predecessor that ended in order; `digest`: of its start frame, 0 where that is not known."""
 
@@ -27,7 +27,7 @@ class SubscriptionNote(msgspec.Struct, frozen=True, array_like=True):
 class Note(msgspec.Struct, frozen=True, array_like=True):
     """`talks`: how many there were, the present one included; `talk_call`: into which call that is, "" for none."""
 
-    subscriptions: list[SubscriptionNote] = []
+    subscriptions: list[SubscriptionState] = []
     last_number: int = 0
     talks: int = 0
     talk_call: str = ""

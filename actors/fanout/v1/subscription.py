@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.fanout.calls.subscriber import CANNOT_BE_HEARD, unheard_detail
-from patchbay.protocol import batches as wire
-from patchbay.protocol import telnyx
+from patchbay.protocol import batches, telnyx
 from patchbay.protocol.v1 import control
 from patchbay.protocol.v1 import frames as v1
 from patchbay.websocket.frames import text_frame
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls.call import Call
     from actors.fanout.calls.encodings import GroupKey
-    from actors.fanout.v1.state import SubscriptionNote
-    from patchbay.handover.connection import Handed
+    from actors.fanout.v1.state import SubscriptionState
+    from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.batches import EndReason
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 NEVER_HEARD: Final = [-1, -1]
 _CHOICES: Final[dict[frozenset[str], GroupKey]] = {
@@ -34,10 +33,10 @@ class Client(Protocol):
     """The connection that a subscription is of."""
 
     @property
-    def handed(self) -> Handed: ...
+    def handed(self) -> HandedConnection: ...
 
     @property
-    def outbox(self) -> Outbox: ...
+    def send_queue(self) -> SendQueue: ...
 
     @property
     def may_talk(self) -> bool: ...
@@ -51,7 +50,7 @@ class Client(Protocol):
 
 
 class Subscription:
-    """A `Hearer` of one call. Its tracks never change: another one takes its place, with the same number.
+    """A `Subscriber` of one call. Its tracks never change: another one takes its place, with the same number.
 
     Attributes:
         call_number: the call's on this connection.
@@ -77,7 +76,7 @@ class Subscription:
         heard: list[int] | None = None,
     ) -> None:
         self._client = client
-        self._digest = wire.digest(call_control_id)
+        self._digest = batches.digest(call_control_id)
         self._call_bytes = call_number.to_bytes(2, "little")
         self.call_number = call_number
         self.call_control_id = call_control_id
@@ -89,14 +88,14 @@ class Subscription:
         self.digest = digest
         self.heard = heard or NEVER_HEARD
         self.playout: dict[str, Any] | None = None
-        self._write = client.outbox.write
+        self._write = client.send_queue.write
         is_first = call_number == v1.FIRST_CALL
-        self.outbox: Outbox | None = client.outbox if is_first else None
-        self.write: Callable[[bytes], None] = client.outbox.write if is_first else self._write_renumbered
+        self.send_queue: SendQueue | None = client.send_queue if is_first else None
+        self.write: Callable[[bytes], None] = client.send_queue.write if is_first else self._write_renumbered
         self.write_replay: Callable[[bytes], None] = self.write
 
     @classmethod
-    def resumed(cls, client: Client, note: SubscriptionNote) -> Subscription:
+    def resumed(cls, client: Client, note: SubscriptionState) -> Subscription:
         """As a predecessor left it."""
         return cls(
             client,
@@ -117,7 +116,7 @@ class Subscription:
         return self._client.handed.id
 
     @property
-    def handed(self) -> Handed:
+    def handed(self) -> HandedConnection:
         return self._client.handed
 
     @property
@@ -191,12 +190,12 @@ class Subscription:
         told = telnyx.decode(frame)
         if isinstance(told, telnyx.StreamError):
             text = control.error(told.code, told.title, told.detail, call=self.call_number)
-            self._client.outbox.write_control(text_frame(text))
+            self._client.send_queue.write_control(text_frame(text))
 
     def unheard(self, call: Call) -> None:
         """In words for the user."""
         text = control.error(*CANNOT_BE_HEARD, unheard_detail(call), call=self.call_number)
-        self._client.outbox.write_control(text_frame(text))
+        self._client.send_queue.write_control(text_frame(text))
 
     def floor_changed(self, call: Call) -> None:
         self._client.floor_changed(call)
@@ -219,7 +218,7 @@ class Subscription:
 
     def _say(self, kind: str, request_id: int | None = None, **fields: object) -> None:
         text = control.message(kind, request_id, call=self.call_number, **fields)
-        self._client.outbox.write_control(text_frame(text))
+        self._client.send_queue.write_control(text_frame(text))
 
     def _write_renumbered(self, frames: bytes) -> None:
         self._write(v1.renumbered(frames, self._call_bytes))

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.fanout.v1.state import SubscriptionNote, size_with
+from actors.fanout.v1.state import SubscriptionState, size_with
 from patchbay.protocol.v1 import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from actors.fanout.calls.registry import Calls
-    from actors.fanout.level_watch import PeakMeter
+    from actors.fanout.peak_meter import PeakMeter
     from actors.fanout.v1.subscription import Subscription
-    from patchbay.net.held_counts import Holdings
+    from patchbay.net.quota import Quota
 
 AUDIO_CALLS_MAX: Final = 64
 
 
-class Book:
+class Subscriptions:
     """Keeps the registry of calls and the meter of peaks in step with what is subscribed to.
 
     Args:
@@ -29,7 +29,7 @@ class Book:
         last_number: the latest that was given out.
     """
 
-    def __init__(self, calls: Calls, peaks: PeakMeter, note_max_bytes: int, holdings: Holdings[str], sub: str) -> None:
+    def __init__(self, calls: Calls, peaks: PeakMeter, note_max_bytes: int, holdings: Quota[str], sub: str) -> None:
         self._holdings = holdings
         self._sub = sub
         self._calls = calls
@@ -103,10 +103,10 @@ class Book:
         del self._by_id[subscription.call_control_id]
         self._leave(subscription)
 
-    def notes(self, *, heard: bool) -> list[SubscriptionNote]:
+    def notes(self, *, heard: bool) -> list[SubscriptionState]:
         """What a successor must know; `heard`: it is to go on with the very next frames."""
         return [
-            SubscriptionNote(
+            SubscriptionState(
                 each.call_number,
                 each.call_control_id,
                 each.tracks,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.fanout.legacy.talker import BAD_TALK, CLEAR_INTERVAL_S, NO_CALL, UNREACHABLE, refusal_code
-from actors.fanout.talk_losses import Losses
+from actors.fanout.talk_losses import TalkLosses
 from patchbay.audio.g711 import alaw_to_ulaw, ulaw_to_alaw
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.v1 import control, frames
 from patchbay.websocket.frames import text_frame
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.fanout.calls.call import Call
-    from actors.fanout.talk_sender import IngestLinks
+    from actors.fanout.talk_sender import TalkSender
     from patchbay.auth.session import Session
-    from patchbay.net.rate_limit import Allowance
+    from patchbay.net.rate_limit import RateLimit
     from patchbay.protocol.v1.frames import TalkFrame
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 NOT_TALKING: Final = (200017, "not_talking")
 ANSWER_TIMEOUT_S: Final = 3.0  # for ingest to say whether the floor is given
@@ -51,23 +51,23 @@ class V1Talk:
         self,
         number: int,
         sub: str,
-        outbox: Outbox,
-        links: IngestLinks,
+        send_queue: SendQueue,
+        talk_sender: TalkSender,
         fanout_index: int,
         *,
         session: Session,
-        allowance: Allowance,
+        rate_limit: RateLimit,
         counters: Counter[str],
         find: Callable[[str], Call | None],
         noted: Callable[[], None],
     ) -> None:
         self._number = number
         self._sub = sub.encode(errors="replace")
-        self._outbox = outbox
-        self._links = links
+        self._send_queue = send_queue
+        self._talk_sender = talk_sender
         self._index = fanout_index
         self._session = session
-        self._allowance = allowance
+        self._rate_limit = rate_limit
         self._counters = counters
         self._find = find
         self._noted = noted
@@ -81,7 +81,7 @@ class V1Talk:
         self._is_unreached = False
         self._complained: dict[int, float] = {}
         self._cleared_at = _NEVER
-        self._losses = Losses()
+        self._losses = TalkLosses()
 
     @property
     def is_active(self) -> bool:
@@ -101,13 +101,13 @@ class V1Talk:
             return
         self.call_control_id, self.call_number = call_control_id, call_number
         self._request_id, self._answer_by = request_id, now + ANSWER_TIMEOUT_S
-        self._tell(call, wire.TALK_CLAIM_PREEMPT if self._session.is_admin else wire.TALK_CLAIM, self._sub)
+        self._tell(call, batches.TALK_CLAIM_PREEMPT if self._session.is_admin else batches.TALK_CLAIM, self._sub)
 
     def stop(self) -> None:
         """Nothing more is said."""
         call = self._find(self.call_control_id) if self.call_control_id else None
         if call is not None:
-            self._tell(call, wire.TALK_STOP)
+            self._tell(call, batches.TALK_STOP)
         self._forget()
 
     def take(self, message: bytes, now: float) -> None:
@@ -127,7 +127,7 @@ class V1Talk:
             self.ignored += 1
             return
         self._sequence = frame.sequence
-        if not self._allowance.spend(len(frame.payload), now):
+        if not self._rate_limit.spend(len(frame.payload), now):
             self._counters["talk_too_fast"] += 1
             self._losses.add_bytes("talk_too_fast", len(frame.payload))
             self._tell_losses(now)
@@ -135,18 +135,18 @@ class V1Talk:
         payload = frame.payload
         if frame.codec != call.talk_codec:
             payload = ulaw_to_alaw(payload) if call.talk_codec == "PCMA" else alaw_to_ulaw(payload)
-        self._tell(call, wire.TALK_PREEMPT if self._session.is_admin else wire.TALK, payload)
+        self._tell(call, batches.TALK_PREEMPT if self._session.is_admin else batches.TALK, payload)
 
     def clear(self, request_id: int | None, now: float) -> None:
         """Play nothing more of what was said."""
         if now - self._cleared_at >= CLEAR_INTERVAL_S:
             self._cleared_at = now
-            self._allowance.refill()  # nothing of what was said ahead waits any more
-        self._ask(wire.TALK_CLEAR, b"", request_id)
+            self._rate_limit.refill()  # nothing of what was said ahead waits any more
+        self._ask(batches.TALK_CLEAR, b"", request_id)
 
     def mark(self, name: str, request_id: int | None) -> None:
         """Tell the client when all that it has said so far has been played."""
-        self._ask(wire.TALK_MARK, name.encode(errors="replace"), request_id)
+        self._ask(batches.TALK_MARK, name.encode(errors="replace"), request_id)
 
     def floor_changed(self, call: Call) -> None:
         """Somebody else may talk into a call now, or nobody."""
@@ -229,7 +229,7 @@ class V1Talk:
             self._noted()
 
     def _tell(self, call: Call, kind: int, payload: bytes = b"") -> None:
-        self._links.say(call, self, wire.pack_talk(kind, self._index, self._number, call.digest, payload))
+        self._talk_sender.say(call, self, batches.pack_talk(kind, self._index, self._number, call.digest, payload))
 
     def _ask(self, kind: int, payload: bytes, request_id: int | None) -> None:
         """Ask something of the call's ingest that is in order with what was said."""
@@ -252,4 +252,4 @@ class V1Talk:
         self._say(control.error(code, title, detail, call=call, request_id=request_id))
 
     def _say(self, text: bytes) -> None:
-        self._outbox.write_control(text_frame(text))
+        self._send_queue.write_control(text_frame(text))

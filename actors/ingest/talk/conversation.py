@@ -12,8 +12,7 @@ from actors.ingest.talk.floor import Floor
 from patchbay.audio.g711 import QUIET, SILENCE
 from patchbay.audio.marks import Mark, Marks
 from patchbay.audio.pacer import Item, TalkPacer
-from patchbay.protocol import batches as wire
-from patchbay.protocol import telnyx
+from patchbay.protocol import batches, telnyx
 from patchbay.protocol.talk import FRAME_BASE64_BYTES, FRAME_BYTES, talk_codec
 from patchbay.websocket.frames import text_frame
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from config.settings import TalkSettings
     from patchbay.audio.g711 import Codec
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 
 def codec_of(start: telnyx.Start | None) -> Codec:
@@ -37,7 +36,7 @@ class Conversation:
     Attributes:
         begins: all of a message of one frame that comes before the frame.
         quiet: the codes that are silence.
-        outbox: of the stream's connection.
+        send_queue: of the stream's connection.
         talker, fanout_index: who talked last, and by which process.
         is_finishing: the holder of the floor has finished, and has the floor until all that waits has been sent.
         late: frames that Telnyx had not taken in time, of those that were told.
@@ -49,7 +48,7 @@ class Conversation:
     floor: Floor
     begins: bytes
     quiet: bytes
-    outbox: Outbox
+    send_queue: SendQueue
     stream_id: str | None
     talker: int | None = None
     fanout_index: int = 0
@@ -62,7 +61,9 @@ class Conversation:
     marks: Marks = field(default_factory=Marks)
 
     @classmethod
-    def begin(cls, settings: TalkSettings, start: telnyx.Start | None, outbox: Outbox, *, names: bool) -> Conversation:
+    def begin(
+        cls, settings: TalkSettings, start: telnyx.Start | None, send_queue: SendQueue, *, names: bool
+    ) -> Conversation:
         """Make one. `names`: whether its messages name the stream."""
         codec = codec_of(start)
         pacer = TalkPacer(
@@ -77,7 +78,7 @@ class Conversation:
         message = text_frame(telnyx.media_message(bytes(FRAME_BYTES), stream_id))
         begins = message[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
         floor = Floor(settings.release_ms / 1000)
-        return cls(codec, pacer, floor, begins, QUIET[codec], outbox, stream_id)
+        return cls(codec, pacer, floor, begins, QUIET[codec], send_queue, stream_id)
 
     def holder(self, now: float) -> int | None:
         """Who has the floor. It does not fall free while talk waits for its time."""
@@ -105,19 +106,19 @@ class Conversation:
     def pack(self, items: list[Item], call: bytes) -> Iterator[bytes]:
         """What has waited as pieces of talk for a successor, and which marks Telnyx has."""
         for mark in self.marks.besides([item for item in items if isinstance(item, Mark)]):
-            yield _pack_mark(wire.TALK_MARK_SENT, mark, call)
-        kind = wire.TALK_PREEMPT if self.floor.is_admin else wire.TALK
+            yield _pack_mark(batches.TALK_MARK_SENT, mark, call)
+        kind = batches.TALK_PREEMPT if self.floor.is_admin else batches.TALK
         for item in _joined(items):
             if isinstance(item, Mark):
-                yield _pack_mark(wire.TALK_MARK, item, call)
+                yield _pack_mark(batches.TALK_MARK, item, call)
             else:
-                yield wire.pack_talk(kind, self.fanout_index, self.talker or 0, call, item)
+                yield batches.pack_talk(kind, self.fanout_index, self.talker or 0, call, item)
         if self.is_finishing:
-            yield wire.pack_talk(wire.TALK_STOP, self.fanout_index, self.talker or 0, call)
+            yield batches.pack_talk(batches.TALK_STOP, self.fanout_index, self.talker or 0, call)
 
 
 def _pack_mark(kind: int, mark: Mark, call: bytes) -> bytes:
-    return wire.pack_talk(kind, mark.fanout_index, mark.talker, call, mark.name.encode())
+    return batches.pack_talk(kind, mark.fanout_index, mark.talker, call, mark.name.encode())
 
 
 def _joined(items: list[Item]) -> Iterator[Item]:

@@ -16,7 +16,7 @@ KEEP_MAX: Final = 2000  # pieces of talk, of all calls together; the oldest goes
 KEEP_MAX_BYTES: Final = 16 * 1024 * 1024
 
 
-class EarlyTalk:
+class PendingTalk:
     """Talk for calls that are not here (yet)."""
 
     def __init__(self) -> None:

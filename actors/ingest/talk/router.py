@@ -16,15 +16,14 @@ from actors.ingest.talk.conversation import Conversation, codec_of
 from patchbay.audio.g711 import is_silent
 from patchbay.audio.marks import MARKS_MAX, Mark
 from patchbay.audio.pacer import duration_ms
-from patchbay.protocol import batches as wire
-from patchbay.protocol import telnyx
+from patchbay.protocol import batches, telnyx
 from patchbay.protocol.talk import BYTES_PER_S, FRAME_MS
 from patchbay.websocket.frames import text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.ingest.batcher import Rounds
+    from actors.ingest.batcher import Batcher
     from actors.ingest.stream import Stream
     from config.settings import TalkSettings
     from patchbay.audio.pacer import Item
@@ -34,14 +33,14 @@ log = logging.getLogger(__name__)
 REFUSAL_INTERVAL_S: Final = 1.0  # a talker hears no more often than this that its talk is not taken
 REFUSALS_REMEMBERED: Final = 1000
 SUB_MAX_BYTES: Final = 200
-AUDIO: Final = (wire.TALK, wire.TALK_PREEMPT)
-CLAIMS: Final = (wire.TALK_CLAIM, wire.TALK_CLAIM_PREEMPT)
-UNANSWERED: Final = (wire.TALK_STOP, wire.TALK_MARK_SENT)
-PREEMPTING: Final = (wire.TALK_PREEMPT, wire.TALK_CLAIM_PREEMPT)
+AUDIO: Final = (batches.TALK, batches.TALK_PREEMPT)
+CLAIMS: Final = (batches.TALK_CLAIM, batches.TALK_CLAIM_PREEMPT)
+UNANSWERED: Final = (batches.TALK_STOP, batches.TALK_MARK_SENT)
+PREEMPTING: Final = (batches.TALK_PREEMPT, batches.TALK_CLAIM_PREEMPT)
 CLEAR: Final = text_frame(telnyx.clear_message())
 
 
-class Talkback:
+class TalkRouter:
     """Talk into all streams of this process.
 
     Attributes:
@@ -49,16 +48,16 @@ class Talkback:
         dropped_ms: talk beyond the backlog, and talk that Telnyx did not take in time.
     """
 
-    def __init__(self, settings: TalkSettings, *, include_stream_id: bool, rounds: Rounds) -> None:
+    def __init__(self, settings: TalkSettings, *, include_stream_id: bool, batcher: Batcher) -> None:
         self._settings = settings
         self._include_stream_id = include_stream_id
-        self._rounds = rounds
+        self._batcher = batcher
         self.conversations: dict[Stream, Conversation] = {}
         self._paced: set[Stream] = set()  # where talk waits for its time
         self.refused = 0
         self.dropped_ms = 0
 
-    def take(self, stream: Stream, talk: wire.Talk, now: float) -> None:
+    def take(self, stream: Stream, talk: batches.Talk, now: float) -> None:
         """Take talk that is for this stream, or refuse it."""
         conversation = self._conversation(stream, now)
         if self._passes(conversation, talk, now):
@@ -67,25 +66,25 @@ class Talkback:
         holder = conversation.holder(now)
         if talk.kind in AUDIO or talk.kind in CLAIMS:
             self._take_audio(stream, conversation, talk, holder, now)
-        elif talk.kind == wire.TALK_STOP:
+        elif talk.kind == batches.TALK_STOP:
             self._finish(stream, conversation, talk.talker, now)
-        elif talk.kind == wire.TALK_MARK_SENT:
+        elif talk.kind == batches.TALK_MARK_SENT:
             conversation.marks.expect(_mark_of(talk))
         elif holder not in (None, talk.talker):
             self._refuse_floor(conversation, talk, now)
-        elif talk.kind == wire.TALK_CLEAR:
+        elif talk.kind == batches.TALK_CLEAR:
             self._clear(stream, conversation)
-        elif talk.kind == wire.TALK_MARK:
+        elif talk.kind == batches.TALK_MARK:
             self._mark(stream, conversation, talk, now)
         self._tell_holder(stream, conversation, now)
 
-    def _passes(self, conversation: Conversation, talk: wire.Talk, now: float) -> bool:
+    def _passes(self, conversation: Conversation, talk: batches.Talk, now: float) -> bool:
         """Whether this is what nearly all talk is: another frame of whoever has the floor, in time, to be sent at once."""
         if talk.kind not in AUDIO:
             return False
         silent = is_silent(talk.payload, conversation.codec)
         return conversation.floor.goes_on(
-            talk.talker, silent, now, talk.kind == wire.TALK_PREEMPT
+            talk.talker, silent, now, talk.kind == batches.TALK_PREEMPT
         ) and conversation.pacer.passes(talk.payload, now)
 
     @property
@@ -94,7 +93,7 @@ class Talkback:
         return bool(self._paced)
 
     def _take_audio(
-        self, stream: Stream, conversation: Conversation, talk: wire.Talk, holder: int | None, now: float
+        self, stream: Stream, conversation: Conversation, talk: batches.Talk, holder: int | None, now: float
     ) -> None:
         claims = talk.kind in CLAIMS
         silent = not claims and is_silent(talk.payload, conversation.codec)
@@ -114,7 +113,7 @@ class Talkback:
         elif conversation.told_holder == talk.talker:  # no news for others
             self._answer_claim(stream, conversation, talk.fanout_index)
 
-    def _push(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> None:
+    def _push(self, stream: Stream, conversation: Conversation, talk: batches.Talk, now: float) -> None:
         before = conversation.pacer.dropped_bytes
         self._send(stream, conversation, conversation.pacer.push(talk.payload, now))
         if dropped := conversation.pacer.dropped_bytes - before:
@@ -134,7 +133,7 @@ class Talkback:
         stream.peer.write(CLEAR)
         self._send(stream, conversation, waited)
 
-    def _mark(self, stream: Stream, conversation: Conversation, talk: wire.Talk, now: float) -> None:
+    def _mark(self, stream: Stream, conversation: Conversation, talk: batches.Talk, now: float) -> None:
         mark = _mark_of(talk)
         if conversation.marks.expect(mark):
             self._send(stream, conversation, conversation.pacer.mark(mark, now))
@@ -148,7 +147,7 @@ class Talkback:
         if mark is not None:
             stream_id = stream.start.stream_id if stream.start else None
             news = {"talker": mark.talker, "name": name, "stream_id": stream_id}
-            self._tell(mark.fanout_index, wire.MARKED, stream.call, news)
+            self._tell(mark.fanout_index, batches.MARKED, stream.call, news)
 
     def due(self, now: float) -> float | None:
         """Send what is due by now. Returns when there is more to do; None when nothing waits anywhere."""
@@ -182,7 +181,7 @@ class Talkback:
 
     def _flush(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
         for place, item in enumerate(items):
-            if conversation.outbox.behind:  # a connection that is far behind could not be moved
+            if conversation.send_queue.behind:  # a connection that is far behind could not be moved
                 self._tell_dropped(stream, conversation, "talk_late", duration_ms(items[place:]))
                 return
             self._send(stream, conversation, [conversation.padded(item)])
@@ -197,7 +196,7 @@ class Talkback:
         called now and then."""
         for stream, conversation in self.conversations.items():
             self._tell_holder(stream, conversation, now)
-            if late := conversation.outbox.dropped - conversation.late:
+            if late := conversation.send_queue.dropped - conversation.late:
                 conversation.late += late
                 self._tell_dropped(stream, conversation, "talk_late", late * FRAME_MS)
             if conversation.dropped_ms:
@@ -235,32 +234,32 @@ class Talkback:
 
     def _floor_entry(self, stream: Stream, conversation: Conversation, flags: int = 0) -> bytes:
         payload = conversation.floor_news()
-        return wire.news_entry(wire.FLOOR, stream.number, stream.call, payload, flags)
+        return batches.news_entry(batches.FLOOR, stream.number, stream.call, payload, flags)
 
-    def refuse(self, talk: wire.Talk, title: str, detail: str) -> None:
+    def refuse(self, talk: batches.Talk, title: str, detail: str) -> None:
         """Tell a talker why its talk reaches no call."""
         self.refused += 1
         if talk.kind not in UNANSWERED:
             news = {"talker": talk.talker, "title": title, "detail": detail}
-            self._tell(talk.fanout_index, wire.REFUSED, talk.call, news)
+            self._tell(talk.fanout_index, batches.REFUSED, talk.call, news)
 
     def _tell(self, fanout_index: int, kind: int, call: bytes, news: dict[str, Any]) -> None:
         """Tell one talker."""
-        if (sink := self._rounds.sink(fanout_index)) is not None:
+        if (queue := self._batcher.queue(fanout_index)) is not None:
             payload = orjson.dumps(news)
-            sink.append(wire.news_entry(kind, 0, call, payload))
+            queue.append(batches.news_entry(kind, 0, call, payload))
 
     def _tell_dropped(self, stream: Stream, conversation: Conversation, title: str, dropped_ms: int) -> None:
         self.dropped_ms += dropped_ms
         conversation.dropped_ms += dropped_ms
         news = {"talker": conversation.talker, "title": title, "dropped_ms": dropped_ms}
-        self._tell(conversation.fanout_index, wire.DROPPED, stream.call, news)
+        self._tell(conversation.fanout_index, batches.DROPPED, stream.call, news)
 
     def _conversation(self, stream: Stream, now: float) -> Conversation:
         conversation = self.conversations.get(stream)
         if conversation is None:
             names = self._include_stream_id
-            conversation = Conversation.begin(self._settings, stream.start, stream.peer.outbox, names=names)
+            conversation = Conversation.begin(self._settings, stream.start, stream.peer.send_queue, names=names)
             if stream.talker is not None:  # who had the floor when a predecessor of this process ended
                 conversation.floor.offer(stream.talker, False, now)
                 conversation.talker = conversation.told_holder = stream.talker
@@ -276,7 +275,7 @@ class Talkback:
             conversation.is_finishing = False
             conversation.floor.release(conversation.talker)
 
-    def _refuse_floor(self, conversation: Conversation, talk: wire.Talk, now: float) -> None:
+    def _refuse_floor(self, conversation: Conversation, talk: batches.Talk, now: float) -> None:
         last = conversation.refused_at.get(talk.talker, float("-inf"))
         if talk.kind not in AUDIO or now - last >= REFUSAL_INTERVAL_S:
             if len(conversation.refused_at) >= REFUSALS_REMEMBERED:
@@ -285,8 +284,8 @@ class Talkback:
             self.refuse(talk, "floor_taken", "Somebody else is talking into this call.")
 
     def _answer_claim(self, stream: Stream, conversation: Conversation, fanout_index: int) -> None:
-        if (sink := self._rounds.sink(fanout_index)) is not None:
-            sink.append(self._floor_entry(stream, conversation))
+        if (queue := self._batcher.queue(fanout_index)) is not None:
+            queue.append(self._floor_entry(stream, conversation))
 
     def _tell_holder(self, stream: Stream, conversation: Conversation, now: float) -> None:
         holder = conversation.holder(now)
@@ -296,10 +295,10 @@ class Talkback:
         stream.talker = holder
         stream.peer.handed.set_note(stream.note())
         entry = self._floor_entry(stream, conversation)
-        for sink in self._rounds.everywhere():
-            sink.append(entry)
+        for queue in self._batcher.everywhere():
+            queue.append(entry)
         log.info("floor %s", "released" if holder is None else f"taken by {holder}", extra=stream.about)
 
 
-def _mark_of(talk: wire.Talk) -> Mark:
+def _mark_of(talk: batches.Talk) -> Mark:
     return Mark(talk.payload.decode(errors="replace"), talk.talker, talk.fanout_index)

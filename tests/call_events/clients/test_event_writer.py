@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from actors.call_events.clients.event_writer import EventOutbox
-from actors.call_events.clients.recent import Tail
+from actors.call_events.clients.event_writer import EventWriter
+from actors.call_events.clients.recent_events import RecentEvents
 from actors.call_events.entry import Interest, entry_of
 from patchbay.websocket.frames import close_frame, text_frame
 from tests.call_events.samples import arrival
-from tests.fakes.connections import FakeHanded, tcp_pair
+from tests.fakes.connections import FakeHandedConnection, tcp_pair
 from tests.fakes.listening import messages
 
 if TYPE_CHECKING:
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 CLOSE = 0x88
 
@@ -33,24 +33,24 @@ def received(client: socket.socket) -> bytes:
 async def test_nothing_follows_a_close_frame(behind: bool) -> None:
     """Events that come after it wait for the client's next connection."""
     client, server = tcp_pair()
-    tail = Tail(max_events=1000, max_bytes=1 << 20)
+    tail = RecentEvents(max_events=1000, max_bytes=1 << 20)
     tail.begin(10)
-    outbox = EventOutbox(cast("Handed", FakeHanded(server, b"", kind="ws")), tail, Interest())
-    outbox.begin("7", 10, text_frame(b"welcome"))
+    send_queue = EventWriter(cast("HandedConnection", FakeHandedConnection(server, b"", kind="ws")), tail, Interest())
+    send_queue.begin("7", 10, text_frame(b"welcome"))
     if behind:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        while not outbox.behind:
-            outbox.write_control(text_frame(b"x" * 60_000))
+        while not send_queue.behind:
+            send_queue.write_control(text_frame(b"x" * 60_000))
     tail.extend([entry_of(arrival(11).event, 11, "7")])
-    outbox.pull()
-    outbox.finish(close_frame(1000))
+    send_queue.pull()
+    send_queue.finish(close_frame(1000))
     tail.extend([entry_of(arrival(12).event, 12, "7")])
-    outbox.pull()
-    outbox.write_control(text_frame(b"more"))
-    outbox.finish(close_frame(1001))
+    send_queue.pull()
+    send_queue.write_control(text_frame(b"more"))
+    send_queue.finish(close_frame(1001))
     data = received(client)
-    while outbox.is_waiting:
-        outbox.drain()
+    while send_queue.is_waiting:
+        send_queue.drain()
         data += received(client)
     client.settimeout(0.2)
     with suppress(TimeoutError):

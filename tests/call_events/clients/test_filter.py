@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.call_events.clients.filter import Wish, wish
+from actors.call_events.clients.filter import EventFilter, wish
 from actors.call_events.entry import Interest, entry_of
 from patchbay.http.query import BadQuery
 from tests.call_events.samples import arrival
 
 
-def asked(text: str, claims: dict[str, object] | None = None) -> Wish:
+def asked(text: str, claims: dict[str, object] | None = None) -> EventFilter:
     return wish(parse_qs(text, keep_blank_values=True), claims)
 
 

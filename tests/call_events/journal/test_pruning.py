@@ -14,7 +14,7 @@ from actors.call_events.journal import writer as recorder_module
 from actors.call_events.journal.journal import Journal
 from actors.call_events.journal.pruning import FAIR, STEP_BY_SIZE, Gone
 from actors.call_events.journal.schema import AUDIT, FLOODS, OTHERS
-from actors.call_events.journal.writer import Recorder
+from actors.call_events.journal.writer import JournalWriter
 from config.settings import EventSettings
 from patchbay.bus.pending_events import FLOODS as FLOOD_TYPES
 from tests.call_events.samples import arrival
@@ -125,7 +125,7 @@ async def test_a_full_journal_is_pruned_at_once_and_says_so(
     """Of which call how many of which type had to go; who heard is still there."""
     monkeypatch.setattr(recorder_module, "PRUNED_TOLD_S", 0.3)
     commits: list[Commit] = []
-    recorder = Recorder(tmp_path, EventSettings(journal_max_mb=1), lambda opened: None, commits.append)
+    recorder = JournalWriter(tmp_path, EventSettings(journal_max_mb=1), lambda opened: None, commits.append)
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(recorder.run)

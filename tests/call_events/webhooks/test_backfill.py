@@ -11,8 +11,8 @@ import orjson
 import pytest
 import trio
 
-from actors.call_events.dispatcher import Hub
-from actors.call_events.journal.writer import Recorder
+from actors.call_events.dispatcher import Dispatcher
+from actors.call_events.journal.writer import JournalWriter
 from actors.call_events.webhooks.backfill import PAGE_SIZE, Backfill, fetch
 from config.settings import EventSettings
 from simulator.deliveries import Delivery, DeliveryBook
@@ -34,8 +34,8 @@ def failed(name: str, *, webhook: object = None) -> Delivery:
 
 async def test_what_was_missed_is_taken_once(tmp_path: Path) -> None:
     book, settings = DeliveryBook(), EventSettings()
-    hub = Hub(settings, lambda frame: None)
-    recorder = Recorder(tmp_path, settings, hub.opened, hub.committed)
+    dispatcher = Dispatcher(settings, lambda frame: None)
+    recorder = JournalWriter(tmp_path, settings, dispatcher.opened, dispatcher.committed)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(lambda task_status: serve_api(book, port=0, api_key="k", task_status=task_status))
         nursery.start_soon(recorder.run)
@@ -51,8 +51,8 @@ async def test_what_was_missed_is_taken_once(tmp_path: Path) -> None:
                     break
                 await trio.sleep(0.01)
         assert backfill.counters == {"backfilled": 2, "backfill_known": 1}
-        assert hub.counters["events"] == 3
-        assert not hub.calls  # the hangup was among them
+        assert dispatcher.counters["events"] == 3
+        assert not dispatcher.calls  # the hangup was among them
         nursery.cancel_scope.cancel()
 
 

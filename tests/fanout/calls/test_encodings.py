@@ -87,7 +87,7 @@ def test_a_form_that_fails_is_heard_no_more(what: str, monkeypatch: pytest.Monke
     group.end()
     assert group.failed
     assert [str(error) for error in failed] == [what]
-    browser_of(someone).outbox.frames.clear()
+    browser_of(someone).send_queue.frames.clear()
     assert group.hear(batch, 0, len(batch), 0.0) == 0
     assert heard(someone) == []
 
@@ -132,7 +132,7 @@ def test_who_is_in_it() -> None:
     group.join(first)
     group.join(second)
     group.join(second)
-    assert group.outboxes == (first.outbox, second.outbox)
+    assert group.send_queues == (first.send_queue, second.send_queue)
     group.encoder.encode(piece(b"\xff" * 160, track=1), 0.0)
     group.encoder.encode(piece(b"\x55" * 160), 0.0)
     group.end()
@@ -140,19 +140,19 @@ def test_who_is_in_it() -> None:
     assert heard(first) == heard(second) == [b"\x55" * 160]
     assert not group.leave(first)
     assert group.leave(second)
-    assert not group.outboxes
+    assert not group.send_queues
 
 
 def test_one_connection_twice() -> None:
     """While one of its subscriptions takes the other's place, it gets each frame once, and goes on getting them."""
     group = make_group(("binary", "inbound"), PCMU, None)
     first, second = listener(1), listener(2)
-    second.outbox, second.peer.outbox = first.outbox, browser_of(first).outbox  # type: ignore[assignment]
+    second.send_queue, second.peer.send_queue = first.send_queue, browser_of(first).send_queue  # type: ignore[assignment]
     group.join(first)
     group.join(second)
     assert group.deliver(b"") == 1
     assert not group.leave(first)
-    assert group.outboxes == (second.outbox,)
+    assert group.send_queues == (second.send_queue,)
     group.disband()
-    assert not group.outboxes
+    assert not group.send_queues
     assert not group.members

@@ -16,7 +16,7 @@ from actors.fanout.calls.audience import AHEAD_S, LENT
 from actors.fanout.calls.registry import FORGET_AFTER_S
 from actors.fanout.calls.track import deliver_audio
 from patchbay.audio.g711 import alaw_to_ulaw
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
 from tests.fakes.native import needs_c
 from tests.fakes.telnyx import start, stop
@@ -25,7 +25,7 @@ from tests.fakes.work import steps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STOPPED = entry(wire.STOP, payload=stop())
+STOPPED = entry(batches.STOP, payload=stop())
 
 
 def frames(*chunks: int) -> list[bytes]:
@@ -91,10 +91,12 @@ def test_one_call_at_a_time_for_whoever_names_none(fanout: FakeFanout, granted: 
     assert heard(late) == [starts["c"], b"c", b"c"]
     assert len(late.candidates) == 3  # to talk, it must name one
     fanout.hears(
-        begins["d"], spoken(1, "d", stream=4, payload=b"d"), entry(wire.STOP, "c", stream=3, payload=stop("c"))
+        begins["d"], spoken(1, "d", stream=4, payload=b"d"), entry(batches.STOP, "c", stream=3, payload=stop("c"))
     )
     assert heard(late) == [stop("c"), starts["d"], b"d"]
-    fanout.hears(entry(wire.GONE, "a", stream=1), entry(wire.GONE, "d", stream=4), entry(wire.GONE, "b", stream=2))
+    fanout.hears(
+        entry(batches.GONE, "a", stream=1), entry(batches.GONE, "d", stream=4), entry(batches.GONE, "b", stream=2)
+    )
     assert heard(waiting) == [starts["d"], b"d", starts["b"], b"b"]
     assert heard(late) == [starts["b"], b"b"]
     fanout.hears(started("a", stream=9, raw=starts["a"]), spoken(1, "a", stream=9, payload=b"a"))
@@ -119,7 +121,7 @@ def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
     """A restarted ingest reads again what its predecessor had read but not taken."""
     someone = fanout.joins(listener())
     fanout.hears(started(), spoken(1), spoken(2), spoken(3))
-    again = [spoken(chunk, flags=wire.AGAIN | 1) for chunk in (2, 3)]
+    again = [spoken(chunk, flags=batches.AGAIN | 1) for chunk in (2, 3)]
     fanout.hears(started(), *again, spoken(4), epoch=2, slot="b")
     fanout.hears(spoken(3), spoken(4), epoch=1)  # what was on its way when that one ended
     assert heard(someone) == [start(), *frames(1, 2, 3, 4)]
@@ -160,13 +162,13 @@ def test_another_start_of_the_same_stream(fanout: FakeFanout, form: dict[str, st
         assert told.count(other) == 1
 
 
-@pytest.mark.parametrize("first", [2, wire.NO_NUMBER])
+@pytest.mark.parametrize("first", [2, batches.NO_NUMBER])
 def test_what_is_read_again_was_delivered_before_one_that_has_just_come(fanout: FakeFanout, first: int) -> None:
     """It can't know what its predecessor delivered, which has crashed together with the ingest."""
     someone = fanout.joins(listener())
-    again = [spoken(chunk, payload=b"\x01" * 160, flags=wire.AGAIN | 1) for chunk in (first, 3)]
+    again = [spoken(chunk, payload=b"\x01" * 160, flags=batches.AGAIN | 1) for chunk in (first, 3)]
     fanout.hears(started(), *again, spoken(4), spoken(5))
-    fanout.hears(started(), spoken(5, flags=wire.AGAIN | 1), spoken(6, flags=wire.AGAIN | 1), epoch=2, slot="b")
+    fanout.hears(started(), spoken(5, flags=batches.AGAIN | 1), spoken(6, flags=batches.AGAIN | 1), epoch=2, slot="b")
     assert heard(someone) == [start(), *frames(4, 5, 6)]  # of 6 it is sure
     [call] = fanout.calls.live.values()
     assert call.repeated == 3
@@ -195,17 +197,17 @@ def test_a_listener_of_a_stream_hears_it_when_it_comes(fanout: FakeFanout) -> No
     assert heard(second) == [start(stream_id="second"), *frames(2)]
 
 
-@pytest.mark.parametrize("end", [wire.STOP, wire.GONE])
+@pytest.mark.parametrize("end", [batches.STOP, batches.GONE])
 def test_the_end_brings_what_a_mix_had_held_back(fanout: FakeFanout, end: int) -> None:
     """Before the stop frame; a listener of one track has everything already."""
     mixed = fanout.joins(listener(1, track="both"))
     single = fanout.joins(listener(2))
     fanout.hears(started(), spoken(1, payload=b"\xff" * 160, track=1), spoken(1, payload=b"\x55" * 160))
     before = [frame for frame in heard(mixed) if len(frame) == 160]
-    fanout.hears(entry(end, payload=stop() if end == wire.STOP else b""))
+    fanout.hears(entry(end, payload=stop() if end == batches.STOP else b""))
     got = heard(mixed)
     assert before == [b"\xff" * 160]
-    assert got == [b"\x55" * 160, *([stop()] if end == wire.STOP else [])]
+    assert got == [b"\x55" * 160, *([stop()] if end == batches.STOP else [])]
     assert heard(single) == [start(), *got]
 
 
@@ -235,26 +237,26 @@ def test_a_mix_goes_on_from_the_last_moments(fanout: FakeFanout) -> None:
 def test_errors_are_told_verbatim(fanout: FakeFanout) -> None:
     """The call goes on."""
     someone = fanout.joins(listener())
-    fanout.hears(started(), entry(wire.ERROR, payload=b'{"event":"error"}'), spoken(1))
+    fanout.hears(started(), entry(batches.ERROR, payload=b'{"event":"error"}'), spoken(1))
     assert heard(someone) == [start(), b'{"event":"error"}', *frames(1)]
 
 
 def test_who_talks_and_who_may_not(fanout: FakeFanout) -> None:
     """From the ingest."""
-    fanout.hears(started(), entry(wire.FLOOR, payload=orjson.dumps({"talker": 5})))
+    fanout.hears(started(), entry(batches.FLOOR, payload=orjson.dumps({"talker": 5})))
     [call] = fanout.calls.live.values()
     assert call.talker == 5
-    for kind in (wire.REFUSED, wire.DROPPED, wire.MARKED):
+    for kind in (batches.REFUSED, batches.DROPPED, batches.MARKED):
         fanout.hears(entry(kind, payload=orjson.dumps({"talker": 6, "title": "x"})))
     told = {"talker": 6, "title": "x"}
-    assert fanout.talk_news == [(wire.REFUSED, told), (wire.DROPPED, told), (wire.MARKED, told)]
+    assert fanout.talk_news == [(batches.REFUSED, told), (batches.DROPPED, told), (batches.MARKED, told)]
 
 
 def test_a_call_that_nobody_confirms_is_forgotten(fanout: FakeFanout) -> None:
     """Its ingest has died and nobody took it over; one that is confirmed stays."""
     fanout.hears(started("a", stream=1), started("b", stream=2))
     fanout.now += FORGET_AFTER_S
-    fanout.hears(entry(wire.LIVE, payload=(2).to_bytes(8, "little")), ingest=3, slot="b", epoch=9)
+    fanout.hears(entry(batches.LIVE, payload=(2).to_bytes(8, "little")), ingest=3, slot="b", epoch=9)
     fanout.now += 1
     fanout.calls.forget_silent(fanout.now)
     [call] = fanout.calls.live.values()
@@ -273,14 +275,14 @@ def test_lost_batches_are_counted(fanout: FakeFanout) -> None:
 def test_rubbish_on_the_bus_is_counted(fanout: FakeFanout, rubbish: bytes) -> None:
     """Another version, say. Nothing ends for it."""
     fanout.calls.receive(rubbish, 0)
-    fanout.calls.receive(wire.pack_batch(0, wire.Batch(0, "a", 1, 1, 0), [started()])[:-3], 0)
+    fanout.calls.receive(batches.pack_batch(0, batches.Batch(0, "a", 1, 1, 0), [started()])[:-3], 0)
     assert fanout.calls.counters["bad_batches"] == 2
 
 
 def test_a_batch_that_is_cut_short_is_counted() -> None:
     """Wherever it is cut, what is whole before that is delivered, and nothing of what is not."""
     whole = [spoken(1), spoken(2)]
-    message = wire.pack_batch(0, wire.Batch(0, "a", 1, 2, 0), whole)
+    message = batches.pack_batch(0, batches.Batch(0, "a", 1, 2, 0), whole)
     for cut in range(sum(map(len, whole))):
         fanout = FakeFanout()
         someone = fanout.joins(listener(call_control_id="v3:call"))
@@ -293,7 +295,7 @@ def test_a_batch_that_is_cut_short_is_counted() -> None:
 
 def test_a_start_frame_that_can_not_be_read_is_no_call(fanout: FakeFanout) -> None:
     """From an ingest of another opinion."""
-    fanout.hears(entry(wire.START, payload=b"rubbish"), entry(wire.START, payload=stop()))
+    fanout.hears(entry(batches.START, payload=b"rubbish"), entry(batches.START, payload=stop()))
     assert fanout.calls.live == {}
 
 
@@ -345,26 +347,26 @@ def test_a_stop_that_a_predecessor_has_told(fanout: FakeFanout) -> None:
 
 def test_a_newcomer_is_heeded_once_every_ingest_knows(fanout: FakeFanout) -> None:
     """Who wants the same as another has not to wait again, unless nobody wanted it in between."""
-    heeded = {index: entry(wire.HEEDED, call) for index, call in enumerate(("a", "b"))}
+    acknowledged = {index: entry(batches.HEEDED, call) for index, call in enumerate(("a", "b"))}
     first, second = listener(1, call_control_id=["a", "b"]), listener(2, call_control_id="a")
     fanout.calls.expect(first)
     for index in (0, 1):
-        fanout.hears(*heeded.values(), ingest=index, epoch=index + 1)
-        assert fanout.calls.is_heeded(first, 2) == (index == 1)
+        fanout.hears(*acknowledged.values(), ingest=index, epoch=index + 1)
+        assert fanout.calls.is_acknowledged(first, 2) == (index == 1)
     fanout.joins(first)
     fanout.calls.expect(second)
-    assert fanout.calls.is_heeded(second, 2)
+    assert fanout.calls.is_acknowledged(second, 2)
     fanout.calls.remove(first)
     fanout.calls.remove(second)
     fanout.calls.expect(second)
-    assert fanout.calls.is_heeded(second, 2)
+    assert fanout.calls.is_acknowledged(second, 2)
     fanout.calls.remove(second)
     fanout.lets_go()
     assert fanout.topics == []
     fanout.calls.expect(second)
-    assert not fanout.calls.is_heeded(second, 1)
+    assert not fanout.calls.is_acknowledged(second, 1)
     fanout.calls.remove(second)
-    fanout.hears(heeded[0])
+    fanout.hears(acknowledged[0])
     fanout.lets_go()
     assert fanout.topics == []
 
@@ -418,9 +420,9 @@ class Interest(RuleBasedStateMachine):
 
     @rule(call=calls)
     def end(self, call: str) -> None:
-        live = self.fanout.calls.live.get(wire.digest(call))
+        live = self.fanout.calls.live.get(batches.digest(call))
         if live is not None:
-            self.fanout.hears(entry(wire.GONE, call, stream=live.number))
+            self.fanout.hears(entry(batches.GONE, call, stream=live.number))
 
     @invariant()
     def the_bus_is_asked_for_what_is_wanted(self) -> None:
@@ -428,10 +430,10 @@ class Interest(RuleBasedStateMachine):
             return
         wanted = set()
         for _, calls in self.listeners.values():
-            wanted |= {wire.digest(call) for call in calls} or {wire.EVERY_CALL}
+            wanted |= {batches.digest(call) for call in calls} or {batches.EVERY_CALL}
         interest = self.fanout.calls._interest
         wanted |= {*interest._fading, *interest._faded}
-        assert sorted(self.fanout.topics) == sorted(wire.interest_topic(0, call) for call in wanted)
+        assert sorted(self.fanout.topics) == sorted(batches.interest_topic(0, call) for call in wanted)
 
     @rule()
     def let_go(self) -> None:
@@ -454,7 +456,17 @@ TestInterest.settings = settings(max_examples=30, stateful_step_count=25, deadli
 
 
 @pytest.mark.parametrize(
-    "kind", [wire.FLOOR, wire.REFUSED, wire.START, wire.STOP, wire.ERROR, wire.LEFT, wire.LIVE, wire.HEEDED]
+    "kind",
+    [
+        batches.FLOOR,
+        batches.REFUSED,
+        batches.START,
+        batches.STOP,
+        batches.ERROR,
+        batches.LEFT,
+        batches.LIVE,
+        batches.HEEDED,
+    ],
 )
 def test_a_fault_in_one_entry_harms_no_other(
     fanout: FakeFanout, kind: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -513,7 +525,7 @@ def test_a_fault_in_c_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     fanout.hears(started())
 
     def half(batch: bytes, at: int, place: int, tracks: Any, now: float) -> tuple[int, int]:
-        deliver_audio(batch[: at + wire.ENTRY_BYTES + 160], at, place, tracks, now)
+        deliver_audio(batch[: at + batches.ENTRY_BYTES + 160], at, place, tracks, now)
         raise MemoryError
 
     monkeypatch.setattr(fanout.calls, "_in_c", half)
@@ -562,10 +574,10 @@ def test_interest_is_lent(fanout: FakeFanout) -> None:
     """Other processes are sent what is heard here, and what is subscribed to last tells that ingest knows."""
     fanout.joins(listener(call_control_id="a"))
     is_known = fanout.calls.lend([1, 2])
-    digest = wire.digest("a")
-    assert [wire.interest_topic(index, digest) for index in (1, 2)] == fanout.topics[1:3]
+    digest = batches.digest("a")
+    assert [batches.interest_topic(index, digest) for index in (1, 2)] == fanout.topics[1:3]
     assert not is_known(1)
-    fanout.hears(entry(wire.HEEDED).replace(wire.digest("v3:call"), LENT))
+    fanout.hears(entry(batches.HEEDED).replace(batches.digest("v3:call"), LENT))
     assert is_known(1)
     assert not is_known(2)
 

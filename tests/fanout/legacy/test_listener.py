@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from actors.fanout.legacy.listener import TOLD_MAX
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.handover import MAX_NOTE_BYTES
 from tests.fakes.listening import browser_of, heard, listener
 
@@ -26,14 +26,14 @@ def call(stream: int, digest: int = 5) -> Call:
 @pytest.mark.parametrize(
     ("query", "granted", "topics"),
     [
-        ({}, None, [wire.EVERY_CALL]),
-        ({"call_control_id": ["b", "a"]}, None, [wire.digest("a"), wire.digest("b")]),
-        ({"stream_id": "s"}, None, [wire.EVERY_CALL]),
-        ({"stream_id": "s", "call_id": "a"}, None, [wire.EVERY_CALL]),
-        ({}, frozenset({"c"}), [wire.digest("c")]),
-        ({"call_control_id": ["a", "c"]}, frozenset({"c"}), [wire.digest("c")]),
+        ({}, None, [batches.EVERY_CALL]),
+        ({"call_control_id": ["b", "a"]}, None, [batches.digest("a"), batches.digest("b")]),
+        ({"stream_id": "s"}, None, [batches.EVERY_CALL]),
+        ({"stream_id": "s", "call_id": "a"}, None, [batches.EVERY_CALL]),
+        ({}, frozenset({"c"}), [batches.digest("c")]),
+        ({"call_control_id": ["a", "c"]}, frozenset({"c"}), [batches.digest("c")]),
         ({"call_control_id": "a"}, frozenset({"c"}), []),
-        ({"stream_id": "s"}, frozenset({"c"}), [wire.digest("c")]),
+        ({"stream_id": "s"}, frozenset({"c"}), [batches.digest("c")]),
     ],
 )
 def test_what_has_to_come(

@@ -13,8 +13,8 @@ import trio
 from actors.fanout.legacy import talker as codes
 from actors.fanout.legacy.talker import Talker
 from patchbay.audio.g711 import encode_float32, ulaw_to_alaw
-from patchbay.net.rate_limit import Allowance
-from patchbay.protocol import batches as wire
+from patchbay.net.rate_limit import RateLimit
+from patchbay.protocol import batches
 from tests.fakes.listening import FakeFanout, heard, listener, started
 from tests.fakes.telnyx import start
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from actors.fanout.calls.call import Call
     from actors.fanout.legacy.listener import Listener
-    from actors.fanout.talk_sender import IngestLinks
+    from actors.fanout.talk_sender import TalkSender
 
 ULAW = bytes(range(160))
 
 
 class Said:
-    """The links' side."""
+    """The talk sender' side."""
 
     def __init__(self) -> None:
-        self.pieces: list[wire.Talk] = []
+        self.pieces: list[batches.Talk] = []
 
     def say(self, call: Call, talker: Talker, packed: bytes) -> None:
         del talker
-        [talk] = wire.unpack_talk(packed)
+        [talk] = batches.unpack_talk(packed)
         assert talk.call == call.digest
         self.pieces.append(talk)
 
@@ -49,11 +49,11 @@ class Said:
 class Room:
     """A talker with its listener, in a fan-out."""
 
-    def __init__(self, someone: Listener, allowance: Allowance | None = None) -> None:
+    def __init__(self, someone: Listener, rate_limit: RateLimit | None = None) -> None:
         self.fanout, self.said, self.listener = FakeFanout(), Said(), someone
         self.fanout.joins(someone)
-        links = cast("IngestLinks", self.said)
-        self.talker = Talker(someone, self.fanout.calls, links, 0, allowance=allowance)
+        talk_sender = cast("TalkSender", self.said)
+        self.talker = Talker(someone, self.fanout.calls, talk_sender, 0, rate_limit=rate_limit)
 
     def told(self) -> list[dict[str, Any]]:
         """The messages the talker got, but for starts."""
@@ -88,7 +88,7 @@ async def test_text_in_the_calls_codec(encoding: str, said: bytes, heard_as: byt
     room = Room(listener(9))
     room.fanout.hears(started(raw=start(encoding=encoding)))
     room.talker.on_text(text(said))
-    assert room.said.take() == [(wire.TALK, heard_as)]
+    assert room.said.take() == [(batches.TALK, heard_as)]
 
 
 async def test_floats_that_are_cut_anywhere() -> None:
@@ -113,7 +113,7 @@ async def test_the_end_is_told_once() -> None:
     room.talker.on_text(text(ULAW))
     room.talker.on_text(b'{"event":"stop"}')
     room.talker.stop()
-    assert [kind for kind, _ in room.said.take()] == [wire.TALK, wire.TALK_STOP]
+    assert [kind for kind, _ in room.said.take()] == [batches.TALK, batches.TALK_STOP]
 
 
 async def test_no_call_and_several_calls(autojump_clock: MockClock) -> None:
@@ -140,7 +140,7 @@ async def test_only_into_the_call_it_named() -> None:
     assert room.errors() == [codes.NO_CALL[0]]
     room.fanout.hears(started("b", stream=2))
     room.talker.on_text(text(ULAW))
-    assert [talk.call for talk in room.said.pieces] == [wire.digest("b")]
+    assert [talk.call for talk in room.said.pieces] == [batches.digest("b")]
 
 
 async def test_what_is_no_talk() -> None:
@@ -157,7 +157,7 @@ async def test_what_is_no_talk() -> None:
 
 async def test_faster_than_it_can_be_spoken(autojump_clock: MockClock) -> None:
     """Some of it is dropped; the talker is told how much, once a second, and in all to the last millisecond."""
-    room = Room(listener(9), Allowance(8000, 320))
+    room = Room(listener(9), RateLimit(8000, 320))
     room.fanout.hears(started())
     for _ in range(5):
         room.talker.on_text(text(ULAW))
@@ -185,7 +185,7 @@ async def test_faster_than_it_can_be_spoken(autojump_clock: MockClock) -> None:
 
 async def test_what_is_cleared_may_be_said_anew() -> None:
     """Once a second: who is interrupted often has not run ahead."""
-    room = Room(listener(9), Allowance(8000, 320))
+    room = Room(listener(9), RateLimit(8000, 320))
     room.fanout.hears(started())
     for _ in range(2):
         for _ in range(3):
@@ -193,7 +193,7 @@ async def test_what_is_cleared_may_be_said_anew() -> None:
         room.talker.on_text(b'{"event":"clear"}')
     room.talker.on_text(text(ULAW))
     kinds = [kind for kind, _ in room.said.take()]
-    assert kinds == [wire.TALK, wire.TALK, wire.TALK_CLEAR, wire.TALK, wire.TALK, wire.TALK_CLEAR]
+    assert kinds == [batches.TALK, batches.TALK, batches.TALK_CLEAR, batches.TALK, batches.TALK, batches.TALK_CLEAR]
 
 
 async def test_marks_are_asked_for_in_their_place() -> None:
@@ -203,7 +203,7 @@ async def test_marks_are_asked_for_in_their_place() -> None:
     room.talker.on_text(text(ULAW))
     room.talker.on_text('{"event":"mark","mark":{"name":"é"}}'.encode())
     room.talker.on_text(text(ULAW))
-    assert room.said.take() == [(wire.TALK, ULAW), (wire.TALK_MARK, "é".encode()), (wire.TALK, ULAW)]
+    assert room.said.take() == [(batches.TALK, ULAW), (batches.TALK_MARK, "é".encode()), (batches.TALK, ULAW)]
     room.talker.marked("é", "stream")
     assert room.told()[-1] == {"event": "mark", "stream_id": "stream", "mark": {"name": "é"}}
 
@@ -238,7 +238,7 @@ async def test_packets_of_other_shapes(autojump_clock: MockClock) -> None:
         for other in (101, 96, 13):
             room.talker.on_text(text(struct.pack(">BBHII", 0x80, other, number, 2, 3) + ULAW[:4]))
     room.talker.on_text(text(struct.pack(">BBHII", 0xA0, 0, 9, 2, 3) + b"\xff"))
-    assert room.said.take() == [(wire.TALK, ULAW[:128])] * 3
+    assert room.said.take() == [(batches.TALK, ULAW[:128])] * 3
     assert room.errors() == [codes.NOT_AUDIO[0], codes.BAD_TALK[0]]
     assert room.fanout.calls.counters["talk_not_audio"] == 9
 
@@ -259,7 +259,7 @@ async def test_what_is_held_back_is_not_lost(end: str) -> None:
         room.talker.on_binary(bytes(8))
     else:
         room.talker.on_text(b'{"event":"mark","mark":{"name":"x"}}')
-    assert room.said.take()[0] == (wire.TALK, like)
+    assert room.said.take()[0] == (batches.TALK, like)
 
 
 async def test_a_successor_goes_on_in_the_middle_of_a_sample() -> None:
@@ -289,7 +289,7 @@ async def test_binary_that_is_no_float32(size: int, autojump_clock: MockClock) -
     assert room.errors() == [codes.NOT_FLOAT32[0]]
     assert room.fanout.calls.counters["talk_not_float32"] == 5
     room.talker.on_binary(bytes(640))
-    assert room.said.take() == [(wire.TALK, b"\xff" * 160)]
+    assert room.said.take() == [(batches.TALK, b"\xff" * 160)]
 
 
 async def test_refusals_are_passed_on() -> None:

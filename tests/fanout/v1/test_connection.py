@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.fanout.v1.subscriptions import AUDIO_CALLS_MAX
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.v1 import frames
 from tests.fakes.listening import entry, spoken, started
 from tests.fakes.telnyx import start, stop
@@ -51,11 +51,13 @@ def test_from_waiting_to_the_end(room: Room) -> None:
     assert room.audio() == [(1, 0, 1, PIECE), (1, 1, 1, PIECE), (1, 0, 2, PIECE)]
     room.fanout.hears(
         entry(
-            wire.ERROR, stream=STREAM, payload=b'{"event":"error","payload":{"code":100002,"title":"t","detail":"d"}}'
+            batches.ERROR,
+            stream=STREAM,
+            payload=b'{"event":"error","payload":{"code":100002,"title":"t","detail":"d"}}',
         )
     )
     assert room.told() == [{"type": "error", "call": 1, "code": 100002, "title": "t", "detail": "d"}]
-    room.fanout.hears(entry(wire.STOP, stream=STREAM, payload=stop()))
+    room.fanout.hears(entry(batches.STOP, stream=STREAM, payload=stop()))
     assert room.told() == [{"type": "stream.ended", "call": 1, "stream": stream["stream"], "reason": "stop"}]
 
 
@@ -85,7 +87,7 @@ def test_calls_have_numbers_of_their_own(room: Room) -> None:
     room.fanout.hears(said(2, call="a"), said(2, call="b", stream=STREAM + 1, track=1))
     assert [(call, track) for call, track, _, _ in room.audio()] == [(2, 1)]
     assert room.asks("subscribe", call_control_id="a", tracks=["inbound"])[0]["call"] == 3
-    assert sorted(room.fanout.topics) == sorted(wire.interest_topic(0, wire.digest(call)) for call in "ab")
+    assert sorted(room.fanout.topics) == sorted(batches.interest_topic(0, batches.digest(call)) for call in "ab")
 
 
 def test_only_peaks_change(room: Room) -> None:
@@ -144,16 +146,16 @@ def test_only_the_tokens_calls() -> None:
     assert room.asks("talk.start", call_control_id="mine")[0]["code"] == 200007
 
 
-@pytest.mark.parametrize("kind", [wire.STOP, wire.GONE])
+@pytest.mark.parametrize("kind", [batches.STOP, batches.GONE])
 def test_a_stream_that_ended_while_nobody_was_there(kind: int) -> None:
     """The client is told why, once."""
     room = Room()
     room.asks("subscribe", call_control_id=CALL)
     room.fanout.hears(started(CALL))
     room.told()
-    room.restart(entry(kind, CALL, payload=stop() if kind == wire.STOP else b""))
+    room.restart(entry(kind, CALL, payload=stop() if kind == batches.STOP else b""))
     [ended] = room.told()
-    assert (ended["type"], ended["reason"]) == ("stream.ended", "stop" if kind == wire.STOP else "gone")
+    assert (ended["type"], ended["reason"]) == ("stream.ended", "stop" if kind == batches.STOP else "gone")
     room.restart(entry(kind, CALL))
     assert room.told() == []
 
@@ -190,7 +192,7 @@ def test_a_restart_changes_nothing(room: Room, in_order: bool) -> None:
     room.asks("subscribe", call_control_id="a", tracks=["inbound"])
     room.asks("subscribe", call_control_id="b", tracks=BOTH, peaks=True)
     room.asks("talk.start", call_control_id="b", id=1)
-    room.fanout.hears(floor(5, "b").replace(wire.digest("b"), wire.digest("b")))
+    room.fanout.hears(floor(5, "b").replace(batches.digest("b"), batches.digest("b")))
     room.fanout.hears(said(1, call="a"), said(1, call="b", stream=STREAM + 1))
     room.restart(
         live("a"), live("b", STREAM + 1), said(1, call="a"), said(2, call="a"), said(1, call="b", stream=STREAM + 1),
@@ -216,7 +218,7 @@ def test_a_call_that_ended_during_a_restart(room: Room) -> None:
 
 
 def test_whoever_leaves_leaves_nothing(room: Room) -> None:
-    """No interest, no watch, no hearer."""
+    """No interest, no watch, no subscriber."""
     room.fanout.hears(live())
     room.asks("subscribe", call_control_id=CALL, tracks=BOTH, peaks=True)
     room.connection.leave()
@@ -240,8 +242,10 @@ def test_playout_is_joined_with_when_ingest_had_it(room: Room, monkeypatch: pyte
     """From there to the ear, less half of the way back, and the sound card's part."""
     room.asks("subscribe", call_control_id=CALL, tracks=BOTH)
     room.fanout.hears(live())
-    room.fanout.calls.receive(wire.pack_batch(0, wire.Batch(0, "a", 9, 1, 1_000_000), [started(stream=STREAM)]), 0)
-    room.fanout.calls.receive(wire.pack_batch(0, wire.Batch(0, "a", 9, 2, 2_000_000), [said(7)]), 0)
+    room.fanout.calls.receive(
+        batches.pack_batch(0, batches.Batch(0, "a", 9, 1, 1_000_000), [started(stream=STREAM)]), 0
+    )
+    room.fanout.calls.receive(batches.pack_batch(0, batches.Batch(0, "a", 9, 2, 2_000_000), [said(7)]), 0)
     monkeypatch.setattr(time, "monotonic_ns", lambda: 2_100_000_000)
     track = {
         "track": "inbound",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.fanout.calls.encoder import IngestClock
-from actors.fanout.levels import KEPT, PeakEncoder, step_of
+from actors.fanout.peaks import KEPT, PeakEncoder, step_of
 from actors.fanout.v1.frames import REMEMBERED, STEP_DOWN_AFTER, Numbering, V1Encoder
 from patchbay.audio.media_format import MediaFormat
 from patchbay.protocol.batches import AUDIO, NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, Entry

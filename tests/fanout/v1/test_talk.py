@@ -6,7 +6,7 @@ import pytest
 
 from actors.fanout.v1.talk import ANSWER_TIMEOUT_S
 from patchbay.audio.g711 import ulaw_to_alaw
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from patchbay.protocol.v1 import frames
 from tests.fakes.listening import entry, started
 from tests.fakes.telnyx import start
@@ -39,7 +39,7 @@ def test_the_floor_is_asked_for(room: Room) -> None:
     """And the answer comes of ingest's."""
     told = room.asks("talk.start", call_control_id=CALL, id=3)
     assert [each["type"] for each in told] == ["stream", "floor"]  # of a call that it did not know so far
-    assert [(talk.kind, talk.talker) for talk in room.said] == [(wire.TALK_CLAIM, ME)]
+    assert [(talk.kind, talk.talker) for talk in room.said] == [(batches.TALK_CLAIM, ME)]
     room.fanout.hears(floor(ME))
     answer, news = room.told()
     assert answer == {
@@ -55,13 +55,13 @@ def test_frames_go_to_the_call(room: Room) -> None:
     talks(room, 0)
     talks(room, 1, talk=2)
     talks(room, 2, codec=1, payload=ulaw_to_alaw(PIECE))
-    assert [talk.kind for talk in room.said] == [wire.TALK, wire.TALK]
+    assert [talk.kind for talk in room.said] == [batches.TALK, batches.TALK]
     assert room.said[0].payload == PIECE
     assert room.connection.talk.ignored == 2
     room.said.clear()
     room.asks("talk.stop", call=1)
     talks(room, 3)
-    assert [talk.kind for talk in room.said] == [wire.TALK_STOP]
+    assert [talk.kind for talk in room.said] == [batches.TALK_STOP]
 
 
 def test_an_alaw_call() -> None:
@@ -81,7 +81,7 @@ def test_the_floor_is_refused(room: Room, title: str, code: int) -> None:
     [told] = [each for each in room.told() if each["type"] == "error"]
     assert told == {"type": "error", "id": 3, "call": 1, "code": code, "title": title, "detail": "why"}
     talks(room, 0)
-    assert [talk.kind for talk in room.said] == [wire.TALK_CLAIM]
+    assert [talk.kind for talk in room.said] == [batches.TALK_CLAIM]
 
 
 def test_no_answer_comes(room: Room) -> None:
@@ -98,8 +98,8 @@ def test_no_answer_comes(room: Room) -> None:
     [
         (floor(None), "silent"),
         (floor(6), "pre_empted"),
-        (entry(wire.GONE), "call_gone"),
-        (entry(wire.STOP, payload=b"{}"), "call_gone"),
+        (entry(batches.GONE), "call_gone"),
+        (entry(batches.STOP, payload=b"{}"), "call_gone"),
     ],
     ids=["silent", "pre-empted", "gone", "stopped"],
 )
@@ -121,15 +121,15 @@ def test_again_at_once(room: Room) -> None:
     room.fanout.hears(floor(None), floor(ME))
     told = [each for each in room.told() if each["type"].startswith("talk")]
     assert [(each["type"], each.get("talk")) for each in told] == [("talk.started", 2)]
-    assert [talk.kind for talk in room.said] == [wire.TALK_STOP, wire.TALK_CLAIM]
+    assert [talk.kind for talk in room.said] == [batches.TALK_STOP, batches.TALK_CLAIM]
 
 
 def test_a_talk_outlives_a_restart(room: Room) -> None:
     """With its number; what was asked for in that moment is asked for again by the client."""
     begin(room)
-    room.restart(started(), floor(ME, flags=wire.KNOWN, sub="ann"))
+    room.restart(started(), floor(ME, flags=batches.KNOWN, sub="ann"))
     talks(room, 40)
-    assert [talk.kind for talk in room.said] == [wire.TALK]
+    assert [talk.kind for talk in room.said] == [batches.TALK]
     room.asks("talk.stop", call=1)
     room.asks("talk.start", call_control_id=CALL)
     room.fanout.hears(floor(ME))
@@ -139,7 +139,7 @@ def test_a_talk_outlives_a_restart(room: Room) -> None:
 def test_leaving_gives_the_floor_back(room: Room) -> None:
     begin(room)
     room.connection.leave()
-    assert [talk.kind for talk in room.said] == [wire.TALK_STOP]
+    assert [talk.kind for talk in room.said] == [batches.TALK_STOP]
 
 
 def test_nothing_more_of_a_call_that_is_talked_to(room: Room) -> None:
@@ -148,7 +148,7 @@ def test_nothing_more_of_a_call_that_is_talked_to(room: Room) -> None:
     begin(room)
     room.asks("unsubscribe", call=1)
     talks(room, 0)
-    assert [talk.kind for talk in room.said] == [wire.TALK]
+    assert [talk.kind for talk in room.said] == [batches.TALK]
     room.fanout.lets_go()
     assert room.fanout.topics == []
 
@@ -176,14 +176,14 @@ def test_marks_and_clear(room: Room) -> None:
     room.asks("talk.mark", call=1, name="é")
     room.asks("talk.clear", call=1)
     assert [(talk.kind, talk.payload) for talk in room.said] == [
-        (wire.TALK, PIECE), (wire.TALK_MARK, "é".encode()), (wire.TALK_CLEAR, b""),
+        (batches.TALK, PIECE), (batches.TALK_MARK, "é".encode()), (batches.TALK_CLEAR, b""),
     ]  # fmt: skip
     room.connection.marked("é", "stream")
     assert room.told() == [{"type": "talk.marked", "call": 1, "talk": 1, "name": "é"}]
     room.connection.refused("too_many_marks", "why")
     assert [each["code"] for each in room.told()] == [200016]
     talks(room, 1)
-    assert [talk.kind for talk in room.said][-1] == wire.TALK
+    assert [talk.kind for talk in room.said][-1] == batches.TALK
     [told] = room.asks("talk.mark", call=1, name="x" * 257)
     assert told["code"] == 200008
 
@@ -196,7 +196,7 @@ def test_talk_that_reaches_nobody_is_said(room: Room) -> None:
         room.connection.tick(room.fanout.now + tick / 2, 0)
     assert [each["code"] for each in room.told()] == [200004, 200004]
     talks(room, 0)
-    assert [talk.kind for talk in room.said] == [wire.TALK]
+    assert [talk.kind for talk in room.said] == [batches.TALK]
 
 
 def test_talk_that_can_not_be_read_is_said_once(room: Room) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from actors.fanout.level_watch import PeakMeter
-from actors.fanout.playout_stats import Meter
+from actors.fanout.peak_meter import PeakMeter
+from actors.fanout.playout_stats import PlayoutStats
 from actors.fanout.v1.connection import V1Connection
 from actors.fanout.v1.connections import Surroundings
 from patchbay.auth.session import Session
-from patchbay.net.held_counts import Holdings
-from patchbay.net.rate_limit import Allowance
-from patchbay.protocol import batches as wire
+from patchbay.net.quota import Quota
+from patchbay.net.rate_limit import RateLimit
+from patchbay.protocol import batches
 from tests.fakes.listening import FakeBrowser, FakeFanout, entry, messages
 
 if TYPE_CHECKING:
-    from actors.fanout.talk_sender import IngestLinks
-    from patchbay.handover.connection import Handed
-    from patchbay.websocket.connection import Peer
+    from actors.fanout.talk_sender import TalkSender
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.websocket.connection import WebSocketConnection
 
 CALL = "v3:call"
 
@@ -41,8 +41,8 @@ class Room:
     def begin(self) -> None:
         """A new process, which knows nothing."""
         self.fanout = FakeFanout()
-        self.subscriptions = Holdings[str](self.limits["subscriptions_per_token"])
-        self.said: list[wire.Talk] = []
+        self.subscriptions = Quota[str](self.limits["subscriptions_per_token"])
+        self.said: list[batches.Talk] = []
         self.peaks = PeakMeter(self.fanout.calls)
         self.connection = self.connect(5)
 
@@ -52,17 +52,17 @@ class Room:
         self.browser.handed.note = note
         self.around = around = Surroundings(
             self.fanout.calls,
-            cast("IngestLinks", self),
+            cast("TalkSender", self),
             self.peaks,
-            Meter(),
+            PlayoutStats(),
             0,
             self.limits["note_max_bytes"],
             self.limits["listeners_per_call"],
             self.subscriptions,
             requests_burst=self.limits["requests_burst"],
         )
-        session = Session(cast("Handed", self.browser.handed), None, "listen")
-        return V1Connection(cast("Peer", self.browser), session, Allowance(8000, 80_000), around)
+        session = Session(cast("HandedConnection", self.browser.handed), None, "listen")
+        return V1Connection(cast("WebSocketConnection", self.browser), session, RateLimit(8000, 80_000), around)
 
     def restart(self, *entries: bytes, in_order: bool = False) -> None:
         """The process dies, or hands over; the next one hears `entries` first."""
@@ -75,9 +75,9 @@ class Room:
         self.connection.resume(self.fanout.now)
 
     def say(self, call: object, speaker: object, packed: bytes) -> None:
-        """What the links get."""
+        """What the talk sender get."""
         del call, speaker
-        self.said += wire.unpack_talk(packed)
+        self.said += batches.unpack_talk(packed)
 
     def asks(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
         """The client says something; what it is told by that."""
@@ -93,14 +93,14 @@ class Room:
 
     def told(self) -> list[dict[str, Any]]:
         """The texts since last asked. Audio is left where it is."""
-        frames = self.browser.outbox.control
+        frames = self.browser.send_queue.control
         got = [json.loads(payload) for _, payload in messages(b"".join(frames))]
         frames.clear()
         return got
 
     def audio(self) -> list[tuple[int, int, int, bytes]]:
         """Call, track, sequence and payload of what was heard since last asked."""
-        heard = self.browser.outbox.frames
+        heard = self.browser.send_queue.frames
         got = [payload for first, payload in messages(b"".join(heard)) if first == 0x82]
         heard.clear()
         return [
@@ -111,4 +111,4 @@ class Room:
 
 def floor(talker: int | None, call: str = CALL, flags: int = 0, **more: str) -> bytes:
     """News of who may talk."""
-    return entry(wire.FLOOR, call, payload=json.dumps({"talker": talker, **more}).encode(), flags=flags)
+    return entry(batches.FLOOR, call, payload=json.dumps({"talker": talker, **more}).encode(), flags=flags)

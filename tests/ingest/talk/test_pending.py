@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.ingest.talk.pending import KEEP_MAX, KEEP_S, EarlyTalk
+from actors.ingest.talk.pending import KEEP_MAX, KEEP_S, PendingTalk
 from patchbay.protocol.batches import TALK, Talk
 
 
@@ -12,7 +12,7 @@ def talk(call: bytes, index: int = 0) -> Talk:
 
 def test_claimed_in_order() -> None:
     """Each call's by itself, once."""
-    early = EarlyTalk()
+    early = PendingTalk()
     for index in range(3):
         early.keep(talk(b"a", index), 0)
         early.keep(talk(b"b", index), 0)
@@ -25,7 +25,7 @@ def test_claimed_in_order() -> None:
 
 def test_kept_in_vain() -> None:
     """After its time it comes back, to be refused."""
-    early = EarlyTalk()
+    early = PendingTalk()
     early.keep(talk(b"a"), 0)
     early.keep(talk(b"b"), 0.1)
     assert early.expired(KEEP_S - 0.01) == []
@@ -36,7 +36,7 @@ def test_kept_in_vain() -> None:
 
 def test_bounded() -> None:
     """The oldest goes."""
-    early = EarlyTalk()
+    early = PendingTalk()
     for index in range(KEEP_MAX + 3):
         early.keep(talk(b"a", index), 0)
     assert [piece.talker for piece in early.expired(0)] == [0, 1, 2]

@@ -10,7 +10,7 @@ import pytest
 
 from actors.ingest.actor import passes_on
 from patchbay.audio.marks import MARKS_MAX
-from patchbay.protocol import batches as wire
+from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, peer_of, start, stop
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from actors.ingest.stream import Stream
 
-CALL = wire.digest("v3:call")
+CALL = batches.digest("v3:call")
 LOUD, SILENT = b"\x00" * 160, b"\xff" * 160
 
 
-def say(ingest: FakeIngest, talker: int = 99, payload: bytes = LOUD, kind: int = wire.TALK) -> None:
-    ingest.hub.talk([wire.pack_talk(kind, 0, talker, CALL, payload)])
+def say(ingest: FakeIngest, talker: int = 99, payload: bytes = LOUD, kind: int = batches.TALK) -> None:
+    ingest.streams.talk([batches.pack_talk(kind, 0, talker, CALL, payload)])
 
 
 def heard(stream: Stream) -> list[bytes]:
@@ -44,7 +44,7 @@ def play(ingest: FakeIngest, for_s: float = 60.0) -> None:
     until = ingest.now + for_s
     while ingest.now < until:
         ingest.now += 0.02
-        ingest.hub._do()
+        ingest.streams._do()
 
 
 def news(ingest: FakeIngest, kind: int) -> list[dict[str, object]]:
@@ -54,7 +54,7 @@ def news(ingest: FakeIngest, kind: int) -> list[dict[str, object]]:
 
 def floors(ingest: FakeIngest) -> list[int | None]:
     """What fan-outs were told of the floor."""
-    return [orjson.loads(entry.payload)["talker"] for entry in ingest.entries() if entry.kind == wire.FLOOR]
+    return [orjson.loads(entry.payload)["talker"] for entry in ingest.entries() if entry.kind == batches.FLOOR]
 
 
 @pytest.fixture
@@ -72,12 +72,12 @@ async def test_first_come(ingest: FakeIngest) -> None:
     say(ingest, 2)
     assert heard(stream) == [LOUD]
     entries = ingest.entries()
-    refusals = [orjson.loads(entry.payload) for entry in entries if entry.kind == wire.REFUSED]
+    refusals = [orjson.loads(entry.payload) for entry in entries if entry.kind == batches.REFUSED]
     assert [(refusal["talker"], refusal["title"]) for refusal in refusals] == [(2, "floor_taken")]
     ingest.now += 1
     say(ingest, 1)
     say(ingest, 2)
-    assert wire.REFUSED in ingest.kinds()
+    assert batches.REFUSED in ingest.kinds()
 
 
 async def test_talk_of_the_holder_goes_out_whole_and_in_real_time(ingest: FakeIngest) -> None:
@@ -86,7 +86,7 @@ async def test_talk_of_the_holder_goes_out_whole_and_in_real_time(ingest: FakeIn
     for _ in range(50):
         say(ingest, 1)
     assert 0 < len(heard(stream)) < 25
-    while ingest.hub.talkback.due(ingest.now):
+    while ingest.streams.talk_router.due(ingest.now):
         ingest.now += 0.02
     heard(stream)
     ingest.now += 0.5
@@ -97,7 +97,7 @@ async def test_talk_of_the_holder_goes_out_whole_and_in_real_time(ingest: FakeIn
     say(ingest, 1, LOUD[:80])
     assert heard(stream) == [LOUD]
     ingest.now += 0.5
-    say(ingest, 1, b"s" * len(LOUD), wire.TALK_CLAIM)  # who it is, and as long as a frame
+    say(ingest, 1, b"s" * len(LOUD), batches.TALK_CLAIM)  # who it is, and as long as a frame
     assert heard(stream) == []
 
 
@@ -107,11 +107,11 @@ async def test_the_floor_is_told_when_it_changes(ingest: FakeIngest) -> None:
     say(ingest, 1)
     say(ingest, 1)
     assert floors(ingest) == [1]
-    say(ingest, 1, b"", wire.TALK_STOP)
+    say(ingest, 1, b"", batches.TALK_STOP)
     assert floors(ingest) == [None]
     say(ingest, 2)
     assert floors(ingest) == [2]
-    assert ingest.hub.talkback.holder(next(iter(ingest.hub._streams.values()))) == 2
+    assert ingest.streams.talk_router.holder(next(iter(ingest.streams._streams.values()))) == 2
 
 
 async def test_a_floor_that_falls_free_by_silence_is_told(ingest: FakeIngest) -> None:
@@ -120,11 +120,11 @@ async def test_a_floor_that_falls_free_by_silence_is_told(ingest: FakeIngest) ->
     say(ingest, 1)
     assert floors(ingest) == [1]
     ingest.now += 0.9
-    ingest.hub.talkback.look(ingest.now)
+    ingest.streams.talk_router.look(ingest.now)
     assert floors(ingest) == []
     ingest.now += 0.2
-    ingest.hub.talkback.look(ingest.now)
-    ingest.hub.talkback.look(ingest.now)
+    ingest.streams.talk_router.look(ingest.now)
+    ingest.streams.talk_router.look(ingest.now)
     assert floors(ingest) == [None]
     assert stream.talker is None
 
@@ -138,15 +138,15 @@ async def test_a_floor_ends_with_its_stream(ingest: FakeIngest, how: str) -> Non
     if how == "stop":
         stream.on_text(stop())
     elif how == "gone":
-        ingest.hub.gone(stream)
+        ingest.streams.gone(stream)
     else:
         ingest.stream(8, start())
     kinds = ingest.entries()
-    assert [entry.kind for entry in kinds if entry.stream == 7][:1] == [wire.FLOOR]
-    assert ingest.hub.talkback.conversations == {}
+    assert [entry.kind for entry in kinds if entry.stream == 7][:1] == [batches.FLOOR]
+    assert ingest.streams.talk_router.conversations == {}
     heard(stream)
     ingest.now += 1
-    ingest.hub.talkback.due(ingest.now)
+    ingest.streams.talk_router.due(ingest.now)
     assert heard(stream) == []
 
 
@@ -154,18 +154,18 @@ async def test_the_floor_moves_with_its_stream(ingest: FakeIngest) -> None:
     """The successor knows who has it, tells nobody anew, and lets it fall free in time."""
     stream = ingest.stream(7, start())
     say(ingest, 1)
-    ingest.hub.parked(stream)
+    ingest.streams.parked(stream)
     assert floors(ingest) == [1]
     successor = FakeIngest()
     successor.fanout(0)
     moved = successor.stream(7)
     moved.resume(peer_of(stream).handed.note)
-    successor.hub.resumed(moved)
+    successor.streams.resumed(moved)
     say(successor, 2)
     assert heard(moved) == []
     assert floors(successor) == []
     successor.now += 1.1
-    successor.hub.talkback.look(successor.now)
+    successor.streams.talk_router.look(successor.now)
     assert floors(successor) == [None]
 
 
@@ -174,9 +174,9 @@ async def test_pre_empted(ingest: FakeIngest) -> None:
     stream = ingest.stream(7, start())
     say(ingest, 1, LOUD * 20)
     assert heard(stream)
-    say(ingest, 2, b"\x01" * 160, wire.TALK_PREEMPT)
+    say(ingest, 2, b"\x01" * 160, batches.TALK_PREEMPT)
     assert heard(stream) == [b"clear", b"\x01" * 160]
-    assert not ingest.hub.talkback.due(ingest.now)
+    assert not ingest.streams.talk_router.due(ingest.now)
     say(ingest, 1)
     assert heard(stream) == []
 
@@ -189,9 +189,9 @@ async def test_talk_is_paced(ingest: FakeIngest) -> None:
     assert 1 <= len(first) < 10
     for _ in range(20):
         ingest.now += 0.02
-        ingest.hub.talkback.due(ingest.now)
+        ingest.streams.talk_router.due(ingest.now)
     assert first + heard(stream) == [bytes([index]) * 160 for index in range(10)]
-    assert not ingest.hub.talkback.due(ingest.now)
+    assert not ingest.streams.talk_router.due(ingest.now)
 
 
 async def test_the_last_piece_is_padded(ingest: FakeIngest) -> None:
@@ -199,7 +199,7 @@ async def test_the_last_piece_is_padded(ingest: FakeIngest) -> None:
     stream = ingest.stream(7, start(encoding="PCMA"))
     say(ingest, 1, b"\x01" * 100)
     assert heard(stream) == []
-    say(ingest, 1, b"", wire.TALK_STOP)
+    say(ingest, 1, b"", batches.TALK_STOP)
     assert heard(stream) == [(b"\x01" * 100).ljust(160, b"\xd5")]
 
 
@@ -210,16 +210,16 @@ def moved(ingest: FakeIngest, stream: Stream, successor: FakeIngest) -> Stream:
     """The stream goes on in a successor."""
 
     def pass_on(message: bytes) -> bool:
-        successor.hub.talk([message])
+        successor.streams.talk([message])
         return True
 
-    ingest.hub.talk_switch.pass_on = pass_on
-    ingest.hub.talk_switch.hand_over(stream)
-    ingest.hub.leave(stream)
-    ingest.hub.parked(stream)
+    ingest.streams.talk_switch.pass_on = pass_on
+    ingest.streams.talk_switch.hand_over(stream)
+    ingest.streams.leave(stream)
+    ingest.streams.parked(stream)
     again = successor.stream(7)
     again.resume(peer_of(stream).handed.note)
-    successor.hub.resumed(again)
+    successor.streams.resumed(again)
     return again
 
 
@@ -228,23 +228,23 @@ async def test_what_waits_moves_with_its_stream(ingest: FakeIngest) -> None:
     successor = FakeIngest()
     successor.fanout(0)
     stream = ingest.stream(7, start())
-    say(ingest, 1, b"", wire.TALK_CLAIM_PREEMPT)
-    say(ingest, 1, b"first", wire.TALK_MARK)
-    say(ingest, 1, b"".join(NUMBERED[:30]), wire.TALK_PREEMPT)
-    say(ingest, 1, b"second", wire.TALK_MARK)
-    say(ingest, 1, NUMBERED[30][:100], wire.TALK_PREEMPT)
+    say(ingest, 1, b"", batches.TALK_CLAIM_PREEMPT)
+    say(ingest, 1, b"first", batches.TALK_MARK)
+    say(ingest, 1, b"".join(NUMBERED[:30]), batches.TALK_PREEMPT)
+    say(ingest, 1, b"second", batches.TALK_MARK)
+    say(ingest, 1, NUMBERED[30][:100], batches.TALK_PREEMPT)
     before = heard(stream)
     again = moved(ingest, stream, successor)
     assert 1 < len(before + heard(stream)) < 10
-    say(ingest, 1, NUMBERED[30][100:], wire.TALK_PREEMPT)  # too late for the predecessor
-    say(successor, 1, b"", wire.TALK_STOP)
+    say(ingest, 1, NUMBERED[30][100:], batches.TALK_PREEMPT)  # too late for the predecessor
+    say(successor, 1, b"", batches.TALK_STOP)
     assert 1 < len(heard(again)) < 10
     say(successor, 2)
     play(successor, 0.1)
     assert again.talker == 1
     for name in (b"first", b"second", b"first"):
         again.on_text(orjson.dumps({"event": "mark", "mark": {"name": name.decode()}}))
-    assert [each["name"] for each in news(successor, wire.MARKED)] == ["first", "second"]
+    assert [each["name"] for each in news(successor, batches.MARKED)] == ["first", "second"]
     play(successor, 2)
     assert again.talker is None
 
@@ -266,13 +266,13 @@ async def test_flushed_where_nobody_takes_over(ingest: FakeIngest) -> None:
     """All that waits goes to Telnyx, whatever the pace; or, if that does not read, as much as can be moved."""
     stream = ingest.stream(7, start())
     say(ingest, 1, LOUD * 30 + LOUD[:100])
-    ingest.hub.talk_switch.hand_over(stream)
+    ingest.streams.talk_switch.hand_over(stream)
     assert heard(stream) == [LOUD] * 30 + [LOUD[:100].ljust(160, b"\xff")]
     say(ingest, 1, LOUD * 30)
-    peer_of(stream).outbox.behind = True
+    peer_of(stream).send_queue.behind = True
     ingest.entries()
-    ingest.hub.talk_switch.hand_over(stream)
-    [told] = news(ingest, wire.DROPPED)
+    ingest.streams.talk_switch.hand_over(stream)
+    [told] = news(ingest, batches.DROPPED)
     assert told["title"] == "talk_late"
     assert len(heard(stream)) * 20 + int(str(told["dropped_ms"])) == 600
 
@@ -282,11 +282,11 @@ async def test_more_than_can_wait(ingest: FakeIngest) -> None:
     stream = ingest.stream(7, start())
     say(ingest, 1, LOUD * 2000)
     say(ingest, 1, LOUD)
-    told = news(ingest, wire.DROPPED)
+    told = news(ingest, batches.DROPPED)
     assert [each["talker"] for each in told] == [1, 1]
-    assert sum(int(str(each["dropped_ms"])) for each in told) == ingest.hub.talkback.dropped_ms
+    assert sum(int(str(each["dropped_ms"])) for each in told) == ingest.streams.talk_router.dropped_ms
     play(ingest)
-    assert len(heard(stream)) * 20 == 2001 * 20 - ingest.hub.talkback.dropped_ms == 30_080
+    assert len(heard(stream)) * 20 == 2001 * 20 - ingest.streams.talk_router.dropped_ms == 30_080
 
 
 async def test_late_at_telnyx_is_told(ingest: FakeIngest) -> None:
@@ -294,10 +294,10 @@ async def test_late_at_telnyx_is_told(ingest: FakeIngest) -> None:
     stream = ingest.stream(7, start())
     say(ingest, 1)
     ingest.entries()
-    peer_of(stream).outbox.dropped = 7
+    peer_of(stream).send_queue.dropped = 7
     for _ in range(2):
-        ingest.hub.talkback.look(ingest.now)
-    assert news(ingest, wire.DROPPED) == [{"talker": 1, "title": "talk_late", "dropped_ms": 140}]
+        ingest.streams.talk_router.look(ingest.now)
+    assert news(ingest, batches.DROPPED) == [{"talker": 1, "title": "talk_late", "dropped_ms": 140}]
 
 
 @pytest.mark.parametrize("frames", [10, 100])
@@ -310,10 +310,10 @@ async def test_what_waits_when_the_stream_ends_is_told(ingest: FakeIngest, how: 
     if how == "stop":
         stream.on_text(stop())
     elif how == "gone":
-        ingest.hub.gone(stream)
+        ingest.streams.gone(stream)
     else:
         ingest.stream(8, start())
-    told = [each["dropped_ms"] for each in news(ingest, wire.DROPPED)]
+    told = [each["dropped_ms"] for each in news(ingest, batches.DROPPED)]
     assert told == ([] if frames == 10 else [(frames - sent) * 20])
 
 
@@ -323,16 +323,16 @@ async def test_the_floor_is_kept_while_talk_waits(ingest: FakeIngest, stops: boo
     stream = ingest.stream(7, start())
     say(ingest, 1, SILENT + LOUD * 198 + SILENT)
     if stops:
-        say(ingest, 1, b"", wire.TALK_STOP)
+        say(ingest, 1, b"", batches.TALK_STOP)
     for _ in range(3):
         play(ingest, 1.2)
-        ingest.hub.talkback.look(ingest.now)
+        ingest.streams.talk_router.look(ingest.now)
         say(ingest, 2)
     assert floors(ingest) == [1]
     play(ingest, 0.5)
     assert floors(ingest) == ([None] if stops else [])
     play(ingest, 1.0)
-    ingest.hub.talkback.look(ingest.now)
+    ingest.streams.talk_router.look(ingest.now)
     assert floors(ingest) == ([] if stops else [None])
     say(ingest, 2)
     assert heard(stream) == [SILENT, *[LOUD] * 198, SILENT, LOUD]
@@ -341,7 +341,7 @@ async def test_the_floor_is_kept_while_talk_waits(ingest: FakeIngest, stops: boo
 async def test_who_goes_on_after_a_stop_keeps_the_floor(ingest: FakeIngest) -> None:
     stream = ingest.stream(7, start())
     say(ingest, 1, LOUD * 50)
-    say(ingest, 1, b"", wire.TALK_STOP)
+    say(ingest, 1, b"", batches.TALK_STOP)
     say(ingest, 1, LOUD * 10)
     play(ingest, 1.5)
     assert stream.talker == 1
@@ -373,11 +373,11 @@ async def test_clear_empties_the_queue(ingest: FakeIngest) -> None:
     """Ours and Telnyx's; the floor stays, marks come back, and the talk that follows is played at once."""
     stream = ingest.stream(7, start())
     say(ingest, 1, LOUD * 30)
-    say(ingest, 1, b"a", wire.TALK_MARK)
+    say(ingest, 1, b"a", batches.TALK_MARK)
     say(ingest, 1, LOUD * 30)
-    say(ingest, 1, b"b", wire.TALK_MARK)
+    say(ingest, 1, b"b", batches.TALK_MARK)
     heard(stream)
-    say(ingest, 1, b"", wire.TALK_CLEAR)
+    say(ingest, 1, b"", batches.TALK_CLEAR)
     assert heard(stream) == [b"clear", b"a", b"b"]
     say(ingest, 1, NUMBERED[0])
     assert heard(stream) == [NUMBERED[0]]
@@ -387,12 +387,12 @@ async def test_clear_empties_the_queue(ingest: FakeIngest) -> None:
 async def test_a_finished_talk_that_is_cleared_gives_the_floor_back(ingest: FakeIngest) -> None:
     ingest.stream(7, start())
     say(ingest, 1, LOUD * 30)
-    say(ingest, 1, b"", wire.TALK_STOP)
-    say(ingest, 1, b"", wire.TALK_CLEAR)
+    say(ingest, 1, b"", batches.TALK_STOP)
+    say(ingest, 1, b"", batches.TALK_CLEAR)
     assert floors(ingest) == [1, None]
 
 
-@pytest.mark.parametrize("kind", [wire.TALK_CLEAR, wire.TALK_MARK])
+@pytest.mark.parametrize("kind", [batches.TALK_CLEAR, batches.TALK_MARK])
 async def test_only_the_holder_may_ask(ingest: FakeIngest, kind: int) -> None:
     """Whoever else is told; when nobody has the floor anybody may, and does not get it by that."""
     stream = ingest.stream(7, start())
@@ -400,12 +400,12 @@ async def test_only_the_holder_may_ask(ingest: FakeIngest, kind: int) -> None:
     heard(stream)
     say(ingest, 2, b"x", kind)
     assert heard(stream) == []
-    assert [each["title"] for each in news(ingest, wire.REFUSED)] == ["floor_taken"]
+    assert [each["title"] for each in news(ingest, batches.REFUSED)] == ["floor_taken"]
     ingest.now += 2
-    ingest.hub.talkback.look(ingest.now)
+    ingest.streams.talk_router.look(ingest.now)
     ingest.entries()
     say(ingest, 2, b"x", kind)
-    assert heard(stream) == [b"clear" if kind == wire.TALK_CLEAR else b"x"]
+    assert heard(stream) == [b"clear" if kind == batches.TALK_CLEAR else b"x"]
     assert ingest.entries() == []
 
 
@@ -413,12 +413,12 @@ async def test_marks_come_back_to_who_asked(ingest: FakeIngest) -> None:
     """Each once, in the order of playing, also when two have the same name; the journal gets all."""
     ingest.fanout(1)
     stream = ingest.stream(7, start())
-    ingest.hub.talk([wire.pack_talk(wire.TALK_MARK, 1, 2, CALL, b"x")])
-    say(ingest, 1, b"x", wire.TALK_MARK)
+    ingest.streams.talk([batches.pack_talk(batches.TALK_MARK, 1, 2, CALL, b"x")])
+    say(ingest, 1, b"x", batches.TALK_MARK)
     for _ in range(3):
         stream.on_text(b'{"event":"mark","mark":{"name":"x"}}')
-    assert [orjson.loads(each.payload)["talker"] for each in ingest.entries(1) if each.kind == wire.MARKED] == [2]
-    assert news(ingest, wire.MARKED) == [{"talker": 1, "name": "x", "stream_id": "stream"}]
+    assert [orjson.loads(each.payload)["talker"] for each in ingest.entries(1) if each.kind == batches.MARKED] == [2]
+    assert news(ingest, batches.MARKED) == [{"talker": 1, "name": "x", "stream_id": "stream"}]
     assert [name for name, _ in ingest.told()].count("stream.mark") == 3
 
 
@@ -426,11 +426,11 @@ async def test_the_number_of_marks_is_bounded(ingest: FakeIngest) -> None:
     """One too many is refused; there is room again when one has come back."""
     stream = ingest.stream(7, start())
     for _ in range(MARKS_MAX + 1):
-        say(ingest, 1, b"x", wire.TALK_MARK)
-    assert [each["title"] for each in news(ingest, wire.REFUSED)] == ["too_many_marks"]
+        say(ingest, 1, b"x", batches.TALK_MARK)
+    assert [each["title"] for each in news(ingest, batches.REFUSED)] == ["too_many_marks"]
     stream.on_text(b'{"event":"mark","mark":{"name":"x"}}')
-    say(ingest, 1, b"x", wire.TALK_MARK)
-    assert news(ingest, wire.REFUSED) == []
+    say(ingest, 1, b"x", batches.TALK_MARK)
+    assert news(ingest, batches.REFUSED) == []
 
 
 async def test_what_is_not_known_is_not_played(ingest: FakeIngest) -> None:
@@ -455,21 +455,21 @@ async def test_a_fault_in_one_piece_harms_no_other(
     ingest = FakeIngest()
     ingest.fanout(0)
     one, other = ingest.stream(7, start("one")), ingest.stream(8, start("other"))
-    take = ingest.hub.talkback.take
+    take = ingest.streams.talk_router.take
 
-    def fail_for_one(stream: Stream, talk: wire.Talk, now: float) -> None:
+    def fail_for_one(stream: Stream, talk: batches.Talk, now: float) -> None:
         if stream is one:
             raise RuntimeError("a fault of ours")
         take(stream, talk, now)
 
-    monkeypatch.setattr(ingest.hub.talkback, "take", fail_for_one)
+    monkeypatch.setattr(ingest.streams.talk_router, "take", fail_for_one)
     pieces = [
-        wire.pack_talk(wire.TALK, 0, number, wire.digest(call), b"\x10" * 160)
+        batches.pack_talk(batches.TALK, 0, number, batches.digest(call), b"\x10" * 160)
         for number, call in ((1, "one"), (2, "other"))
     ]
-    ingest.hub.talk([b"".join(pieces)])
+    ingest.streams.talk([b"".join(pieces)])
     assert (len(peer_of(one).written), len(peer_of(other).written)) == (0, 1)
-    assert ingest.hub.talk_switch.failed == 1
+    assert ingest.streams.talk_switch.failed == 1
     assert [record.__dict__["call_control_id"] for record in caplog.records if record.levelname == "ERROR"] == ["one"]
 
 
@@ -481,17 +481,17 @@ async def test_a_fault_in_c_is_done_without(caplog: pytest.LogCaptureFixture) ->
     def fail(*_: object) -> int:
         raise MemoryError
 
-    ingest.hub.talk_switch._take_talk_in_c = fail
+    ingest.streams.talk_switch._take_talk_in_c = fail
     for _ in range(2):
-        ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 1, stream.call, b"\x10" * 160)])
+        ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 1, stream.call, b"\x10" * 160)])
     assert len(peer_of(stream).written) == 1
-    assert ingest.hub.talk_switch.failed == 1
+    assert ingest.streams.talk_switch.failed == 1
     assert "in Python from now on" in caplog.text
 
 
 async def test_talk_is_passed_on_to_whoever_has_the_stream() -> None:
     """The next process of this index; without one all others, of whom only the one that has the stream says a word of it."""
-    talk = wire.pack_talk(wire.TALK, 3, 99, CALL, LOUD)
+    talk = batches.pack_talk(batches.TALK, 3, 99, CALL, LOUD)
     sent: dict[str, list[bytes]] = {"successor": [], "b": [], "c": []}
 
     def way(name: str, *, is_there: bool) -> Callable[[bytes], bool]:
@@ -501,10 +501,10 @@ async def test_talk_is_passed_on_to_whoever_has_the_stream() -> None:
     assert sent == {"successor": [talk], "b": [], "c": []}
     assert passes_on(way("successor", is_there=False), [way("b", is_there=False), way("c", is_there=True)])(talk)
     [copy] = sent["c"]
-    assert list(wire.unpack_talk(copy)) == [wire.Talk(wire.TALK, wire.NOBODY, 99, CALL, LOUD)]
+    assert list(batches.unpack_talk(copy)) == [batches.Talk(batches.TALK, batches.NOBODY, 99, CALL, LOUD)]
     assert not passes_on(way("successor", is_there=False), [])(talk)
     ingest = FakeIngest()
-    ingest.hub.talk([copy])
+    ingest.streams.talk([copy])
     ingest.now += 1
-    ingest.hub.talk_switch.due(ingest.now)
-    assert [entry for entry in ingest.entries() if entry.kind == wire.REFUSED] == []
+    ingest.streams.talk_switch.due(ingest.now)
+    assert [entry for entry in ingest.entries() if entry.kind == batches.REFUSED] == []

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from config.settings import AuthSettings
 from config.tokens import make_token
 from patchbay.auth.session import Session, verifier_of
-from patchbay.net.rate_limit import Allowance
+from patchbay.net.rate_limit import RateLimit
 from patchbay.websocket.keepalive import keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from patchbay.handover.connection import Handed
-    from patchbay.websocket.connection import Peer
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.websocket.connection import WebSocketConnection
 
 SECRET, NOW = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY", 1_800_000_000.0
 AUTH = AuthSettings(enabled=True, jwt_secret=SECRET, leeway_s=0.0)
@@ -41,7 +41,7 @@ class Connection:
 def session_of(claims: dict[str, Any] | None) -> tuple[Session, Connection]:
     connection = Connection(claims)
     verifier = verifier_of(AUTH) if claims is not None else None
-    return Session(cast("Handed", connection), verifier, "listen"), connection
+    return Session(cast("HandedConnection", connection), verifier, "listen"), connection
 
 
 def show(
@@ -100,7 +100,7 @@ class FakePeer:
         self.handed = self
         self.id, self.peer, self.claims = number, "192.0.2.1:1", claims
         self.last_heard = self.opened_at = trio.current_time()
-        self.outbox = self
+        self.send_queue = self
         self.pings = 0
         self.is_within_message = self.is_within_frame = False
         self.message_since = 0.0
@@ -122,7 +122,7 @@ async def test_connections_whose_time_is_over(autojump_clock: trio.testing.MockC
     del autojump_clock
     expiring, old, silent = FakePeer(1, {"exp": NOW + 10}), FakePeer(2), FakePeer(3)
     began = trio.current_time()
-    peers = cast("list[Peer]", [expiring, old, silent])
+    peers = cast("list[WebSocketConnection]", [expiring, old, silent])
     with trio.move_on_after(70):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_talk, [expiring, old])
@@ -155,13 +155,13 @@ async def _talk(peers: list[FakePeer]) -> None:
 
 def test_an_allowance() -> None:
     """So much at once, then as time brings it; what is too much is not spent."""
-    allowance = Allowance(10.0, 20)
-    assert allowance.spend(20, 5.0)
-    assert not allowance.spend(1, 5.0)
-    assert not allowance.spend(6, 5.5)
-    assert allowance.spend(5, 5.5)
-    assert not allowance.spend(21, 100.0)
-    assert allowance.spend(20, 100.0)
+    rate_limit = RateLimit(10.0, 20)
+    assert rate_limit.spend(20, 5.0)
+    assert not rate_limit.spend(1, 5.0)
+    assert not rate_limit.spend(6, 5.5)
+    assert rate_limit.spend(5, 5.5)
+    assert not rate_limit.spend(21, 100.0)
+    assert rate_limit.spend(20, 100.0)
 
 
 @given(
@@ -169,8 +169,8 @@ def test_an_allowance() -> None:
 )
 def test_an_allowance_is_never_exceeded(per_s: float, burst: float, spends: list[tuple[float, int]]) -> None:
     """At most the burst and what time brought."""
-    allowance, now, spent = Allowance(per_s, burst), 0.0, 0
+    rate_limit, now, spent = RateLimit(per_s, burst), 0.0, 0
     for wait, amount in spends:
         now += wait
-        spent += amount if allowance.spend(amount, now) else 0
+        spent += amount if rate_limit.spend(amount, now) else 0
     assert spent <= burst + now * per_s + 1e-3

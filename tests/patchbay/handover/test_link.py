@@ -16,7 +16,7 @@ from tests.fakes.handovers import town, until
 from tests.fakes.websockets import upgrade_head
 
 if TYPE_CHECKING:
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
     from tests.fakes.handovers import Town
 
 HTTP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -30,11 +30,11 @@ class Handler:
     """Serves connections until told otherwise, and remembers them."""
 
     def __init__(self) -> None:
-        self.seen: list[Handed] = []
+        self.seen: list[HandedConnection] = []
         self.let_go = trio.Event()
         self.answers = True
 
-    async def __call__(self, handed: Handed) -> None:
+    async def __call__(self, handed: HandedConnection) -> None:
         self.seen.append(handed)
         if self.answers and not handed.answered:
             handed.about_to_answer()
@@ -146,7 +146,7 @@ def kill(link: object, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def succeeded(place: Town, count: int = 1) -> list[Handed]:
+async def succeeded(place: Town, count: int = 1) -> list[HandedConnection]:
     """What the next process is handed, which says nothing."""
     successor = Handler()
     successor.answers = False
@@ -386,7 +386,7 @@ async def test_a_drain_without_a_gateway_says_goodbye(tmp_path: Path) -> None:
 async def test_a_handler_that_fails_ends_one_connection(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The others go on, and it is counted."""
 
-    async def fail(handed: Handed) -> None:
+    async def fail(handed: HandedConnection) -> None:
         raise RuntimeError(handed.peer)
 
     async with town(tmp_path) as place:
@@ -404,7 +404,7 @@ async def test_a_handler_that_fails_ends_one_connection(tmp_path: Path, caplog: 
 async def test_a_handler_may_close_its_socket(tmp_path: Path) -> None:
     """The gateway lets go of its copy all the same."""
 
-    async def close(handed: Handed) -> None:
+    async def close(handed: HandedConnection) -> None:
         handed.sock.close()
 
     async with town(tmp_path) as place:

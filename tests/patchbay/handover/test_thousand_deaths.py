@@ -12,16 +12,16 @@ import trio
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from patchbay.net.poller import Pump
-from patchbay.net.rate_limit import Allowance
+from patchbay.net.poller import Poller
+from patchbay.net.rate_limit import RateLimit
 from patchbay.websocket.accept import accept
-from patchbay.websocket.send_queue import Outbox
+from patchbay.websocket.send_queue import SendQueue
 from tests.fakes.handovers import town, until
 
 if TYPE_CHECKING:
     import socket
 
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 CYCLES = 1000
 WARM_UP = 100  # caches fill
@@ -52,16 +52,16 @@ def held() -> tuple[int, int, int]:
 
 
 class Process:
-    """What an actor's process has: a pump, and the messages it took."""
+    """What an actor's process has: a poller, and the messages it took."""
 
     def __init__(self) -> None:
-        self.pump = Pump(0.001)
+        self.poller = Poller(0.001)
         self.heard: list[bytes] = []
-        self.served: Handed | None = None
+        self.served: HandedConnection | None = None
 
-    async def serve(self, handed: Handed) -> None:
-        outbox, allowance = Outbox(handed.sock, lossy_s=1.0), Allowance(50.0, 1000.0)
-        async with accept(handed, self.pump, outbox, message_max_bytes=1000, allowance=allowance) as peer:
+    async def serve(self, handed: HandedConnection) -> None:
+        send_queue, rate_limit = SendQueue(handed.sock, lossy_s=1.0), RateLimit(50.0, 1000.0)
+        async with accept(handed, self.poller, send_queue, message_max_bytes=1000, rate_limit=rate_limit) as peer:
             assert peer is not None
             peer.on_text = self.heard.append
             self.served = handed
@@ -87,10 +87,10 @@ async def test_a_thousand_deaths(tmp_path: Path, caplog: pytest.LogCaptureFixtur
             if client is None:
                 client = exchange.connect()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(process.pump.run)
+                nursery.start_soon(process.poller.run)
                 say(client, f"message {cycle}")
                 await until(lambda: len(process.heard) == 1)  # noqa: B023 - it is waited for at once
-                process.pump.round()  # takes from the socket what has been handled
+                process.poller.round()  # takes from the socket what has been handled
                 nursery.cancel_scope.cancel()
             assert process.heard == [f"message {cycle}".encode()]
             assert process.served is not None

@@ -14,7 +14,7 @@ import trio
 import trio.lowlevel
 
 from patchbay.net import event_loop
-from patchbay.net.event_loop import NOW, Chore
+from patchbay.net.event_loop import NOW, Callback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -50,7 +50,7 @@ def test_a_readable_descriptor_has_its_chore_done(run: Callable[..., None], bell
             done.set()
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Chore(work, bell).run)
+            nursery.start_soon(Callback(work, bell).run)
             await trio.sleep(TICK_S)
             assert heard == []
             for count in (1, 2):
@@ -80,7 +80,7 @@ def test_while_it_waits_for_a_time_its_descriptor_wakes_nobody(run: Callable[...
 
         os.eventfd_write(bell, 1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Chore(work, bell).run)
+            nursery.start_soon(Callback(work, bell).run)
             await enough.wait()
             await trio.sleep(4 * TICK_S)
             nursery.cancel_scope.cancel()
@@ -100,28 +100,28 @@ def test_a_chore_without_a_descriptor_is_planned(run: Callable[..., None]) -> No
         def work() -> None:
             done.append("done")
             if len(done) == 2:
-                chore.plan()
+                callback.plan()
             if len(done) == 3:
                 enough.set()
 
-        chore = Chore(work)
-        chore.plan()
+        callback = Callback(work)
+        callback.plan()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(chore.run)
+            nursery.start_soon(callback.run)
             await trio.sleep(TICK_S)
             assert len(done) == 1
-            chore.plan()
+            callback.plan()
             await enough.wait()
             await trio.sleep(TICK_S)
             nursery.cancel_scope.cancel()
-        chore.plan()
+        callback.plan()
 
     run(main)
     assert len(done) == 3
 
 
 def test_a_fault_is_its_tasks(run: Callable[..., None], bell: int) -> None:
-    """It is raised there, the chore is not done again, and others go on."""
+    """It is raised there, the callback is not done again, and others go on."""
     done: list[str] = []
 
     async def main() -> None:
@@ -136,11 +136,11 @@ def test_a_fault_is_its_tasks(run: Callable[..., None], bell: int) -> None:
             return trio.current_time() + TICK_S
 
         async with trio.open_nursery() as nursery:
-            good = Chore(other)
+            good = Callback(other)
             good.plan()
             nursery.start_soon(good.run)
             with pytest.raises(ValueError, match="ours"):
-                await Chore(work, bell).run()
+                await Callback(work, bell).run()
             before = done.count("good")
             await trio.sleep(4 * TICK_S)
             assert done.count("good") > before
@@ -160,12 +160,12 @@ def test_a_cancelled_chore_is_done_no_more(run: Callable[..., None], bell: int) 
 
     async def main() -> None:
         with trio.move_on_after(TICK_S):
-            await Chore(work, bell).run()
+            await Callback(work, bell).run()
         os.eventfd_write(bell, 1)
         await trio.sleep(TICK_S)
         assert done == []
         with trio.move_on_after(TICK_S):
-            await Chore(work, bell).run()
+            await Callback(work, bell).run()
 
     run(main)
     assert done == ["done"]
@@ -175,10 +175,10 @@ def test_a_busy_chore_leaves_trio_its_turns(run: Callable[..., None]) -> None:
     """It wants to be done for ever; everything else goes on."""
 
     async def main() -> None:
-        chore = Chore(lambda: NOW)
-        chore.plan()
+        callback = Callback(lambda: NOW)
+        callback.plan()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(chore.run)
+            nursery.start_soon(callback.run)
             for _ in range(10):
                 await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
@@ -224,16 +224,16 @@ def test_the_soonest_plan_counts(run: Callable[..., None]) -> None:
             done.append(trio.current_time())
             if len(done) == 2:
                 enough.set()
-            chore.plan(trio.current_time() + 4 * TICK_S)
-            chore.plan(trio.current_time() + 60)
+            callback.plan(trio.current_time() + 4 * TICK_S)
+            callback.plan(trio.current_time() + 60)
             return trio.current_time() + 30
 
-        chore = Chore(work)
-        chore.plan(trio.current_time() + 60)
-        chore.plan(trio.current_time() + 4 * TICK_S)
+        callback = Callback(work)
+        callback.plan(trio.current_time() + 60)
+        callback.plan(trio.current_time() + 4 * TICK_S)
         begun = trio.current_time()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(chore.run)
+            nursery.start_soon(callback.run)
             await enough.wait()
             nursery.cancel_scope.cancel()
         assert done[0] - begun > 4 * TICK_S - 2 * event_loop.EARLY_S
@@ -251,8 +251,8 @@ async def test_without_a_loop_times_are_trios(autojump_clock: MockClock) -> None
         done.append(trio.current_time())
         return trio.current_time() + 60
 
-    chore = Chore(work)
-    chore.plan()
+    callback = Callback(work)
+    callback.plan()
     with trio.move_on_after(150):
-        await chore.run()
+        await callback.run()
     assert [when - done[0] for when in done] == [0, 60, 120]

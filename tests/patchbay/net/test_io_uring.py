@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patchbay.net import io_uring as module
-from patchbay.net.io_uring import ENTRIES, Arena, Ring, sends, where
+from patchbay.net.io_uring import ENTRIES, Arena, IoUring, sends, where
 from tests.fakes.connections import tcp_pair
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def ring() -> Iterator[Ring]:
-    made = Ring.open()
+def ring() -> Iterator[IoUring]:
+    made = IoUring.open()
     if made is None:
         pytest.skip("the kernel has no io_uring, or forbids it")
     yield made
@@ -42,7 +42,7 @@ def rings_open() -> int:
     return sum("io_uring" in link for link in links)
 
 
-def test_everybody_gets_it(ring: Ring, arena: Arena) -> None:
+def test_everybody_gets_it(ring: IoUring, arena: Arena) -> None:
     """Several connections, and not a word about it."""
     pairs = [tcp_pair() for _ in range(5)]
     arena.put(100, b"hello")
@@ -54,7 +54,7 @@ def test_everybody_gets_it(ring: Ring, arena: Arena) -> None:
         server.close()
 
 
-def test_in_order_and_beyond_the_queue(ring: Ring, arena: Arena) -> None:
+def test_in_order_and_beyond_the_queue(ring: IoUring, arena: Arena) -> None:
     """More at once than the queue holds, several times, so that it is gone round at every place."""
     ours, theirs = socket.socketpair()
     target, sent = sends([ours.fileno()]), b""
@@ -79,7 +79,7 @@ def test_in_order_and_beyond_the_queue(ring: Ring, arena: Arena) -> None:
     theirs.close()
 
 
-def test_what_was_not_done_is_told(ring: Ring, arena: Arena) -> None:
+def test_what_was_not_done_is_told(ring: IoUring, arena: Arena) -> None:
     """How much was sent of one that was cut short, and why another was refused; the others are not touched by it."""
     pairs = {name: socket.socketpair() for name in ("well", "short", "gone", "full")}
     for ours, _ in pairs.values():
@@ -105,7 +105,7 @@ def test_what_was_not_done_is_told(ring: Ring, arena: Arena) -> None:
         theirs.close()
 
 
-def test_it_is_told_before_more_is_sent(ring: Ring, arena: Arena) -> None:
+def test_it_is_told_before_more_is_sent(ring: IoUring, arena: Arena) -> None:
     """After each turn of the queue, so that whoever must know of a cut hears of it at once."""
     short, later = socket.socketpair(), socket.socketpair()
     for ours, theirs in (short, later):
@@ -123,7 +123,7 @@ def test_it_is_told_before_more_is_sent(ring: Ring, arena: Arena) -> None:
         theirs.close()
 
 
-def test_nothing_to_send(ring: Ring) -> None:
+def test_nothing_to_send(ring: IoUring) -> None:
     """Nobody, and nothing."""
     assert sends([]) == ()
     assert list(ring.send(b"")) == []
@@ -134,10 +134,10 @@ def test_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     stays open."""
     before = rings_open()
     monkeypatch.setattr(module, "_does_as_expected", lambda ring: False)
-    assert Ring.open() is None
+    assert IoUring.open() is None
     monkeypatch.undo()
     monkeypatch.setattr(module, "_ENTER", 100_000)
-    assert Ring.open() is None
+    assert IoUring.open() is None
     monkeypatch.setattr(module, "_SETUP", 100_000)
-    assert Ring.open() is None
+    assert IoUring.open() is None
     assert rings_open() == before

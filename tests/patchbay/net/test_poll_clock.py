@@ -1,4 +1,4 @@
-"""Rounds: at once while frames are few, by the clock when they are many, and never too many of them."""
+"""Batcher: at once while frames are few, by the clock when they are many, and never too many of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.net.poll_clock import IN_ADVANCE, MANY, Pace
+from patchbay.net.poll_clock import IN_ADVANCE, MANY, PollClock
 
 LINGER_S = 0.004
 
 
 def test_few_frames_are_served_when_they_come() -> None:
     """Each wakes us once, also several of them close together."""
-    pace = Pace(LINGER_S)
+    pace = PollClock(LINGER_S)
     for now in (0.0, 0.020, 0.021, 0.022):
         assert pace.woken(now) is None
         assert pace.served(now, False, 1) is None
@@ -21,7 +21,7 @@ def test_few_frames_are_served_when_they_come() -> None:
 
 def test_no_more_than_a_few_come_close_together() -> None:
     """What was spent in advance is waited for, once; then a single frame is no reason to go by the clock."""
-    pace = Pace(LINGER_S)
+    pace = PollClock(LINGER_S)
     for _ in range(IN_ADVANCE + 1):
         assert pace.woken(0.0) is None
         assert pace.served(0.0, False, 1) is None
@@ -34,7 +34,7 @@ def test_no_more_than_a_few_come_close_together() -> None:
 
 def test_many_frames_are_served_by_the_clock() -> None:
     """At even moments, whether we are woken a little early or late, until there are few."""
-    pace = Pace(LINGER_S)
+    pace = PollClock(LINGER_S)
     assert pace.woken(10.0) is None
     due = pace.served(10.0, True, MANY)
     for number, late in enumerate((0.0, 0.0005, -0.0005, 0.001), 1):
@@ -49,7 +49,7 @@ def test_many_frames_are_served_by_the_clock() -> None:
 
 def test_what_was_missed_is_not_made_up_for() -> None:
     """A round that took long is followed by one round at once, and an even pace."""
-    pace = Pace(LINGER_S)
+    pace = PollClock(LINGER_S)
     pace.woken(0.0)
     due = pace.served(0.0, True, MANY)
     assert due == pytest.approx(LINGER_S)
@@ -62,7 +62,7 @@ def test_what_was_missed_is_not_made_up_for() -> None:
 @given(st.lists(st.tuples(st.floats(0, 0.02), st.integers(0, 5), st.booleans()), max_size=200))
 def test_rounds_are_bounded(happenings: list[tuple[float, int, bool]]) -> None:
     """Whatever comes when: not more rounds than the time has room for, but for a few."""
-    pace, now, begun, rounds = Pace(LINGER_S), 0.0, 0.0, 0
+    pace, now, begun, rounds = PollClock(LINGER_S), 0.0, 0.0, 0
     due: float | None = None
     for wait, connections, more in happenings:
         now = now + wait if due is None else max(now, due)

@@ -1,4 +1,4 @@
-"""The pump looks, lets others act, and only then takes; and it never forgets a socket."""
+"""The poller looks, lets others act, and only then takes; and it never forgets a socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from patchbay.net.peek import SO_PEEK_OFF
 from patchbay.net.polled import ReadingInC
-from patchbay.net.poller import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES, Pump
+from patchbay.net.poller import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES, Poller
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handovers import until
 
@@ -86,34 +86,34 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture(params=[False, True], ids=["soon", "late"])
-def make(request: pytest.FixtureRequest) -> Callable[..., Pump]:
+def make(request: pytest.FixtureRequest) -> Callable[..., Poller]:
     """Pumps that take what they have handled with the next round, and such that take it when there is much."""
-    return partial(Pump, take_late=request.param)
+    return partial(Poller, take_late=request.param)
 
 
-def ready(pump: Pump) -> bool:
-    """Whether the pump would be woken."""
+def ready(poller: Poller) -> bool:
+    """Whether the poller would be woken."""
     poll = select.poll()
-    poll.register(pump._epoll.fileno(), select.POLLIN)
+    poll.register(poller._epoll.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
 async def test_takes_only_at_the_next_round(lines: Lines) -> None:
     """A message is handled once, and stays in the socket until what it led to has left."""
     in_socket_at_the_end: list[bytes] = []
-    pump = Pump(0, lambda: in_socket_at_the_end.append(lines.left()))
-    pump.add(lines)
+    poller = Poller(0, lambda: in_socket_at_the_end.append(lines.left()))
+    poller.add(lines)
     await lines.say(b"one\ntwo\nthr")
-    pump.round()
+    poller.round()
     assert lines.heard == [b"one", b"two"]
-    pump.round()
+    poller.round()
     assert lines.heard == [b"one", b"two"]
     assert lines.left() == b"thr"
     assert in_socket_at_the_end == [b"one\ntwo\nthr", b"thr"]
 
 
-async def test_a_crash_in_between_leaves_the_messages(lines: Lines, make: Callable[..., Pump]) -> None:
-    """The next pump, of another process, hears what the first one had handled but not taken."""
+async def test_a_crash_in_between_leaves_the_messages(lines: Lines, make: Callable[..., Poller]) -> None:
+    """The next poller, of another process, hears what the first one had handled but not taken."""
     first = make(0)
     first.add(lines)
     await lines.say(b"one\n")
@@ -126,69 +126,69 @@ async def test_a_crash_in_between_leaves_the_messages(lines: Lines, make: Callab
     assert lines.heard == [b"one", b"one"]
 
 
-async def test_removing_takes_what_was_handled_and_nothing_else(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_removing_takes_what_was_handled_and_nothing_else(lines: Lines, make: Callable[..., Poller]) -> None:
     """A planned end: a successor begins with the first message that was not handled."""
-    pump = make(0)
-    pump.add(lines)
+    poller = make(0)
+    poller.add(lines)
     await lines.say(b"one\n")
-    pump.round()
+    poller.round()
     lines.client.sendall(b"two\n")
-    pump.remove(lines)
-    pump.remove(lines)
+    poller.remove(lines)
+    poller.remove(lines)
     assert lines.left() == b"two\n"
 
 
-async def test_more_than_a_buffer_is_read_without_a_new_edge(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_more_than_a_buffer_is_read_without_a_new_edge(lines: Lines, make: Callable[..., Poller]) -> None:
     """The rest is looked at in the next rounds although nothing new arrives."""
     lines.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     count = BUFFER_BYTES * 4 // len(LINE)
-    pump = make(0)
+    poller = make(0)
     await lines.say(LINE * count)
-    pump.add(lines)
+    poller.add(lines)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump.run)
+            nursery.start_soon(poller.run)
             while len(lines.heard) < count:
                 await trio.lowlevel.checkpoint()
-            pump.take_handled()
+            poller.take_handled()
             while lines.left():
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
 
 
-async def test_messages_before_the_end_are_heard(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_messages_before_the_end_are_heard(lines: Lines, make: Callable[..., Poller]) -> None:
     """A peer that says something and closes is heard first, and ends once."""
-    pump = make(0)
-    pump.add(lines)
+    poller = make(0)
+    poller.add(lines)
     lines.client.sendall(b"one\ntw")
     lines.client.close()
     with trio.fail_after(20):
         while not lines.ended:
             await trio.lowlevel.checkpoint()
-            pump.round()
+            poller.round()
     assert lines.heard == [b"one"]
     assert lines.ended == 1
 
 
-async def test_a_reset_ends(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_a_reset_ends(lines: Lines, make: Callable[..., Poller]) -> None:
     """No exception, an end."""
-    pump = make(0)
-    pump.add(lines)
+    poller = make(0)
+    poller.add(lines)
     lines.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     lines.client.close()
     await trio.lowlevel.wait_readable(lines.sock)
-    pump.round()
+    poller.round()
     assert lines.ended == 1
 
 
 async def test_a_fault_of_ours_ends_one_connection(
-    lines: Lines, caplog: pytest.LogCaptureFixture, make: Callable[..., Pump]
+    lines: Lines, caplog: pytest.LogCaptureFixture, make: Callable[..., Poller]
 ) -> None:
     """The others go on."""
     other = Lines()
-    pump = make(0)
-    pump.add(lines)
-    pump.add(other)
+    poller = make(0)
+    poller.add(lines)
+    poller.add(other)
 
     def fail(line: bytes) -> None:
         raise RuntimeError(line)
@@ -196,61 +196,61 @@ async def test_a_fault_of_ours_ends_one_connection(
     lines.on_line = fail
     await lines.say(b"one\n")
     await other.say(b"two\n")
-    pump.round()
-    assert (lines.ended, other.ended, pump.failed) == (1, 0, 1)
+    poller.round()
+    assert (lines.ended, other.ended, poller.failed) == (1, 0, 1)
     assert other.heard == [b"two"]
     assert "fault of ours" in caplog.text
     other.close()
 
 
-async def test_room_is_told_to_those_who_wait_for_it(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_room_is_told_to_those_who_wait_for_it(lines: Lines, make: Callable[..., Poller]) -> None:
     """Not before there is some, and no more once nothing waits; being read otherwise in between changes nothing."""
-    pump = make(0)
-    pump.add(lines)
-    pump.round()
+    poller = make(0)
+    poller.add(lines)
+    poller.round()
     with pytest.raises(BlockingIOError):
         while True:
             lines.sock.send(b"x" * 65536)
     lines.waiting = True
-    pump.want_write(lines)
-    pump.cool(lines)
-    pump.warm(lines)
-    pump.round()
+    poller.want_write(lines)
+    poller.cool(lines)
+    poller.warm(lines)
+    poller.round()
     assert lines.room == 0
     with trio.fail_after(20):
         while not lines.room:
             await trio.lowlevel.wait_readable(lines.client)
             lines.client.recv(1 << 20)
-            pump.round()
+            poller.round()
     lines.waiting = False
-    pump.want_write(lines)
-    pump.round()
-    pump.round()
+    poller.want_write(lines)
+    poller.round()
+    poller.round()
     assert lines.room == 2
 
 
-async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines, make: Callable[..., Poller]) -> None:
     """As one does that breaks while it writes."""
-    pump = make(0)
-    pump.add(lines)
-    lines.on_room = lambda: pump.remove(lines)
-    pump.want_write(lines)
-    pump.round()
+    poller = make(0)
+    poller.add(lines)
+    lines.on_room = lambda: poller.remove(lines)
+    poller.want_write(lines)
+    poller.round()
     assert (lines.room, lines.ended) == (1, 0)
 
 
 async def test_cold_ones_are_read_now_and_then(lines: Lines, autojump_clock: trio.testing.MockClock) -> None:
     """They wake nobody, are read in batches, and are still taken only after their messages have left."""
     sent: list[bytes] = []
-    pump = Pump(0, lambda: sent.append(lines.left()), cold_read_s=0.1)
-    pump.add(lines)
-    pump.round()
-    pump.cool(lines)
-    pump.round()
+    poller = Poller(0, lambda: sent.append(lines.left()), cold_read_s=0.1)
+    poller.add(lines)
+    poller.round()
+    poller.cool(lines)
+    poller.round()
     await lines.say(b"one\n")
-    assert not ready(pump)
+    assert not ready(poller)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(pump.run_cold)
+        nursery.start_soon(poller.run_cold)
         await trio.sleep(0.11)
         assert lines.heard == [b"one"]
         assert sent[-1] == b"one\n"
@@ -262,193 +262,193 @@ async def test_cold_ones_are_read_now_and_then(lines: Lines, autojump_clock: tri
         nursery.cancel_scope.cancel()
 
 
-async def test_a_warm_one_is_read_at_once_and_hears_nothing_twice(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_a_warm_one_is_read_at_once_and_hears_nothing_twice(lines: Lines, make: Callable[..., Poller]) -> None:
     """What was handled while it was cold is taken first."""
-    pump = make(0)
-    pump.add(lines)
-    pump.round()
-    pump.cool(lines)
+    poller = make(0)
+    poller.add(lines)
+    poller.round()
+    poller.cool(lines)
     await lines.say(b"one\n")
     lines.untaken = 4  # as after a cold reading
-    pump.warm(lines)
-    pump.warm(lines)
+    poller.warm(lines)
+    poller.warm(lines)
     lines.client.sendall(b"two\n")
     await trio.lowlevel.wait_readable(lines.sock)
-    pump.round()
+    poller.round()
     assert lines.heard == [b"two"]
 
 
-async def test_warmed_by_what_it_said_itself(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_warmed_by_what_it_said_itself(lines: Lines, make: Callable[..., Poller]) -> None:
     """A cold connection whose message makes it warm goes on: nothing is stuck, nothing heard twice."""
-    pump = make(0.001, cold_read_s=0.01)
-    pump.add(lines)
-    pump.round()
-    pump.cool(lines)
-    lines.on_line = lambda line: pump.warm(lines)
+    poller = make(0.001, cold_read_s=0.01)
+    poller.add(lines)
+    poller.round()
+    poller.cool(lines)
+    lines.on_line = lambda line: poller.warm(lines)
     count = BUFFER_BYTES * 3 // len(LINE)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump.run)
-            nursery.start_soon(pump.run_cold)
+            nursery.start_soon(poller.run)
+            nursery.start_soon(poller.run_cold)
             client = trio.SocketStream(trio.socket.from_stdlib_socket(lines.client))
             await client.send_all(b"first\n")
             for _ in range(count):
                 await client.send_all(LINE)
             await until(lambda: len(lines.heard) == count + 1)
-            pump.take_handled()
+            poller.take_handled()
             await until(lambda: not lines.left())
             nursery.cancel_scope.cancel()
     assert len(lines.heard) == count + 1
 
 
-async def test_a_cold_one_that_has_gone_ends_soon_without_spinning(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_a_cold_one_that_has_gone_ends_soon_without_spinning(lines: Lines, make: Callable[..., Poller]) -> None:
     """Also while it holds what was handled but not taken."""
-    pump = make(0.001, cold_read_s=60)
-    pump.add(lines)
-    pump.round()
-    pump.cool(lines)
+    poller = make(0.001, cold_read_s=60)
+    poller.add(lines)
+    poller.round()
+    poller.cool(lines)
     await lines.say(b"one\n")
     lines.untaken = 4  # as after a cold reading
     lines.client.close()
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump.run)
+            nursery.start_soon(poller.run)
             await until(lambda: lines.ended)
             await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
     assert lines.ended == 1
-    assert pump.rounds < 8
+    assert poller.rounds < 8
 
 
 async def test_sleeps_while_nothing_happens(lines: Lines) -> None:
     """One round for what is there, one to take it, then none."""
-    pump = Pump(0)
-    pump.add(lines)
+    poller = Poller(0)
+    poller.add(lines)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(pump.run)
+        nursery.start_soon(poller.run)
         await wait_all_tasks_blocked(0.01)
-        before = pump.rounds
+        before = poller.rounds
         lines.client.sendall(b"one\n")
         with trio.fail_after(20):
             while not lines.heard or lines.left():
                 await trio.lowlevel.checkpoint()
         await wait_all_tasks_blocked(0.01)
-        assert pump.rounds <= before + 3
+        assert poller.rounds <= before + 3
         nursery.cancel_scope.cancel()
 
 
 async def test_a_message_cut_by_the_buffer_is_not_forgotten(lines: Lines) -> None:
     """What was handled and not taken yet leaves little room in the buffer: the message behind it is seen later."""
     lines.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    pump = Pump(0)
-    pump.add(lines)
+    poller = Poller(0)
+    poller.add(lines)
     count = BUFFER_BYTES // len(LINE)
     await lines.say(LINE * count)
-    pump.round()
-    pump._untaken.clear()  # as when it is served twice in one round
+    poller.round()
+    poller._untaken.clear()  # as when it is served twice in one round
     lines.client.sendall(LINE)
     await trio.sleep(0.001)
-    pump.round()
+    poller.round()
     assert len(lines.heard) == count
-    pump.round()
+    poller.round()
     assert len(lines.heard) == count + 1
 
 
 async def test_takes_much_at_once_when_frames_may_come_twice(lines: Lines) -> None:
     """Nothing is heard twice for that, and a part of a message is seen again with its rest."""
-    pump = Pump(0, take_late=True)
-    pump.add(lines)
+    poller = Poller(0, take_late=True)
+    poller.add(lines)
     await lines.say(b"one\ntw")
-    pump.round()
+    poller.round()
     await lines.say(b"o\n")
-    pump.round()
-    pump.round()
+    poller.round()
+    poller.round()
     assert lines.heard == [b"one", b"two"]
     assert lines.left() == b"one\ntwo\n"
     await lines.say(LINE * (LATE_BYTES // len(LINE) + 1))
-    pump.round()
+    poller.round()
     assert lines.left() != b""
-    pump.round()
+    poller.round()
     assert lines.left() == b""
 
 
 async def test_takes_soon_what_must_not_come_twice(lines: Lines) -> None:
     """Whoever handles it says so; and what lies for long is taken when that is asked for."""
-    pump = Pump(0, take_late=True)
-    pump.add(lines)
+    poller = Poller(0, take_late=True)
+    poller.add(lines)
 
     def handle(line: bytes) -> None:
         lines.take_soon = line == b"once"
 
     lines.on_line = handle
     await lines.say(b"one\n")
-    assert not pump.round()
+    assert not poller.round()
     await lines.say(b"once\n")
-    assert pump.round()
-    pump.round()
+    assert poller.round()
+    poller.round()
     assert lines.left() == b""
     await lines.say(b"two\n")
-    pump.round()
-    pump.take_handled(silent_s=60)  # it has spoken since
+    poller.round()
+    poller.take_handled(silent_s=60)  # it has spoken since
     assert lines.left() == b"two\n"
-    pump.take_handled()
+    poller.take_handled()
     assert lines.left() == b""
 
 
 async def test_who_comes_after_looks_from_the_front(lines: Lines) -> None:
     """The kernel has forgotten how far the first one had looked."""
-    pump = Pump(0, take_late=True)
-    pump.add(lines)
+    poller = Poller(0, take_late=True)
+    poller.add(lines)
     await lines.say(b"one\ntw")
-    pump.round()
-    pump.remove(lines)
+    poller.round()
+    poller.remove(lines)
     assert lines.sock.recv(10, socket.MSG_PEEK) == b"tw"
     assert lines.sock.recv(10, socket.MSG_PEEK) == b"tw"
 
 
 async def test_few_frames_wake_it_once_each(lines: Lines) -> None:
     """Nothing is to be taken, so there is nothing to come back for."""
-    pump = Pump(0.001, take_late=True)
-    pump.add(lines)
+    poller = Poller(0.001, take_late=True)
+    poller.add(lines)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(pump.run)
+        nursery.start_soon(poller.run)
         await wait_all_tasks_blocked(0.01)
         for _ in range(3):
-            before = pump.rounds
+            before = poller.rounds
             lines.heard.clear()
             lines.client.sendall(b"one\n")
             await until(lambda: bool(lines.heard))
             await wait_all_tasks_blocked(0.01)
-            assert pump.rounds == before + 1
+            assert poller.rounds == before + 1
         nursery.cancel_scope.cancel()
 
 
-async def test_a_cold_one_can_be_read_at_once(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_a_cold_one_can_be_read_at_once(lines: Lines, make: Callable[..., Poller]) -> None:
     """A warm one is not: what it has is seen in the next round anyway."""
-    pump = make(0)
-    pump.add(lines)
-    pump.round()
+    poller = make(0)
+    poller.add(lines)
+    poller.round()
     await lines.say(b"one\n")
-    pump.look(lines)
+    poller.look(lines)
     assert lines.heard == []
-    pump.cool(lines)
-    pump.look(lines)
-    pump.look(lines)
+    poller.cool(lines)
+    poller.look(lines)
+    poller.look(lines)
     assert lines.heard == [b"one"]
-    pump.warm(lines)
-    pump.round()
+    poller.warm(lines)
+    poller.round()
     assert lines.heard == [b"one"]
 
 
-async def test_takes_what_was_seen_in_several_looks(lines: Lines, make: Callable[..., Pump]) -> None:
+async def test_takes_what_was_seen_in_several_looks(lines: Lines, make: Callable[..., Poller]) -> None:
     """It may be more than a look shows at once."""
-    pump = make(0)
+    poller = make(0)
     count = BUFFER_BYTES // len(LINE) + 20
     lines.client.sendall(LINE * (count + 1))
     await until(lambda: len(lines.sock.recv(2 * BUFFER_BYTES, socket.MSG_PEEK)) == len(LINE) * (count + 1))
-    pump.add(lines)
+    poller.add(lines)
     lines.untaken = len(LINE) * count
-    pump.remove(lines)
+    poller.remove(lines)
     assert lines.sock.recv(BUFFER_BYTES) == LINE
 
 
@@ -456,18 +456,18 @@ async def test_takes_what_was_seen_in_several_looks(lines: Lines, make: Callable
 async def test_a_crowd_ends_a_few_at_a_time(reset: bool) -> None:
     """With rounds for the others in between; each is told once."""
     crowd = [Lines() for _ in range(3 * ENDS_AT_ONCE + 1)]
-    pump = Pump(0, take_late=True)
+    poller = Poller(0, take_late=True)
     for lines in crowd:
-        pump.add(lines)
+        poller.add(lines)
         if reset:
             lines.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         lines.client.close()
     ended: list[int] = []
     while not ended or ended[-1] < len(crowd):
-        more = pump.round()
+        more = poller.round()
         for lines in crowd:
             if lines.ended:
-                pump.remove(lines)
+                poller.remove(lines)
         ended.append(sum(lines.ended for lines in crowd))
         assert more or ended[-1] == len(crowd)
     assert ended == [3, 6, 9, 10]
@@ -488,14 +488,14 @@ async def test_a_fault_in_c_is_done_without(
     def nothing_there(*_: object) -> int:
         return 0
 
-    pump = Pump(0, take_late=take_late, in_c=ReadingInC(fail if what == "serve" else nothing_there, fail))
-    pump.add(lines)
+    poller = Poller(0, take_late=take_late, in_c=ReadingInC(fail if what == "serve" else nothing_there, fail))
+    poller.add(lines)
     await lines.say(b"one\n")
-    pump.round()
-    pump.round()
+    poller.round()
+    poller.round()
     await lines.say(b"two\n")
-    pump.round()
-    pump.round()
+    poller.round()
+    poller.round()
     assert (lines.heard, lines.ended) == ([b"one", b"two"], 0)
-    assert pump.counters["native_failed"] == 1
+    assert poller.counters["native_failed"] == 1
     assert "in Python from now on" in caplog.text

@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.net.held_counts import Holdings
-from patchbay.net.rate_limit import SUBS_MAX, Allowance, Allowances, SharedAllowance
+from patchbay.net.quota import Quota
+from patchbay.net.rate_limit import SUBS_MAX, RateLimit, RateLimits, SharedRateLimit
 
 NOW = 100.0
 ME, YOU = {"sub": "me"}, {"sub": "you"}
 
 
-def allowances(**more: float) -> Allowances:
-    return Allowances(10.0, 100, **{"token_per_s": 20.0, "token_burst": 150, **more})
+def rate_limits(**more: float) -> RateLimits:
+    return RateLimits(10.0, 100, **{"token_per_s": 20.0, "token_burst": 150, **more})
 
 
 def test_each_connection_has_its_own() -> None:
     """Nothing else counts for those whose token is not known."""
     for claims in (None, {}, {"sub": ""}):
-        each = allowances()
+        each = rate_limits()
         for _ in range(10):
             one = each.of(claims)
             assert one.spend(100, NOW)
@@ -30,7 +30,7 @@ def test_each_connection_has_its_own() -> None:
 
 def test_connections_of_one_token_share() -> None:
     """More connections are not more messages; another token's are not concerned."""
-    each = allowances()
+    each = rate_limits()
     first, second, other = each.of(ME), each.of(ME), each.of(YOU)
     assert first.spend(100, NOW)
     assert not second.spend(51, NOW)
@@ -43,7 +43,7 @@ def test_connections_of_one_token_share() -> None:
 
 def test_a_connection_is_told_of_its_own_excess() -> None:
     """Which costs the others nothing."""
-    each = allowances()
+    each = rate_limits()
     first, second = each.of(ME), each.of(ME)
     assert not first.spend(101, NOW)
     assert first.complaint[0] == "flood"
@@ -52,7 +52,7 @@ def test_a_connection_is_told_of_its_own_excess() -> None:
 
 def test_coming_back_brings_nothing_back() -> None:
     """What was spent by connections that have ended stays spent."""
-    each = allowances()
+    each = rate_limits()
     assert each.of(ME).spend(100, NOW)
     assert each.of(ME).spend(50, NOW)
     assert not each.of(ME).spend(1, NOW)
@@ -62,7 +62,7 @@ def test_coming_back_brings_nothing_back() -> None:
 
 def test_those_remembered_are_bounded() -> None:
     """The one not asked for the longest goes."""
-    each = allowances()
+    each = rate_limits()
     assert each.of(ME).spend(100, NOW)
     for number in range(SUBS_MAX - 1):
         each.of({"sub": str(number)})
@@ -79,7 +79,7 @@ def test_those_remembered_are_bounded() -> None:
 )
 def test_together_never_more(spent: list[tuple[int, int, float]], per_s: float, burst: int) -> None:
     """Whichever connections send, in whatever order."""
-    each = allowances(token_per_s=per_s, token_burst=burst)
+    each = rate_limits(token_per_s=per_s, token_burst=burst)
     connections, now, taken = [each.of(ME) for _ in range(5)], NOW, 0
     for number, amount, wait in spent:
         now += wait
@@ -89,16 +89,16 @@ def test_together_never_more(spent: list[tuple[int, int, float]], per_s: float, 
 
 
 def test_only_a_shared_one_is_of_another_kind() -> None:
-    """What the routines in C read is an Allowance itself."""
-    each = allowances()
-    assert type(each.of(None)) is Allowance
-    assert type(each.of(ME)) is SharedAllowance
+    """What the routines in C read is an RateLimit itself."""
+    each = rate_limits()
+    assert type(each.of(None)) is RateLimit
+    assert type(each.of(ME)) is SharedRateLimit
 
 
 def test_holdings() -> None:
     """Up to the limit of each key; nobody has none; who holds nothing takes no room."""
     full: list[str] = []
-    held = Holdings[str](3, full.append)
+    held = Quota[str](3, full.append)
     with held.held("a", 2):
         assert held["a"] == 2
         assert held.has_room("a")
@@ -116,7 +116,7 @@ def test_holdings() -> None:
 
 def test_holdings_are_given_back_whatever_happens() -> None:
     """As when a handshake fails."""
-    held = Holdings[str](1)
+    held = Quota[str](1)
     with pytest.raises(KeyError), held.held("a"):
         raise KeyError
     assert held.has_room("a")

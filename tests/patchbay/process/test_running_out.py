@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from actors.call_events.dispatcher import Hub
+from actors.call_events.dispatcher import Dispatcher
 from actors.call_events.entry import Interest
 from actors.call_events.journal.store import Unavailable
-from actors.call_events.journal.writer import Recorder
+from actors.call_events.journal.writer import JournalWriter
 from actors.gateway.actor import _next_gateway
 from config.settings import EventSettings
 from patchbay.handover.link import GatewayLink
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 CODES = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC]
 
 
-async def serve(handed: Handed) -> None:
+async def serve(handed: HandedConnection) -> None:
     """Nothing comes."""
 
 
@@ -115,8 +115,8 @@ async def test_a_journal_without_a_thread_is_unavailable(
 ) -> None:
     """For that moment; what is given again is taken then."""
     settings = EventSettings()
-    hub = Hub(settings, lambda frame: None)
-    recorder = Recorder(tmp_path, settings, hub.opened, hub.committed)
+    hub = Dispatcher(settings, lambda frame: None)
+    recorder = JournalWriter(tmp_path, settings, hub.opened, hub.committed)
     real = trio.to_thread.run_sync
 
     async def fail(*_: object, **__: object) -> None:

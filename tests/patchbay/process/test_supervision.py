@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from config import load
 from patchbay.process.context import Context
 from patchbay.process.identity import Identity
-from patchbay.process.notify import Notifier
+from patchbay.process.sd_notify import Notifier
 from patchbay.process.supervision import follow_supervisor
 
 if TYPE_CHECKING:

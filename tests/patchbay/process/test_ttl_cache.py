@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from patchbay.process.ttl_cache import Recent
+from patchbay.process.ttl_cache import TtlCache
 
 
 def test_for_a_while() -> None:
-    recent: Recent[str] = Recent(10.0, 100)
+    recent: TtlCache[str] = TtlCache(10.0, 100)
     recent.put("a", "first", 0.0)
     recent.put("b", "second", 5.0)
     assert recent.all(9.9) == ["first", "second"]
@@ -17,7 +17,7 @@ def test_for_a_while() -> None:
 
 def test_the_latest_by_key() -> None:
     """And it is as old as its latest."""
-    recent: Recent[str] = Recent(10.0, 100)
+    recent: TtlCache[str] = TtlCache(10.0, 100)
     recent.put("a", "once", 0.0)
     recent.put("b", "in between", 1.0)
     recent.put("a", "again", 2.0)
@@ -26,7 +26,7 @@ def test_the_latest_by_key() -> None:
 
 
 def test_no_more_than_so_many() -> None:
-    recent: Recent[int] = Recent(10.0, 3)
+    recent: TtlCache[int] = TtlCache(10.0, 3)
     for number in range(10):
         recent.put(number, number, 0.0)
     assert recent.all(0.0) == [7, 8, 9]

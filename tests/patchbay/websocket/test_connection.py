@@ -18,18 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from patchbay.net.batched_send import Targets, Volley
-from patchbay.net.io_uring import Ring
+from patchbay.net.batched_send import BatchedSend, Targets
+from patchbay.net.io_uring import IoUring
 from patchbay.net.peek import PEEK, remember_looks
-from patchbay.net.poller import OPENINGS_AT_ONCE, Pump
-from patchbay.net.rate_limit import Allowance
-from patchbay.process.nothing import nothing
+from patchbay.net.poller import OPENINGS_AT_ONCE, Poller
+from patchbay.net.rate_limit import RateLimit
+from patchbay.process.no_op import nothing
 from patchbay.websocket import connection as peer_module
 from patchbay.websocket.accept import accept
 from patchbay.websocket.fast_path import LONGEST_ALIGNED
 from patchbay.websocket.frames import CLOSE_RESTART, WAITING_FRAGMENTS_MAX, find_frames, text_frame
-from patchbay.websocket.send_queue import Outbox
-from tests.fakes.connections import FakeHanded, tcp_pair
+from patchbay.websocket.send_queue import SendQueue
+from tests.fakes.connections import FakeHandedConnection, tcp_pair
 from tests.fakes.handovers import until
 from tests.fakes.websockets import (
     BINARY,
@@ -46,8 +46,8 @@ from tests.fakes.websockets import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from patchbay.handover.connection import Handed
-    from patchbay.websocket.connection import Peer
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.websocket.connection import WebSocketConnection
 
 MESSAGE_MAX = 200_000
 
@@ -59,10 +59,10 @@ class Served:
         client, server = tcp_pair()
         self.client = trio.SocketStream(trio.socket.from_stdlib_socket(client))
         self.reads = ServerFrames(self.client)
-        self.handed = FakeHanded(server, head, kind="ws", **about)
-        self.pump = Pump(0)
-        self.outbox = Outbox(server, lossy_s=1)
-        self.peer: Peer | None = None
+        self.handed = FakeHandedConnection(server, head, kind="ws", **about)
+        self.poller = Poller(0)
+        self.send_queue = SendQueue(server, lossy_s=1)
+        self.peer: WebSocketConnection | None = None
         self.heard: list[bytes | str | bool] = []
         self.on_again: Callable[[bool], object] = nothing
         self.opened = trio.Event()
@@ -70,11 +70,11 @@ class Served:
 
     async def run(self) -> None:
         """As an actor's handler."""
-        handed = cast("Handed", self.handed)
+        handed = cast("HandedConnection", self.handed)
         with self.handed.scope:
-            allowance = Allowance(50.0, 1000.0)
+            rate_limit = RateLimit(50.0, 1000.0)
             async with accept(
-                handed, self.pump, self.outbox, message_max_bytes=MESSAGE_MAX, allowance=allowance
+                handed, self.poller, self.send_queue, message_max_bytes=MESSAGE_MAX, rate_limit=rate_limit
             ) as peer:
                 if peer is not None:
                     self.peer = peer
@@ -97,7 +97,7 @@ async def serving(head: bytes | None = None, **about: Any) -> AsyncIterator[Serv
     served = Served(upgrade_head() if head is None else head, **about)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.pump.run)
+            nursery.start_soon(served.poller.run)
             nursery.start_soon(served.run)
             yield served
             nursery.cancel_scope.cancel()
@@ -134,7 +134,7 @@ async def test_what_has_ended_is_nobody_elses_to_find(how: str) -> None:
             served.peer = None
             await wait_all_tasks_blocked()
             assert ended() is None
-            assert served.outbox.put is len  # nor does the outbox hold itself, as one does that is behind
+            assert served.send_queue.put is len  # nor does the send queue hold itself, as one does that is behind
     finally:
         gc.enable()
 
@@ -145,16 +145,16 @@ async def test_a_crowd_opens_a_few_at_a_time(resumed: bool) -> None:
     async with trio.open_nursery() as nursery:
         served = Served(upgrade_head(), resumed=resumed)
         for _ in range(OPENINGS_AT_ONCE):
-            await served.pump.openings.acquire()
-        nursery.start_soon(served.pump.run)
+            await served.poller.openings.acquire()
+        nursery.start_soon(served.poller.run)
         nursery.start_soon(served.run)
         with trio.move_on_after(0.2):
             await served.opened.wait()
         assert served.opened.is_set() == resumed
-        served.pump.openings.release()
+        served.poller.openings.release()
         with trio.fail_after(5):
             await served.opened.wait()
-        assert served.pump.openings.value == 1
+        assert served.poller.openings.value == 1
         nursery.cancel_scope.cancel()
     with trio.CancelScope(shield=True):
         await served.client.aclose()
@@ -220,13 +220,13 @@ async def test_messages_of_all_kinds_stay_in_order() -> None:
 async def test_a_long_message_in_fragments_of_any_length(size: int, late: bool) -> None:
     """The fragments that wait in the socket must not fill what is looked at at once."""
     served = Served(upgrade_head())
-    served.pump = Pump(0, take_late=late)
+    served.poller = Poller(0, take_late=late)
     message = bytes(index % 251 for index in range(MESSAGE_MAX - 1000))
     pieces = [message[at : at + size] for at in range(0, len(message), size)]
     codes = [0x02, *[0x00] * (len(pieces) - 2), CONTINUATION]
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.pump.run)
+            nursery.start_soon(served.poller.run)
             nursery.start_soon(served.run)
             await served.opened.wait()
             for piece, code in zip(pieces, codes, strict=True):
@@ -309,8 +309,8 @@ async def test_pings_of_one_reading() -> None:
         await served.reads.answer()
         await served.client.send_all(pings)
         assert [await served.reads.frame() for _ in range(3)] == [(PONG, b"1"), (PONG, b"2"), (PONG, b"3")]
-        while not served.outbox.behind:
-            served.outbox.write(text_frame(b"x" * 60_000))
+        while not served.send_queue.behind:
+            served.send_queue.write(text_frame(b"x" * 60_000))
         await served.client.send_all(pings + masked(b"heard"))
         await served.until_heard(1)
         while (frame := await served.reads.frame())[0] != PONG:
@@ -375,7 +375,7 @@ async def test_closing_one_that_is_broken_harms_nobody() -> None:
     async with serving() as served:
         await served.opened.wait()
         assert served.peer is not None
-        served.outbox.break_off()
+        served.send_queue.break_off()
         await served.peer.close(1008, "no")
         await served.peer.close(1008, "no")
         await served.ended.wait()
@@ -412,7 +412,7 @@ async def test_resuming_swallows_exactly_the_answer() -> None:
     """A peer that has had its 101 gets nothing, and then what it is sent; what it said meanwhile is heard."""
     async with serving(resumed=True) as served:
         await served.opened.wait()
-        served.outbox.write_control(text_frame(b"first"))
+        served.send_queue.write_control(text_frame(b"first"))
         assert await served.reads.text() == b"first"
         await served.client.send_all(masked(b"hello", PING))
         assert await served.reads.frame() == (PONG, b"hello")
@@ -429,20 +429,20 @@ async def test_a_successor_reads_what_was_not_taken() -> None:
         whole = text_frame(b"a frame in two parts")
         served.handed.sock.send(whole[:5])
         assert served.peer is not None
-        served.outbox.restore(whole[5:] + text_frame(b"next"))
-        served.outbox.write_control(text_frame(b"third"))
+        served.send_queue.restore(whole[5:] + text_frame(b"next"))
+        served.send_queue.write_control(text_frame(b"third"))
 
         successor = Served(upgrade_head(), resumed=True)
         await successor.client.aclose()
         successor.handed.sock.close()
         successor.handed.sock = served.handed.sock.dup()
-        successor.outbox = Outbox(successor.handed.sock, lossy_s=1)
+        successor.send_queue = SendQueue(successor.handed.sock, lossy_s=1)
         served.peer.park()
         await served.ended.wait()
         assert served.handed.parked == b""  # the socket took it all
         await served.client.send_all(masked(b"two")[4:] + masked(b"three"))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(successor.pump.run)
+            nursery.start_soon(successor.poller.run)
             nursery.start_soon(successor.run)
             await successor.until_heard(2)
             assert served.heard == ["one"]
@@ -469,7 +469,7 @@ async def test_a_resumed_one_that_we_close_ends() -> None:
 async def test_what_was_looked_at_before_is_told_from_what_comes(tail: bytes) -> None:
     """After a crash, a successor finds all that was not taken; how far had been looked, the kernel knows."""
     served = Served(upgrade_head(), resumed=True)
-    served.pump = Pump(0, take_late=True)
+    served.poller = Poller(0, take_late=True)
     served.on_again = served.heard.append
     sock = served.handed.sock
     assert remember_looks(sock, 0)
@@ -479,7 +479,7 @@ async def test_what_was_looked_at_before_is_told_from_what_comes(tail: bytes) ->
     await served.client.send_all((masked(b"three"))[len(tail) :] + masked(b"four"))
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.pump.run)
+            nursery.start_soon(served.poller.run)
             nursery.start_soon(served.run)
             await served.until_heard(6)
             assert served.heard == [True, "one", "two", False, "three", "four"]
@@ -496,8 +496,8 @@ def write_until_behind(served: Served) -> int:
     """Numbered frames, more than the kernel takes; how many."""
     served.handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     written = 0
-    while not served.outbox.behind:
-        served.outbox.write_control(text_frame(b"%05d" % written * 200))
+    while not served.send_queue.behind:
+        served.send_queue.write_control(text_frame(b"%05d" % written * 200))
         written += 1
     return written
 
@@ -508,10 +508,10 @@ async def test_parking_leaves_the_output_to_the_successor() -> None:
         await served.reads.answer()
         await served.opened.wait()
         written = write_until_behind(served)
-        served.outbox.write_control(text_frame(b"last"))
+        served.send_queue.write_control(text_frame(b"last"))
         assert served.peer is not None
         served.peer.park()
-        served.outbox.write(text_frame(b"not ours"))
+        served.send_queue.write(text_frame(b"not ours"))
         await served.ended.wait()
         assert served.handed.parked is not None
         assert served.handed.parked.endswith(text_frame(b"last"))
@@ -556,7 +556,7 @@ async def test_a_successor_gets_a_message_in_fragments_whole(killed: bool) -> No
         await successor.client.aclose()
         successor.handed.sock.close()
         successor.handed.sock = served.handed.sock.dup()
-        successor.outbox = Outbox(successor.handed.sock, lossy_s=1)
+        successor.send_queue = SendQueue(successor.handed.sock, lossy_s=1)
         assert served.peer is not None
         if killed:
             served.handed.scope.cancel()
@@ -565,7 +565,7 @@ async def test_a_successor_gets_a_message_in_fragments_whole(killed: bool) -> No
         await served.ended.wait()
         await served.client.send_all(masked(b"message", CONTINUATION) + masked(b"\x03\xe8", CLOSE))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(successor.pump.run)
+            nursery.start_soon(successor.poller.run)
             nursery.start_soon(successor.run)
             assert await served.reads.close_code() == 1000
             await successor.ended.wait()
@@ -575,33 +575,33 @@ async def test_a_successor_gets_a_message_in_fragments_whole(killed: bool) -> No
 
 
 @pytest.mark.parametrize("who", ["them", "us"])
-@pytest.mark.parametrize("volley", [False, True])
-async def test_nothing_follows_a_close_frame(who: str, volley: bool) -> None:
+@pytest.mark.parametrize("batched_send", [False, True])
+async def test_nothing_follows_a_close_frame(who: str, batched_send: bool) -> None:
     """However audio comes, and whatever else is said: RFC 6455 §5.5.1."""
     async with serving() as served:
         await served.reads.answer()
         await served.opened.wait()
-        peer, outbox = served.peer, served.outbox
+        peer, send_queue = served.peer, served.send_queue
         assert peer is not None
-        targets = Targets(Volley(Ring.open() if volley else None))
-        targets.add(outbox)
+        targets = Targets(BatchedSend(IoUring.open() if batched_send else None))
+        targets.add(send_queue)
         targets.write(text_frame(b"audio"))
         if who == "us":
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(peer.close, 1008, "no")
-                while not outbox.finished:
+                while not send_queue.finished:
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
         else:
             await served.client.send_all(masked(b"ping", PING) + masked(b"", CLOSE))
-            while not outbox.finished:
+            while not send_queue.finished:
                 await trio.lowlevel.checkpoint()
         targets.write(text_frame(b"more"))
-        outbox.write(text_frame(b"more"))
-        outbox.write_control(text_frame(b"more"))
-        outbox.finish(text_frame(b"more"))
+        send_queue.write(text_frame(b"more"))
+        send_queue.write_control(text_frame(b"more"))
+        send_queue.finish(text_frame(b"more"))
         assert targets.fds == b""
-        assert outbox.put(b"more") == 4
+        assert send_queue.put(b"more") == 4
         await served.ended.wait() if who == "them" else served.handed.scope.cancel()
         frames = []
         with pytest.raises(EOFError):
@@ -618,8 +618,8 @@ async def test_a_close_frame_drops_the_audio_that_waits() -> None:
         await served.reads.answer()
         await served.opened.wait()
         written = write_until_behind(served)
-        served.outbox.write(text_frame(b"audio"))
-        served.outbox.write_control(text_frame(b"said"))
+        served.send_queue.write(text_frame(b"audio"))
+        served.send_queue.write_control(text_frame(b"said"))
         await served.client.send_all(masked(b"\x03\xe8", CLOSE))
         texts = [await served.reads.text() for _ in range(written + 1)]
         assert texts[-1] == b"said"
@@ -637,30 +637,30 @@ async def test_too_many(kind: str) -> None:
         flood = masked(b"x", PING if kind == "pings" else 0x00) * 1100
         if kind == "skimmed":
             served.peer.cool(partial(_skim_all, served.peer))
-            served.pump.look(served.peer)
+            served.poller.look(served.peer)
             flood = masked(b"y" * 200) * 1100
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.pump.run_cold)
+            nursery.start_soon(served.poller.run_cold)
             await served.client.send_all(masked(b"first", 0x01) + flood if kind == "fragments" else flood)
             assert await served.reads.close_code() == 4506
             await served.ended.wait()
             nursery.cancel_scope.cancel()
 
 
-def _skim_all(peer: Peer, data: memoryview, at: int, size: int) -> int:
+def _skim_all(peer: WebSocketConnection, data: memoryview, at: int, size: int) -> int:
     frames, _ = find_frames(data, at, size, 1000)
     peer.count(len(frames))
     return frames[-1][3] if frames else at
 
 
 async def test_a_slow_reader_is_written_to_when_it_reads_again() -> None:
-    """The pump wakes what waits."""
+    """The poller wakes what waits."""
     async with serving() as served:
         await served.reads.answer()
         await served.opened.wait()
         written = write_until_behind(served)
         for _ in range(20):
-            served.outbox.write_control(text_frame(b"%05d" % written * 200))
+            served.send_queue.write_control(text_frame(b"%05d" % written * 200))
             written += 1
         assert served.peer is not None
         served.peer.cool(lambda data, at, size: at)  # being read otherwise meanwhile changes nothing
@@ -674,8 +674,8 @@ async def test_one_that_does_not_read_is_ended_and_counted(caplog: pytest.LogCap
     """Bounded in bytes, whatever it is sent."""
     async with serving() as served:
         await served.opened.wait()
-        while served.outbox.write_control(text_frame(bytes(20_000))):
+        while served.send_queue.write_control(text_frame(bytes(20_000))):
             pass
         await served.ended.wait()
-        assert served.pump.counters["closed_unread"] == 1
+        assert served.poller.counters["closed_unread"] == 1
         assert "has not read" in caplog.text

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 
-from actors.ingest.idle_reader import Skimmer
-from patchbay.net.poller import BUFFER_BYTES, COLD_PARTS, Pump
-from patchbay.net.rate_limit import Allowance
+from actors.ingest.idle_reader import IdleReader
+from patchbay.net.poller import BUFFER_BYTES, COLD_PARTS, Poller
+from patchbay.net.rate_limit import RateLimit
 from patchbay.net.turns import BYTES_A_TURN, FRAMES_A_TURN
-from patchbay.websocket.connection import Peer
-from patchbay.websocket.send_queue import Outbox
-from tests.fakes.connections import FakeHanded
+from patchbay.websocket.connection import WebSocketConnection
+from patchbay.websocket.send_queue import SendQueue
+from tests.fakes.connections import FakeHandedConnection
 from tests.fakes.telnyx import media
 from tests.fakes.websockets import BINARY, CONTINUATION, PING, PONG, masked
 from tests.fakes.work import assert_linear
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from patchbay.handover.connection import Handed
+    from patchbay.handover.connection import HandedConnection
 
 ODD = masked(b'{"event":"x"}')
 MEDIA = masked(media(7))
@@ -42,25 +42,27 @@ def closed() -> Iterator[None]:
 
 
 class Reading:
-    """A connection read by a pump, as an actor would have it; what it heard."""
+    """A connection read by a poller, as an actor would have it; what it heard."""
 
     def __init__(
-        self, pump: Pump, *, number: int = 1, claims: dict[str, Any] | None = None, cold: bool = False
+        self, poller: Poller, *, number: int = 1, claims: dict[str, Any] | None = None, cold: bool = False
     ) -> None:
         MADE.append(self)
         self.client, server = socket.socketpair()
         for end in (self.client, server):
             end.setblocking(False)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-        handed = FakeHanded(server, b"", kind="ws", claims=claims)
+        handed = FakeHandedConnection(server, b"", kind="ws", claims=claims)
         handed.id = number
         self.heard: list[bytes] = []
-        self.peer = Peer(cast("Handed", handed), pump, Outbox(server, lossy_s=1), Allowance(1e9, 1e9), 1 << 20)
+        self.peer = WebSocketConnection(
+            cast("HandedConnection", handed), poller, SendQueue(server, lossy_s=1), RateLimit(1e9, 1e9), 1 << 20
+        )
         self.peer.on_text = self.peer.on_binary = self.heard.append
         self.skimmed = 0
         self.looked_at = 0
         if cold:
-            self._skimmer = Skimmer(10, 0.0)
+            self._skimmer = IdleReader(10, 0.0)
             self.peer.skim = self._skim
         self.peer.start()
 
@@ -76,22 +78,22 @@ class Reading:
     def close(self) -> None:
         if self.peer.sock.fileno() < 0:
             return
-        self.peer._pump.remove(self.peer)
+        self.peer._poller.remove(self.peer)
         self.client.close()
         self.peer.sock.close()
 
 
-def rounds(pump: Pump, limit: int = 10_000) -> int:
-    """Rounds until there is nothing to be done."""
+def rounds(poller: Poller, limit: int = 10_000) -> int:
+    """Batcher until there is nothing to be done."""
     for count in range(limit):
-        if not pump.round():
+        if not poller.round():
             return count + 1
     raise AssertionError("it never ends")
 
 
 @pytest.fixture(params=[False, True], ids=["soon", "late"])
-def pump(request: pytest.FixtureRequest) -> Pump:
-    return Pump(0, take_late=request.param)
+def poller(request: pytest.FixtureRequest) -> Poller:
+    return Poller(0, take_late=request.param)
 
 
 FLOODS: dict[str, Callable[[int], bytes]] = {
@@ -116,9 +118,9 @@ async def test_cost_grows_with_what_comes(kind: str, cold: bool) -> None:
     made: list[Reading] = []
 
     def prepared(count: int) -> Callable[[], object]:
-        flood, pump = FLOODS[kind](count), Pump(0, take_late=True)
-        pump._clock = lambda: 0.0  # turns end by count
-        reading = Reading(pump, cold=cold)
+        flood, poller = FLOODS[kind](count), Poller(0, take_late=True)
+        poller._clock = lambda: 0.0  # turns end by count
+        reading = Reading(poller, cold=cold)
         made.append(reading)
         reading.peer.last_heard = 0.0
         data = memoryview(flood)
@@ -126,8 +128,8 @@ async def test_cost_grows_with_what_comes(kind: str, cold: bool) -> None:
         def work() -> None:
             at = 0
             while at < len(flood):
-                pump.turns.new_round()
-                pump.turns.call()
+                poller.turns.new_round()
+                poller.turns.call()
                 at = reading.peer.handle(data, at, min(len(flood), at + BUFFER_BYTES))
 
         return work
@@ -138,84 +140,84 @@ async def test_cost_grows_with_what_comes(kind: str, cold: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-async def test_a_peer_has_one_turn_a_round(kind: str, pump: Pump) -> None:
+async def test_a_peer_has_one_turn_a_round(kind: str, poller: Poller) -> None:
     """And all that it has sent is dealt with in the end, in order."""
-    reading = Reading(pump)
+    reading = Reading(poller)
     reading.says(FLOODS[kind](1000))
     reading.says(masked(b"last"))
-    pump.round()
+    poller.round()
     assert len(reading.heard) <= 4 * FRAMES_A_TURN
-    assert rounds(pump) < 1000
+    assert rounds(poller) < 1000
     assert reading.heard[-1] == b"last"
 
 
-async def test_long_odd_frames_end_a_turn_by_their_bytes(pump: Pump) -> None:
-    reading = Reading(pump)
+async def test_long_odd_frames_end_a_turn_by_their_bytes(poller: Poller) -> None:
+    reading = Reading(poller)
     reading.says(masked(bytes(5000), BINARY) * 10)
-    pump.round()
+    poller.round()
     assert len(reading.heard) == BYTES_A_TURN // 5000 + 1
-    rounds(pump)
+    rounds(poller)
     assert len(reading.heard) == 10
 
 
-async def test_a_flood_does_not_keep_others_waiting(pump: Pump) -> None:
+async def test_a_flood_does_not_keep_others_waiting(poller: Poller) -> None:
     """Whatever a hundred connections of a token have sent: another's message is heard in the first round."""
-    flooding = [Reading(pump, number=number, claims={"sub": "mallory"}) for number in range(2, 102)]
-    victim = Reading(pump, number=1, claims={"sub": "alice"})
+    flooding = [Reading(poller, number=number, claims={"sub": "mallory"}) for number in range(2, 102)]
+    victim = Reading(poller, number=1, claims={"sub": "alice"})
     for each in flooding:
         each.says(ODD * 1000)
-    pump.round()
+    poller.round()
     victim.says(masked(b"hello") + MEDIA)
-    pump.round()
-    pump.round()
+    poller.round()
+    poller.round()
     assert victim.heard == [b"hello", media(7)]
     assert sum(len(each.heard) for each in flooding) < 10_000
-    rounds(pump)
+    rounds(poller)
     assert all(len(each.heard) == 1000 for each in flooding)
 
 
-async def test_plain_frames_pass_a_flood(pump: Pump) -> None:
+async def test_plain_frames_pass_a_flood(poller: Poller) -> None:
     """They are dealt with as they come, whoever waits for a turn."""
-    flooding, victim = Reading(pump, number=2), Reading(pump, number=1)
+    flooding, victim = Reading(poller, number=2), Reading(poller, number=1)
     flooding.says(ODD * 3000)
     for chunk in range(20):
         victim.says(masked(media(chunk)))
-        pump.round()
+        poller.round()
         assert len(victim.heard) == chunk + 1
     assert len(flooding.heard) < 3000
 
 
-async def test_many_plain_frames_at_once_are_a_turn_too(pump: Pump) -> None:
+async def test_many_plain_frames_at_once_are_a_turn_too(poller: Poller) -> None:
     """A second of audio at once is dealt with at once; of more, the rest waits."""
-    reading = Reading(pump)
+    reading = Reading(poller)
     reading.says(MEDIA)
-    pump.round()
+    poller.round()
     reading.says(MEDIA * 180)
-    pump.round()
+    poller.round()
     assert 50 < len(reading.heard) < 180
-    rounds(pump)
+    rounds(poller)
     assert len(reading.heard) == 181
 
 
 @pytest.mark.parametrize("close_in_round", [0, 1, 5])
-async def test_what_was_said_before_the_end_is_heard_in_turns(close_in_round: int, pump: Pump) -> None:
+async def test_what_was_said_before_the_end_is_heard_in_turns(close_in_round: int, poller: Poller) -> None:
     """The peer has gone, and yet has its turns."""
-    reading = Reading(pump)
+    reading = Reading(poller)
     reading.says(ODD * 1000)
     for _ in range(close_in_round):
-        pump.round()
+        poller.round()
     reading.client.close()
-    rounds(pump)
+    rounds(poller)
     assert len(reading.heard) == 1000
     assert reading.peer._gone
 
 
-async def test_a_successor_goes_on_where_a_turn_ended(pump: Pump) -> None:
+async def test_a_successor_goes_on_where_a_turn_ended(poller: Poller) -> None:
     """What waits for its turn is in the socket still."""
-    reading = Reading(pump)
+    reading = Reading(poller)
     reading.says(ODD * 300)
-    pump.round()
-    pump.remove(reading.peer)
+    poller.round()
+    poller.remove(reading.peer)
     left = reading.peer.sock.recv(1 << 20)
     assert left == ODD * (300 - len(reading.heard))
 
@@ -223,63 +225,63 @@ async def test_a_successor_goes_on_where_a_turn_ended(pump: Pump) -> None:
 @pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 async def test_what_is_handled_again_is_so_to_its_end(cold: bool) -> None:
     """In as many turns as that takes; what follows is new."""
-    pump = Pump(0, take_late=True)
-    reading = Reading(pump, cold=cold)
+    poller = Poller(0, take_late=True)
+    reading = Reading(poller, cold=cold)
     said: list[bool | bytes] = []
     reading.peer.on_again = said.append
     reading.peer.on_text = said.append
     reading.peer._seen_before = 200 * len(ODD)
     reading.says(ODD * 300)
-    pump.look(reading.peer)
-    rounds(pump)
+    poller.look(reading.peer)
+    rounds(poller)
     assert [word for word in said if word is not True] == [b'{"event":"x"}'] * 200 + [False] + [b'{"event":"x"}'] * 100
     assert said[0] is True
 
 
 async def test_cold_connections_have_turns_too() -> None:
-    """Odd frames among those that are skimmed; and the pump is woken for what is left."""
-    pump = Pump(0, take_late=True)
-    reading = Reading(pump, cold=True)
+    """Odd frames among those that are skimmed; and the poller is woken for what is left."""
+    poller = Poller(0, take_late=True)
+    reading = Reading(poller, cold=True)
     reading.says((ODD + MEDIA) * 200)
     for _ in range(COLD_PARTS):
-        pump._cold_turn()
+        poller._cold_turn()
     assert 0 < len(reading.heard) <= FRAMES_A_TURN
-    assert reading.peer in pump.turns.waiting
-    assert pump._chore.due == float("-inf")
-    rounds(pump)
+    assert reading.peer in poller.turns.waiting
+    assert poller._callback.due == float("-inf")
+    rounds(poller)
     assert len(reading.heard) == reading.skimmed == 200
 
 
 @pytest.mark.parametrize("sub", ["", None, "alice"])
-async def test_whose_turns_they_are(sub: str | None, pump: Pump) -> None:
+async def test_whose_turns_they_are(sub: str | None, poller: Poller) -> None:
     """A token's; a connection's own, where there is none that says whose it is."""
-    made = [Reading(pump, number=number, claims={"sub": sub}) for number in (1, 2)]
+    made = [Reading(poller, number=number, claims={"sub": sub}) for number in (1, 2)]
     assert (made[0].peer._owner == made[1].peer._owner) == bool(sub)
 
 
-async def test_half_a_frame_is_no_sign_of_life(pump: Pump) -> None:
+async def test_half_a_frame_is_no_sign_of_life(poller: Poller) -> None:
     """However often a byte of it comes; a whole one is, of whatever kind."""
     now = 0.0
-    pump._clock = lambda: now
-    reading = Reading(pump)
+    poller._clock = lambda: now
+    reading = Reading(poller)
     for frame in (ODD, MEDIA, masked(b"?", PING)):
         heard = reading.peer.last_heard
         for byte in range(len(frame) - 1):
             now += 0.4
             reading.says(frame[byte : byte + 1])
-            pump.round()
+            poller.round()
         assert reading.peer.last_heard == heard
         assert reading.peer.is_within_frame
         reading.says(frame[-1:])
-        pump.round()
+        poller.round()
         assert reading.peer.last_heard == now
         assert not reading.peer.is_within_frame
 
 
 @pytest.mark.parametrize("how", ["fragments", "a long frame", "long fragments"])
-async def test_since_when_a_message_is_on_its_way(how: str, pump: Pump, autojump_clock: MockClock) -> None:
+async def test_since_when_a_message_is_on_its_way(how: str, poller: Poller, autojump_clock: MockClock) -> None:
     """Of each anew, also where the next one begins in the same reading."""
-    reading = Reading(pump)
+    reading = Reading(poller)
     long = masked(bytes(60_000), BINARY)
     begin, end = {
         "fragments": (masked(b"a", 0x01), masked(b"b", CONTINUATION)),
@@ -290,23 +292,23 @@ async def test_since_when_a_message_is_on_its_way(how: str, pump: Pump, autojump
     for data in (plenty if how == "fragments" else begin, end + (plenty if how == "fragments" else begin)):
         await trio.sleep(7)
         reading.says(data)
-        rounds(pump)
+        rounds(poller)
         assert reading.peer.is_within_message
         assert reading.peer.message_since == trio.current_time()
         await trio.sleep(7)
         reading.says(masked(b"?", PING) if how != "a long frame" else b"")
-        rounds(pump)
+        rounds(poller)
         assert reading.peer.message_since == trio.current_time() - 7
     reading.says(end)
-    rounds(pump)
+    rounds(poller)
     assert not reading.peer.is_within_message
 
 
-async def test_no_turn_ends_within_a_message_that_is_all_there(pump: Pump) -> None:
+async def test_no_turn_ends_within_a_message_that_is_all_there(poller: Poller) -> None:
     """Or a roll could not move the connection."""
-    reading = Reading(pump)
+    reading = Reading(poller)
     halves = masked(b'{"event":', 0x01) + masked(b'"x"}', CONTINUATION)
     reading.says(masked(b"", PING) + halves * 200)
-    while pump.round():
+    while poller.round():
         assert not reading.peer.is_within_message
     assert reading.heard == [b'{"event":"x"}'] * 200

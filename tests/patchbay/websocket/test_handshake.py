@@ -9,11 +9,11 @@ import trio
 
 from patchbay.http.head import parse_head, route
 from patchbay.websocket.handshake import plain_head, shake_hands
-from tests.fakes.connections import FakeHanded, FakeOutbox, tcp_pair
+from tests.fakes.connections import FakeHandedConnection, FakeOutbox, tcp_pair
 
 if TYPE_CHECKING:
-    from patchbay.handover.connection import Handed
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.handover.connection import HandedConnection
+    from patchbay.websocket.send_queue import SendQueue
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 §1.3
@@ -49,11 +49,11 @@ def opening(header: str, value: str) -> bytes:
 
 async def answer(head: bytes, subprotocol: str | None = None) -> tuple[bool, bytes]:
     client, server = tcp_pair()
-    outbox = FakeOutbox()
+    send_queue = FakeOutbox()
     with client, server, trio.fail_after(5):
-        handed = FakeHanded(server, head, kind="ws")
-        accepted = await shake_hands(cast("Handed", handed), cast("Outbox", outbox), subprotocol)
-    return accepted, b"".join(outbox.control)
+        handed = FakeHandedConnection(server, head, kind="ws")
+        accepted = await shake_hands(cast("HandedConnection", handed), cast("SendQueue", send_queue), subprotocol)
+    return accepted, b"".join(send_queue.control)
 
 
 @pytest.mark.parametrize("header", HEADERS)

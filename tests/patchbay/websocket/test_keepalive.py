@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
-    from patchbay.websocket.connection import Peer
+    from patchbay.websocket.connection import WebSocketConnection
 
 
 class Quiet(FakeBrowser):
@@ -30,7 +30,7 @@ class Quiet(FakeBrowser):
         self.answers = answers
         self.ended = 0
         self.closed_with: list[int] = []
-        self.outbox.write_control = self._asked  # type: ignore[method-assign]
+        self.send_queue.write_control = self._asked  # type: ignore[method-assign]
         self.pings = 0
         self.is_within_message = self.is_within_frame = False
         self.message_since = trio.current_time()
@@ -51,7 +51,7 @@ class Quiet(FakeBrowser):
 
 async def watch(peers: Collection[Quiet], seconds: float, **options: Any) -> None:
     with trio.move_on_after(seconds):
-        await keep_alive(cast("Collection[Peer]", peers), interval_s=20, timeout_s=10, **options)
+        await keep_alive(cast("Collection[WebSocketConnection]", peers), interval_s=20, timeout_s=10, **options)
 
 
 async def test_one_that_answers_stays(autojump_clock: MockClock) -> None:

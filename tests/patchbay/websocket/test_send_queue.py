@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchbay.protocol.handover import MAX_UNSENT_BYTES
-from patchbay.websocket.send_queue import CONTROL_MAX, CONTROL_MAX_BYTES, LOSSY_MAX_BYTES, Outbox, write_to_all
+from patchbay.websocket.send_queue import CONTROL_MAX, CONTROL_MAX_BYTES, LOSSY_MAX_BYTES, SendQueue, write_to_all
 from tests.fakes.connections import tcp_pair
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Sink:
         return count
 
 
-def outbox(sink: Sink, **options: Any) -> Outbox:
-    return Outbox(cast("socket.socket", sink), lossy_s=LOSSY_S, **options)
+def send_queue(sink: Sink, **options: Any) -> SendQueue:
+    return SendQueue(cast("socket.socket", sink), lossy_s=LOSSY_S, **options)
 
 
 def frame(index: int, size: int, control: bool) -> bytes:
@@ -86,7 +86,7 @@ def test_the_peer_reads_whole_frames_in_order(plan: list[tuple[str, int]]) -> No
 
     async def main() -> None:
         sink = Sink()
-        box = outbox(sink)
+        box = send_queue(sink)
         written: dict[bool, list[int]] = {True: [], False: []}
         dropped = count = 0
         for what, amount in plan:
@@ -108,7 +108,7 @@ def test_the_peer_reads_whole_frames_in_order(plan: list[tuple[str, int]]) -> No
                 box.write(b"not for a connection that is somebody else's")
                 assert not box.write_control(b"nor this")
                 box.drain()
-                box = outbox(sink)
+                box = send_queue(sink)
                 if unsent:
                     box.restore(unsent)
         sink.room = 1 << 20
@@ -132,10 +132,10 @@ def test_what_is_written_to_all_is_as_if_written_to_each(plan: list[tuple[str, i
 
     async def main() -> None:
         sinks = [Sink(), Sink()]
-        alone, among = map(outbox, sinks)
+        alone, among = map(send_queue, sinks)
         broken = Sink()
         broken.broken = True
-        gone = outbox(broken)
+        gone = send_queue(broken)
         for count, (what, amount) in enumerate(plan):
             if what == "lossy":
                 alone.write(frame(count, amount, False))
@@ -161,7 +161,7 @@ def test_the_rest_is_told_at_every_step(plan: list[tuple[str, int]]) -> None:
 
     async def main() -> None:
         sink = Sink()
-        box = outbox(sink)
+        box = send_queue(sink)
         told = [b""]
         box.on_rest = told.append
         for count, (what, amount) in enumerate(plan):
@@ -179,7 +179,7 @@ def test_the_rest_is_told_at_every_step(plan: list[tuple[str, int]]) -> None:
 async def test_one_call_while_the_peer_keeps_up() -> None:
     """The hot path."""
     sink = Sink(1 << 20)
-    box = outbox(sink)
+    box = send_queue(sink)
     for index in range(5):
         box.write(frame(index, 10, False))
     assert sink.calls == 5
@@ -189,7 +189,7 @@ async def test_one_call_while_the_peer_keeps_up() -> None:
 async def test_the_oldest_goes_when_it_has_waited_too_long(autojump_clock: MockClock) -> None:
     """A listener that reads again is live."""
     sink = Sink()
-    box = outbox(sink)
+    box = send_queue(sink)
     for index in range(10):
         box.write(frame(index, 10, False))
         await trio.sleep(0.11)
@@ -201,7 +201,7 @@ async def test_the_oldest_goes_when_it_has_waited_too_long(autojump_clock: MockC
 
 async def test_lossy_bytes_are_bounded() -> None:
     """Whatever their age."""
-    box = outbox(Sink())
+    box = send_queue(Sink())
     for _ in range(40):
         box.write(b"x" * 60_000)
     waiting = box.unsent()
@@ -212,7 +212,7 @@ async def test_lossy_bytes_are_bounded() -> None:
 async def test_control_frames_break_off_rather_than_pile_up() -> None:
     """Once, and nothing is kept."""
     broken: list[bool] = []
-    box = outbox(Sink(), control_max=3)
+    box = send_queue(Sink(), control_max=3)
     box.on_broken = lambda: broken.append(True)
     assert [box.write_control(b"x") for _ in range(6)] == [True, True, True, False, False, False]
     assert broken == [True]
@@ -224,7 +224,7 @@ async def test_a_broken_connection_is_told_once(waiting: bool) -> None:
     """By whichever write finds out."""
     broken: list[bool] = []
     sink = Sink()
-    box = outbox(sink)
+    box = send_queue(sink)
     box.on_broken = lambda: broken.append(True)
     if waiting:
         box.write(b"x")
@@ -239,7 +239,7 @@ async def test_a_broken_connection_is_told_once(waiting: bool) -> None:
 
 async def test_too_much_to_move() -> None:
     """Then there is nothing for a successor to begin with."""
-    box = outbox(Sink())
+    box = send_queue(Sink())
     box.write_control(b"x" * MAX_UNSENT_BYTES)
     assert box.unsent() == b"x" * MAX_UNSENT_BYTES
     box.write_control(b"x")
@@ -250,7 +250,7 @@ async def test_over_a_real_socket() -> None:
     """A peer that stops reading, then reads: no byte is missing or doubled."""
     client, server = tcp_pair()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    box = Outbox(server, lossy_s=60)
+    box = SendQueue(server, lossy_s=60)
     count = 0
     while not box.behind:
         box.write_control(frame(count, 997, True))
@@ -273,7 +273,7 @@ async def test_over_a_real_socket() -> None:
 def test_what_waits_of_control_frames_is_bounded(size: int, count: int) -> None:
     """In number and in bytes; one that is longer than that may wait alone."""
     sink = Sink(1)
-    box = outbox(sink)
+    box = send_queue(sink)
     broken: list[str] = []
     box.on_broken = lambda: broken.append("broken")
     assert box.write_control(bytes(2))  # which is not taken whole
@@ -288,7 +288,7 @@ def test_what_waits_of_control_frames_is_bounded(size: int, count: int) -> None:
 
 async def test_what_was_written_does_not_count() -> None:
     sink = Sink(0)
-    box = outbox(sink)
+    box = send_queue(sink)
     for _ in range(100):
         assert box.write_control(bytes(100_000))
         sink.room = 1_000_000
@@ -299,7 +299,7 @@ async def test_what_was_written_does_not_count() -> None:
 
 def test_a_connection_that_breaks_has_not_overflowed() -> None:
     sink = Sink(0)
-    box = outbox(sink)
+    box = send_queue(sink)
     sink.broken = True
     assert not box.write_control(b"x")
     assert not box.overflowed

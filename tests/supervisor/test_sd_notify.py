@@ -11,8 +11,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor import notify
-from supervisor.notify import Upward, parse
+from supervisor import sd_notify
+from supervisor.sd_notify import Upward, parse
 from tests.supervisor.fakes import SPEC, FakeProcess, open_descriptors
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_fields() -> None:
 async def test_the_sender_is_who_the_kernel_says(tmp_path: Path) -> None:
     got: list[tuple[int, Mapping[str, str]]] = []
     descriptors = open_descriptors()
-    with notify.listen(tmp_path) as heard:
+    with sd_notify.listen(tmp_path) as heard:
         assert (tmp_path / "notify.sock").stat().st_mode & 0o777 == 0o600
         async with trio.open_nursery() as nursery:
             enough = trio.Event()
@@ -42,7 +42,7 @@ async def test_the_sender_is_who_the_kernel_says(tmp_path: Path) -> None:
                 if len(got) == 2:
                     enough.set()
 
-            nursery.start_soon(notify.receive, heard, hear)
+            nursery.start_soon(sd_notify.receive, heard, hear)
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.connect(str(tmp_path / "notify.sock"))
                 sender.send(b"READY=1")

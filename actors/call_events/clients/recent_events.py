@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SPARE = 256  # entries beyond the bound, so that they go many at a time
 
 
-class Tail:
+class RecentEvents:
     """Bounded in events and bytes; the oldest go.
 
     Attributes:

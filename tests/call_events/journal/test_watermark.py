@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.call_events.journal.mark import Mark
 from actors.call_events.journal.store import NAME, Store
+from actors.call_events.journal.watermark import Watermark
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def test_killed_again_and_again(home: Path) -> None:
 
 def test_file_systems_that_forget_fractions(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole seconds are enough to be the same, where there is nothing else."""
-    mark = Mark(home / NAME)
+    mark = Watermark(home / NAME)
     noted = mark.origin()
     assert mark.is_origin(noted)
     assert not mark.is_origin(str(int(noted) - 1))

@@ -84,7 +84,7 @@ def _story(actor: dict[str, Any]) -> str:
 
 
 def event(entry: dict[str, Any]) -> str:
-    """Return one entry of the journal as a line."""
+    """Return one entry of the history as a line."""
     moment = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
     who = entry["actor"] + (f" #{entry['generation']}" if entry["generation"] else "")
     change = f"{entry['before']} → {entry['after']}: " if entry["before"] != entry["after"] else ""
@@ -108,7 +108,7 @@ def duration(seconds: float) -> str:
 
 
 def url_host(host: str) -> str:
-    """Return a listening address as it is put in a URL that works on this machine."""
+    """Return a listener address as it is put in a URL that works on this machine."""
     if host in ("0.0.0.0", "::", ""):
         return "localhost"
     return f"[{host}]" if ":" in host else host

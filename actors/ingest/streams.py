@@ -1,6 +1,6 @@
 """All media streams of one ingest process: which call has which, who is told, and what happens to each.
 
-Joins streams, rounds (what leaves for fan-outs), talk (what comes back) and events. Everything here runs on one
+Joins streams, batcher (what leaves for fan-outs), talk (what comes back) and events. Everything here runs on one
 thread between two awaits, so nothing needs a lock.
 """
 
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.ingest.admission import Admission
-from actors.ingest.batcher import Rounds
+from actors.ingest.batcher import Batcher
 from actors.ingest.bus_entries import entry_of, live_entries
-from actors.ingest.closer import Endings
+from actors.ingest.closer import Closer
 from actors.ingest.contest import Contests
 from actors.ingest.stats import about, media_format, report
-from actors.ingest.talk.router import Talkback
-from actors.ingest.talk.switch import TalkSwitch
+from actors.ingest.talk.receiver import TalkReceiver
+from actors.ingest.talk.router import TalkRouter
 from patchbay.bus.event_sender import LOST
-from patchbay.net.event_loop import Chore
+from patchbay.net.event_loop import Callback
 from patchbay.process.periodic import SECOND, every
-from patchbay.process.ttl_cache import Recent
-from patchbay.protocol import batches as wire
+from patchbay.process.ttl_cache import TtlCache
+from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.talk import FRAME_MS
 from patchbay.websocket.frames import CLOSE_NORMAL, CLOSE_POLICY
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from actors.ingest.contest import Contest
     from actors.ingest.stream import Stream
-    from actors.ingest.talk.switch import TakeTalk
+    from actors.ingest.talk.receiver import TakeTalk
     from config import Settings
     from patchbay.bus.event_sender import EventSender
     from patchbay.bus.sockets import BusSocket
@@ -52,7 +52,7 @@ TOLD_AGAIN_MAX = 1000
 NOTE_MAX_BYTES = 16 * 1024  # of a start frame, which is shorter, and what else a successor needs
 
 
-class Hub:
+class Streams:
     """The streams of this process. `take_talk`: does faster what is plain about talk, where it is there."""
 
     def __init__(
@@ -68,19 +68,21 @@ class Hub:
         self._identity = identity
         self._publisher = publisher
         self._events = events
-        self.rounds = Rounds(publisher, identity, on_fanout=self._tell_everything, on_interest=self._route)
-        self.talkback = Talkback(settings.talk, include_stream_id=settings.telnyx.include_stream_id, rounds=self.rounds)
+        self.batcher = Batcher(publisher, identity, on_fanout=self._tell_everything, on_interest=self._route)
+        self.talk_router = TalkRouter(
+            settings.talk, include_stream_id=settings.telnyx.include_stream_id, batcher=self.batcher
+        )
         self._streams: dict[bytes, Stream] = {}  # live ones, by call
         self._waiting: set[Stream] = set()  # that hold frames for missing ones
-        self._ended: Recent[bytes] = Recent(TOLD_AGAIN_S, TOLD_AGAIN_MAX)  # entries
-        self.talk_switch = TalkSwitch(self.talkback, self._streams, take_talk)
+        self._ended: TtlCache[bytes] = TtlCache(TOLD_AGAIN_S, TOLD_AGAIN_MAX)  # entries
+        self.talk_switch = TalkReceiver(self.talk_router, self._streams, take_talk)
         self._admission = Admission(is_needed=settings.ingest.announced_within_s > 0)
-        self._chore = Chore(self._do)
+        self._callback = Callback(self._do)
         self._ticked_at = float("-inf")
         self._stats_due = False
         self._stats_from = float("-inf")
         self._next_live = 0.0
-        self.endings = Endings()
+        self.endings = Closer()
         self._contests = Contests()
         self.counters: Counter[str] = Counter()
         self.replay_frames = round(settings.fanout.replay_ms / FRAME_MS)
@@ -106,7 +108,7 @@ class Hub:
             return
         if stream.start is not None:
             self._set_note(stream, stream.note())
-            self.news(stream, wire.START, stream.start.raw)
+            self.news(stream, batches.START, stream.start.raw)
             self.event(stream, "stream.started", {"media_format": media_format(stream)})
         log.info("stream started", extra=stream.about)
         self.counters["streams_started"] += 1
@@ -122,7 +124,7 @@ class Hub:
         if stream.start is None or not self._take_over(stream):
             return
         stream.peer.handed.set_note(stream.note())  # we have not handed it over (yet)
-        self.news(stream, wire.START, stream.start.raw)
+        self.news(stream, batches.START, stream.start.raw)
         self.talk_switch.resume(stream, self.now())
         log.info("stream resumed", extra=stream.about)
         self.counters["streams_resumed"] += 1
@@ -131,7 +133,7 @@ class Hub:
         """Telnyx has said that a stream is over."""
         if self._streams.get(stream.call) is stream:
             self._forget(stream)
-            self.news(stream, wire.STOP, raw)
+            self.news(stream, batches.STOP, raw)
         self._tell_unrecorded(stream)
         self.event(stream, "stream.stopped", {"frames": sum(stream.frames), **stream.counters()})
         stream.peer.handed.set_note(b"")
@@ -143,7 +145,7 @@ class Hub:
         self._admission.forget(stream)
         if stream.start is not None and self._streams.get(stream.call) is stream:
             self._forget(stream)
-            self.news(stream, wire.GONE, b"")
+            self.news(stream, batches.GONE, b"")
             self._tell_unrecorded(stream)
             self.event(stream, "stream.failed", {"reason": reason})
             log.warning("stream lost: %s", reason, extra=stream.about)
@@ -160,7 +162,7 @@ class Hub:
         if self._streams.get(stream.call) is stream:
             stream.leaving = True
             stream.peer.handed.set_note(stream.note())
-            self.news(stream, wire.LEFT, b"")
+            self.news(stream, batches.LEFT, b"")
 
     def parked(self, stream: Stream) -> None:
         """A successor goes on with this stream."""
@@ -189,10 +191,10 @@ class Hub:
     def news(self, stream: Stream, kind: int, payload: bytes) -> None:
         """Tell every fan-out."""
         entry = entry_of(stream, kind, payload)
-        if kind in wire.ENDS:
+        if kind in batches.ENDS:
             self._ended.put(stream.number, entry, self.now())
-        for sink in self.rounds.everywhere():
-            sink.append(entry)
+        for queue in self.batcher.everywhere():
+            queue.append(entry)
         self.needs_flush()
 
     def event(self, stream: Stream, kind: str, payload: dict[str, Any], occurred_at: str | None = None) -> None:
@@ -203,7 +205,7 @@ class Hub:
         """Telnyx has sent a mark back: all that was said before it has been played, or cleared."""
         if is_recorded:
             self.event(stream, "stream.mark", {"name": name})
-        self.talkback.marked(stream, name)
+        self.talk_router.marked(stream, name)
         self.needs_flush()
 
     def needs_time(self, stream: Stream) -> None:
@@ -220,7 +222,7 @@ class Hub:
         now = self.now()
         for message in messages:
             self.talk_switch.take(message, now)
-        self.rounds.flush()
+        self.batcher.flush()
         if self.talk_switch.is_waiting:
             self._wake()
 
@@ -239,10 +241,10 @@ class Hub:
 
     async def tick(self) -> None:
         """Do what time alone brings: let go of held frames, send paced talk. For ever; sleeps while there is nothing."""
-        await self._chore.run()
+        await self._callback.run()
 
     def _wake(self) -> None:
-        self._chore.plan(self._ticked_at + TICK_S)
+        self._callback.plan(self._ticked_at + TICK_S)
 
     def _do(self) -> float | None:
         now = self._ticked_at = self.now()
@@ -251,7 +253,7 @@ class Hub:
             self.counters["talk_without_call"] += in_vain
         if self._stats_due and now >= self._stats_from:
             self.publish_stats()
-        self.rounds.flush()
+        self.batcher.flush()
         dues = [
             now if self._waiting else self.talk_switch.next_due,
             self._stats_from if self._stats_due else None,
@@ -271,14 +273,14 @@ class Hub:
             self.end(stream, "no signed webhook has announced this call")
         for stream in self.live:
             self._tell_unrecorded(stream)
-        self.talkback.look(now)
-        self.rounds.fade(now)
+        self.talk_router.look(now)
+        self.batcher.fade(now)
         self.needs_flush()
         self.publish_stats()
         if now >= self._next_live:
             self._next_live = now + LIVE_INTERVAL_S
-            for sink in self.rounds.everywhere():
-                sink.extend(live_entries(self.live))
+            for queue in self.batcher.everywhere():
+                queue.extend(live_entries(self.live))
 
     def publish_stats(self) -> None:
         """Say what there is, for the console. All of it each time, so not with each change."""
@@ -287,13 +289,13 @@ class Hub:
         counters = {
             **self.counters,
             **self._events.totals(),
-            "batches": self.rounds.batches,
+            "batches": self.batcher.batches,
             "bus_refused": self._publisher.dropped,
-            "talk_refused": self.talkback.refused,
+            "talk_refused": self.talk_router.refused,
             "talk_failed": self.talk_switch.failed,
-            "talk_dropped_ms": self.talkback.dropped_ms,
+            "talk_dropped_ms": self.talk_router.dropped_ms,
         }
-        live = ((stream, self.talkback.holder(stream)) for stream in self.live)
+        live = ((stream, self.talk_router.holder(stream)) for stream in self.live)
         self._publisher.send_nowait(report(self._identity, live, counters))
 
     # ---- helpers
@@ -316,12 +318,12 @@ class Hub:
             self._supersede(stream)
             return False
         if previous is stream:
-            self.talkback.format_changed(stream)
+            self.talk_router.format_changed(stream)
         elif previous is not None:
             self._forget(previous)
             self._supersede(previous)
         self._streams[stream.call] = stream
-        stream.route(self.rounds.sinks_of(stream.call))
+        stream.route(self.batcher.queues_of(stream.call))
         stream.peer.handed.claim(stream.call)
         return True
 
@@ -349,7 +351,7 @@ class Hub:
         self.event(stream, "stream.contested", {"times": contest.times, "closed_after_s": contest.wait_s})
 
     def _forget(self, stream: Stream, *, moved: bool = False) -> None:
-        self.talkback.forget(stream, moved=moved)
+        self.talk_router.forget(stream, moved=moved)
         del self._streams[stream.call]
         stream.leave_calls()
         self._waiting.discard(stream)
@@ -359,23 +361,23 @@ class Hub:
         self.needs_flush()
 
     def _route(self, call: bytes) -> None:
-        if call == wire.EVERY_CALL:
+        if call == batches.EVERY_CALL:
             for stream in list(self._streams.values()):
                 stream.look()
-                stream.route(self.rounds.sinks_of(stream.call))
+                stream.route(self.batcher.queues_of(stream.call))
         elif (wanted := self._streams.get(call)) is not None:
             wanted.look()
-            wanted.route(self.rounds.sinks_of(call))
+            wanted.route(self.batcher.queues_of(call))
 
     def _tell_everything(self, fanout_index: int) -> None:
-        sink = self.rounds.sink(fanout_index)
-        if sink is None:
+        queue = self.batcher.queue(fanout_index)
+        if queue is None:
             return
-        sink.extend(self._ended.all(self.now()))
+        queue.extend(self._ended.all(self.now()))
         for stream in self.live:
             if stream.start is not None:
-                sink.append(entry_of(stream, wire.START, stream.start.raw))
-                if (floor := self.talkback.floor_entry(stream, wire.KNOWN)) is not None:
-                    sink.append(floor)
-        sink.extend(live_entries(self.live))
+                queue.append(entry_of(stream, batches.START, stream.start.raw))
+                if (floor := self.talk_router.floor_entry(stream, batches.KNOWN)) is not None:
+                    queue.append(floor)
+        queue.extend(live_entries(self.live))
         self.needs_flush()

@@ -6,14 +6,14 @@ import orjson
 import trio
 
 from actors.ingest.admission import Admission
-from actors.ingest.hub import TOLD_AGAIN_S
-from patchbay.protocol import batches as wire
+from actors.ingest.streams import TOLD_AGAIN_S
+from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 
 
 def live(ingest: FakeIngest) -> set[int]:
     """The streams that are live."""
-    return {stream.number for stream in ingest.hub.live}
+    return {stream.number for stream in ingest.streams.live}
 
 
 async def test_a_call_from_start_to_stop() -> None:
@@ -23,18 +23,18 @@ async def test_a_call_from_start_to_stop() -> None:
     ingest.entries()
     stream = ingest.stream(7, start(), media(1), media(2))
     entries = ingest.entries()
-    assert [entry.kind for entry in entries] == [wire.START, wire.AUDIO, wire.AUDIO]
+    assert [entry.kind for entry in entries] == [batches.START, batches.AUDIO, batches.AUDIO]
     assert {entry.stream for entry in entries} == {7}
     assert entries[0].payload == start()
     assert live(ingest) == {7}
-    assert peer_of(stream).handed.claimed == wire.digest("v3:call")
+    assert peer_of(stream).handed.claimed == batches.digest("v3:call")
     stream.on_text(stop())
-    assert [(entry.kind, entry.payload) for entry in ingest.entries()] == [(wire.STOP, stop())]
+    assert [(entry.kind, entry.payload) for entry in ingest.entries()] == [(batches.STOP, stop())]
     assert live(ingest) == set()
     assert peer_of(stream).handed.note == b""
     assert [kind for kind, _ in ingest.told()] == ["stream.started", "stream.stopped"]
     assert ingest.told()[1][1]["frames"] == 2
-    ingest.hub.gone(stream)
+    ingest.streams.gone(stream)
     assert ingest.kinds() == []
 
 
@@ -44,9 +44,9 @@ async def test_lost_without_a_stop() -> None:
     ingest.fanout(0)
     stream = ingest.stream(7, start())
     ingest.entries()
-    ingest.hub.gone(stream)
-    ingest.hub.gone(stream)
-    assert ingest.kinds() == [wire.GONE]
+    ingest.streams.gone(stream)
+    ingest.streams.gone(stream)
+    assert ingest.kinds() == [batches.GONE]
     assert [kind for kind, _ in ingest.told()] == ["stream.started", "stream.failed"]
 
 
@@ -54,17 +54,21 @@ async def test_a_fanout_that_was_away_is_told_what_has_ended() -> None:
     """Its predecessor may not have passed it on. Not for ever."""
     ingest = FakeIngest()
     now = 100.0
-    ingest.hub.now = lambda: now
+    ingest.streams.now = lambda: now
     ingest.stream(7, start("a")).on_text(stop())
-    ingest.hub.gone(ingest.stream(8, start("b")))
+    ingest.streams.gone(ingest.stream(8, start("b")))
     ingest.stream(9, start("c"))
     ingest.fanout(3)
     told = ingest.entries(3)
-    assert [(entry.kind, entry.stream) for entry in told[:3]] == [(wire.STOP, 7), (wire.GONE, 8), (wire.START, 9)]
+    assert [(entry.kind, entry.stream) for entry in told[:3]] == [
+        (batches.STOP, 7),
+        (batches.GONE, 8),
+        (batches.START, 9),
+    ]
     assert told[0].payload == stop()
     now += TOLD_AGAIN_S
     ingest.fanout(4)
-    assert ingest.kinds(4) == [wire.START, wire.LIVE]
+    assert ingest.kinds(4) == [batches.START, batches.LIVE]
 
 
 async def test_every_fanout_hears_the_news_and_only_the_interested_the_audio() -> None:
@@ -74,10 +78,10 @@ async def test_every_fanout_hears_the_news_and_only_the_interested_the_audio() -
     ingest.fanout(1, "another")
     ingest.fanout(2, everything=True)
     ingest.stream(7, start(), media(1))
-    assert wire.AUDIO in ingest.kinds(0)
-    assert wire.AUDIO not in (kinds := ingest.kinds(1))
-    assert wire.START in kinds
-    assert wire.AUDIO in ingest.kinds(2)
+    assert batches.AUDIO in ingest.kinds(0)
+    assert batches.AUDIO not in (kinds := ingest.kinds(1))
+    assert batches.START in kinds
+    assert batches.AUDIO in ingest.kinds(2)
 
 
 async def test_a_fanout_that_comes_is_told_all_calls() -> None:
@@ -87,8 +91,8 @@ async def test_a_fanout_that_comes_is_told_all_calls() -> None:
     ingest.stream(8, start("b"))
     for _ in range(2):
         ingest.fanout(3)
-        assert ingest.kinds(3) == [wire.START, wire.START, wire.LIVE]
-    ingest.hub.rounds.subscription(b"\x00" + wire.batch_topic(3))
+        assert ingest.kinds(3) == [batches.START, batches.START, batches.LIVE]
+    ingest.streams.batcher.subscription(b"\x00" + batches.batch_topic(3))
     ingest.stream(9, start("c"))
     assert ingest.kinds(3) == []
 
@@ -98,22 +102,22 @@ async def test_the_newer_stream_of_a_call_wins() -> None:
     ingest = FakeIngest()
     ingest.fanout(0, "v3:call")
     old = ingest.stream(7, start(stream_id="old"))
-    ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 99, wire.digest("v3:call"), b"\x00" * 800)])
+    ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x00" * 800)])
     new = ingest.stream(8, start(stream_id="new"))
-    ingest.hub.superseded(old)
+    ingest.streams.superseded(old)
     old.on_text(media(1))
     assert live(ingest) == {8}
-    assert ingest.hub.counters["streams_superseded"] == 1
-    assert list(ingest.hub.talkback.conversations) == []
+    assert ingest.streams.counters["streams_superseded"] == 1
+    assert list(ingest.streams.talk_router.conversations) == []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.endings.run)
+        nursery.start_soon(ingest.streams.endings.run)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [code for code, _ in peer_of(old).closed_with] == [1000]
     assert peer_of(new).closed_with == []
-    ingest.hub.gone(old)
+    ingest.streams.gone(old)
     new.on_text(media(1))
-    audio = [entry.stream for entry in ingest.entries() if entry.kind == wire.AUDIO]
+    audio = [entry.stream for entry in ingest.entries() if entry.kind == batches.AUDIO]
     assert audio == [8]
     assert live(ingest) == {8}
 
@@ -124,7 +128,7 @@ async def test_an_older_connection_that_starts_later_loses() -> None:
     ingest.fanout(0)
     new = ingest.stream(8, start())
     old = ingest.stream(7, start())
-    ingest.hub.superseded(old)
+    ingest.streams.superseded(old)
     assert live(ingest) == {8}
     assert new.start is not None
     assert not new.ending
@@ -142,12 +146,12 @@ async def test_streams_that_resume_in_any_order() -> None:
         for number in order:
             stream = ingest.stream(number)
             stream.resume(note)
-            ingest.hub.resumed(stream)
+            ingest.streams.resumed(stream)
             streams.append(stream)
-        ingest.hub.superseded(min(streams, key=lambda each: each.number))
+        ingest.streams.superseded(min(streams, key=lambda each: each.number))
         assert live(ingest) == {8}
-        ingest.hub.gone(max(streams, key=lambda each: each.number))
-    assert ingest.kinds().count(wire.GONE) == 2
+        ingest.streams.gone(max(streams, key=lambda each: each.number))
+    assert ingest.kinds().count(batches.GONE) == 2
 
 
 async def test_a_connection_that_begins_another_call() -> None:
@@ -159,8 +163,8 @@ async def test_a_connection_that_begins_another_call() -> None:
     stream.on_text(start("b"))
     entries = ingest.entries()
     assert [(entry.kind, entry.call) for entry in entries] == [
-        (wire.GONE, wire.digest("a")),
-        (wire.START, wire.digest("b")),
+        (batches.GONE, batches.digest("a")),
+        (batches.START, batches.digest("b")),
     ]
     stream.on_text(stop("b"))
     assert live(ingest) == set()
@@ -172,7 +176,7 @@ async def test_a_parked_stream_is_not_over() -> None:
     ingest.fanout(0)
     stream = ingest.stream(7, start())
     ingest.entries()
-    ingest.hub.parked(stream)
+    ingest.streams.parked(stream)
     assert ingest.kinds() == []
     assert live(ingest) == set()
 
@@ -185,10 +189,10 @@ async def test_a_resumed_stream_goes_on() -> None:
     second.entries()
     stream = second.stream(7)
     stream.resume(note)
-    second.hub.resumed(stream)
+    second.streams.resumed(stream)
     stream.on_text(media(500))
-    entries = [entry for entry in second.entries() if entry.kind != wire.LIVE]
-    assert [(entry.kind, entry.chunk) for entry in entries] == [(wire.START, 0), (wire.AUDIO, 500)]
+    entries = [entry for entry in second.entries() if entry.kind != batches.LIVE]
+    assert [(entry.kind, entry.chunk) for entry in entries] == [(batches.START, 0), (batches.AUDIO, 500)]
     assert second.told() == []
 
 
@@ -203,8 +207,8 @@ async def test_what_a_predecessor_has_dealt_with_is_marked() -> None:
         for chunk in chunks:
             stream.on_text(media(chunk))
     assert [(entry.chunk, entry.flags) for entry in ingest.entries()] == [
-        (500, wire.AGAIN | 1),
-        (501, wire.AGAIN | 1),
+        (500, batches.AGAIN | 1),
+        (501, batches.AGAIN | 1),
         (502, 1),
         (503, 1),
     ]
@@ -216,7 +220,7 @@ async def test_too_much_rubbish_closes_once() -> None:
     ingest = FakeIngest(PATCHBAY_INGEST__RUBBISH_LIMIT="5")
     stream = ingest.stream(7, *[b"rubbish"] * 20)
     assert stream.ending
-    assert ingest.hub.counters["closed_for_rubbish"] == 1
+    assert ingest.streams.counters["closed_for_rubbish"] == 1
     patient = ingest.stream(8, start(), *[b"rubbish"] * 20)
     assert not patient.ending
     patient.on_text(media(1))
@@ -228,16 +232,16 @@ async def test_too_much_rubbish_closes_once() -> None:
 async def test_ticks_let_go_of_held_frames(autojump_clock: trio.testing.MockClock) -> None:
     """A missing frame holds others up for the window and no longer; afterwards there are no ticks."""
     ingest = FakeIngest()
-    ingest.hub.now = trio.current_time
+    ingest.streams.now = trio.current_time
     ingest.fanout(0, "v3:call")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.tick)
+        nursery.start_soon(ingest.streams.tick)
         ingest.stream(7, start(), media(1), media(3))
         await trio.sleep(0.05)
-        assert [entry.chunk for entry in ingest.entries() if entry.kind == wire.AUDIO] == [1]
+        assert [entry.chunk for entry in ingest.entries() if entry.kind == batches.AUDIO] == [1]
         await trio.sleep(0.05)
-        assert [entry.chunk for entry in ingest.entries() if entry.kind == wire.AUDIO] == [3]
-        assert not ingest.hub._waiting
+        assert [entry.chunk for entry in ingest.entries() if entry.kind == batches.AUDIO] == [3]
+        assert not ingest.streams._waiting
         nursery.cancel_scope.cancel()
 
 
@@ -245,7 +249,7 @@ async def test_statistics_are_published_soon_and_together(autojump_clock: trio.t
     """A hundred calls that start at once make one report, not a hundred."""
     ingest = FakeIngest()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.tick)
+        nursery.start_soon(ingest.streams.tick)
         for number in range(100):
             ingest.stream(number, start(f"call {number}"))
         await trio.sleep(0.02)
@@ -260,42 +264,42 @@ async def test_statistics_are_published_soon_and_together(autojump_clock: trio.t
 async def test_live_streams_are_told_now_and_then(autojump_clock: trio.testing.MockClock) -> None:
     """So that nobody keeps a stale one."""
     ingest = FakeIngest()
-    ingest.hub.now = trio.current_time
+    ingest.streams.now = trio.current_time
     ingest.fanout(0)
     ingest.stream(7, start())
     ingest.entries()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.report)
+        nursery.start_soon(ingest.streams.report)
         await trio.sleep(4.1)
         nursery.cancel_scope.cancel()
-    assert 2 <= ingest.kinds().count(wire.LIVE) <= 3
+    assert 2 <= ingest.kinds().count(batches.LIVE) <= 3
 
 
 async def test_talk_for_no_call_is_answered(autojump_clock: trio.testing.MockClock) -> None:
     """Not at once, since the call may be on its way here; and not never."""
     ingest = FakeIngest()
-    ingest.hub.now = trio.current_time
+    ingest.streams.now = trio.current_time
     ingest.fanout(0)
     ingest.entries()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.hub.tick)
-        ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 99, wire.digest("nobody"), b"x")])
-        ingest.hub.talk([b"rubbish"])
+        nursery.start_soon(ingest.streams.tick)
+        ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("nobody"), b"x")])
+        ingest.streams.talk([b"rubbish"])
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    [refusal] = [entry for entry in ingest.entries() if entry.kind == wire.REFUSED]
+    [refusal] = [entry for entry in ingest.entries() if entry.kind == batches.REFUSED]
     assert orjson.loads(refusal.payload)["title"] == "call_gone"
-    assert ingest.hub.counters["talk_without_call"] == 1
+    assert ingest.streams.counters["talk_without_call"] == 1
 
 
 async def test_early_talk_waits_for_its_stream() -> None:
     """A stream moves here, and its talk was faster."""
     ingest = FakeIngest()
     note = FakeIngest().stream(7, start()).note()
-    ingest.hub.talk([wire.pack_talk(wire.TALK, 0, 99, wire.digest("v3:call"), b"\x01" * 160)])
+    ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x01" * 160)])
     stream = ingest.stream(7)
     stream.resume(note)
-    ingest.hub.resumed(stream)
+    ingest.streams.resumed(stream)
     assert len(peer_of(stream).written) == 1
 
 
@@ -304,7 +308,7 @@ async def test_what_is_noted_of_a_stream_that_may_not_begin_yet() -> None:
     ingest = FakeIngest()
     live, waiting = ingest.stream(1, start("v3:live")), ingest.stream(2)
     before = peer_of(live).handed.note
-    ingest.hub._admission = Admission(is_needed=True)
+    ingest.streams._admission = Admission(is_needed=True)
     live.on_text(start("v3:next"))
     assert peer_of(live).handed.note == before
     waiting.on_text(start("v3:next"))

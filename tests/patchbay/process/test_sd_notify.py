@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from patchbay.process.notify import Notifier
+from patchbay.process.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

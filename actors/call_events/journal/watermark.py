@@ -29,7 +29,7 @@ class Point(NamedTuple):
     offset: int
 
 
-class Mark:
+class Watermark:
     """The two files beside a journal."""
 
     def __init__(self, path: Path) -> None:

@@ -36,7 +36,7 @@ class Entry:
         return asdict(self)
 
 
-class Journal:
+class History:
     """The last entries, and a way to wait for the next."""
 
     def __init__(self, *, wall: Callable[[], float] = time.time) -> None:

@@ -10,7 +10,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from patchbay.process.periodic import next_beat
+from patchbay.process.periodic import next_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,6 @@ class Notifier:
         Readiness is said again with each: a datagram is lost when its reader is busy, and a supervisor may be new.
         """
         while True:
-            lag_s = await next_beat()
+            lag_s = await next_tick()
             ready = {"READY": 1} if is_ready.is_set() else {}
             self.send(**ready, WATCHDOG=1, X_LAG_MS=round(lag_s * 1000, 1), **progress())

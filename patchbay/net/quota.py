@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from patchbay.process.nothing import nothing
+from patchbay.process.no_op import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key")
 
 
-class Holdings(Generic[Key]):
+class Quota(Generic[Key]):
     """Counts by key; one that holds nothing takes no room.
 
     Args:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from actors.fanout.levels import STEP_MS, PeakEncoder, step_of
-from patchbay.process.nothing import nothing
-from patchbay.protocol import batches as wire
+from actors.fanout.peaks import STEP_MS, PeakEncoder, step_of
+from patchbay.process.no_op import nothing
+from patchbay.protocol import batches
 from patchbay.protocol.batches import TRACKS
 from patchbay.protocol.v1 import control
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from actors.fanout.calls.encodings import GroupKey
     from actors.fanout.calls.registry import Calls
     from patchbay.protocol.batches import EndReason
-    from patchbay.websocket.send_queue import Outbox
+    from patchbay.websocket.send_queue import SendQueue
 
 LOOKED_BACK_MAX = 10  # steps
 
 
 class Watch:
-    """A `Hearer` that is nobody: it has the audio of one call come here, and be measured."""
+    """A `Subscriber` that is nobody: it has the audio of one call come here, and be measured."""
 
     person = None
     names_calls = True
@@ -35,7 +35,7 @@ class Watch:
         self.key: GroupKey = ("peaks", "both")
         self.calls: set[Call] = set()
         self.candidates = self.calls
-        self.outbox: Outbox | None = None
+        self.send_queue: SendQueue | None = None
         self.write: Callable[[bytes], None] = nothing  # it makes no frames
         self.write_replay: Callable[[bytes], None] = nothing
 
@@ -49,9 +49,9 @@ class Watch:
         return [self._digest]
 
     def heard_before(self, stream: int) -> list[int]:
-        """Everything: the moments before do not count."""
+        """Everything: the replay buffer before do not count."""
         del stream
-        return [wire.NO_NUMBER, wire.NO_NUMBER]
+        return [batches.NO_NUMBER, batches.NO_NUMBER]
 
     def begins(self, call: Call) -> None: ...
 
@@ -82,7 +82,7 @@ class PeakMeter:
         """One more wants the peaks of a call."""
         self._watchers[call_control_id] += 1
         if call_control_id not in self._watches:
-            watch = self._watches[call_control_id] = Watch(wire.digest(call_control_id))
+            watch = self._watches[call_control_id] = Watch(batches.digest(call_control_id))
             self._calls.add(watch, now)
 
     def unwatch(self, call_control_id: str) -> None:

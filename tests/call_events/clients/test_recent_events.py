@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.call_events.clients.recent import SPARE, Tail
+from actors.call_events.clients.recent_events import SPARE, RecentEvents
 from actors.call_events.entry import Entry, Interest, entry_of
 from tests.call_events.samples import arrival
 
@@ -16,8 +16,8 @@ def entry(offset: int, call: str = "v3:a", size: int = 10) -> Entry:
     return entry_of(arrival(offset, call, note="x" * size).event, offset, "7")
 
 
-def tail(last: int = 99, max_events: int = 1000, max_bytes: int = 10**6) -> Tail:
-    found = Tail(max_events=max_events, max_bytes=max_bytes)
+def tail(last: int = 99, max_events: int = 1000, max_bytes: int = 10**6) -> RecentEvents:
+    found = RecentEvents(max_events=max_events, max_bytes=max_bytes)
     found.begin(last)
     return found
 
