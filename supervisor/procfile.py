@@ -1,7 +1,7 @@
-"""`python -m supervisor.procfile`: starts what the Procfile says, with honcho, for programs that read what it writes.
+"""Runs honcho with output for programs, as `python -m supervisor.procfile`: every line is a JSON object.
 
-Honcho begins each line with the time and a name, and has lines of its own. Here every line is a JSON object: the log's lines as they
-are, and all others, of whomever, as the log would have said them.
+Honcho puts the time and a name before each line, and writes lines of its own. Here the log's lines stay as they are, and all
+other lines become the `message` of a line like the log's.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from honcho import command, manager
 
 from config.printable import safe_json
-from supervisor.actors.crashes import utc
+from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
     from typing import TextIO
 
 
 class JsonPrinter:
-    """What honcho writes by; it sets `width`."""
+    """Writes honcho's messages as JSON lines; honcho sets `width`."""
 
     def __init__(self, output: TextIO | None = None, **how: object) -> None:
         del how
@@ -39,7 +39,7 @@ class JsonPrinter:
 
 
 def as_json(line: str, name: str) -> str:
-    """Return a line as it is if it is a JSON object, else one that says the same."""
+    """Return a line as it is if it is a JSON object, else a JSON object with the line as its message."""
     if line.startswith("{"):
         try:
             json.loads(line)
@@ -59,7 +59,7 @@ def as_json(line: str, name: str) -> str:
 
 
 def main() -> None:
-    """Run honcho; it exits with the status that it would have."""
+    """Run honcho; it ends the process, with its own exit status."""
     command.Printer = JsonPrinter
     sys.argv[1:] = ["start"]
     command.main()

@@ -1,6 +1,6 @@
-"""The supervisor's part of the run directory: the lock, the note of what runs, and cleaning up.
+"""Locks the run directory, keeps the state file in it, and removes what the supervisor has made there.
 
-The note (state.json) tells the next supervisor which processes may still be there if this one dies. Knows no trio.
+The state file (state.json) tells the next supervisor which processes may still run if this one dies. Knows no trio.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from config.paths import ensure_run_dir
+from supervisor.procfs import boot_id, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from pathlib import Path
 
-LOCK_NAME = "supervisor.lock"
-STATE_NAME = "state.json"
-CONTROL_NAME = "control.sock"
-NOTIFY_NAME = "notify.sock"
-HELLO_NAME = "supervisor.sock"
+LOCK_FILE = "supervisor.lock"
+STATE_FILE = "state.json"
 
 
 class AlreadyRunningError(Exception):
-    """Another supervisor has this run directory."""
+    """Another supervisor has locked this run directory."""
 
     def __init__(self, run_dir: Path, pid: int | None) -> None:
         who = f" (pid {pid})" if pid else ""
@@ -36,8 +34,8 @@ class AlreadyRunningError(Exception):
         self.pid = pid
 
 
-class ActorNote(msgspec.Struct, frozen=True):
-    """One process as noted: a pid alone could be another's by now, pid and start time can't."""
+class SavedProcess(msgspec.Struct, frozen=True):
+    """Names one process for good: its pid may be another's by now, pid and start time together can't."""
 
     name: str
     index: int
@@ -50,121 +48,92 @@ class ActorNote(msgspec.Struct, frozen=True):
         return f"{self.name}.{self.index}"
 
 
-class Note(msgspec.Struct, frozen=True):
-    """What a supervisor leaves behind for the next."""
+class SavedState(msgspec.Struct, frozen=True):
+    """Holds the content of the state file. A supervisor of another version reads it."""
 
-    supervisor: int
+    supervisor: int  # pid
     boot_id: str
     made_run_dir: bool
     generations: dict[str, int]
-    actors: tuple[ActorNote, ...]
+    actors: tuple[SavedProcess, ...]
 
 
 @dataclass
 class RunDir:
-    """A run directory that is ours: nobody else has it while the lock's descriptor is open."""
+    """Holds the lock of a run directory: no other supervisor has it while the descriptor `lock` is open.
+
+    Attributes:
+        made: whether a supervisor has made the directory, and so removes it.
+    """
 
     path: Path
     made: bool
     lock: int
 
     @classmethod
-    def take(cls, path: Path) -> RunDir:
-        """Make the directory if need be and lock it.
+    def acquire(cls, path: Path) -> RunDir:
+        """Make the directory if it is not there, and lock it.
 
         Raises:
-            RunDirError: it can't be used.
-            AlreadyRunningError: another supervisor has it.
+            RunDirError: the directory can't be used.
+            AlreadyRunningError: another supervisor has locked it.
         """
         made = ensure_run_dir(path)
         return cls(path, made, _lock(path))
 
-    def read_note(self) -> Note | None:
-        """Return what the last supervisor left behind; None if it ended as it should, or that was before a boot."""
-        note = _read_note(self.path)
-        self.made = self.made or (note is not None and note.made_run_dir)
-        return note if note is not None and note.boot_id == boot_id() else None
+    def read_state(self) -> SavedState | None:
+        """Return what the supervisor before this one has saved; None: it ended in good order, or before this boot."""
+        state = _read_state(self.path)
+        self.made = self.made or (state is not None and state.made_run_dir)
+        return state if state is not None and state.boot_id == boot_id() else None
 
-    def write_note(self, generations: dict[str, int], actors: Iterable[ActorNote]) -> None:
-        """Replace the note, whole or not at all."""
-        note = Note(os.getpid(), boot_id(), self.made, generations, tuple(actors))
-        fresh = self.path / f"{STATE_NAME}.new"
-        fresh.write_bytes(msgspec.json.encode(note))
-        fresh.replace(self.path / STATE_NAME)
+    def write_state(self, generations: dict[str, int], actors: Iterable[SavedProcess]) -> None:
+        """Replace the state file, whole or not at all."""
+        state = SavedState(os.getpid(), boot_id(), self.made, generations, tuple(actors))
+        fresh = self.path / f"{STATE_FILE}.new"
+        fresh.write_bytes(msgspec.json.encode(state))
+        fresh.replace(self.path / STATE_FILE)
 
-    def sweep(self, keep: Collection[str] = ()) -> None:
-        """Remove the socket files that are nobody's any more."""
-        with suppress(FileNotFoundError):  # the directory, or what was in it a moment ago
+    def remove_sockets(self, keep: Collection[str] = ()) -> None:
+        """Remove the socket files but those named."""
+        with suppress(FileNotFoundError):  # the directory, or a file that was in it a moment ago
             for entry in self.path.iterdir():
                 if entry.name not in keep and stat.S_ISSOCK(entry.lstat().st_mode):
                     entry.unlink(missing_ok=True)
 
-    def leave(self) -> None:
-        """Remove all that is ours, the directory too if we made it, and let go of the lock."""
-        self.sweep()
-        for name in (STATE_NAME, f"{STATE_NAME}.new", LOCK_NAME):
+    def remove(self) -> None:
+        """Remove the supervisor's files, and the directory if a supervisor has made it; release the lock."""
+        self.remove_sockets()
+        for name in (STATE_FILE, f"{STATE_FILE}.new", LOCK_FILE):
             (self.path / name).unlink(missing_ok=True)
         if self.made:
-            with suppress(OSError):  # somebody else's file is in it
+            with suppress(OSError):  # a file of somebody else is in it
                 self.path.rmdir()
         os.close(self.lock)
 
 
-def survivors(path: Path) -> list[ActorNote]:
-    """Return the processes that a supervisor has left running in a run directory."""
-    note = _read_note(path)
-    if note is None or note.boot_id != boot_id():
+def surviving_processes(path: Path) -> list[SavedProcess]:
+    """Return the processes in the state file of a run directory that still run."""
+    state = _read_state(path)
+    if state is None or state.boot_id != boot_id():
         return []
-    return [each for each in note.actors if start_time(each.pid) == each.start_time]
+    return [each for each in state.actors if start_time(each.pid) == each.start_time]
 
 
-def _read_note(path: Path) -> Note | None:
+def _read_state(path: Path) -> SavedState | None:
     try:
-        return msgspec.json.decode((path / STATE_NAME).read_bytes(), type=Note)
+        return msgspec.json.decode((path / STATE_FILE).read_bytes(), type=SavedState)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def start_time(pid: int) -> int | None:
-    """Return when a process was started, in clock ticks since boot; None if it is not there or has ended."""
-    fields = _stat(pid)
-    return None if fields is None or fields[0] in "ZX" else int(fields[19])
-
-
-def lineage(pid: int) -> tuple[tuple[int, int], ...]:
-    """Return a process, its parent and so on, as pids and start times, without the first process of all."""
-    found = []
-    while pid > 1 and (fields := _stat(pid)) is not None:
-        found.append((pid, int(fields[19])))
-        pid = int(fields[1])
-    return tuple(found)
-
-
-def lineage_of_starter() -> tuple[tuple[int, int], ...]:
-    """Return those who have started this process."""
-    return lineage(os.getppid())
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/PID/stat from the state on."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    return text.rpartition(")")[2].split()  # the name before it may hold anything
-
-
 def _lock(path: Path) -> int:
-    """Lock, and make sure that what was locked is still the file there: the last holder removes it when it leaves."""
+    """Return the descriptor of the locked file; it is still the one in the directory, which its last holder removes."""
     while True:
-        lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(lock), (path / LOCK_NAME).stat()):
+            if os.path.samestat(os.fstat(lock), (path / LOCK_FILE).stat()):
                 os.ftruncate(lock, 0)
                 os.pwrite(lock, b"%d\n" % os.getpid(), 0)
                 return lock

@@ -1,7 +1,7 @@
-"""The run directory while everything runs: somebody may remove it, or files in it, and nobody would find anybody any more.
+"""Watches the run directory while everything runs: when files in it are removed, it is made again.
 
-What is connected stays connected, so there is time: the supervisor goes on as after a replacement of its program, with all that it
-holds, makes anew what is missing, and rolls the actors, which listen on what is not there any more.
+Connections stay open, so there is time. The supervisor goes on as after a replacement of its program, with all that it
+holds, makes the missing files again, and rolls the actors, whose sockets in the directory are no longer there.
 """
 
 from __future__ import annotations
@@ -20,38 +20,36 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOK_S: Final = 1.0
+POLL_S: Final = 1.0
 NAMED_MAX: Final = 5
 
 
 async def watch(supervisor: Supervisor) -> None:
-    """See that everything is there, for ever; where it is not, have the supervisor begin anew."""
+    """Look once a second, for ever, whether a file is missing; if so, have the supervisor replace itself."""
     await supervisor.started.wait()
-    if supervisor.renewed:
-        await roll_all(supervisor)
+    if supervisor.origin.run_dir_was_lost:
+        await _roll_all(supervisor)
     while True:
-        await trio.sleep(LOOK_S)
-        if missing := supervisor.handles.missing():
+        await trio.sleep(POLL_S)
+        if missing := supervisor.handles.missing_files():
             names = ", ".join(missing[:NAMED_MAX]) + (", …" if len(missing) > NAMED_MAX else "")
             why = f"{names} removed from {supervisor.handles.run_dir.path}"
             supervisor.history.record("supervisor", f"{why}: made anew", level=logging.ERROR)
             supervisor.replace(renews=why)
 
 
-def renew(handles: Handles) -> str:
-    """Make anew what is missing; return why that can't be done, or ""."""
+def make_again(handles: Handles) -> str:
+    """Make the missing files again; return why that can't be done, or ""."""
     try:
-        handles.renew()
+        handles.reopen_missing()
     except (RunDirError, AlreadyRunningError, OSError) as error:
         logger.error("the run directory can't be made anew, everything stops: %s", error)
         return str(error)
     return ""
 
 
-async def roll_all(supervisor: Supervisor) -> None:
-    """Replace every process by one that listens where it is looked for. Whoever hands connections on is first."""
+async def _roll_all(supervisor: Supervisor) -> None:
+    """Roll every actor; first the gateway, which hands connections to the others."""
     async with supervisor.reconfiguring:
-        for actor in sorted(supervisor.actors.values(), key=lambda actor: not actor.spec.listeners):
-            report = await actor.roll("the run directory was made anew", actor.spec.start_timeout_s)
-            if not report.ok:
-                supervisor.history.record("supervisor", f"{report.actor}: {report.text}", level=logging.ERROR)
+        actors = sorted(supervisor.actors.values(), key=lambda actor: not actor.spec.listeners)
+        await supervisor.actors.roll(actors, "the run directory was made anew", recorded_as="supervisor")

@@ -1,36 +1,39 @@
-"""The listening sockets, which outlive every process that serves them.
+"""Opens and keeps the listening sockets of the actors, which outlive every process that serves them.
 
-Knows which there are and who is given which, not what is said on them. All are close-on-exec: a process gets those
-that are passed to it by name, and no other.
+All are close-on-exec: a process gets those that are passed to it by name, and no other. Knows no protocol.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.paths import unix_path
-from supervisor.configuration.specs import SLOTS, slot
+from patchbay.process import socket_names
+from patchbay.process.socket_names import SLOTS, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    import trio
 
     from supervisor.configuration.specs import ActorSpec
 
 PUBLIC = "public"
 HANDOFF = "handoff"
-HANDOFF_NAME = "gateway.sock"
-# The kernel takes less if net.core.somaxconn says so. Connects wait here while an actor is between two processes.
+# Connections wait in this queue while an actor has no process. The kernel takes less if net.core.somaxconn says so.
 BACKLOG = 4096
+CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
 
 
 class PortTakenError(Exception):
-    """The public port can't be listened on; the text says why, in a line."""
+    """The supervisor can't listen on the public port; the text says why, in one line."""
 
 
 class Sockets:
-    """Listening sockets by name: "public", "handoff", or that of the file in the run directory."""
+    """Holds the listening sockets by name: "public", "handoff", or the name of the file in the run directory."""
 
     def __init__(self, run_dir: Path, host: str, port: int) -> None:
         self._run_dir = run_dir
@@ -43,7 +46,7 @@ class Sockets:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the public port really is (the port may have been chosen by the kernel)."""
+        """Return host and port of the public port; the kernel may have chosen the port."""
         public = self._held.get(PUBLIC)
         if public is None:
             return self._host, self._port
@@ -52,30 +55,30 @@ class Sockets:
 
     @property
     def files(self) -> set[str]:
-        """The names in the run directory that are in use."""
+        """Return the names of the sockets' files in the run directory."""
         return {_file(name) for name in self._held if name != PUBLIC}
 
-    def hold(self, name: str, sock: socket.socket) -> None:
-        """Take over a socket that is listening already. A second one of that name is closed."""
+    def adopt(self, name: str, sock: socket.socket) -> None:
+        """Take over a socket that is listening already; it is closed if there is one of that name."""
         if name in self._held:
             sock.close()
         else:
             sock.set_inheritable(False)
             self._held[name] = sock
 
-    def provide(self, spec: ActorSpec) -> None:
-        """Open what the actor is to be given and is not there yet.
+    def open_for(self, spec: ActorSpec) -> None:
+        """Open those sockets of an actor that are not open yet.
 
         Raises:
-            PortTakenError: somebody else listens on the public port.
+            PortTakenError: another process listens on the public port.
         """
-        for name in names(spec):
+        for name in socket_names_of(spec):
             if name in self._held:
                 continue
             self._held[name] = listen_tcp(self._host, self._port) if name == PUBLIC else self._listen(name)
 
-    def renew(self, missing: Collection[str]) -> None:
-        """Listen again where the file in the run directory is missing; what was connected stays so."""
+    def reopen(self, missing: Collection[str]) -> None:
+        """Listen again on the sockets whose files in the run directory are missing; connections stay open."""
         for name in self._held:
             if name != PUBLIC and _file(name) in missing:
                 self._held[name].close()
@@ -86,54 +89,55 @@ class Sockets:
         return listen_unix(self._run_dir, _file(name), kind)
 
     def move_public(self, host: str, port: int) -> None:
-        """Listen at another address; what waits at the old one is served by whoever still holds it.
+        """Listen at another address. Connections that wait at the old one are served by the process that holds it.
 
         Raises:
-            PortTakenError: and nothing has changed.
+            PortTakenError: another process listens there; nothing has changed.
         """
         fresh = listen_tcp(host, port)
         self._host, self._port = host, port
         self._held.pop(PUBLIC).close()
         self._held[PUBLIC] = fresh
 
-    def passed_to(self, spec: ActorSpec, generation: int) -> dict[str, int]:
-        """Return the descriptors for one process of the actor by the names that it knows them by."""
+    def descriptors_for(self, spec: ActorSpec, generation: int) -> dict[str, int]:
+        """Return the descriptors that one process of the actor is given, by the names that it knows."""
         given = {name: self._held[name].fileno() for name in spec.listeners}
         for endpoint in spec.endpoints:
-            path = spec.endpoint_path(slot(generation), endpoint)
+            path = spec.endpoint_path(slot_of(generation), endpoint)
             given[endpoint] = self._held[path].fileno()
         return given
 
-    def forget(self, spec: ActorSpec) -> None:
-        """Close and remove the endpoints of an actor that is no more."""
-        for name in names(spec):
+    def close_for(self, spec: ActorSpec) -> None:
+        """Close the endpoints of an actor that was removed, and remove their files."""
+        for name in socket_names_of(spec):
             if name not in (PUBLIC, HANDOFF) and name in self._held:
                 self._held.pop(name).close()
                 (self._run_dir / name).unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Close all sockets; their files stay."""
         for sock in self._held.values():
             sock.close()
         self._held.clear()
 
 
-def names(spec: ActorSpec) -> list[str]:
-    """Return the names of all the sockets that the processes of an actor are given, for both slots."""
+def socket_names_of(spec: ActorSpec) -> list[str]:
+    """Return the names of all sockets that the processes of an actor are given, for both slots."""
     return [
         *spec.listeners,
-        *(spec.endpoint_path(letter, endpoint) for letter in SLOTS for endpoint in spec.endpoints),
+        *(spec.endpoint_path(slot, endpoint) for slot in SLOTS for endpoint in spec.endpoints),
     ]
 
 
 def _file(name: str) -> str:
-    return HANDOFF_NAME if name == HANDOFF else name
+    return socket_names.HANDOVER if name == HANDOFF else name
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
     """Listen on the public port.
 
     Raises:
-        PortTakenError: the address can't be had.
+        PortTakenError: the host has no address of this machine, or the port is taken.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -143,7 +147,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         raise PortTakenError(f"host = {host}: {error.strerror or error}") from error
     sock = socket.socket(family, kind, protocol)
     try:
-        # Else the port is refused for a minute after connections on it were closed from this side.
+        # Without it, bind fails for a minute after this side has closed connections.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
         sock.listen(BACKLOG)
@@ -158,7 +162,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
 
 def listen_unix(run_dir: Path, name: str, kind: int) -> socket.socket:
-    """Listen on a Unix socket in the run directory, for this user only; what was there before is replaced."""
+    """Listen on a Unix socket in the run directory, for this user only; a file of that name is replaced."""
     (run_dir / name).unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
@@ -171,3 +175,10 @@ def listen_unix(run_dir: Path, name: str, kind: int) -> socket.socket:
         raise
     sock.setblocking(False)
     return sock
+
+
+def peer_credentials(connection: socket.socket | trio.socket.SocketType) -> tuple[int, int, int]:
+    """Return pid, uid and gid of the process that connected, by the kernel's word."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    pid, uid, gid = CREDENTIALS.unpack(data)
+    return pid, uid, gid

@@ -12,6 +12,7 @@ import trio
 from actors.call_events.internal_events import own_event
 from actors.call_events.journal.store import Unavailable
 from config.paths import unix_path
+from patchbay.process import socket_names
 
 if TYPE_CHECKING:
     from actors.call_events.events import Arrival
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CONTROL_NAME = "control.sock"
 TYPE = "actor.restarted"
 REQUEST = b'{"command":"events","last":100}\n'  # what happened while we were away comes too; ids make repeats harmless
 LINE_MAX_BYTES = 64 * 1024
@@ -30,7 +30,7 @@ async def follow_restarts(run_dir: str, record: Record) -> None:
     """Follow the supervisor, and the next one when it has gone, for ever."""
     while True:
         try:
-            async with await trio.open_unix_socket(unix_path(run_dir, CONTROL_NAME)) as stream:
+            async with await trio.open_unix_socket(unix_path(run_dir, socket_names.CONTROL)) as stream:
                 await stream.send_all(REQUEST)
                 await _take(stream, record)
         except (OSError, trio.BrokenResourceError, Unavailable) as error:

@@ -9,13 +9,13 @@ import orjson
 import trio
 
 from config.paths import unix_path
+from patchbay.process import socket_names
 
 if TYPE_CHECKING:
     from actors.console.statuses import Status
 
 logger = logging.getLogger(__name__)
 
-CONTROL_NAME = "control.sock"
 TIMEOUT_S = 1.0
 FRESH_S = 0.25  # probes and pages that ask within this time share an answer
 ANSWER_MAX_BYTES = 1024 * 1024
@@ -46,7 +46,7 @@ class SupervisorControl:
         """
         try:
             with trio.fail_after(TIMEOUT_S):
-                stream = await trio.open_unix_socket(unix_path(self._run_dir, CONTROL_NAME))
+                stream = await trio.open_unix_socket(unix_path(self._run_dir, socket_names.CONTROL))
             async with stream:
                 with trio.fail_after(TIMEOUT_S):
                     await stream.send_all(orjson.dumps(request) + b"\n")

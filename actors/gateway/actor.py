@@ -31,6 +31,7 @@ from config.paths import unix_path
 from patchbay.auth.tokens import REFUSED
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
+from patchbay.process import socket_names
 from patchbay.process.periodic import next_tick
 from patchbay.protocol import batches, handover
 
@@ -203,7 +204,7 @@ def _next_gateway(run_dir: str) -> socket.socket | None:
         return None
     try:
         sock.setblocking(False)  # it may not be there to accept; the queue in front of it may be full
-        sock.connect(unix_path(run_dir, "gateway.sock"))
+        sock.connect(unix_path(run_dir, socket_names.HANDOVER))
     except OSError:
         sock.close()
         return None

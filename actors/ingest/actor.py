@@ -12,11 +12,11 @@ from actors.ingest.native import reading_in_c, take_talk_in_c
 from actors.ingest.stream import Stream
 from actors.ingest.streams import Streams
 from patchbay.bus.event_sender import EventSender
-from patchbay.bus.sockets import SLOTS
 from patchbay.handover.drain import drain
 from patchbay.net.poller import Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import every
+from patchbay.process.socket_names import SLOTS
 from patchbay.protocol import announced, batches
 from patchbay.websocket.accept import accept
 from patchbay.websocket.keepalive import keep_alive

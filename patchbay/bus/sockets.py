@@ -18,6 +18,8 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, n
 
 from config.paths import unix_path
 from patchbay.net.event_loop import NOW, Callback
+from patchbay.process import socket_names
+from patchbay.process.socket_names import SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from config import Settings
     from patchbay.process.identity import Identity
 
-SLOTS = ("a", "b")
 RECONNECT_MS = 10
 RECONNECT_MAX_MS = 200
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -290,4 +291,4 @@ class Bus:
         return made
 
     def _address(self, actor: str, index: int, slot: str, endpoint: str) -> str:
-        return "ipc://" + unix_path(self._settings.run_dir, f"{actor}.{index}.{slot}.{endpoint}")
+        return "ipc://" + unix_path(self._settings.run_dir, socket_names.endpoint(actor, index, slot, endpoint))

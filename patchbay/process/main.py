@@ -24,6 +24,7 @@ from patchbay.bus.sockets import Bus
 from patchbay.handover.link import GatewayLink
 from patchbay.net import event_loop
 from patchbay.process import log as logs
+from patchbay.process import socket_names
 from patchbay.process.context import Context
 from patchbay.process.identity import Identity
 from patchbay.process.memory_trim import trim_memory
@@ -60,7 +61,7 @@ def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
         return EX_CONFIG
     last_words = identity.fds.get("crashlog")
     logs.configure(settings.log, identity.instance)
-    logs.take_over()
+    logs.capture_python()
     faulthandler.enable(file=sys.stderr if last_words is None else last_words)
     if name not in CARRY_AUDIO:
         os.nice(GIVE_WAY)
@@ -86,7 +87,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
     align_ticks(PHASES_S.get(identity.name, OTHERS_PHASE_S) + identity.index * NEXT_PHASE_S)
     bus = Bus(settings, identity)
     try:
-        link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)
+        link = GatewayLink(unix_path(settings.run_dir, socket_names.HANDOVER), identity)
         context = Context(settings, identity, bus, link, Notifier.from_environment())
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

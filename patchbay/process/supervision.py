@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from config.paths import unix_path
+from patchbay.process import socket_names
 
 if TYPE_CHECKING:
     from patchbay.process.context import Context
@@ -84,7 +85,7 @@ async def _call(context: Context, *, ready: bool) -> socket.socket | None:
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [who.fds[name] for name in names]))]
     adopted = False
     try:
-        sock.connect(unix_path(context.settings.run_dir, "supervisor.sock"))
+        sock.connect(unix_path(context.settings.run_dir, socket_names.ADOPTION))
         sock.sendmsg([hello], rights if names else [])
         with trio.move_on_after(ANSWER_TIMEOUT_S):
             await trio.lowlevel.wait_readable(sock)

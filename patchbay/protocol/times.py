@@ -5,6 +5,7 @@ Pure. `0` stands for a time that is not known. Whatever is accepted can be writt
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -15,6 +16,7 @@ EARLIEST: Final = 1
 LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # in every time zone still in a year of four digits
 AHEAD_MAX: Final = timedelta(days=1) // _US  # clocks and time zones that are wrong
 TIME_MAX_CHARS: Final = 64
+LATEST_S: Final = 253_402_300_799  # the last second of the year 9999
 
 
 def microseconds(text: str) -> int:
@@ -34,6 +36,16 @@ def timestamp(at: int) -> str:
     """Return the time as Telnyx writes it, of µs since 1970; one that is out of range becomes the end of the range."""
     moment = _EPOCH + min(max(at, 0), LATEST) * _US
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def utc(at_s: float) -> str:
+    """Return seconds since 1970 as UTC in ISO 8601, to the millisecond: `2026-01-31T12:00:00.250Z`."""
+    return f"{utc_seconds(at_s)[:-1]}.{int(at_s % 1 * 1000):03d}Z"
+
+
+def utc_seconds(at_s: float) -> str:
+    """Return seconds since 1970 as UTC in ISO 8601, to the second; what is later than the year 9999 becomes its end."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(at_s, LATEST_S)))
 
 
 def occurred_at(given: object, received_at: str, mended: list[str]) -> str:

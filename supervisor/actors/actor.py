@@ -1,7 +1,7 @@
-"""One actor kept running: waits, starts again, restarts, rolls and stops it.
+"""Keeps one actor running: starts it again after a crash, restarts, rolls and stops it on request.
 
-One task does all of it (`run`), so nothing here can race: what people ask for is queued to that task, and each
-actor has its own, so no actor waits for another. The single steps are `life`'s.
+One task does all of that (`run`), so there are no races: requests are queued to that task. Each actor has a task of its
+own, so no actor waits for another. `life` carries out the single steps.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from supervisor.actors.exits import unplanned
-from supervisor.actors.life import Life, Run, Surroundings
-from supervisor.actors.policy import Past
+from supervisor.actors.exits import describe_unplanned
+from supervisor.actors.life import Life, Run, Shared
+from supervisor.actors.policy import Failures
 from supervisor.actors.states import ALIVE, Event, State
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of something that was asked for, in words."""
+    """Tells in words what came of a request."""
 
     actor: str
     ok: bool
@@ -35,7 +35,7 @@ class Report:
 
 @dataclass(eq=False)
 class Request:
-    """Something asked of the actor's task."""
+    """Is a request to the actor's task; `report` is None until `done`, and of a request that a stop has cancelled."""
 
     work: Callable[[], Awaitable[Report]]
     done: trio.Event = field(default_factory=trio.Event)
@@ -43,65 +43,75 @@ class Request:
 
 
 class Actor:
-    """See the module. Everything but `run` may be called from any task, also before `run` has begun."""
+    """Keeps one actor running. Every method but `run` may be called from any task, also before `run`.
 
-    def __init__(self, spec: ActorSpec, around: Surroundings) -> None:
-        self.life = Life(spec, around)
+    Attributes:
+        beside: while rolling, the second run: first the new one, then the old one.
+    """
+
+    def __init__(self, spec: ActorSpec, shared: Shared) -> None:
+        self.life = Life(spec, shared)
         self.current = Run()
-        self.beside: Run | None = None  # while rolling: first the new one, then the old one
+        self.beside: Run | None = None
         self._requests: deque[Request] = deque()
-        self._task = trio.CancelScope()  # what its task waits for just now
-        self._busy = False  # with a request
+        self._task = trio.CancelScope()  # around what the task waits for at the moment
+        self._busy = False  # the task carries out a request
 
     @property
     def spec(self) -> ActorSpec:
+        """Return the spec, as the last reload has left it."""
         return self.life.spec
 
     @property
     def runs(self) -> list[Run]:
+        """Return the current run, and while rolling the second."""
         return [self.current] if self.beside is None else [self.current, self.beside]
 
     @property
     def processes(self) -> list[Process]:
+        """Return the processes that have not ended."""
         return [run.process for run in self.runs if run.process is not None]
 
     @property
     def busy(self) -> bool:
-        """Whether something that was asked for is going on."""
+        """Return whether a request is carried out or waits."""
         return self._busy or bool(self._requests)
 
     def adopt(self, process: Process, why: str) -> None:
-        """Take over a process that a supervisor before this one has started; only while there is none."""
+        """Take over a process that a supervisor before this one has started; the actor must have none."""
         life, run = self.life, self.current
         life.last_generation = max(life.last_generation, process.generation)
-        life.take(run, process)
+        life.attach(run, process)
         life.advance(run, Event.START, why)
         if process.ready.is_set():
             life.ready(run, "it was ready already")
-        life.around.changed()
-        self._look_again()
+        life.shared.on_change()
+        self._wake()
 
-    def condemn(self, process: Process, why: str) -> None:
-        """Have a process that hangs ended and replaced."""
+    def abort(self, process: Process, why: str) -> None:
+        """End a process that hangs by force, and replace it."""
         run = self.current
-        if run.process is process and run.state is State.READY and not run.condemned:
-            run.condemned = why
-            self._look_again()
+        if run.process is process and run.state is State.READY and not run.abort_reason:
+            run.abort_reason = why
+            self._wake()
 
     async def restart(self, why: str, timeout_s: float) -> Report:
-        """Stop it, then start it; done when the new process is READY. Cancelling takes nothing back."""
+        """Stop it, then start it; return when the new process is READY, or is not after `timeout_s`.
+
+        Cancelling takes nothing back.
+        """
         return await self._ask(lambda: self._restart(why, timeout_s))
 
     async def roll(self, why: str, timeout_s: float) -> Report:
-        """Start a new process beside the old; stop the old once it is READY, else keep the old one."""
+        """Start a new process; once that is READY stop the old one, else keep the old one. Cancelling takes nothing back."""
         return await self._ask(lambda: self._roll(why, timeout_s))
 
     async def stop(self, until: float) -> Report:
-        """Stop it for good, by force at `until` (trio's clock); whatever else was going on gives way."""
+        """Stop it for good, by force at `until` (trio's clock). Requests that are carried out or wait are cancelled."""
         return await self._ask(lambda: self._stop(until), urgent=True)
 
     async def run(self, may_start: Callable[[], Awaitable[None]]) -> None:
-        """Keep it running, for ever. It is first started when `may_start` returns.
+        """Keep it running, for ever; it is started for the first time when `may_start` returns.
 
         Cancelling is safe and leaves the process as it is.
         """
@@ -110,7 +120,7 @@ class Actor:
             self._busy = request is not None
             with trio.CancelScope() as self._task:
                 if request is None:
-                    await self._keep(may_start)
+                    await self._supervise(may_start)
                 else:
                     request.report = await request.work()
             if request is not None:
@@ -128,39 +138,39 @@ class Actor:
         await request.done.wait()
         return request.report or self._report(ok=False, text="gave way to a stop")
 
-    def _look_again(self) -> None:
+    def _wake(self) -> None:
         if not self._busy:
             self._task.cancel()
 
-    async def _keep(self, may_start: Callable[[], Awaitable[None]]) -> None:
-        """Do what the state of the current run asks for, until cancelled. All that it knows is in the run."""
+    async def _supervise(self, may_start: Callable[[], Awaitable[None]]) -> None:
+        """Take the step that follows from the state of the current run, again and again, until cancelled."""
         life = self.life
         while True:
             run = self.current
-            if run.process is not None and run.condemned and run.state in ALIVE:
-                await life.put_down(run, run.condemned)
-                life.failed(run, run.condemned)
+            if run.process is not None and run.abort_reason and run.state in ALIVE:
+                await life.abort(run, run.abort_reason)
+                life.failed(run, run.abort_reason)
             elif run.state is State.INIT:
                 await may_start()
                 life.start(run, "its process has gone" if life.last_generation else "first start")
             elif run.state in (State.BACKOFF, State.FAILED):
                 await trio.sleep_until(run.again_at)
-                life.start(run, "started again", stand_in=life.past.streak == 1)
+                life.start(run, "started again", use_spare=life.failures.streak == 1)
             elif run.state is State.STARTING:
-                await self._come_up(run, run.since + self.spec.start_timeout_s)
+                await self._await_ready(run, run.since + self.spec.start_timeout_s)
             elif run.process is not None:
-                life.failed(run, unplanned(await run.process.wait()))
+                life.failed(run, describe_unplanned(await run.process.wait()))
             else:
                 await trio.sleep_forever()
 
-    async def _come_up(self, run: Run, until: float) -> str:
-        """Wait for the current run to be READY, else deal with it and return why."""
+    async def _await_ready(self, run: Run, until: float) -> str:
+        """Wait until the current run is READY and return ""; else record its failure and return why."""
         why = await self.life.until_ready(run, until)
         if why and run.process is not None and run.process.exit is None:
-            run.condemned = why  # and `_keep` puts it down
+            run.abort_reason = why  # `_supervise` aborts it
         elif why:
             self.life.failed(run, why)
-            why = self.life.around.history.last(self.spec.instance, 1)[0].why
+            why = self.life.shared.history.last(self.spec.instance, 1)[0].why
         return why
 
     async def _restart(self, why: str, timeout_s: float) -> Report:
@@ -168,13 +178,13 @@ class Actor:
         began = trio.current_time()
         await life.end(run, began + self.spec.stop_timeout_s, why)
         stopped_s = trio.current_time() - began
-        life.past = Past()
+        life.failures = Failures()
         life.start(run, why)
         ended = f"stopped pid {before.pid} ({run.last_exit}) in {stopped_s:.2f} s; " if before else ""
-        failure = await self._come_up(run, trio.current_time() + timeout_s)
+        failure = await self._await_ready(run, trio.current_time() + timeout_s)
         if failure:
             return self._report(ok=False, text=f"{ended}the new one did not come up: {failure}")
-        return self._report(ok=True, text=f"{ended}started {described(run)}")
+        return self._report(ok=True, text=f"{ended}started {describe(run)}")
 
     async def _roll(self, why: str, timeout_s: float) -> Report:
         old, life = self.current, self.life
@@ -193,18 +203,18 @@ class Actor:
         await life.end(old, until, f"generation {run.generation} takes over")
         self.beside = None
         ended = f"the old one ended ({old.last_exit}) after {trio.current_time() - began:.2f} s"
-        return self._report(ok=True, text=f"started {described(run)}; {ended}")
+        return self._report(ok=True, text=f"started {describe(run)}; {ended}")
 
     async def _discard(self, run: Run, why: str) -> str:
-        """Be rid of a new process that did not come up beside the old one; return why, in its own words if it can."""
+        """End a new process that did not become READY beside the old one; return why, with the last line of its crash log."""
         life = self.life
         if run.process is not None and run.process.exit is None:
-            await life.put_down(run, why)
+            await life.abort(run, why)
         life.crashes += 1
-        why = life.mourn(run, why)
+        why = life.report_crash(run, why)
         life.advance(run, Event.GIVE_UP, why)
         if run.process is not None:
-            life.leave(run, await run.process.wait())
+            life.release(run, await run.process.wait())
         self.beside = None
         return why
 
@@ -219,8 +229,8 @@ class Actor:
         return Report(self.spec.instance, ok, text)
 
 
-def described(run: Run) -> str:
-    """Say which process a READY run has, and how long it took."""
+def describe(run: Run) -> str:
+    """Return in words which process a READY run has, and how long its start took."""
     assert run.process is not None
     assert run.ready_at is not None
     took_s = run.ready_at - run.process.started_at

@@ -1,4 +1,4 @@
-"""Crash reports: what is known of a process that ended without being asked, kept on disk, a bounded number."""
+"""Writes crash reports: all that is known of a process that ended without being asked. Their number is bounded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from config.printable import printable, printable_lines
+from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,26 +20,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = "crashes"
-KEPT = 50  # reports; then the oldest goes
+REPORTS_MAX = 50  # then the oldest is removed
 LINE_MAX_CHARS = 300
 STACK_DUMP = "Fatal Python error:"
 
 
 class CrashReports:
-    """Writes to `data_dir/crashes`. A disk that does not take it costs the report, not the restart."""
+    """Writes to `data_dir/crashes`. A full disk costs the report, not the restart."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / FOLDER
 
     def write(self, process: Process, why: str, transitions: Sequence[Entry]) -> Path | None:
-        """Write a report and return where it is; None if it could not be written."""
+        """Write a report and return its path; None if it could not be written."""
         text = report(process, why, transitions, at=time.time())
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         path = self._folder / f"{stamp}-{process.instance}-{process.generation}.txt"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            for old in sorted(self._folder.glob("*.txt"))[:-KEPT]:
+            for old in sorted(self._folder.glob("*.txt"))[:-REPORTS_MAX]:
                 old.unlink(missing_ok=True)
         except OSError as error:
             logger.warning("crash report %s not written: %s", path, error)
@@ -61,21 +62,14 @@ def report(process: Process, why: str, transitions: Sequence[Entry], *, at: floa
         *(f"  {utc(entry.at)}  {entry.before} → {entry.after}: {printable(entry.why)}" for entry in transitions),
         "",
         "Its last words (log lines, stack dump):",
-        printable_lines(process.last_words().decode("utf-8", "replace")) or "-",
+        printable_lines(process.crash_log_tail().decode("utf-8", "replace")) or "-",
         "",
     ]
     return "\n".join(lines)
 
 
 def last_line(process: Process) -> str:
-    """Return the last line that a process wrote to its crash log or gave as its status; empty if there is none."""
-    # A stack dump is for the report; the line before it says more.
-    words = process.last_words().decode("utf-8", "replace").partition(STACK_DUMP)[0]
+    """Return the last line of a process's crash log before a stack dump, else its status; empty if there is neither."""
+    words = process.crash_log_tail().decode("utf-8", "replace").partition(STACK_DUMP)[0]
     told = [line.strip() for line in words.splitlines() if re.search(r"\w", line)]
     return printable(told[-1] if told else process.status)[:LINE_MAX_CHARS]
-
-
-def utc(at: float) -> str:
-    """Return seconds since 1970 as ISO 8601, to the millisecond."""
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
-    return f"{seconds}.{int(at % 1 * 1000):03d}Z"

@@ -1,4 +1,4 @@
-"""How a process ended, and how to say so. Pure."""
+"""Describes how a process ended. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import os
 import signal
 from dataclasses import dataclass
 
-# sysexits.h: what is wrong is in the configuration or the installation, so starting again does not mend it.
+# sysexits.h: the fault is in the configuration or the installation, so starting again does not help.
 CONFIGURATION_ERRORS = range(64, 79)
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a process ended: by itself with a code, by a signal, or unknown (it was not our child)."""
+    """Holds the exit status or the signal that ended a process; neither is known of a process that was not our child."""
 
     code: int | None = None
     signal: int | None = None
 
     @property
     def clean(self) -> bool:
+        """Return whether the exit status is 0."""
         return self.code == 0
 
     @property
     def configuration_error(self) -> bool:
+        """Return whether the exit status says that starting again does not help."""
         return self.code is not None and self.code in CONFIGURATION_ERRORS
 
     def __str__(self) -> str:
@@ -34,7 +36,7 @@ class Exit:
 
 
 def signal_name(number: int) -> str:
-    """Return "SIGKILL" for 9; a number that has no name here is shown as it is."""
+    """Return the name of a signal, "SIGKILL" for 9; "signal 200" for a number without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -42,14 +44,14 @@ def signal_name(number: int) -> str:
 
 
 def from_waitid(result: os.waitid_result) -> Exit:
-    """Translate what the kernel says of a child that is gone."""
+    """Return how a child ended, from the result of waitid(2)."""
     if result.si_code == os.CLD_EXITED:
         return Exit(code=result.si_status)
     return Exit(signal=result.si_status)
 
 
-def unplanned(ended: Exit) -> str:
-    """Say how a process ended that nobody had asked to end, with the likely cause where there is one."""
+def describe_unplanned(ended: Exit) -> str:
+    """Return in words how a process ended that was not asked to, with the likely cause if there is one."""
     if ended.signal == signal.SIGKILL:
         return f"{ended}, not by the supervisor (out of memory, or by hand)"
     if ended.clean:

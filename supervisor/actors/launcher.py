@@ -1,7 +1,7 @@
-"""Starts an actor's process: its own session, the descriptors and the environment that it is given.
+"""Starts the process of an actor in a session of its own, with the descriptors and the environment that it is given.
 
-posix_spawn, never fork: the child is a new program before anything of ours could run in it. No PR_SET_PDEATHSIG: an
-actor is to outlive its supervisor; the life line tells it that the supervisor has gone.
+posix_spawn, not fork: no code of the supervisor runs in the child. No PR_SET_PDEATHSIG: an actor outlives its supervisor;
+the life line tells it that the supervisor has ended.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import trio
 
 from config import transfer
 from config.paths import path_descriptor, unix_path
+from patchbay.process import socket_names
 from supervisor.actors.process import KernelProcess, Process
 from supervisor.actors.spares import Spares
-from supervisor.run_directory import NOTIFY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from supervisor.configuration.specs import ActorSpec
     from supervisor.sockets import Sockets
 
-# Ours alone: an actor that inherited them would speak to our supervisor, or take our sockets for its own.
+# Variables for the supervisor alone: an actor that inherited them would notify systemd, or take sockets for its own.
 WITHHELD = frozenset(
     {
         "NOTIFY_SOCKET",
@@ -44,22 +44,22 @@ SETTINGS = "settings"
 
 
 class Launcher(Protocol):
-    """Starts processes; a test's starts none."""
+    """Starts processes."""
 
-    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, stand_in: bool = False) -> Process:
+    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, use_spare: bool = False) -> Process:
         """Start one process of the actor.
 
         Args:
-            beside: another one runs, so this one has time.
-            stand_in: one that is loaded already will do, if there is one.
+            beside: whether another process of the actor runs, so that this one may take its time.
+            use_spare: whether a spare may become this process, if one is loaded.
 
         Raises:
-            OSError: it can't be started.
+            OSError: the process can't be started.
         """
 
 
 class Lifeline:
-    """A pipe that nobody writes to: its read end is at its end once the supervisor, who holds the other, is gone."""
+    """Holds a pipe that nobody writes to: the read end, which actors inherit, is at its end once the supervisor has ended."""
 
     def __init__(self, read: int | None = None, write: int | None = None) -> None:
         if read is None or write is None:
@@ -67,6 +67,7 @@ class Lifeline:
         self.read, self.write = read, write
 
     def close(self) -> None:
+        """Close both ends."""
         os.close(self.read)
         os.close(self.write)
 
@@ -75,8 +76,8 @@ class ProcessLauncher:
     """Starts real processes.
 
     Args:
-        spare: the command line of a process that can become an actor's; empty: there is none.
-        accepted: returns the settings that a process is given; None: it reads the configuration itself.
+        spare: the command line of a spare, see `supervisor.actors.spares`; empty: there are none.
+        accepted: returns the settings that a process is given; None: processes read the configuration themselves.
     """
 
     def __init__(
@@ -93,44 +94,49 @@ class ProcessLauncher:
         self._sockets = sockets
         self._lifeline = lifeline
         self._environ = {key: value for key, value in environ.items() if key not in WITHHELD}
-        self._notify_path = unix_path(run_dir, NOTIFY_NAME)
+        self._notify_path = unix_path(run_dir, socket_names.NOTIFY)
         through = path_descriptor(self._notify_path)
         self._always = [lifeline.read] if through is None else [lifeline.read, through]
 
-    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, stand_in: bool = False) -> KernelProcess:
+    def start(
+        self, spec: ActorSpec, generation: int, *, beside: bool = False, use_spare: bool = False
+    ) -> KernelProcess:
         """See `Launcher`."""
-        # Its last words go to memory: nothing to clean up, and it can't fill a disk that is full already.
+        # The crash log is in memory: no file has to be removed, and a full disk does no harm.
         crashlog = os.memfd_create(f"patchbay-{spec.instance}-{generation}", os.MFD_CLOEXEC)
         try:
-            given = {**self._sockets.passed_to(spec, generation), CRASHLOG: crashlog}
+            given = {**self._sockets.descriptors_for(spec, generation), CRASHLOG: crashlog}
             with self._settings() as settings:
-                pid, spare = self._begin(spec, generation, given | settings, beside=beside, stand_in=stand_in)
+                pid, spare = self._begin(spec, generation, given | settings, beside=beside, use_spare=use_spare)
         except OSError:
             os.close(crashlog)
             raise
-        began = trio.current_time()
-        process = KernelProcess(spec.instance, generation, pid, started_at=began, crashlog=crashlog)
-        process.stands_in = spare
+        now = trio.current_time()
+        process = KernelProcess(spec.instance, generation, pid, started_at=now, crashlog=crashlog)
+        process.is_spare = spare
         return process
 
     def _begin(
-        self, spec: ActorSpec, generation: int, given: dict[str, int], *, beside: bool, stand_in: bool
+        self, spec: ActorSpec, generation: int, given: dict[str, int], *, beside: bool, use_spare: bool
     ) -> tuple[int, bool]:
-        """Have a spare or a new process be this one; return its pid, and whether it was a spare."""
+        """Assign a spare or start a process; return its pid, and whether it is a spare.
+
+        A start that allows no spare is planned: the program may be another by now, so the spares are replaced.
+        """
         identity = self._identity(spec, generation, given)
-        if not stand_in:
-            self.spares.renew()  # whoever asked may have changed the program
+        if not use_spare:
+            self.spares.renew()
         elif spec.spare:
-            spare = self.spares.stand_in(spec.name, spec.command, identity, given)
-            if spare is not None:
-                return spare, True
+            pid = self.spares.assign(spec.name, spec.command, identity, given)
+            if pid is not None:
+                return pid, True
         if beside:
             identity["PATCHBAY_ACTOR_BESIDE"] = "1"
         return spawn(spec.command, self._environ | identity, [*given.values(), *self._always]), False
 
     @contextmanager
     def _settings(self) -> Iterator[dict[str, int]]:
-        """Give the descriptor that a process inherits its settings by; it is closed here afterwards."""
+        """Open the file with the accepted settings, which a process inherits; yield its descriptor and close it."""
         if self._accepted is None:
             yield {}
             return
@@ -154,12 +160,12 @@ def spawn(command: tuple[str, ...], environ: Mapping[str, str], inherited: list[
     """Start a program in a session of its own with these descriptors, under the same numbers; return its pid.
 
     Raises:
-        OSError: it can't be started.
+        OSError: the program can't be started.
     """
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     ]
-    # Onto itself: the number stays and close-on-exec goes, in the child only. Ours stay closed to everyone else.
+    # dup2 onto itself: the number stays, and close-on-exec is cleared in the child only.
     actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in inherited]
     return os.posix_spawnp(
         command[0],

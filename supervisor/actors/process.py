@@ -1,7 +1,7 @@
-"""One running process: its pidfd, what it says of itself, how it is signalled and how it ended.
+"""Signals one process, waits for its end, and keeps what it notifies.
 
-Knows nothing of restarts or states. Exit is a pidfd that becomes readable, so there is no SIGCHLD handler and no
-polling, and it works for an adopted process, which is not our child, just as well.
+Knows nothing of restarts or states. The end is a pidfd that becomes readable, so there is no SIGCHLD handler and no
+polling, and an adopted process, which is not a child of the supervisor, is waited for in the same way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from supervisor.actors.exits import Exit, from_waitid
-from supervisor.run_directory import start_time
+from supervisor.procfs import start_time
 
 if TYPE_CHECKING:
     import socket
@@ -25,24 +25,34 @@ CRASHLOG_TAIL_BYTES = 64 * 1024
 
 
 class Process(ABC):
-    """What an actor needs to know of its process, real or a test's."""
+    """Describes a process of an actor.
+
+    Attributes:
+        started_at: trio's clock.
+        start_time: clock ticks since boot; together with the pid it names the process for good.
+        adopted: whether a supervisor before this one has started it.
+        is_spare: whether it was loaded before it was assigned to its actor.
+        beat_at: trio's clock, the last heartbeat of its event loop; None: there was none.
+        status: its STATUS notification.
+        progress: its `X_…` notifications, like `frames_in`.
+    """
 
     def __init__(self, instance: str, generation: int, pid: int, *, started_at: float) -> None:
         self.instance = instance
         self.generation = generation
         self.pid = pid
-        self.started_at = started_at  # trio's clock
-        self.start_time = 0  # clock ticks since boot; with the pid it names the process for good
+        self.started_at = started_at
+        self.start_time = 0
         self.adopted = False
-        self.stands_in = False  # it was a spare, loaded before it was needed
+        self.is_spare = False
         self.ready = trio.Event()
-        self.beat_at: float | None = None  # trio's clock, the last sign of life of its loop
-        self.status = ""  # its own words
-        self.progress: dict[str, float] = {}  # its own figures: frames in, frames out, lag
+        self.beat_at: float | None = None
+        self.status = ""
+        self.progress: dict[str, float] = {}
         self.exit: Exit | None = None
 
-    def notified(self, fields: Mapping[str, str], now: float) -> None:
-        """Take in what it said of itself (sd_notify)."""
+    def on_notification(self, fields: Mapping[str, str], now: float) -> None:
+        """Keep the fields of an sd_notify datagram that it has sent; `now`: trio's clock."""
         if fields.get("READY") == "1":
             self.ready.set()
         if "STATUS" in fields:
@@ -56,27 +66,27 @@ class Process(ABC):
 
     @abstractmethod
     def signal(self, number: int) -> None:
-        """Send it a signal; nothing happens when it has gone."""
+        """Send it a signal; nothing happens if it has ended."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End it and what it has started, now."""
+        """Send SIGKILL to it and to the processes that it has started."""
 
     @abstractmethod
     async def wait(self) -> Exit:
-        """Wait for its end. One task at a time; cancelling is safe; afterwards it answers at once."""
+        """Wait until it has ended. One task at a time; cancelling is safe; after its end it returns at once."""
 
-    def last_words(self) -> bytes:
-        """Return what it has written to its crash log, the last of it."""
+    def crash_log_tail(self) -> bytes:
+        """Return the end of its crash log."""
         return b""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it; call it when it has ended, or is to be without us."""
+        """Close its descriptors, when it has ended or is left to another supervisor."""
 
 
 class KernelProcess(Process):
-    """A real one: our child, or adopted."""
+    """Is a real process: a child of the supervisor, or an adopted one."""
 
     def __init__(
         self,
@@ -91,11 +101,11 @@ class KernelProcess(Process):
         """Open its pidfd, and own the descriptors given.
 
         Args:
-            crashlog: file that it writes its last words to.
-            lifeline: the connection it was adopted by; then it is not our child.
+            crashlog: the file that it writes its last log line and stack to.
+            lifeline: the connection by which it was adopted; None: it is a child of the supervisor.
 
         Raises:
-            ProcessLookupError: there is no such process (any more).
+            ProcessLookupError: there is no such process.
         """
         super().__init__(instance, generation, pid, started_at=started_at)
         self.pidfd = os.pidfd_open(pid)
@@ -116,12 +126,12 @@ class KernelProcess(Process):
     async def wait(self) -> Exit:
         if self.exit is None:
             await trio.lowlevel.wait_readable(self.pidfd)
-            # Not reaped yet, so its number, and that of the group it leads, can't be another's.
+            # Before it is reaped, no other process or group can have its number.
             self._kill_group()
             self.exit = self._reap()
         return self.exit
 
-    def last_words(self) -> bytes:
+    def crash_log_tail(self) -> bytes:
         if self.crashlog is None:
             return b""
         size = os.fstat(self.crashlog).st_size

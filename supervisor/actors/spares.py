@@ -1,11 +1,9 @@
-"""Processes that have everything loaded already, each to stand in at once for an actor that has crashed.
+"""Keeps spare processes, which have loaded the actors that carry audio, to replace one that has crashed at once.
 
-Loading takes most of a start, a quarter to half a second in which nobody hears anything. A spare (`patchbay.process.spare`) is no
-actor's until it is told which one it is. What it has loaded is the program of that moment, so after anything that was
-planned (a roll to a new version, say) they are made anew. One that dies unused is replaced. All go with the supervisor;
-when that is killed, by themselves, since the link to it ends.
-
-Owns the processes that wait; one that was taken is its taker's.
+Loading takes most of a start, in which nobody hears anything. A spare (`patchbay.process.spare`) belongs to no actor until
+it is assigned. It has loaded the program as it was then, so after a planned start (a roll to a new version, say) all spares
+are replaced. A spare that ends unused is replaced too. All end with the supervisor; if that is killed, by themselves, since
+their link ends.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOK_S: Final = 1.0
-SOON_S: Final = 0.1  # while one is missing
-AGAIN_S: Final = 30.0  # after one that did not last: loading costs half a second of a processor
+POLL_S: Final = 1.0
+URGENT_POLL_S: Final = 0.1  # while a spare is missing
+RETRY_S: Final = 30.0  # after a spare that has ended: loading costs half a second of a processor
 
 
 class Spare:
-    """One process that waits. `close` it or have it `become` an actor's."""
+    """Is one process that waits to be assigned. Whoever made it closes it."""
 
     def __init__(self, pid: int, link: socket.socket) -> None:
         self.pid = pid
@@ -40,51 +38,54 @@ class Spare:
         self._loaded = False
 
     def is_loaded(self) -> bool:
-        """Whether it waits for its order."""
+        """Return whether it has loaded everything and waits for its order."""
         if not self._loaded:
             with suppress(OSError):
                 self._loaded = bool(self._link.recv(64))
         return self._loaded
 
-    def become(self, name: str, command: Sequence[str], environ: Mapping[str, str], given: Mapping[str, int]) -> None:
-        """Have it be this actor's process, with these descriptors by name.
+    def assign(self, name: str, command: Sequence[str], environ: Mapping[str, str], given: Mapping[str, int]) -> None:
+        """Order it to become a process of this actor, with these descriptors by name.
+
+        Args:
+            command: the command line of the actor, which a spare of the version before shows in `ps`.
 
         Raises:
-            OSError: it has gone.
+            OSError: the spare has ended.
         """
         order = {"name": name, "command": command, "environ": environ, "fds": list(given)}
         socket.send_fds(self._link, [json.dumps(order).encode()], list(given.values()))
 
     def has_ended(self) -> bool:
-        """Whether it has gone; it is reaped then."""
+        """Return whether it has ended; if so, it is reaped."""
         return os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG) is not None
 
     def kill(self) -> None:
-        """End it; it is to be reaped."""
+        """Send SIGKILL to it; the caller reaps it."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Wait for the end of one that was killed."""
+        """Wait until it has ended, after `kill`; blocks for that moment."""
         os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
 
     def close(self) -> None:
-        """Let go of it: it has ended, or is somebody else's."""
+        """Close its descriptors: it has ended, or was assigned."""
         self._link.close()
         os.close(self._pidfd)
 
 
 class Spares:
-    """Those that wait.
+    """Owns the spares that wait; one that was assigned belongs to its actor.
 
     Args:
-        spawn: starts one, which inherits the descriptor given; returns its pid. May raise OSError.
+        spawn: starts a spare, which inherits the descriptor given, and returns its pid. May raise OSError.
     """
 
     def __init__(self, spawn: Callable[[int], int]) -> None:
         self._spawn = spawn
         self._waiting: list[Spare] = []
-        self._dying: list[Spare] = []
+        self._ending: list[Spare] = []
         self._not_before = float("-inf")
         self._taken = trio.Event()
 
@@ -92,43 +93,45 @@ class Spares:
         return sum(spare.is_loaded() for spare in self._waiting)
 
     async def run(self, wanted: Callable[[], int], is_quiet: Callable[[], bool]) -> None:
-        """Keep as many as are wanted, for ever; none is started before it `is_quiet`. Cancelled, it ends them all."""
+        """Keep as many spares as `wanted` returns, for ever; none is started unless `is_quiet`. Cancelled, it ends them all."""
         try:
             while True:
                 hurries = len(self) < wanted() and trio.current_time() >= self._not_before
-                with trio.move_on_after(SOON_S if hurries else LOOK_S):
+                with trio.move_on_after(URGENT_POLL_S if hurries else POLL_S):
                     await self._taken.wait()
                     self._taken = trio.Event()
-                self.look(wanted(), trio.current_time(), may_start=is_quiet())
+                self.poll(wanted(), trio.current_time(), may_start=is_quiet())
         finally:
             self.renew()
-            while self._dying:
-                spare = self._dying.pop()
+            while self._ending:
+                spare = self._ending.pop()
                 spare.reap()
                 spare.close()
 
-    def look(self, wanted: int, now: float, *, may_start: bool = True) -> None:
-        """Bury the dead, end those that are too many, and start one that is missing: one after the other, so that the
-        first is loaded sooner."""
-        for spare in [spare for spare in self._dying if spare.has_ended()]:
-            self._dying.remove(spare)
+    def poll(self, wanted: int, now: float, *, may_start: bool = True) -> None:
+        """Reap the spares that have ended, end those that are too many, and start at most one that is missing.
+
+        One after the other, so that the first is loaded sooner. `now`: trio's clock.
+        """
+        for spare in [spare for spare in self._ending if spare.has_ended()]:
+            self._ending.remove(spare)
             spare.close()
         for spare in [spare for spare in self._waiting if spare.has_ended()]:
-            logger.warning("spare process %d has ended; another is started in %.0f s", spare.pid, AGAIN_S)
+            logger.warning("spare process %d has ended; another is started in %.0f s", spare.pid, RETRY_S)
             self._waiting.remove(spare)
             spare.close()
-            self._not_before = now + AGAIN_S
+            self._not_before = now + RETRY_S
         if len(self) == len(self._waiting) < wanted and may_start and now >= self._not_before:
             self._add(now)
         self._end(self._waiting[wanted:])
 
-    def stand_in(
+    def assign(
         self, name: str, command: Sequence[str], environ: Mapping[str, str], given: Mapping[str, int]
     ) -> int | None:
-        """Have one that is loaded be an actor's process; see `Spare.become`. Returns its pid; None: there is none."""
+        """Assign a loaded spare to an actor, see `Spare.assign`; return its pid. None: no spare is loaded."""
         for spare in [spare for spare in self._waiting if spare.is_loaded()]:
             try:
-                spare.become(name, command, environ, given)
+                spare.assign(name, command, environ, given)
             except OSError as error:
                 logger.warning("spare process %d is of no use: %s", spare.pid, error)
                 self._end([spare])
@@ -140,7 +143,7 @@ class Spares:
         return None
 
     def renew(self) -> None:
-        """The program may be another by now: end those there are; new ones come in their time."""
+        """End all spares, since the program may be another by now; `run` starts new ones."""
         self._end(self._waiting)
         self._taken.set()
 
@@ -148,7 +151,7 @@ class Spares:
         self._waiting = [spare for spare in self._waiting if spare not in spares]
         for spare in spares:
             spare.kill()
-            self._dying.append(spare)
+            self._ending.append(spare)
 
     def _add(self, now: float) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -159,4 +162,4 @@ class Spares:
             except OSError as error:
                 logger.warning("no spare process: %s", error)
                 ours.close()
-                self._not_before = now + AGAIN_S
+                self._not_before = now + RETRY_S

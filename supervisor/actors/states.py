@@ -1,4 +1,4 @@
-"""The life of one process of an actor, as a table. Pure: says what may follow what, never when or why.
+"""Holds the states of one process of an actor and the transitions between them, as a table. Pure.
 
     INIT ──START──► STARTING ──READY──► READY ──DRAIN──► DRAINING ──GONE──► STOPPED
                        │ STOP, ABORT      │ ABORT           │ ABORT             ▲
@@ -8,8 +8,8 @@
                      BACKOFF, FAILED ──START──► STARTING
 
 DRAINING: asked to end (SIGTERM), gives its connections back. STOPPING: ended before it was ready, or by force.
-BACKOFF: starts again by itself, soon. FAILED: starts again by itself at the longest back-off only, or, after a
-configuration error, when somebody asks. An event that a state does not list is our bug, and an error.
+BACKOFF: started again by itself, soon. FAILED: started again by itself at the longest back-off only, or, after a
+configuration error, on request. An event that a state does not list is a fault of the supervisor.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import enum
 
 
 class State(enum.Enum):
+    """Names the state of one process; the values are what `status` shows."""
+
     INIT = "INIT"
     STARTING = "STARTING"
     READY = "READY"
@@ -29,18 +31,20 @@ class State(enum.Enum):
 
 
 class Event(enum.Enum):
-    START = "start"  # a process has been started
-    READY = "ready"  # it said READY=1, or an adopted one says that it is
-    DRAIN = "drain"  # a ready one was asked to end
-    STOP = "stop"  # one that was not ready, or is not there, is to be no more
-    ABORT = "abort"  # it is being ended by force: hung, not ready in time, or past its deadline
-    GONE = "gone"  # it has ended, as was wanted
-    RETRY = "retry"  # it has ended, as was not wanted, and is started again soon
-    GIVE_UP = "give up"  # likewise, but too often, or for a reason that starting again does not mend
+    """Names what happens to a process."""
+
+    START = "start"  # it was started
+    READY = "ready"  # it sent READY=1, or its hello says that it is ready
+    DRAIN = "drain"  # it was READY and is asked to end
+    STOP = "stop"  # it was not READY, or is not there, and is stopped for good
+    ABORT = "abort"  # it is ended by force: hung, not ready in time, or past its deadline
+    GONE = "gone"  # it has ended as requested
+    RETRY = "retry"  # it has ended without a request, and is started again soon
+    GIVE_UP = "give up"  # likewise, but too often, or for a reason that starting again does not remove
 
 
 class IllegalTransitionError(Exception):
-    """Our bug: an event came in a state that does not list it."""
+    """An event came in a state that does not list it: a fault of the supervisor."""
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
@@ -75,7 +79,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.STOPPED: {Event.START: State.STARTING, Event.STOP: State.STOPPED},
 }
 
-# There is a process, so there is something to signal and to wait for.
+# The states in which there is a process.
 ALIVE = frozenset({State.STARTING, State.READY, State.DRAINING, State.STOPPING})
 
 

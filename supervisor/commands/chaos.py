@@ -1,4 +1,4 @@
-"""Does harm on purpose, so that people can see for themselves what comes of it."""
+"""Injects faults into actors on purpose: kills, stops or slows down their processes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import trio
 if TYPE_CHECKING:
     from supervisor.actors.process import Process
 
-# A process under `slow` runs in the gaps only, a fifth of the time.
+# Under `slow` a process is stopped and goes on in turns: it runs a fifth of the time.
 STOPPED_S = 0.08
 RUNNING_S = 0.02
 
 
 def kill(process: Process) -> str:
-    """End it as a crash of the machine's making would."""
+    """Kill a process, as the kernel does when memory is out; return what was done."""
     process.signal(signal.SIGKILL)
     return f"sent SIGKILL to pid {process.pid}"
 
 
 def stop(process: Process) -> str:
-    """Have it hang."""
+    """Stop a process, so that it hangs; return what was done."""
     process.signal(signal.SIGSTOP)
     return f"stopped pid {process.pid}; the watchdog is to notice"
 
 
 async def slow(process: Process, seconds: float) -> None:
-    """Let it run a fifth of the time only. Cancelling is safe: it is never left stopped."""
+    """Let a process run a fifth of the time only. Cancelling is safe: the process goes on."""
     try:
         with trio.move_on_after(seconds):
             while process.exit is None:

@@ -17,7 +17,7 @@ from supervisor import main as foreground
 from supervisor.commands import formatting
 from supervisor.commands.client import NoSupervisorError, ask, follow
 from supervisor.configuration.specs import actors, levels
-from supervisor.run_directory import start_time
+from supervisor.procfs import start_time
 from supervisor.takeover import upgrade
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        foreground.settle_streams()
+        foreground.flush_streams()
         return FAILED
     return code
 
@@ -197,7 +197,7 @@ def _events(run_dir: Path, options: argparse.Namespace) -> int:
 
 def _explain(run_dir: Path, options: argparse.Namespace) -> int:
     request = {"command": "explain", "name": options.name}
-    return _show(options, ask(run_dir, request, timeout_s=ANSWER_S), formatting.story)
+    return _show(options, ask(run_dir, request, timeout_s=ANSWER_S), formatting.transitions)
 
 
 def _wait_ready(run_dir: Path, options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Asks a running supervisor, from a command line or a test: blocking, one request to a connection."""
+"""Sends requests to a running supervisor over its control socket: blocking, one request to a connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.paths import unix_path
-from supervisor.run_directory import CONTROL_NAME
+from patchbay.process import socket_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class NoSupervisorError(Exception):
-    """Nobody answers in this run directory."""
+    """No supervisor answers in this run directory."""
 
 
 def ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
     """Send a request and return its answer.
 
     Raises:
-        NoSupervisorError: there is none, or it went before it answered.
+        NoSupervisorError: no supervisor runs, or it ended before it answered.
         TimeoutError: no answer within `timeout_s` (None: wait as long as it takes).
     """
     for answer in follow(run_dir, request, timeout_s=timeout_s):
@@ -32,11 +32,11 @@ def ask(run_dir: Path, request: dict[str, Any], *, timeout_s: float | None = Non
 
 
 def follow(run_dir: Path, request: dict[str, Any], *, timeout_s: float | None = None) -> Iterator[dict[str, Any]]:
-    """Send a request and give its answers, until the supervisor closes the connection. Errors as `ask`."""
+    """Send a request and yield its answers, until the supervisor closes the connection. Raises what `ask` does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout_s)
         try:
-            sock.connect(unix_path(run_dir, CONTROL_NAME))
+            sock.connect(unix_path(run_dir, socket_names.CONTROL))
             sock.sendall(msgspec.json.encode(request) + b"\n")
         except (FileNotFoundError, ConnectionError) as error:
             raise NoSupervisorError(f"no supervisor runs with run_dir = {run_dir}") from error

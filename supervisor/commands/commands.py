@@ -1,4 +1,4 @@
-"""What people can ask of a running supervisor, each as a request and its answer (plain data, ready for JSON).
+"""Carries out the commands of the control socket: each takes a request and returns an answer, both plain data for JSON.
 
 An answer has `ok`; a refusal also `error`, in words. Knows no sockets and no command line.
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from patchbay.protocol.times import utc
 from supervisor.actors.actor import Report
-from supervisor.actors.crashes import utc
 from supervisor.actors.states import State
 from supervisor.commands import chaos
 from supervisor.configuration.reconfigure import reconfigure
@@ -34,19 +34,19 @@ SLOW_MAX_S = 600.0
 
 
 @dataclass(frozen=True)
-class Last:
-    """An answer after which nobody may be there to give another: it is sent, and then comes the effect."""
+class FinalAnswer:
+    """Holds an answer that is sent before its effect, `then`, ends the supervisor."""
 
     answer: Answer
     then: Callable[[], None]
 
 
 class CommandError(Exception):
-    """The request can't be carried out; the text is for the one who asked."""
+    """The request can't be carried out; the text is for the sender."""
 
 
 async def status(supervisor: Supervisor, _: Request) -> Answer:
-    """Return the state of everything, an entry for each process (or for what will be one)."""
+    """Return the state of the supervisor and of every actor, an entry for each process."""
     now = trio.current_time()
     host, port = supervisor.handles.sockets.address
     return {
@@ -55,11 +55,11 @@ async def status(supervisor: Supervisor, _: Request) -> Answer:
             "pid": os.getpid(),
             "state": "STOPPING" if supervisor.stopping.is_set() else "RUNNING",
             "ready": supervisor.ready,
-            "uptime_s": round(now - supervisor.started_at, 3),
+            "uptime_s": round(now - supervisor.origin.started_at, 3),
             "host": host,
             "port": port,
             "run_dir": str(supervisor.handles.run_dir.path),
-            "replaced": supervisor.replaced,
+            "replaced": supervisor.origin.replaced,
             "spares": len(supervisor.launcher.spares),
             "events_missed": supervisor.history.missed_by_followers,
             "configuration": _configuration(supervisor),
@@ -69,14 +69,14 @@ async def status(supervisor: Supervisor, _: Request) -> Answer:
 
 
 def _configuration(supervisor: Supervisor) -> Answer:
-    """Return since when the settings are those that run, and why the configuration as it is now is not what runs."""
+    """Return when the settings in use were accepted, and why the configuration that was read last is refused."""
     refused = supervisor.refused
     told = None if refused is None else {"at": utc(refused.at), "why": refused.why}
     return {"accepted_at": utc(supervisor.accepted.at), "refused": told}
 
 
 def row(actor: Actor, run: Run, now: float) -> Answer:
-    """Return what there is to say of one process of an actor."""
+    """Return the status of one process of an actor."""
     process = run.process
     retry_in_s = run.again_at - now if run.state in (State.BACKOFF, State.FAILED) else None
     return {
@@ -93,7 +93,7 @@ def row(actor: Actor, run: Run, now: float) -> Answer:
         "beat_age_s": _age(process.beat_at if process else None, now),
         "progress": process.progress if process else {},
         "status": process.status if process else "",
-        # Infinite (it waits to be asked) has no number in JSON.
+        # Infinity (it is not started again by itself) has no number in JSON.
         "retry_in_s": _age(None if retry_in_s in (None, float("inf")) else now - retry_in_s, now),
         "last_exit": None if run.last_exit is None else str(run.last_exit),
     }
@@ -104,13 +104,13 @@ def _age(at: float | None, now: float) -> float | None:
 
 
 async def restart(supervisor: Supervisor, request: Request) -> Answer:
-    """Stop and start, one process after another."""
+    """Stop and start an actor, one process after another."""
     timeout_s = _timeout(supervisor, request)
     return _answer([await actor.restart("asked for", timeout_s) for actor in _actors(supervisor, request)])
 
 
 async def roll(supervisor: Supervisor, request: Request) -> Answer:
-    """Replace without a gap, one process after another; the first that fails ends it."""
+    """Roll an actor or all, one process after another; the first that fails is the last."""
     timeout_s = _timeout(supervisor, request)
     actors = list(supervisor.actors.values()) if request.get("all") else _actors(supervisor, request)
     reports: list[Report] = []
@@ -121,19 +121,19 @@ async def roll(supervisor: Supervisor, request: Request) -> Answer:
     return {**_answer(reports), "left": [each.spec.instance for each in actors[len(reports) :]]}
 
 
-async def replace(supervisor: Supervisor, _: Request) -> Last:
+async def replace(supervisor: Supervisor, _: Request) -> FinalAnswer:
     """Replace the supervisor's own program, once the new one has shown that it starts."""
     try:
         await upgrade.check()
-        upgrade.refuse_if_busy(supervisor)
+        upgrade.refuse_if_busy(supervisor.actors)
     except upgrade.UpgradeError as error:
         raise CommandError(str(error)) from error
-    return Last({"ok": True, "replaced": supervisor.replaced}, supervisor.replace)
+    return FinalAnswer({"ok": True, "replaced": supervisor.origin.replaced}, supervisor.replace)
 
 
-async def stop(supervisor: Supervisor, _: Request) -> Last:
-    """Begin to stop everything; done when the supervisor is gone."""
-    return Last({"ok": True, "pid": os.getpid()}, supervisor.stop)
+async def stop(supervisor: Supervisor, _: Request) -> FinalAnswer:
+    """Begin to stop everything; all is stopped when the supervisor has ended."""
+    return FinalAnswer({"ok": True, "pid": os.getpid()}, supervisor.stop)
 
 
 async def reload(supervisor: Supervisor, _: Request) -> Answer:
@@ -141,7 +141,7 @@ async def reload(supervisor: Supervisor, _: Request) -> Answer:
     return _answer(await reconfigure(supervisor))
 
 
-async def do_harm(supervisor: Supervisor, request: Request) -> Answer:
+async def inject_fault(supervisor: Supervisor, request: Request) -> Answer:
     """Kill, stop or slow down the processes of an actor."""
     way, seconds = request.get("way"), request.get("seconds", SLOW_S)
     if way not in ("kill", "stop", "slow"):
@@ -153,7 +153,7 @@ async def do_harm(supervisor: Supervisor, request: Request) -> Answer:
         for process in actor.processes:
             supervisor.history.record(actor.spec.instance, f"chaos: {way}", pid=process.pid)
             if way == "slow":
-                supervisor.begin(chaos.slow, process, seconds)
+                supervisor.start_soon(chaos.slow, process, seconds)
                 text = f"slowed pid {process.pid} down for {seconds:g} s"
             else:
                 text = chaos.kill(process) if way == "kill" else chaos.stop(process)
@@ -187,23 +187,23 @@ async def wait_ready(supervisor: Supervisor, request: Request) -> Answer:
     """Wait until every actor is READY."""
     with trio.move_on_after(_timeout(supervisor, request)):
         while not supervisor.ready:
-            await supervisor.history.change()
+            await supervisor.history.wait_changed()
     if supervisor.ready:
         return {"ok": True}
-    states = {name: supervisor.actors[name].current.state.value for name in supervisor.not_ready()}
+    states = {name: supervisor.actors[name].current.state.value for name in supervisor.actors.not_ready()}
     named = ", ".join(f"{name} ({state})" for name, state in states.items())
     return {"ok": False, "error": f"not ready: {named}", "not_ready": states}
 
 
-async def hand_over(supervisor: Supervisor, request: Request) -> Last:
-    """Give way to a new supervisor, if whoever started this one has gone (or it is forced to)."""
+async def hand_over(supervisor: Supervisor, request: Request) -> FinalAnswer:
+    """Leave everything to another supervisor, if the process that started this one has ended, or if `force` is set."""
     if not request.get("force") and not supervisor.orphaned():
         raise CommandError("whoever started this supervisor is still there")
-    return Last({"ok": True, "pid": os.getpid()}, supervisor.hand_over)
+    return FinalAnswer({"ok": True, "pid": os.getpid()}, supervisor.hand_over)
 
 
 async def events(supervisor: Supervisor, request: Request) -> AsyncIterator[Answer]:
-    """Give the last entries and then each new one, until the one who asked has gone."""
+    """Yield the last entries of the history and then each new one, until the connection is closed."""
     with supervisor.history.follow() as entries:
         last = _count(request, "last", 0)
         for entry in supervisor.history.last(limit=last) if last else ():
@@ -212,14 +212,14 @@ async def events(supervisor: Supervisor, request: Request) -> AsyncIterator[Answ
             yield {"ok": True, **entry.as_json(), "time": utc(entry.at)}
 
 
-COMMANDS: dict[str, Callable[[Supervisor, Request], Awaitable[Answer | Last]]] = {
+COMMANDS: dict[str, Callable[[Supervisor, Request], Awaitable[Answer | FinalAnswer]]] = {
     "status": status,
     "restart": restart,
     "roll": roll,
     "replace": replace,
     "stop": stop,
     "reload": reload,
-    "chaos": do_harm,
+    "chaos": inject_fault,
     "explain": explain,
     "wait-ready": wait_ready,
     "hand-over": hand_over,
@@ -229,7 +229,7 @@ STREAMS: dict[str, Callable[[Supervisor, Request], AsyncIterator[Answer]]] = {"e
 
 def _actors(supervisor: Supervisor, request: Request) -> list[Actor]:
     name = request.get("name")
-    found = supervisor.named(name) if isinstance(name, str) else []
+    found = supervisor.actors.find(name) if isinstance(name, str) else []
     if not found:
         known = ", ".join(supervisor.actors)
         raise CommandError(f"there is no actor {name!r}; there are {known}")

@@ -1,31 +1,32 @@
-"""The control socket: newline JSON requests of people's commands, newline JSON answers. Knows no command."""
+"""Serves the control socket: one JSON request in a line, then its answers, a line each. Knows no single command."""
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
 
-from supervisor.commands.commands import COMMANDS, STREAMS, CommandError, Last
-from supervisor.takeover.adoption import CREDENTIALS
+from supervisor.commands.commands import COMMANDS, STREAMS, CommandError, FinalAnswer
+from supervisor.sockets import peer_credentials
 
 if TYPE_CHECKING:
+    import socket
+
     from supervisor.service import Supervisor
 
 logger = logging.getLogger(__name__)
 
 LINE_MAX_BYTES = 64 * 1024
 CONNECTIONS_MAX = 64
-# One who does not take an answer for so long is gone.
+# A client that takes no part of an answer for so long is disconnected.
 SEND_TIMEOUT_S = 5.0
 
 
 async def serve(listener: socket.socket, supervisor: Supervisor) -> None:
-    """Answer, for ever. A connection has one request after another; each is carried out to its end."""
+    """Serve connections, for ever. A connection has one request after another; each is carried out to its end."""
     listening = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
     limiter = trio.CapacityLimiter(CONNECTIONS_MAX)
 
@@ -34,16 +35,16 @@ async def serve(listener: socket.socket, supervisor: Supervisor) -> None:
             try:
                 await _serve_one(stream, supervisor)
             except (trio.BrokenResourceError, trio.TooSlowError, trio.ClosedResourceError):
-                logger.debug("somebody who had asked has gone")
+                logger.debug("a client of the control socket has gone")
             except Exception:
-                # Whatever one question does, the supervisor is there for the others.
-                logger.exception("a question could not be answered")
+                # A fault in one command ends this connection and nothing else.
+                logger.exception("a command of the control socket has failed; its connection is closed")
 
     await trio.serve_listeners(answer, [listening])
 
 
 async def _serve_one(stream: trio.SocketStream, supervisor: Supervisor) -> None:
-    if not _may_ask(stream):
+    if not _is_authorized(stream):
         return
     buffered = b""
     while True:
@@ -69,7 +70,7 @@ async def _carry_out(line: bytes, stream: trio.SocketStream, supervisor: Supervi
         outcome = await COMMANDS[command](supervisor, request)
     except (msgspec.DecodeError, CommandError) as error:
         outcome = {"ok": False, "error": str(error)}
-    if not isinstance(outcome, Last):
+    if not isinstance(outcome, FinalAnswer):
         await _send(stream, outcome)
         return
     try:
@@ -83,8 +84,7 @@ async def _send(stream: trio.SocketStream, answer: dict[str, Any]) -> None:
         await stream.send_all(msgspec.json.encode(answer) + b"\n")
 
 
-def _may_ask(stream: trio.SocketStream) -> bool:
-    """The file's mode says the same; this also holds when somebody has changed that."""
-    data = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    _, uid, _ = CREDENTIALS.unpack(data)
+def _is_authorized(stream: trio.SocketStream) -> bool:
+    """Return whether the client is root or this user; true of all while the mode of the socket's file is 0600."""
+    _, uid, _ = peer_credentials(stream.socket)
     return uid in (0, os.getuid())

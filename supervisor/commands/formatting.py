@@ -1,4 +1,4 @@
-"""Answers as people read them: a table, a story. Pure."""
+"""Formats answers for people: tables and lines. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ COLUMNS = ("actor", "state", "pid", "generation", "restarts", "crashes", "up", "
 
 
 def table(answer: dict[str, Any]) -> str:
-    """Return the state of everything as a table."""
+    """Return the answer of `status` as a table."""
     supervisor = answer["supervisor"]
     rows = [COLUMNS, *(_cells(row) for row in answer["actors"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
@@ -47,7 +47,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def remark(row: dict[str, Any]) -> str:
-    """Return what is worth knowing of a process beyond its state."""
+    """Return the remarks on a process: when it is started again, how it ended, its own status."""
     parts = []
     if row["retry_in_s"] is not None:
         parts.append(f"again in {row['retry_in_s']:.1f} s")
@@ -62,12 +62,12 @@ def remark(row: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def story(answer: dict[str, Any]) -> str:
-    """Return the last transitions of actors in words."""
-    return "\n\n".join(_story(actor) for actor in answer["actors"])
+def transitions(answer: dict[str, Any]) -> str:
+    """Return the answer of `explain` as lines."""
+    return "\n\n".join(_transitions(actor) for actor in answer["actors"])
 
 
-def _story(actor: dict[str, Any]) -> str:
+def _transitions(actor: dict[str, Any]) -> str:
     lines = []
     for run in actor["runs"]:
         pid = f"pid {run['pid']}, " if run["pid"] else ""
@@ -92,7 +92,7 @@ def event(entry: dict[str, Any]) -> str:
 
 
 def reports(answer: dict[str, Any]) -> str:
-    """Return what came of a command, a line for each process."""
+    """Return the reports of a command, a line for each process."""
     lines = [f"{report['actor']}: {report['text']}" for report in answer.get("reports", ())]
     if answer.get("left"):
         lines.append(f"left as they were: {', '.join(answer['left'])}")
@@ -100,7 +100,7 @@ def reports(answer: dict[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return 3723 as "1h02m", 61 as "1m01s", 3.2 as "3s"."""
+    """Return a number of seconds as text: 3723 as "1h02m", 61 as "1m01s", 3.2 as "3s"."""
     whole = int(seconds)
     if whole >= 3600:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
@@ -108,14 +108,14 @@ def duration(seconds: float) -> str:
 
 
 def url_host(host: str) -> str:
-    """Return a listener address as it is put in a URL that works on this machine."""
+    """Return a listening address as the host of a URL that works on this machine."""
     if host in ("0.0.0.0", "::", ""):
         return "localhost"
     return f"[{host}]" if ":" in host else host
 
 
 def plan(answer: dict[str, Any]) -> str:
-    """Return what would be started, and where."""
+    """Return the answer of `check`: the public port, the directories, the order of starts."""
     lines = [
         f"public port  http://{url_host(answer['host'])}:{answer['port']}/",
         f"run_dir      {answer['run_dir']}",

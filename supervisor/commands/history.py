@@ -1,4 +1,4 @@
-"""What has happened to the actors: kept for `explain`, told to whoever follows, logged. Knows no process."""
+"""Records what happens to the actors: keeps it for `explain`, logs it, and passes it to followers. Knows no process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEPT = 1000  # entries in all; a transition is rare, so this is days, or a crash loop's last minutes
-FOLLOWER_BACKLOG = 500  # entries for a follower that does not read; what comes then it does not get
+ENTRIES_MAX = 1000  # in ordinary operation those of days, in a crash loop those of minutes
+FOLLOWER_BACKLOG = 500  # entries that wait for a follower; it misses those that come then
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A transition of one process, or (`before` equals `after`) a remark on it."""
+    """Is a transition of one process, or (`before` equals `after`) a remark on it."""
 
     at: float  # seconds since 1970
     actor: str  # "fanout.1", or "supervisor"
@@ -37,11 +37,11 @@ class Entry:
 
 
 class History:
-    """The last entries, and a way to wait for the next."""
+    """Keeps the last entries, and lets tasks wait for the next."""
 
     def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._entries: deque[Entry] = deque(maxlen=ENTRIES_MAX)
         self._followers: set[trio.MemorySendChannel[Entry]] = set()
         self._changed = trio.Event()
         self.missed_by_followers = 0
@@ -57,7 +57,7 @@ class History:
         after: str = "",
         level: int = logging.INFO,
     ) -> None:
-        """Keep, log (at least at this level) and tell. Never blocks."""
+        """Keep an entry, log it (at least at this level) and pass it to the followers. Never blocks."""
         entry = Entry(self._wall(), actor, generation, pid, before, after, why)
         self._entries.append(entry)
         if after in ("BACKOFF", "FAILED"):
@@ -75,7 +75,7 @@ class History:
         self._changed = trio.Event()
 
     def restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Put back what the program before this one had kept."""
+        """Add the entries that the program before this one had kept."""
         self._entries.extend(Entry(**entry) for entry in entries)
 
     def last(self, actor: str | None = None, limit: int = 20) -> list[Entry]:
@@ -83,13 +83,13 @@ class History:
         found = [entry for entry in self._entries if actor in (None, entry.actor)]
         return found[max(0, len(found) - limit) :]
 
-    async def change(self) -> None:
-        """Wait until something is recorded."""
+    async def wait_changed(self) -> None:
+        """Wait until an entry is recorded. Cancelling is safe."""
         await self._changed.wait()
 
     @contextmanager
     def follow(self) -> Iterator[trio.MemoryReceiveChannel[Entry]]:
-        """Give what is recorded from now on. One who does not read loses entries, nobody waits for him."""
+        """Open a channel of the entries that are recorded from now on. A follower that does not read misses entries."""
         send, receive = trio.open_memory_channel[Entry](FOLLOWER_BACKLOG)
         self._followers.add(send)
         try:

@@ -1,4 +1,4 @@
-"""What a change of the configuration means for the actors that run. Pure."""
+"""Works out what a change of the configuration means for the actors that run. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from supervisor.configuration.specs import COMMON_SECTIONS
+from supervisor.configuration.specs import COMMON_SECTIONS, SEVERAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,19 +16,28 @@ if TYPE_CHECKING:
     from config import Settings
     from supervisor.configuration.specs import ActorSpec
 
-# The sockets, the lock and the note are there: another place for them is another supervisor.
-FIXED = ("run_dir",)
-SEVERAL: Final = ("ingest", "fanout")  # actors that may have several processes
+# The sockets, the lock and the state file are in the run directory: another directory is another supervisor.
+FIXED: Final = ("run_dir",)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Tells why the configuration that was read last is not in use, and since when (seconds since 1970)."""
+
+    at: float
+    why: str
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be done, in the order of the specs.
+    """Holds what has to be done, each list in the order of the specs.
 
     Attributes:
-        first: instances that are rolled before any is removed: they place connections, and must not place them there again.
-        rolled: instances whose settings have changed, and that are rolled last.
-        public: the public port is another one.
+        added: processes to be started.
+        first: instances to be rolled before any is removed: they hand out connections, and must know where not to.
+        removed: instances to be stopped for good.
+        rolled: instances whose settings have changed, to be rolled last.
+        public: whether the public port is another one.
         refused: settings that can't change while everything runs.
     """
 
@@ -41,9 +50,9 @@ class Change:
 
 
 def steps(old: Settings, new: Settings) -> list[Settings]:
-    """Return the settings to be applied one after the other: what gets less does so last, when all else is as it is to be.
+    """Return the settings to be applied one after the other: first with no fewer processes than now, then the new ones.
 
-    Whoever hears a process must know of it before that process is given connections, and may forget it only when it has none.
+    A process must be known to all others before it is given connections, and stay known until it has none.
     """
     most = {}
     for name in SEVERAL:
@@ -54,7 +63,7 @@ def steps(old: Settings, new: Settings) -> list[Settings]:
 
 
 def plan(old: Settings, new: Settings, old_specs: Sequence[ActorSpec], new_specs: Sequence[ActorSpec]) -> Change:
-    """Compare two configurations and what they say is to run."""
+    """Return what differs between two configurations, given the specs that each means."""
     before = {spec.instance for spec in old_specs}
     after = {spec.instance for spec in new_specs}
     removed = tuple(spec.instance for spec in old_specs if spec.instance not in after)
@@ -76,5 +85,5 @@ def plan(old: Settings, new: Settings, old_specs: Sequence[ActorSpec], new_specs
 
 
 def setting(settings: Settings, path: str) -> Any:
-    """Return a setting, or a whole section, by its name, like "ingest.processes"."""
+    """Return the setting or the section of this name, like "ingest.processes" or "ingest"."""
     return reduce(getattr, path.split("."), settings)

@@ -1,7 +1,7 @@
-"""Processes that have outlived their supervisor and say hello to the next: who they are and the sockets they hold.
+"""Serves the socket on which processes that have outlived their supervisor say hello to the next one.
 
-One SEQPACKET message each, JSON with the descriptors attached, one answer; then the connection is the process's
-life line. Whether a process is taken is the supervisor's decision.
+A process sends one SEQPACKET message, JSON with its descriptors attached, and gets one answer; if it is adopted, the
+connection is its life line from then on. The caller decides whether a process is adopted.
 """
 
 from __future__ import annotations
@@ -10,31 +10,28 @@ import array
 import logging
 import os
 import socket
-import struct
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from supervisor.sockets import peer_credentials
 
 logger = logging.getLogger(__name__)
 
 MESSAGE_MAX_BYTES = 4096
 DESCRIPTORS_MAX = 16
 HELLO_TIMEOUT_S = 2.0
-WAITING_MAX = 128  # connections that have not said hello yet
-CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+WAITING_MAX = 128  # connections on which no hello has come yet
 
 
 class HelloError(Exception):
-    """What came is no hello, or not from the one it names."""
+    """The message is no hello, or the process that it names is not its sender."""
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Who a process is; `fds` names the descriptors that come with it, in their order."""
+    """Identifies a process; `fds` names the descriptors that come with the message, in their order."""
 
     name: str
     index: int
@@ -49,11 +46,20 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
+    """Holds the message as it is sent."""
+
     hello: Hello
 
 
-async def serve(listener: socket.socket, take: Callable[[Hello, dict[str, int], socket.socket], str]) -> None:
-    """Answer hellos, for ever. `take` returns "" and owns descriptors and connection from then on, or why not."""
+Adopt = Callable[[Hello, dict[str, int], socket.socket], str]
+
+
+async def serve(listener: socket.socket, adopt: Adopt) -> None:
+    """Answer hellos, for ever. Cancelling is safe.
+
+    Args:
+        adopt: returns "" and owns descriptors and connection from then on; else it returns why the process is not adopted.
+    """
     limiter = trio.CapacityLimiter(WAITING_MAX)
     async with trio.open_nursery() as nursery:
         while True:
@@ -61,32 +67,28 @@ async def serve(listener: socket.socket, take: Callable[[Hello, dict[str, int], 
             try:
                 connection, _ = listener.accept()
             except OSError as error:
-                # Out of descriptors, or it has gone again. Waiting is all that can be done about either.
+                # No descriptor is left, or the process has gone again: try again a little later.
                 logger.warning("hello not accepted: %s", error)
                 await trio.sleep(0.1)
                 continue
             connection.setblocking(False)
-            nursery.start_soon(_answer, connection, take, limiter)
+            nursery.start_soon(_answer, connection, adopt, limiter)
 
 
-async def _answer(
-    connection: socket.socket,
-    take: Callable[[Hello, dict[str, int], socket.socket], str],
-    limiter: trio.CapacityLimiter,
-) -> None:
+async def _answer(connection: socket.socket, adopt: Adopt, limiter: trio.CapacityLimiter) -> None:
     descriptors: list[int] = []
-    taken = False
+    adopted = False
     try:
         async with limiter:
             with trio.fail_after(HELLO_TIMEOUT_S):
                 await trio.lowlevel.wait_readable(connection)
         hello = _receive(connection, descriptors)
-        refusal = take(hello, dict(zip(hello.fds, descriptors, strict=True)), connection)
-        taken = not refusal
+        refusal = adopt(hello, dict(zip(hello.fds, descriptors, strict=True)), connection)
+        adopted = not refusal
     except (HelloError, OSError, ValueError, trio.TooSlowError) as error:
         refusal = str(error) or "no hello came"
     finally:
-        if not taken:
+        if not adopted:
             for descriptor in descriptors:
                 os.close(descriptor)
     with connection if refusal else nullcontext():
@@ -96,7 +98,11 @@ async def _answer(
 
 
 def _receive(connection: socket.socket, descriptors: list[int]) -> Hello:
-    """Read the one message; what descriptors came are in the list even when it is refused."""
+    """Read the one message; its descriptors are put in the list even when it is refused.
+
+    Raises:
+        HelloError: see there.
+    """
     size = array.array("i").itemsize
     data, ancillary, _, _ = connection.recvmsg(
         MESSAGE_MAX_BYTES, socket.CMSG_SPACE(DESCRIPTORS_MAX * size), socket.MSG_CMSG_CLOEXEC
@@ -108,18 +114,12 @@ def _receive(connection: socket.socket, descriptors: list[int]) -> Hello:
         hello = msgspec.json.decode(data, type=Envelope).hello
     except msgspec.DecodeError as error:
         raise HelloError(f"no hello: {error}") from error
-    if peer_pid(connection) != hello.pid:
-        raise HelloError(f"pid {peer_pid(connection)} says that it is pid {hello.pid}")
+    sender, _, _ = peer_credentials(connection)
+    if sender != hello.pid:
+        raise HelloError(f"pid {sender} says that it is pid {hello.pid}")
     if len(hello.fds) != len(descriptors):
         raise HelloError(f"{hello.instance} named {len(hello.fds)} sockets and sent {len(descriptors)}")
     return hello
-
-
-def peer_pid(connection: socket.socket) -> int:
-    """Return the pid of the process that connected, by the kernel's word."""
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    pid: int = CREDENTIALS.unpack(data)[0]
-    return pid
 
 
 def _send(connection: socket.socket, answer: dict[str, object]) -> None:

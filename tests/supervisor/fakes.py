@@ -9,7 +9,7 @@ import trio
 
 from supervisor.actors.crashes import CrashReports
 from supervisor.actors.exits import Exit
-from supervisor.actors.life import Surroundings
+from supervisor.actors.life import Shared
 from supervisor.actors.policy import Limits
 from supervisor.actors.process import Process
 from supervisor.commands.history import History
@@ -64,7 +64,7 @@ class FakeProcess(Process):
         assert self.exit is not None
         return self.exit
 
-    def last_words(self) -> bytes:
+    def crash_log_tail(self) -> bytes:
         return self.words
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class FakeLauncher:
         self.next_ones: list[dict[str, bool]] = [{}]
         self.broken = False
 
-    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, stand_in: bool = False) -> FakeProcess:
+    def start(self, spec: ActorSpec, generation: int, *, beside: bool = False, use_spare: bool = False) -> FakeProcess:
         if self.broken:
             raise FileNotFoundError(2, "No such file or directory")
         how = self.next_ones.pop(0) if len(self.next_ones) > 1 else self.next_ones[0]
@@ -89,7 +89,7 @@ class FakeLauncher:
             ready=how.get("ready", True),
             obedient=how.get("obedient", True),
         )
-        process.stands_in, process.beside = stand_in, beside
+        process.is_spare, process.beside = use_spare, beside
         self.started.append(process)
         return process
 
@@ -102,14 +102,14 @@ class World:
         self.history = History(wall=trio.current_time)
         self.restarted: list[str] = []
         self.crashes = data_dir / "crashes"
-        self.around = Surroundings(
+        self.shared = Shared(
             launcher=self.launcher,
             history=self.history,
             limits=LIMITS,
             crash_reports=CrashReports(data_dir),
             random=lambda: 0.5,
-            changed=lambda: None,
-            restarted=lambda spec: self.restarted.append(spec.instance),
+            on_change=lambda: None,
+            on_restart=lambda spec: self.restarted.append(spec.instance),
         )
 
     def transitions(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervisor.commands import client
 from supervisor.commands.client import NoSupervisorError
-from supervisor.run_directory import start_time
+from supervisor.procfs import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable

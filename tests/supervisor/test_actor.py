@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> World:
 
 @asynccontextmanager
 async def running(world: World, actor: Actor | None = None) -> AsyncIterator[Actor]:
-    actor = actor or Actor(SPEC, world.around)
+    actor = actor or Actor(SPEC, world.shared)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(actor.run, trio.lowlevel.checkpoint)
         await wait_all_tasks_blocked()
@@ -56,17 +56,17 @@ async def test_it_is_started_and_becomes_ready(world: World, autojump_clock: obj
     world.launcher.next_ones = [{"ready": False}]
     async with running(world) as actor:
         assert state(actor) is State.STARTING
-        assert not actor.life.had_its_chance.is_set()
+        assert not actor.life.first_outcome.is_set()
         world.launcher.started[0].ready.set()
         await wait_all_tasks_blocked()
         assert state(actor) is State.READY
-        assert actor.life.had_its_chance.is_set()
+        assert actor.life.first_outcome.is_set()
         assert (actor.life.restarts, actor.life.crashes) == (0, 0)
 
 
 async def test_it_waits_until_it_may_start(world: World) -> None:
     allowed = trio.Event()
-    actor = Actor(SPEC, world.around)
+    actor = Actor(SPEC, world.shared)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(actor.run, allowed.wait)
         await wait_all_tasks_blocked()
@@ -99,9 +99,9 @@ async def test_a_crash_loop_backs_off_and_is_failed(world: World, autojump_clock
     async with running(world) as actor:
         for _ in range(5):
             world.launcher.started[-1].end(CRASH)
-            await actor.life.around.history.change()
+            await actor.life.shared.history.wait_changed()
             while state(actor) is not State.READY:
-                await world.history.change()
+                await world.history.wait_changed()
             await wait_all_tasks_blocked()
         world.launcher.started[-1].end(CRASH)
         await wait_all_tasks_blocked()
@@ -143,14 +143,14 @@ async def test_one_that_is_not_ready_in_time_is_put_down(world: World, autojump_
 async def test_one_that_hangs_is_put_down(world: World, autojump_clock: object) -> None:
     async with running(world) as actor:
         first = world.launcher.started[0]
-        actor.condemn(first, "hung: silent")
-        actor.condemn(first, "again")
+        actor.abort(first, "hung: silent")
+        actor.abort(first, "again")
         await wait_all_tasks_blocked()
         assert first.signals[0] == signal.SIGABRT
         assert state(actor) is State.READY
         assert actor.life.crashes == 1
         assert "hung: silent; killed by SIGABRT" in next(world.crashes.iterdir()).read_text()
-        actor.condemn(first, "it is not even there any more")
+        actor.abort(first, "it is not even there any more")
         await wait_all_tasks_blocked()
         assert actor.current.generation == 2
 
@@ -310,7 +310,7 @@ async def test_stop_has_a_deadline(world: World, autojump_clock: object) -> None
 
 
 async def test_stop_before_the_start(world: World) -> None:
-    actor = Actor(SPEC, world.around)
+    actor = Actor(SPEC, world.shared)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(actor.run, trio.sleep_forever)
         await actor.stop(trio.current_time() + 4)
@@ -353,7 +353,7 @@ async def test_a_second_stop_is_quicker(world: World, autojump_clock: object) ->
 
 @pytest.mark.parametrize("ready", [True, False])
 async def test_adoption(world: World, autojump_clock: object, ready: bool) -> None:
-    actor = Actor(SPEC, world.around)
+    actor = Actor(SPEC, world.shared)
     process = FakeProcess(SPEC, 7, ready=ready, obedient=True)
     actor.adopt(process, "adopted")
     async with running(world, actor):

@@ -9,24 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.actors.exits import Exit
-from supervisor.actors.policy import Limits, Past, Verdict, backoff_ceiling_s, judge
+from supervisor.actors.policy import Decision, Failures, Limits, backoff_ceiling_s, decide
 
 LIMITS = Limits(first_s=0.1, max_s=30.0, reset_s=1.0, intensity=5, period_s=30.0)
 CRASH = Exit(signal=11)
 
 
-def failures(*ready_for_s: float | None, gap_s: float = 0.1, chance: float = 0.5) -> list[Verdict]:
+def failures(*ready_for_s: float | None, gap_s: float = 0.1, chance: float = 0.5) -> list[Decision]:
     """Return the verdicts on failures that come one after another."""
-    past, now, verdicts = Past(), 0.0, []
+    past, now, verdicts = Failures(), 0.0, []
     for ready_s in ready_for_s:
         now += gap_s + (ready_s or 0.0)
-        verdict, past = judge(LIMITS, past, CRASH, ready_for_s=ready_s, now=now, random=lambda: chance)
+        verdict, past = decide(LIMITS, past, CRASH, ready_for_s=ready_s, now=now, random=lambda: chance)
         verdicts.append(verdict)
     return verdicts
 
 
 def test_the_first_failure_of_one_that_was_ready_is_mended_at_once() -> None:
-    assert failures(0.01) == [Verdict(failed=False, delay_s=0.0, why="at once")]
+    assert failures(0.01) == [Decision(failed=False, delay_s=0.0, why="at once")]
 
 
 def test_one_that_never_was_ready_has_to_wait() -> None:
@@ -62,14 +62,14 @@ def test_the_period_slides() -> None:
 
 @pytest.mark.parametrize("code", [64, 78])
 def test_a_configuration_error_is_not_tried_again(code: int) -> None:
-    verdict, _ = judge(LIMITS, Past(), Exit(code=code), ready_for_s=None, now=0.0, random=lambda: 0.5)
+    verdict, _ = decide(LIMITS, Failures(), Exit(code=code), ready_for_s=None, now=0.0, random=lambda: 0.5)
     assert verdict.failed
     assert verdict.delay_s is None
 
 
 @pytest.mark.parametrize("code", [0, 1, 63, 79])
 def test_other_exit_codes_are(code: int) -> None:
-    verdict, _ = judge(LIMITS, Past(), Exit(code=code), ready_for_s=None, now=0.0, random=lambda: 0.5)
+    verdict, _ = decide(LIMITS, Failures(), Exit(code=code), ready_for_s=None, now=0.0, random=lambda: 0.5)
     assert verdict.delay_s is not None
 
 
@@ -92,10 +92,10 @@ def test_the_ceiling_never_passes_the_cap() -> None:
 def test_it_never_gives_up_for_good_and_remembers_little(
     story: list[tuple[float, float | None, float, Exit]],
 ) -> None:
-    past, now = Past(), 0.0
+    past, now = Failures(), 0.0
     for gap_s, ready_s, chance, ended in story:
         now += gap_s + (ready_s or 0.0)
-        verdict, past = judge(LIMITS, past, ended, ready_for_s=ready_s, now=now, random=partial(float, chance))
+        verdict, past = decide(LIMITS, past, ended, ready_for_s=ready_s, now=now, random=partial(float, chance))
         assert verdict.delay_s is not None
         assert 0 <= verdict.delay_s <= LIMITS.max_s
         assert verdict.failed <= (verdict.delay_s == LIMITS.max_s)

@@ -14,11 +14,11 @@ import pytest
 import trio
 
 from config.paths import ensure_run_dir
-from supervisor.actors.exits import Exit, signal_name, unplanned
+from supervisor.actors.exits import Exit, describe_unplanned, signal_name
 from supervisor.actors.launcher import Lifeline, ProcessLauncher, spawn
 from supervisor.actors.process import KernelProcess
 from supervisor.configuration.specs import ActorSpec
-from supervisor.run_directory import lineage, start_time
+from supervisor.procfs import lineage, start_time
 from supervisor.sockets import Sockets
 from tests.supervisor.fakes import descriptors, open_descriptors
 
@@ -55,14 +55,14 @@ async def run(
     spec: ActorSpec, tmp_path: Path, sockets: Sockets, lifeline: Lifeline, generation: int = 1, *, beside: bool = False
 ) -> tuple[Exit, list[str]]:
     """Start it, and return how it ended and what it wrote to its crash log."""
-    sockets.provide(spec)
+    sockets.open_for(spec)
     # What the test runner itself was started with goes on to everybody.
     inherited = " ".join(fd.name for fd in descriptors() if inheritable(int(fd.name)))
     environ = {**os.environ, "NOTIFY_SOCKET": "theirs", "WATCHDOG_USEC": "1", "INHERITED": inherited}
     process = ProcessLauncher(sockets, lifeline, environ, tmp_path).start(spec, generation, beside=beside)
     with trio.fail_after(10):
         ended = await process.wait()
-    words = process.last_words().decode().splitlines()
+    words = process.crash_log_tail().decode().splitlines()
     assert await process.wait() == ended
     process.close()
     return ended, words
@@ -227,7 +227,7 @@ def test_lineage() -> None:
     ],
 )
 def test_the_words_for_an_end(ended: Exit, words: str) -> None:
-    assert unplanned(ended) == words
+    assert describe_unplanned(ended) == words
 
 
 def test_the_names_of_signals() -> None:

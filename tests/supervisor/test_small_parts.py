@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from supervisor.actors.crashes import KEPT, CrashReports, last_line, utc
+from supervisor.actors.crashes import REPORTS_MAX, CrashReports, last_line
 from supervisor.commands import cli, formatting
 from supervisor.commands.history import FOLLOWER_BACKLOG, History
-from supervisor.run_directory import ActorNote, AlreadyRunningError, RunDir
+from supervisor.run_directory import AlreadyRunningError, RunDir, SavedProcess
 from supervisor.sockets import PortTakenError, listen_tcp
 from tests.supervisor.fakes import SPEC, FakeProcess
 
@@ -44,12 +44,12 @@ def test_the_last_of_one_actor() -> None:
 
 async def test_crash_reports_are_bounded(tmp_path: Path) -> None:
     reports = CrashReports(tmp_path)
-    for generation in range(KEPT + 3):
+    for generation in range(REPORTS_MAX + 3):
         process = FakeProcess(SPEC, generation + 100, ready=True, obedient=True)
         assert reports.write(process, "why", []) is not None
     kept = sorted(path.name for path in (tmp_path / "crashes").iterdir())
-    assert len(kept) == KEPT
-    assert kept[-1].endswith(f"-fanout.0-{KEPT + 102}.txt")
+    assert len(kept) == REPORTS_MAX
+    assert kept[-1].endswith(f"-fanout.0-{REPORTS_MAX + 102}.txt")
 
 
 async def test_a_disk_that_takes_no_report(tmp_path: Path) -> None:
@@ -66,10 +66,6 @@ async def test_the_last_line() -> None:
     assert last_line(process) == "the reason"
 
 
-def test_moments() -> None:
-    assert utc(0.25) == "1970-01-01T00:00:00.250Z"
-
-
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0s"), (59, "59s"), (61, "1m01s"), (3723, "1h02m")])
 def test_durations(seconds: float, text: str) -> None:
     assert formatting.duration(seconds) == text
@@ -83,29 +79,29 @@ def test_hosts_in_urls() -> None:
 
 def test_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    first = RunDir.take(path)
+    first = RunDir.acquire(path)
     with pytest.raises(AlreadyRunningError, match=f"pid {os.getpid()}"):
-        RunDir.take(path)
-    first.leave()
+        RunDir.acquire(path)
+    first.remove()
     assert not path.exists()
-    second = RunDir.take(path)
+    second = RunDir.acquire(path)
     (path / "somebody's").touch()
-    second.leave()
+    second.remove()
     assert [entry.name for entry in path.iterdir()] == ["somebody's"]
 
 
 def test_the_note(tmp_path: Path) -> None:
-    run_dir = RunDir.take(tmp_path)
-    assert run_dir.read_note() is None
-    actor = ActorNote("fanout", 1, 7, 8, 9)
-    run_dir.write_note({"fanout.1": 9}, [actor])
-    note = run_dir.read_note()
+    run_dir = RunDir.acquire(tmp_path)
+    assert run_dir.read_state() is None
+    actor = SavedProcess("fanout", 1, 7, 8, 9)
+    run_dir.write_state({"fanout.1": 9}, [actor])
+    note = run_dir.read_state()
     assert note is not None
     assert note.actors == (actor,)
     assert note.actors[0].instance == "fanout.1"
     (tmp_path / "state.json").write_text("{")
-    assert run_dir.read_note() is None
-    run_dir.leave()
+    assert run_dir.read_state() is None
+    run_dir.remove()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -124,7 +120,7 @@ def test_an_address_that_is_not_ours() -> None:
 async def test_change() -> None:
     history = History()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(history.change)
+        nursery.start_soon(history.wait_changed)
         await trio.testing.wait_all_tasks_blocked()
         history.record("fanout.0", "something")
 

@@ -14,8 +14,8 @@ import pytest
 import trio
 
 from supervisor.actors.launcher import spawn
-from supervisor.actors.spares import AGAIN_S, Spares
-from supervisor.run_directory import start_time
+from supervisor.actors.spares import RETRY_S, Spares
+from supervisor.procfs import start_time
 from tests.supervisor.fakes import open_descriptors
 from tests.supervisor.running import Running, until
 
@@ -54,8 +54,8 @@ class Started:
 
     def looks(self, wanted: int, now: float) -> bool:
         """For `until`: look once more, and say whether as many are alive."""
-        self.spares.look(wanted, now, may_start=False)
-        return len(self.alive()) == wanted and not self.spares._dying
+        self.spares.poll(wanted, now, may_start=False)
+        return len(self.alive()) == wanted and not self.spares._ending
 
     def close(self) -> None:
         self.spares.renew()
@@ -70,7 +70,7 @@ def started() -> Iterator[Started]:
 
 def fill(started: Started, wanted: int, now: float = 0.0) -> None:
     def filled() -> bool:
-        started.spares.look(wanted, now)
+        started.spares.poll(wanted, now)
         return len(started.spares) == wanted
 
     until(filled, "they are loaded")
@@ -81,7 +81,7 @@ def test_one_becomes_an_actor(started: Started) -> None:
     fill(started, 2)
     (read, write), (other_read, other_write) = os.pipe(), os.pipe()
     os.write(write, b"hello")
-    pid = started.spares.stand_in("fanout", ("python", "fanout"), {"A": "1"}, {"pub": read, "crashlog": other_write})
+    pid = started.spares.assign("fanout", ("python", "fanout"), {"A": "1"}, {"pub": read, "crashlog": other_write})
     assert pid == started.pids[0]
     order = {"name": "fanout", "command": ["python", "fanout"], "environ": {"A": "1"}, "fds": ["pub", "crashlog"]}
     until(lambda: os.waitid(os.P_PID, started.pids[0], os.WEXITED | os.WNOHANG), "it is done")
@@ -94,8 +94,8 @@ def test_one_becomes_an_actor(started: Started) -> None:
 
 def test_one_that_is_not_loaded_is_of_no_use() -> None:
     with closing(Started(MUTE)) as started:
-        started.spares.look(1, 0.0)
-        assert started.spares.stand_in("fanout", (), {}, {}) is None
+        started.spares.poll(1, 0.0)
+        assert started.spares.assign("fanout", (), {}, {}) is None
         assert len(started.alive()) == 1
 
 
@@ -104,8 +104,8 @@ def test_one_that_has_gone_is_passed_over(started: Started) -> None:
     os.kill(started.pids[0], signal.SIGKILL)
     until(lambda: not started.spares._waiting[0].is_loaded() or is_zombie(started.pids[0]), "it is gone")
     read, write = os.pipe()
-    assert started.spares.stand_in("fanout", (), {}, {"pub": read, "crashlog": write}) == started.pids[1]
-    assert started.spares.stand_in("fanout", (), {}, {}) is None
+    assert started.spares.assign("fanout", (), {}, {"pub": read, "crashlog": write}) == started.pids[1]
+    assert started.spares.assign("fanout", (), {}, {}) is None
     until(lambda: os.waitid(os.P_PID, started.pids[1], os.WEXITED | os.WNOHANG), "it is done")
     os.close(read)
     os.close(write)
@@ -116,11 +116,11 @@ def is_zombie(pid: int) -> bool:
 
 
 def test_one_at_a_time_as_many_as_are_wanted(started: Started) -> None:
-    started.spares.look(2, 0.0, may_start=False)
+    started.spares.poll(2, 0.0, may_start=False)
     assert started.pids == []
     for count in (1, 2, 2):
         for _ in range(2):
-            started.spares.look(2, 0.0)
+            started.spares.poll(2, 0.0)
         assert len(started.pids) == count
         until(lambda count=count: len(started.spares) == count, "it is loaded")  # type: ignore[misc]
     until(lambda: started.looks(1, 0.0), "the other has gone")
@@ -132,18 +132,18 @@ def test_one_that_dies_is_replaced_after_a_while(started: Started) -> None:
     fill(started, 1)
     os.kill(started.pids[0], signal.SIGKILL)
     until(lambda: is_zombie(started.pids[0]), "it has ended")
-    started.spares.look(1, 10.0)
-    started.spares.look(1, 10.0 + AGAIN_S - 0.1)
+    started.spares.poll(1, 10.0)
+    started.spares.poll(1, 10.0 + RETRY_S - 0.1)
     assert len(started.pids) == 1
-    started.spares.look(1, 10.0 + AGAIN_S)
+    started.spares.poll(1, 10.0 + RETRY_S)
     assert len(started.pids) == 2
 
 
 def test_a_program_that_is_not_there(started: Started, caplog: pytest.LogCaptureFixture) -> None:
     started.program = ""
     before = open_descriptors()
-    for now in (0.0, 1.0, AGAIN_S):
-        started.spares.look(1, now)
+    for now in (0.0, 1.0, RETRY_S):
+        started.spares.poll(1, now)
     assert caplog.text.count("no spare process") == 2
     assert open_descriptors() == before
 

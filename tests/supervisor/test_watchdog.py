@@ -35,7 +35,7 @@ def test_late() -> None:
 
 @pytest.fixture
 async def actor(tmp_path: Path) -> AsyncIterator[Actor]:
-    actor = Actor(SPEC, World(tmp_path).around)
+    actor = Actor(SPEC, World(tmp_path).shared)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(actor.run, trio.lowlevel.checkpoint)
         await wait_all_tasks_blocked()
@@ -52,7 +52,7 @@ def process(actor: Actor) -> FakeProcess:
 
 async def test_one_that_falls_silent_hangs(actor: Actor, autojump_clock: object) -> None:
     first = process(actor)
-    first.notified({"WATCHDOG": "1"}, trio.current_time())
+    first.on_notification({"WATCHDOG": "1"}, trio.current_time())
     await trio.sleep(WATCHDOG_S - 0.1)
     assert process(actor) is first
     await trio.sleep(1)
@@ -63,7 +63,7 @@ async def test_one_that_falls_silent_hangs(actor: Actor, autojump_clock: object)
 async def test_one_that_beats_does_not(actor: Actor, autojump_clock: object) -> None:
     first = process(actor)
     for _ in range(20):
-        first.notified({"WATCHDOG": "1"}, trio.current_time())
+        first.on_notification({"WATCHDOG": "1"}, trio.current_time())
         await trio.sleep(1)
     assert process(actor) is first
 
@@ -76,7 +76,7 @@ async def test_one_that_never_beat_is_not_watched(actor: Actor, autojump_clock: 
 
 async def test_when_our_own_loop_was_late_nobody_is_ended(actor: Actor, autojump_clock: trio.testing.MockClock) -> None:
     first = process(actor)
-    first.notified({"WATCHDOG": "1"}, trio.current_time())
+    first.on_notification({"WATCHDOG": "1"}, trio.current_time())
     await trio.sleep(1)
     autojump_clock.jump(60)  # the whole machine stood still
     await trio.lowlevel.checkpoint()

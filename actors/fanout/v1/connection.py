@@ -12,7 +12,7 @@ from actors.fanout.v1.talk import V1Talk
 from patchbay.auth.rights import OF_PAGES
 from patchbay.auth.tokens import BadToken, expires_at
 from patchbay.net.rate_limit import RateLimit
-from patchbay.protocol import batches
+from patchbay.protocol import batches, times
 from patchbay.protocol.v1 import control, frames
 from patchbay.websocket.frames import text_frame
 
@@ -284,7 +284,7 @@ class V1Connection:
         except BadToken as error:
             self._fail(*TOKEN_NOT_ACCEPTED, str(error), request.id)
             return
-        told = None if expiry is None else control.utc(expiry)
+        told = None if expiry is None else times.utc_seconds(expiry)
         self._say(control.message("token.accepted", request.id, expires_at=told))
 
     # ---- helpers

@@ -170,7 +170,7 @@ def test_what_python_says_is_a_line_too() -> None:
         "from patchbay.process import log\n"
         "from config.settings import LogSettings\n"
         "log.configure(LogSettings(), 'a')\n"
-        "log.take_over()\n"
+        "log.capture_python()\n"
         "class Bad:\n    def __del__(self): raise ValueError('x\\x1by')\n"
         "Bad()\n"
         "warnings.warn('careful\\nnow')\n"

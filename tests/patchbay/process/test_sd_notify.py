@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
-from patchbay.process.sd_notify import Notifier
+from patchbay.process.sd_notify import Notifier, build, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +31,21 @@ def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
 def notifier(tmp_path: Path) -> Iterator[Notifier]:
     made = Notifier(str(tmp_path / "notify.sock"))
     yield made
-    assert made._sock is not None
-    made._sock.close()
+    made.close()
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_taken(datagram: bytes) -> None:
+    assert all(key for key in parse(datagram))
+
+
+def test_fields() -> None:
+    assert parse(b"READY=1\nSTATUS=a=b\n\nrubbish\n=x") == {"READY": "1", "STATUS": "a=b"}
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Z_]{1,20}", fullmatch=True), st.from_regex(r"[^\n]*", fullmatch=True)))
+def test_what_is_built_is_parsed(fields: dict[str, str]) -> None:
+    assert parse(build(fields)) == fields if fields else build(fields) == b""
 
 
 def test_lines(supervisor: socket.socket, notifier: Notifier) -> None:
