@@ -1,4 +1,4 @@
-"""`python -m actors NAME`: one process of one actor, as the supervisor starts it."""
+"""Runs one process of one actor, as `python -m actors NAME`; the supervisor starts these."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ NAMES = ("gateway", "ingest", "fanout", "call_events", "console")
 
 
 def main() -> int:
-    """Parse the command line, import that one actor, run it. One that is started beside another, which it is to replace,
-    gives way meanwhile."""
+    """Parse the command line, import that one actor and run it; return the exit status.
+
+    A process that is started beside the one that it replaces is imported at low priority.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m actors", description="One actor of a Patchbay. Normally the supervisor starts these."
     )
@@ -22,7 +24,7 @@ def main() -> int:
     name = parser.parse_args().name
     module, runtime = f"actors.{name}.actor", "patchbay.process.main"
     if os.environ.get("PATCHBAY_ACTOR_BESIDE"):
-        load((runtime, module), "gives way").join()
+        load((runtime, module), "low").join()
     status: int = import_module(runtime).run_actor(name, import_module(module).run)
     return status
 

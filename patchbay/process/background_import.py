@@ -1,7 +1,7 @@
-"""Loads the modules of a process while calls run: half a second of work, for which audio should not wait.
+"""Imports modules in a thread of low priority, so that audio need not wait for the half second of work.
 
-So it is done by a thread that gives way; a whole process that has given way needs privileges to be as urgent as others
-again (sched(7)). Knows only the standard library, or it would be what is to be loaded.
+A thread, since it ends: a process that has lowered its own priority needs privileges to raise it again (sched(7)). Imports
+only the standard library, or this module would itself import what is to be imported at low priority.
 """
 
 from __future__ import annotations
@@ -16,35 +16,39 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-Manner = Literal["rests", "gives way"]
-NICENESS = 10  # a tenth of the weight of who does not give way
+Priority = Literal["idle", "low"]
+NICENESS = 10  # a tenth of the processor time of a thread with niceness 0
 
 
-def load(modules: Iterable[str], manner: Manner, then: Callable[[], object] = lambda: None) -> threading.Thread:
-    """Begin to load these, and call `then` in the end. What can't be loaded ends the process, with a reason.
+def load(
+    modules: Iterable[str], priority: Priority, on_loaded: Callable[[], object] = lambda: None
+) -> threading.Thread:
+    """Start a thread that imports these modules and then calls `on_loaded`; return the thread.
+
+    A module that can't be imported ends the process with status 1, after a traceback.
 
     Args:
-        manner: "rests" while anybody else wants the processor; "gives way", but has a share of it.
+        priority: "idle" runs only while no other thread wants the processor; "low" has a small share of it.
     """
 
     def work() -> None:
         with suppress(OSError):  # forbidden, in some containers
-            _calm_down(manner)
+            _lower_priority(priority)
         try:
             for module in modules:
                 import_module(module)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
-        then()
+        on_loaded()
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
-def _calm_down(manner: Manner) -> None:
-    """Of this thread alone."""
-    os.sched_setscheduler(0, os.SCHED_IDLE if manner == "rests" else os.SCHED_OTHER, os.sched_param(0))
-    if manner == "gives way":
+def _lower_priority(priority: Priority) -> None:
+    """Lower the priority of the thread that calls, and of no other."""
+    os.sched_setscheduler(0, os.SCHED_IDLE if priority == "idle" else os.SCHED_OTHER, os.sched_param(0))
+    if priority == "low":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from supervisor.actors.crashes import REPORTS_MAX, CrashReports, last_line
-from supervisor.commands import cli, formatting
+from supervisor.commands import formatting, output
 from supervisor.commands.history import FOLLOWER_BACKLOG, History
 from supervisor.run_directory import AlreadyRunningError, RunDir, SavedProcess
 from supervisor.sockets import PortTakenError, listen_tcp
@@ -133,9 +133,9 @@ def test_nothing_that_peers_say_reaches_a_terminal(as_json: bool, capsys: pytest
     """It may be in an exception's last line, which is the reason of a transition, or in what a process says of itself."""
     options = argparse.Namespace(json=as_json)
     entry = {"at": 0.0, "actor": "fanout.0", "generation": 1, "before": "READY", "after": "BACKOFF", "why": NASTY}
-    assert cli._show(options, {"ok": True, **entry}, formatting.event) == 0
-    assert cli._show(options, {"ok": False, "error": NASTY}, formatting.event) == 1
-    assert cli._fail(options, NASTY, 3) == 3
+    assert output.show(options, {"ok": True, **entry}, formatting.event) == 0
+    assert output.show(options, {"ok": False, "error": NASTY}, formatting.event) == 1
+    assert output.fail(options, NASTY, 3) == 3
     captured = capsys.readouterr()
     shown = captured.out + captured.err
     assert all(line.isprintable() for line in shown.split("\n"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config import __main__ as config_cli
+from config import commands as config_cli
 from patchbay.auth.rights import RIGHTS, TABLE, Right, granted, may, may_preempt
 
 ROOT = Path(__file__).parents[3]

@@ -14,18 +14,16 @@ import pytest
 from patchbay.process.background_import import NICENESS, load
 
 if TYPE_CHECKING:
-    from patchbay.process.background_import import Manner
+    from patchbay.process.background_import import Priority
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize(
-    ("manner", "expected"), [("rests", (os.SCHED_IDLE, 0)), ("gives way", (os.SCHED_OTHER, NICENESS))]
-)
-def test_only_the_thread_gives_way(manner: Manner, expected: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("priority", "expected"), [("idle", (os.SCHED_IDLE, 0)), ("low", (os.SCHED_OTHER, NICENESS))])
+def test_only_the_thread_gives_way(priority: Priority, expected: tuple[int, int]) -> None:
     before = how_urgent()
     seen: list[tuple[int, int]] = []
-    load(("colorsys",), manner, lambda: seen.append(how_urgent())).join()
+    load(("colorsys",), priority, lambda: seen.append(how_urgent())).join()
     assert seen == [expected]
     assert how_urgent() == before
     assert "colorsys" in sys.modules

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0
 ROOT = Path(__file__).parents[3]
-SHOW = """
-from pathlib import Path
-from patchbay.process.spare import show_as
-show_as(COMMAND)
-print(Path("/proc/self/cmdline").read_text().rstrip("\\0").split("\\0"))
-"""
 
 
 class Spare:
@@ -88,19 +82,3 @@ def test_a_program_that_can_not_be_loaded(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert "no such luck" in done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "shown"),
-    [
-        ("['python', '-m', 'actors', 'fanout']", ["python", "-m", "actors", "fanout"]),
-        ("['python', 'x' * 10_000]", None),
-    ],
-)
-def test_what_ps_shows(command: str, shown: list[str] | None) -> None:
-    """Another command line, unless that is longer than there is room for."""
-    text = SHOW.replace("COMMAND", command)
-    ours = [sys.executable, "-c", text]
-    done = subprocess.run(ours, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
-    assert done.stdout.strip() == str(shown or ours)
