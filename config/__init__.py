@@ -1,4 +1,4 @@
-"""The settings of a Patchbay: their names, defaults and meaning, and how they are read."""
+"""Declares the settings of a Patchbay and reads them."""
 
 from config.loader import ConfigError, find_run_dir, from_environment, load
 from config.settings import Settings

@@ -1,6 +1,6 @@
-"""Rules between settings: what must not go together, in words that say which setting to change.
+"""Checks rules between settings, and describes each problem in words that name the setting to change.
 
-Nothing here says the value of a secret. Pure, but for a look at who may read the key of a certificate.
+No text holds the value of a secret. Pure, but for the file of a certificate's key, whose mode is looked at.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ PUBLIC_KEY_BYTES = 32  # RFC 8032 §5.1.5
 SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 TOKEN_MIN_CHARS = 8
 DISTINCT_MIN = 5  # characters; `python -m config key` makes secrets with more than twenty
-# What stands in examples and is forgotten there.
+# Parts of secrets in examples that people forget to replace.
 PLACEHOLDERS = ("changeme", "changethis", "changeit", "replaceme", "yoursecret", "yourtoken")
 DEFAULTS = frozenset({"secret", "password", "passwort", "token", "patchbay"})
 MAKE_ONE = "`python -m config key` makes a good one"
 
 
-def complaints(settings: Settings) -> list[str]:
-    """Return what is wrong with settings that are each valid alone; empty when they may be used."""
+def find_problems(settings: Settings) -> list[str]:
+    """Return the problems of settings that are each valid alone; empty if they can be used."""
     return [
         *_exposure(settings),
         *_authentication(settings),
@@ -48,7 +48,7 @@ def complaints(settings: Settings) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a listening address can be reached from this machine only."""
+    """Return whether a listening address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -58,7 +58,7 @@ def is_loopback(host: str) -> bool:
 
 
 def weakness(secret: str) -> str | None:
-    """Why a secret is no secret, in words that follow its name; None when nothing can be seen against it."""
+    """Return why a secret can be guessed, in words that follow its name; None if no reason is found."""
     letters = "".join(character for character in secret.casefold() if character.isalnum())
     if letters.strip("0123456789") in DEFAULTS or any(text in letters for text in PLACEHOLDERS):
         return "is a default or an example"
@@ -167,7 +167,7 @@ def _origins(settings: Settings) -> list[str]:
 
 
 def _is_origin(text: str) -> bool:
-    """`null` is none: it is that of every page without an Origin of its own, in a sandbox or a file, whoever wrote it."""
+    """Return whether a text may be listed. `null` may not: every page in a sandbox or a file has it, whoever wrote it."""
     return text == "*" or ORIGIN.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Keys as settings hold them: PEM text. Imports cryptography only when there is one to read."""
+"""Reads and makes keys in PEM. Imports cryptography only when a key is read or made."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def load_public_key(pem: str) -> Any:
-    """The Ed25519 (or Ed448) key of a PEM text, in which an environment file may have written `\\n` for a new line.
+    """Return the Ed25519 (or Ed448) key of a PEM text, in which an environment file may have written `\\n` for a new line.
 
     Raises:
-        ValueError: it is none; the text says so in words that follow the setting's name.
+        ValueError: the text is no such key; the error's text follows the name of the setting.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
@@ -26,7 +26,7 @@ def load_public_key(pem: str) -> Any:
 
 
 def new_pair() -> tuple[str, str]:
-    """A new Ed25519 key pair: (private key, public key), both in PEM."""
+    """Return a new Ed25519 key pair: (private key, public key), both in PEM."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 

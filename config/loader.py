@@ -1,7 +1,7 @@
 """Reads settings from the TOML file that PATCHBAY_CONFIG names and from the environment, which wins.
 
-Knows where values come from, not what they mean: types and bounds are `config.settings`'s, the rules between
-settings `config.checks`'s. All that is wrong is reported at once.
+Types and bounds are declared in `config.settings`, rules between settings in `config.checks`. All problems are reported at
+once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from config.checks import complaints
+from config.checks import find_problems
 from config.secret_files import exposure, holds_secret, resolve
 from config.settings import Section, Settings
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "PATCHBAY_"
-# Not settings: they tell a process where to find its settings, or (the supervisor's) which process it is.
+# Variables that are no settings: the path of the configuration file, and what the supervisor tells an actor.
 NOT_SETTINGS = frozenset({"CONFIG"})
 NOT_SETTINGS_PREFIX = "ACTOR_"
 TRUE, FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
 class ConfigError(Exception):
-    """The settings can't be used. The text names every complaint, a line each, and holds no secret's value."""
+    """The settings can't be used. The text has a line for each problem, and holds no value of a secret."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -40,11 +40,11 @@ class ConfigError(Exception):
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Return the settings that a file and the environment give.
+    """Return the settings that the configuration file and the environment give.
 
     Raises:
-        ConfigError: with every problem found: unreadable file, unknown key, wrong type, out of bounds, or settings
-            that must not go together.
+        ConfigError: with every problem found: unreadable file, unknown key, wrong type, out of bounds, or settings that
+            contradict each other.
     """
     problems: list[str] = []
     values = _read_file(environ.get(f"{PREFIX}CONFIG"), problems)
@@ -54,28 +54,28 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise ConfigError(problems)
     settings = msgspec.structs.replace(settings, run_dir=settings.run_dir or default_run_dir(environ))
     settings = resolve(settings, problems)
-    problems += complaints(settings)
+    problems += find_problems(settings)
     if problems:
         raise ConfigError(problems)
     return settings
 
 
 def find_run_dir(environ: Mapping[str, str]) -> str:
-    """Return the run directory, whatever else is wrong with the configuration: it is where a running supervisor is asked.
+    """Return the run directory, even of a configuration that can't be used: there a running supervisor is asked.
 
-    From PATCHBAY_RUN_DIR, else the `run_dir` of the configuration file, even one with errors elsewhere, else the default.
+    It is PATCHBAY_RUN_DIR, else `run_dir` in the configuration file, even in one with errors elsewhere, else the default.
     """
-    given = environ.get(f"{PREFIX}RUN_DIR")  # wins, empty too, as in `load`
+    given = environ.get(f"{PREFIX}RUN_DIR")  # wins even when it is empty, as in `load`
     return (_run_dir_of_file(environ.get(f"{PREFIX}CONFIG")) if given is None else given) or default_run_dir(environ)
 
 
 def from_environment(environ: Mapping[str, str]) -> list[str]:
-    """Return the variables that give settings: what they say can't change while the process lives that has them."""
+    """Return the names of the environment variables that give settings, which can't change while the process lives."""
     return sorted(variable for variable in environ if _setting_name(variable))
 
 
 def default_run_dir(environ: Mapping[str, str]) -> str:
-    """This user's runtime directory: under XDG_RUNTIME_DIR where there is one, else under the temporary directory."""
+    """Return the run directory of this user: under XDG_RUNTIME_DIR if there is one, else under the temporary directory."""
     base = environ.get("XDG_RUNTIME_DIR")
     if base and Path(base).is_dir():
         return str(Path(base) / "patchbay")
@@ -102,7 +102,7 @@ def _run_dir_of_file(path: str | None) -> str:
         return ""
     with suppress(tomllib.TOMLDecodeError):
         return _run_dir_of(text)
-    for line in text.splitlines():  # the mistake may be in another one
+    for line in text.splitlines():  # the error may be in another line
         if line.lstrip().startswith("["):
             break
         with suppress(tomllib.TOMLDecodeError):
@@ -117,7 +117,7 @@ def _run_dir_of(text: str) -> str:
 
 
 def _setting_name(variable: str) -> str:
-    """Return the setting that an environment variable stands for, as it is written there; empty: for none."""
+    """Return the setting that an environment variable gives, in capitals; empty: it gives none."""
     name = variable.removeprefix(PREFIX)
     return "" if name == variable or name in NOT_SETTINGS or name.startswith(NOT_SETTINGS_PREFIX) else name
 
@@ -136,7 +136,7 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str], problems: list[
 
 
 def _build(kind: type[Any], values: dict[str, Any], path: str, problems: list[str]) -> Any:
-    """Convert key by key, so that every complaint is heard and each names its key."""
+    """Return a section of this kind; convert key by key, so that every problem is reported with its key."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -157,7 +157,7 @@ def _build(kind: type[Any], values: dict[str, Any], path: str, problems: list[st
 
 
 def _convert(value: Any, hint: Any) -> Any:
-    """Turn a TOML value, or the text of an environment variable, into what the hint says."""
+    """Return a TOML value, or the text of an environment variable, converted to the type of the hint."""
     if isinstance(value, str):
         base = _base_type(hint)
         if base is bool:

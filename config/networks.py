@@ -1,4 +1,4 @@
-"""Networks in settings. Pure."""
+"""Tells networks of one owner from networks of everybody. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import ipaddress
 
-# What is larger is nobody's own network, however it is written: two halves of everything are everything.
+# A network with a shorter prefix is nobody's own: two halves of the Internet are the Internet.
 OWN_PREFIX_MIN: Final = {4: 8, 6: 16}
 
 
 def is_everywhere(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    """Whether a network is so large that it is no office's or VPN's."""
+    """Return whether a network is too large to be that of an office or a VPN."""
     return network.prefixlen < OWN_PREFIX_MIN[network.version]

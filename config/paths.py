@@ -1,6 +1,6 @@
-"""The run directory: made private, and its sockets addressed however long its path is. The data directory: checked alike.
+"""Makes the run directory private, addresses sockets in it however long its path is, and checks the data directory.
 
-Knows no socket's purpose.
+The names of the sockets are in `patchbay.process.socket_names`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import os
 import stat
 from pathlib import Path
 
-# sockaddr_un holds 107 bytes and a terminator; libzmq and its peers add nothing, a margin costs nothing.
+# sockaddr_un holds 107 bytes and a terminator, unix(7); the rest is a margin.
 UNIX_PATH_MAX_BYTES = 100
 
 _directories: dict[str, int] = {}
 
 
 class DirectoryError(Exception):
-    """A directory of ours can't be used; the text says what to change."""
+    """A directory can't be used; the text names the setting and says what to change."""
 
 
 class RunDirError(DirectoryError):
@@ -28,7 +28,7 @@ class DataDirError(DirectoryError):
 
 
 def check_data_dir(data_dir: str | Path) -> None:
-    """Make sure that nobody else can get at the journal. A directory that is not there yet is made by those who write to it.
+    """Make sure that no other user can write to the data directory. One that is not there is made later, by its writers.
 
     Raises:
         DataDirError: it is not a directory, it is another user's, or others can write to it.
@@ -43,10 +43,10 @@ def check_data_dir(data_dir: str | Path) -> None:
 
 
 def ensure_run_dir(run_dir: str | Path) -> bool:
-    """Make the run directory if need be, and make sure that nobody else can get at the sockets in it.
+    """Make the run directory if it is not there, and make sure that no other user can reach the sockets in it.
 
     Returns:
-        Whether it had to be made (then whoever asked removes it at the end).
+        Whether it was made; the caller removes it in the end.
 
     Raises:
         RunDirError: it is not a directory, it is another user's, or others can write to it.
@@ -67,8 +67,8 @@ def ensure_run_dir(run_dir: str | Path) -> bool:
 def unix_path(run_dir: str | Path, name: str) -> str:
     """Return an address for the Unix socket `name` in the run directory, short enough to bind or connect to.
 
-    It is the plain path where that fits, else a path through a descriptor of the directory that this process keeps
-    open: good in this process only (see `path_descriptor`). The directory must exist.
+    It is the plain path if that is short enough, else a path through a descriptor of the directory that this process keeps
+    open, valid in this process only (see `path_descriptor`). The directory must exist.
     """
     plain = str(Path(run_dir).absolute() / name)
     if len(os.fsencode(plain)) <= UNIX_PATH_MAX_BYTES:
@@ -77,13 +77,13 @@ def unix_path(run_dir: str | Path, name: str) -> str:
 
 
 def path_descriptor(address: str) -> int | None:
-    """Return the descriptor that an address of `unix_path` goes through: a child that is to use it must inherit it."""
+    """Return the descriptor in an address of `unix_path`, which a child must inherit to use the address; None: it has none."""
     prefix = "/proc/self/fd/"
     return int(address.removeprefix(prefix).split("/")[0]) if address.startswith(prefix) else None
 
 
 def _descriptor(directory: str) -> int:
-    """One descriptor for each directory; opened again when the directory was made anew in between."""
+    """Return the one descriptor of a directory; it is opened again if the directory was removed and made again."""
     held = _directories.get(directory)
     if held is not None:
         if _same(held, directory):
@@ -98,10 +98,13 @@ def _same(descriptor: int, directory: str) -> bool:
 
 
 def _make_private(path: Path, name: str, error: type[DirectoryError]) -> None:
-    """Accept a directory that is already there; a mode too wide is narrowed only where that can surprise nobody.
+    """Accept a directory that is already there; the mode of one that is empty is narrowed to 0700.
 
     Args:
-        name: what the directory is called in an error.
+        name: the name of the directory in the text of an error.
+
+    Raises:
+        The given error: it is not a directory, it is another user's, or others can write to it.
     """
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):

@@ -1,4 +1,4 @@
-"""Secrets that lie in files: read, and refused where other users of the machine could read them too."""
+"""Reads secrets from files, and refuses a file that every user of the machine can read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIX = "_file"
 
 
 def resolve(settings: Settings, problems: list[str]) -> Settings:
-    """Put what the `…_file` settings name in the place of the settings that they stand for."""
+    """Return the settings with the content of the files that the `…_file` settings name; append to `problems`."""
     changed = {}
     for name in settings.__struct_fields__:
         section = getattr(settings, name)
@@ -32,13 +32,17 @@ def resolve(settings: Settings, problems: list[str]) -> Settings:
 
 
 def holds_secret(values: Mapping[str, Any]) -> bool:
-    """Whether what a configuration file says has a secret in it."""
+    """Return whether the values of a configuration file hold a secret."""
     sections = (value for value in values.values() if isinstance(value, dict))
     return any(key in SECRETS for section in sections for key in section)
 
 
 def exposure(path: str) -> str | None:
-    """What is wrong with who may read a file that holds a secret; None: nothing."""
+    """Return the problem of a file with a secret that every user can read; None: there is no problem.
+
+    Raises:
+        OSError: the mode of the file can't be read.
+    """
     mode = stat.S_IMODE(Path(path).stat().st_mode)
     if mode & stat.S_IRWXO:
         return f"{path} holds a secret and can be read by every user (mode {mode:04o}): chmod 600 {path}"

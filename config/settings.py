@@ -1,6 +1,6 @@
-"""Every setting, with its default and what it means.
+"""Declares every setting, with its default and its meaning.
 
-Pure data: reading files and the environment is `config.loader`'s, checks between settings are `config.checks`'s.
+`config.loader` reads them from a file and the environment, `config.checks` checks rules between them.
 A setting `section.key` is `[section] key = …` in TOML and `PATCHBAY_SECTION__KEY` in the environment.
 """
 
@@ -11,27 +11,27 @@ from typing import Annotated, Literal
 
 import msgspec
 
-MOST_PROCESSES = 8  # by default; more can be asked for
+DEFAULT_PROCESSES_MAX = 8  # of the default; a setting may be higher
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-# Their values are shown nowhere. Each can also be read from a file, which `<name>_file` names.
+# Settings whose values are shown nowhere. Each can also be read from a file, which `<name>_file` names.
 SECRETS = frozenset({"jwt_secret", "stream_token", "api_key"})
 
 
 def default_processes() -> int:
     """One ingest and one fan-out process for every two processors that this process may use."""
-    return max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) // 2))
+    return max(1, min(DEFAULT_PROCESSES_MAX, len(os.sched_getaffinity(0)) // 2))
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every group of settings has in common: unknown keys are refused, nothing changes after start."""
+    """Is the base of all groups of settings, which refuse unknown keys and never change."""
 
     def __repr__(self) -> str:
-        """As msgspec would, but for secrets."""
+        """Return the fields as msgspec would, but secrets as `***`."""
         shown = ((name, getattr(self, name)) for name in self.__struct_fields__)
         told = (f"{name}={'***' if name in SECRETS and value else repr(value)}" for name, value in shown)
         return f"{type(self).__name__}({', '.join(told)})"
@@ -197,7 +197,7 @@ class TlsSettings(Section, frozen=True):
 
     @property
     def is_on(self) -> bool:
-        """Whether the public port speaks TLS itself."""
+        """Return whether the public port speaks TLS itself."""
         return bool(self.certfile and self.keyfile)
 
 

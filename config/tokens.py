@@ -1,4 +1,4 @@
-"""Makes access tokens, for trying things out and for scripts. In production the application that knows its users does."""
+"""Makes access tokens for trying and for scripts. In production the application that knows its users makes them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ EVERY_CALL = "*"
 def make_token(
     key: str, *, algorithm: str, subject: str, calls: Sequence[str], can: Sequence[str], now: float, ttl_s: float
 ) -> str:
-    """A token of the wire contract's form.
+    """Return a signed access token (JWT, RFC 7519) with the claims that Patchbay reads (docs/security.md).
 
     Args:
         key: the secret for HS256, the private key in PEM for EdDSA.
         calls: call control ids; one "*" means every call.
 
     Raises:
-        ValueError: the key does not fit the algorithm.
+        ValueError: the key is none for this algorithm.
     """
     import jwt
 

@@ -1,7 +1,7 @@
-"""Settings on their way from the supervisor, which has accepted them, to the processes that it starts.
+"""Passes accepted settings from the supervisor to the processes that it starts, and to the next supervisor.
 
-They travel in a file in memory that has no name on any disk: the secrets in them are in no command line, no file and no log. A
-process keeps that file open, so the next supervisor finds in it what its predecessor had accepted.
+They are in a file in memory without a name on any disk: secrets are in no command line, no file and no log. A process keeps
+that file open, and the next supervisor reads it there.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """Settings, and when they were accepted (seconds since 1970)."""
+    """Holds settings, and when they were accepted (seconds since 1970)."""
 
     at: float
     settings: Settings
 
 
 def encode(accepted: Accepted) -> bytes:
-    """Return the accepted settings as bytes, secrets too."""
+    """Return accepted settings as bytes, with their secrets."""
     return msgspec.msgpack.encode(accepted)
 
 
 def decode(data: bytes) -> Accepted:
-    """Return what `encode` has made, perhaps in another version: a setting that is unknown here is left out, one that is
-    missing has its default.
+    """Return the settings that `encode` of this or another version has made.
+
+    A setting that this version does not know is left out, one that is missing has its default.
 
     Raises:
         ConfigError: the bytes can't be read as settings.
@@ -65,17 +66,17 @@ def write(accepted: Accepted) -> int:
 
 
 def read(descriptor: int) -> Accepted:
-    """Return the settings in a file in memory; others may be reading it at the same time.
+    """Return the settings in a file in memory, which other processes may read at the same time.
 
     Raises:
-        ConfigError: it holds none.
-        OSError: it can't be read.
+        ConfigError: the file holds no settings.
+        OSError: the file can't be read.
     """
     return decode(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
 
 
 def newest(pids: Iterable[int]) -> Accepted | None:
-    """Return the settings that were accepted last of those that these processes have been given; None: there are none."""
+    """Return the newest of the settings that these processes were given; None: none of them has any."""
     found = [accepted for pid in pids if (accepted := _of_process(pid)) is not None]
     return max(found, key=lambda accepted: accepted.at, default=None)
 
@@ -83,7 +84,7 @@ def newest(pids: Iterable[int]) -> Accepted | None:
 def _of_process(pid: int) -> Accepted | None:
     with suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError, ConfigError):  # it may be closed by now
+            with suppress(OSError, ConfigError):  # the process may have closed it
                 if str(entry.readlink()) == _LINK:
                     return _read_path(entry)
     return None
@@ -98,7 +99,7 @@ def _read_path(path: Path) -> Accepted:
 
 
 def _known(kind: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of these values has a place in this version."""
+    """Return those values that this version has settings for."""
     known = {}
     for field in msgspec.structs.fields(kind):
         if field.name in values:

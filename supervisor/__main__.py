@@ -1,4 +1,4 @@
-"""`python -m supervisor`."""
+"""Runs or asks the supervisor, as `python -m supervisor [COMMAND]`."""
 
 from __future__ import annotations
 

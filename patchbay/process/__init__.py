@@ -1,1 +1,1 @@
-"""The life of an actor's process: start, identity, logs, heartbeat, supervision, periodic work, end."""
+"""Runs the process of an actor: start, identity, logs, heartbeat, supervision, periodic work, end."""

@@ -1,4 +1,4 @@
-"""What an actor is given: its settings, who it is, the bus, the gateway's link, and the signs of life it must give."""
+"""Holds what an actor is given: settings, identity, bus, link to the gateway, notifier."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """What this process has carried since it started; goes out with every heartbeat."""
+    """Counts the frames of this process since its start; every heartbeat carries them."""
 
     frames_in: int = 0
     frames_out: int = 0
 
     def fields(self) -> dict[str, int]:
-        """As lines of a heartbeat."""
+        """Return the counters as fields of a heartbeat."""
         return {"X_FRAMES_IN": self.frames_in, "X_FRAMES_OUT": self.frames_out}
 
 
 @dataclass
 class Context:
-    """Lives as long as the process. `draining` is set once, when the actor has been asked to stop."""
+    """Holds what an actor is given, as long as the process lives.
+
+    Attributes:
+        draining: set once, when the actor is asked to stop.
+        is_ready: set by `ready`.
+    """
 
     settings: Settings
     identity: Identity
@@ -42,6 +47,6 @@ class Context:
     progress: Progress = field(default_factory=Progress)
 
     def ready(self) -> None:
-        """Say that this actor can do its work: listening, connected to the bus, state loaded."""
+        """Tell the supervisor that this actor works: it listens, is connected to the bus, and has loaded its state."""
         self.is_ready.set()
         self.notifier.send(READY=1)

@@ -1,4 +1,4 @@
-"""Which process this is: said by the supervisor in the environment, used in every log line and bus frame."""
+"""Identifies a process of an actor, as the supervisor has set it in the environment."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """One process of one actor.
+    """Identifies one process of one actor.
 
     Attributes:
-        index: which of the processes of this actor, from 0.
-        generation: how many times it was started; two generations live side by side during a roll.
-        epoch: names this process alone, and later ones have higher numbers.
-        fds: descriptors that the supervisor passed on, by name.
+        index: the number of the process among those of its actor, from 0.
+        generation: grows with each start; two generations run side by side during a roll.
+        epoch: a number of this process alone; processes that are started later have higher ones.
+        fds: descriptors that the supervisor has passed on, by name.
+        lifeline: the descriptor that is closed when the supervisor ends; None: there is no supervisor.
         settings: the descriptor of the settings that the supervisor has accepted (`config.transfer`). It stays open: the
-            next supervisor reads it.
+            next supervisor reads it. None: the process reads the configuration itself.
     """
 
     name: str
@@ -38,17 +39,21 @@ class Identity:
 
     @property
     def instance(self) -> str:
-        """`ingest.0`."""
+        """Return the name of the process, like `ingest.0`."""
         return f"{self.name}.{self.index}"
 
     @property
     def slot(self) -> Slot:
-        """Which of the two sets of bus endpoints is ours; the next generation has the other."""
+        """Return the slot of this generation's bus endpoints; the next generation has the other one."""
         return slot_of(self.generation)
 
     @classmethod
     def from_environment(cls, name: str, environ: Mapping[str, str] = os.environ) -> Identity:
-        """Read what the supervisor said. Raises ValueError when it is not what a supervisor says."""
+        """Return the identity that the environment gives.
+
+        Raises:
+            ValueError: a variable of the supervisor has a wrong value.
+        """
         pairs = [pair.rpartition(":") for pair in environ.get("PATCHBAY_ACTOR_FDS", "").split(",") if pair]
         fds = {key: int(fd) for key, _, fd in pairs}
         settings = fds.pop("settings", None)

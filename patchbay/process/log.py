@@ -1,11 +1,11 @@
-"""Log lines: JSON where a program reads them, text where a person does; the actor on every one.
+"""Writes log lines: JSON for programs, text for people, with the actor's name on each.
 
-What peers say can't end a line, nor speak to the terminal that shows one. An exception that ends the process, a warning, and what
-Python has to say of an object that it lets go are lines, too.
+Text of peers can't end a line, nor control the terminal that shows it. An exception that ends the process, a warning, and
+an exception that Python can't raise are log lines too.
 
-A line is one write of at most 4 KiB, so that lines of several processes on one pipe never mix, and a reader that has
-gone (honcho, killed) is not our end. Of one kind (a message before its arguments are put in) and one peer a minute has a few
-lines, then one that counts the others (`throttle`).
+A line is one write of at most 4 KiB, so that lines of several processes on one pipe never mix. A reader that has gone
+(honcho, killed) does not end the process. Lines of one kind (one message before its arguments are put in) and of one peer are
+limited for each minute, and a line counts those that were suppressed (`log_throttle`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import trio
 
 from config.printable import printable, printable_lines, safe_json
 from patchbay.net.addresses import host_of
-from patchbay.process.log_throttle import WINDOW_S, Allowed, Throttle
+from patchbay.process.log_throttle import WINDOW_S, LineLimits, Throttle
 from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from config.settings import LogSettings
-    from patchbay.process.log_throttle import Withheld
+    from patchbay.process.log_throttle import Suppressed
 
 MAX_LINE_BYTES: Final = 4096  # PIPE_BUF: up to here a write to a pipe is not torn
 LIMITS: Final = (1000, 250, 50)  # characters of each field of a line that is too long otherwise
 EXTRAS_MAX: Final = 8
 STDERR: Final = 2
-ORDINARY: Final = Allowed(by_peer=1_000, in_all=5_000)  # lines a minute of a kind, up to level `info`
-WARNINGS: Final = Allowed(by_peer=20, in_all=200)
-EXCEPTIONS: Final = Allowed(by_peer=5, in_all=20)  # a traceback is long
-# What logging itself puts on a record; whatever else is there came in by `extra=` and belongs on the line.
+ORDINARY: Final = LineLimits(by_peer=1_000, in_all=5_000)  # lines a minute of a kind, up to level `info`
+WARNINGS: Final = LineLimits(by_peer=20, in_all=200)
+EXCEPTIONS: Final = LineLimits(by_peer=5, in_all=20)  # a traceback is long
+# The attributes that logging itself gives a record; all others came in by `extra=` and belong on the line.
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _COLOURS: Final = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m", "DEBUG": "\x1b[2m"}
 
 
 def configure(settings: LogSettings, actor: str) -> None:
-    """Send the log of this process to standard error."""
+    """Send the log of this process to standard error, in the format and from the level of the settings."""
     as_text = settings.format == "text" or (
         settings.format == "auto" and sys.stderr is not None and sys.stderr.isatty()
     )
@@ -59,7 +59,7 @@ def configure(settings: LogSettings, actor: str) -> None:
 
 
 def capture_python() -> None:
-    """Have Python's own words in the log of this process: warnings, what ends it, and what can't be raised."""
+    """Write to the log what Python would print: warnings, exceptions that end the process or that can't be raised."""
     logging.captureWarnings(True)
     sys.excepthook = _ended
     sys.unraisablehook = _unraisable
@@ -80,17 +80,17 @@ def _unraisable(about: sys.UnraisableHookArgs) -> None:
     )
 
 
-async def tell_rest() -> None:
-    """Write what was withheld, once a minute, for ever: nothing else may happen that would."""
+async def write_suppressed() -> None:
+    """Write once a minute, for ever, how many lines were suppressed: there may be no next line that would. Cancelling is safe."""
     while True:
         await trio.sleep(WINDOW_S)
         for handler in logging.getLogger().handlers:
             if isinstance(handler, LineHandler):
-                handler.tell_rest()
+                handler.write_suppressed()
 
 
 class LineHandler(logging.Handler):
-    """Writes each record in one system call, and goes on when nobody reads any more.
+    """Writes each record in one system call, and loses lines when nobody reads them.
 
     Args:
         clock: seconds, monotonic.
@@ -98,55 +98,55 @@ class LineHandler(logging.Handler):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self.lost = 0  # lines that nobody would read
+        self.lost = 0  # lines that could not be written
         self._clock = clock
         self._throttle = Throttle()
-        self._room = select.poll()
-        self._room.register(STDERR, select.POLLOUT)
+        self._writable = select.poll()
+        self._writable.register(STDERR, select.POLLOUT)
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record, or count it where a minute has had enough of its kind."""
-        self.tell_rest()
+        """Write a record, or count it if its kind has reached the limit of this minute; return whether it was written."""
+        self.write_suppressed()
         kind = (record.name, record.levelno, str(record.msg))
         host = _cause(vars(record))
         with self.lock or nullcontext():
             if not self._throttle.allow(kind, host, _allowed(record), self._clock()):
-                self._throttle.withhold(kind, host, _message(record))
+                self._throttle.suppress(kind, host, _message(record))
                 return False
         return bool(super().handle(record))
 
-    def tell_rest(self) -> None:
-        """Write how many lines were withheld in the minute that is over."""
+    def write_suppressed(self) -> None:
+        """Write how many lines were suppressed in a minute that is over."""
         with self.lock or nullcontext():
-            for withheld in self._throttle.rest(self._clock()):
-                self.emit(_rest_of(withheld))
+            for suppressed in self._throttle.take_suppressed(self._clock()):
+                self.emit(_summary_of(suppressed))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record).encode("utf-8", "replace")
-        except Exception:  # our fault, but what was about to be logged must not fail for it
+        except Exception:  # a wrong log call must not fail the code around it
             self.handleError(record)
             return
         if len(line) >= MAX_LINE_BYTES:
             line = line[: MAX_LINE_BYTES - 4].decode("utf-8", "ignore").encode() + "…".encode()
         try:
-            # The descriptor is not ours alone to make non-blocking. A reader that hangs must not make us hang.
-            if self._room.poll(0):
+            # The descriptor is shared, so it can't be made non-blocking; poll, or a reader that hangs would block us.
+            if self._writable.poll(0):
                 os.write(STDERR, line + b"\n")
                 return
-        except OSError:  # nobody reads any more: losing a line is better than losing a call
+        except OSError:  # nobody reads any more: the line is lost
             pass
         self.lost += 1
 
 
 def _cause(said: Mapping[str, object]) -> str:
-    """Return who has caused a line: an address, else whose token it was, else a call."""
+    """Return the peer that has caused a line: an address, else the `sub` of a token, else a call id; "" if there is none."""
     if peer := said.get("peer"):
         return host_of(str(peer))
     return str(said.get("sub") or said.get("call_control_id") or "")
 
 
-def _allowed(record: logging.LogRecord) -> Allowed:
+def _allowed(record: logging.LogRecord) -> LineLimits:
     if record.exc_info:
         return EXCEPTIONS
     return WARNINGS if record.levelno >= logging.WARNING else ORDINARY
@@ -155,19 +155,19 @@ def _allowed(record: logging.LogRecord) -> Allowed:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError):  # wrong arguments; `emit` says so of those that are written
+    except (TypeError, ValueError):  # wrong arguments; `emit` reports them for lines that are written
         return str(record.msg)
 
 
-def _rest_of(withheld: Withheld) -> logging.LogRecord:
-    logger, level, _ = withheld.kind
+def _summary_of(suppressed: Suppressed) -> logging.LogRecord:
+    logger, level, _ = suppressed.kind
     text = "%d more lines of this kind in the last minute, of %d peers; the last: %s"
-    arguments = (withheld.count, len(withheld.hosts), withheld.last)
+    arguments = (suppressed.count, len(suppressed.hosts), suppressed.last)
     return logging.LogRecord(logger or __name__, level, "", 0, text, arguments, None)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one JSON object."""
 
     def __init__(self, actor: str) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`15:04:05.123 ingest.0 call started  call_control_id=…`"""
+    """Formats a record for people: `15:04:05.123 ingest.0 call started  call_control_id=…`."""
 
     def __init__(self, actor: str) -> None:
         super().__init__()
@@ -221,7 +221,7 @@ def _dumps(said: dict[str, object]) -> str:
 
 
 def _shortened(said: dict[str, object], limit: int) -> dict[str, str]:
-    """A whole line says less rather than being half a line: a program reads it."""
+    """Return the fields, each shortened to its last `limit` characters, so that the line stays whole JSON."""
     names = list(said)[:EXTRAS_MAX]
     return {name[:100]: str(said[name])[-limit:].encode("utf-8", "replace").decode() for name in names}
 

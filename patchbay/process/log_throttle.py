@@ -1,7 +1,7 @@
-"""How many log lines of a kind a minute may have, by peer and in all, and what became of the rest. Pure.
+"""Limits the log lines of a kind in a minute, by peer and in all, and counts those that are suppressed. Pure.
 
-Peers cause lines. Whoever causes many must neither fill the disk nor hide what others have caused, so of each kind and peer a
-few are written, and then one line says how many more there were.
+Peers cause lines. One peer must neither fill the disk nor hide the lines of others, so of each kind and peer a few lines are
+written, and then one line says how many more there were.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from typing import Final
 
 WINDOW_S: Final = 60.0
-KINDS_MAX: Final = 500  # in a window; others count as one
-PEERS_MAX: Final = 2_000  # peers of all kinds in a window; others count in all only
+KINDS_MAX: Final = 500  # in a window; all others count as one kind
+PEERS_MAX: Final = 2_000  # peers of all kinds in a window; of all others only the sum is limited
 SHOWN_CHARS: Final = 200
 
 Kind = tuple[str, int, str]  # logger, level, the message before its arguments are put in
 
 
 @dataclass(frozen=True)
-class Allowed:
-    """Lines of one kind in a window."""
+class LineLimits:
+    """Holds how many lines of one kind a window may have."""
 
     by_peer: int
     in_all: int
 
 
 @dataclass
-class Withheld:
-    """Lines of one kind that were not written.
+class Suppressed:
+    """Counts the lines of one kind that were not written.
 
     Attributes:
         last: the newest of them, shortened.
@@ -40,16 +40,20 @@ class Withheld:
 
 
 class Throttle:
-    """Counts the lines of a window, which begins with the first line after the one before."""
+    """Counts the lines of a window, which begins with the first line after the end of the last window."""
 
     def __init__(self) -> None:
         self._began = float("-inf")
         self._of_kind: dict[Kind, int] = {}
         self._of_peer: dict[tuple[Kind, str], int] = {}
-        self._withheld: dict[Kind, Withheld] = {}
+        self._withheld: dict[Kind, Suppressed] = {}
 
-    def allow(self, kind: Kind, host: str, allowed: Allowed, now: float) -> bool:
-        """Whether one more line is to be written; `now`: seconds, monotonic. `rest` is to be asked first."""
+    def allow(self, kind: Kind, host: str, allowed: LineLimits, now: float) -> bool:
+        """Return whether one more line may be written. Call `take_suppressed` first: a new window forgets the counts.
+
+        Args:
+            now: seconds, monotonic.
+        """
         if now - self._began >= WINDOW_S:
             self._began = now
             self._of_kind.clear()
@@ -66,17 +70,17 @@ class Throttle:
         self._of_kind[kind] = count + 1
         return True
 
-    def withhold(self, kind: Kind, host: str, text: str) -> None:
-        """Note a line that was not allowed."""
+    def suppress(self, kind: Kind, host: str, text: str) -> None:
+        """Count a line that was not allowed."""
         kind = self._bounded(kind)
-        withheld = self._withheld.setdefault(kind, Withheld(kind))
-        withheld.count += 1
-        withheld.last = text[:SHOWN_CHARS]
-        if len(withheld.hosts) < PEERS_MAX:
-            withheld.hosts.add(host)
+        suppressed = self._withheld.setdefault(kind, Suppressed(kind))
+        suppressed.count += 1
+        suppressed.last = text[:SHOWN_CHARS]
+        if len(suppressed.hosts) < PEERS_MAX:
+            suppressed.hosts.add(host)
 
-    def rest(self, now: float) -> list[Withheld]:
-        """Return what was withheld in a window that is over, once."""
+    def take_suppressed(self, now: float) -> list[Suppressed]:
+        """Return the suppressed lines of a window that is over, once."""
         if not self._withheld or now - self._began < WINDOW_S:
             return []
         found = list(self._withheld.values())

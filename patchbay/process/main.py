@@ -1,7 +1,7 @@
-"""The life of an actor's process: settings, logs, signals, heartbeat, drain, end.
+"""Runs the process of an actor, from its settings to its exit status: logs, signals, heartbeat, drain.
 
-Knows no actor: it is given one `run(context)` and runs it. Exit status: 0 drained, 78 settings that can't be used
-(EX_CONFIG: starting again would not help), anything else a fault.
+Knows no actor: it is given a function `run(context)`. Exit status: 0 drained, 78 (EX_CONFIG) settings that can't be used, any
+other a fault.
 """
 
 from __future__ import annotations
@@ -37,49 +37,49 @@ if TYPE_CHECKING:
 
     from config import Settings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EX_CONFIG = 78
-# Frames come and go by reference counting alone; looking for cycles every 700 objects cost fan-out a fifth of its time. But
-# each connection that opens leaves 200 objects that stay, and audio waits while they are looked at: 3 ms for so many.
+# Frames are freed by reference counting alone, so the collector runs seldom. Each open connection has some 200 objects that
+# stay, and audio waits while the collector looks at them: about 3 ms for the first threshold.
 GC_THRESHOLD = (5_000, 200, 50)
 CARRY_AUDIO = ("ingest", "fanout")
 PHASES_S = {"ingest": 0.0, "fanout": 0.3}  # see `patchbay.process.periodic`
 OTHERS_PHASE_S = 0.6
 NEXT_PHASE_S = 0.04  # from one process of an actor to the next
-GIVE_WAY = 5  # of niceness: when there is more to do than a core can, audio goes on, and newcomers wait
-STOP_TIMEOUT_S = 3.0  # from the wish to stop to the end of everything here
+NICENESS = 5  # of actors that carry no audio: when the processor is short, audio goes first, new connections wait
+STOP_TIMEOUT_S = 3.0  # from the signal to stop to the end of `run`
 
 
 def run_actor(name: str, run: Callable[[Context], Awaitable[None]]) -> int:
-    """Run one actor until it has drained. Returns the exit status."""
+    """Run one actor until it has drained; return the exit status."""
     try:
         identity = Identity.from_environment(name)
         settings = _settings(identity)
     except (ConfigError, ValueError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         return EX_CONFIG
-    last_words = identity.fds.get("crashlog")
+    crashlog = identity.fds.get("crashlog")
     logs.configure(settings.log, identity.instance)
     logs.capture_python()
-    faulthandler.enable(file=sys.stderr if last_words is None else last_words)
+    faulthandler.enable(file=sys.stderr if crashlog is None else crashlog)
     if name not in CARRY_AUDIO:
-        os.nice(GIVE_WAY)
-    gc.freeze()  # what is loaded by now lives for ever: never look at it again
+        os.nice(NICENESS)
+    gc.freeze()  # the modules loaded by now are never collected
     gc.set_threshold(*GC_THRESHOLD)
     try:
-        # Those that carry audio do something hundreds of times a second, and trio only has the rest there.
+        # Actors that carry audio have callbacks hundreds of times a second: there trio is a guest of the event loop.
         (event_loop.run if name in CARRY_AUDIO else trio.run)(_live, settings, identity, run)
     except BaseException:
-        if last_words is not None:  # the supervisor quotes its last line as the reason
+        if crashlog is not None:  # the supervisor quotes the last line as the reason
             with suppress(OSError):  # a full disk must not hide it
-                os.write(last_words, traceback.format_exc().encode())
+                os.write(crashlog, traceback.format_exc().encode())
         raise
     return 0
 
 
 def _settings(identity: Identity) -> Settings:
-    """Return what the supervisor has accepted; of a process that has none, what the configuration says now."""
+    """Return the settings that the supervisor has accepted; without a supervisor, those of the configuration."""
     return load(os.environ) if identity.settings is None else transfer.read(identity.settings).settings
 
 
@@ -95,12 +95,12 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
                 nursery.start_soon(_stop_on_signal, context, signals, nursery.cancel_scope)
                 nursery.start_soon(_stop_without_supervisor, context)
                 nursery.start_soon(trim_memory, lambda: link.released)
-                nursery.start_soon(logs.tell_rest)
+                nursery.start_soon(logs.write_suppressed)
                 await run(context)
                 nursery.cancel_scope.cancel()
     finally:
         bus.close()
-    log.info("stopped")
+    logger.info("stopped")
 
 
 async def _stop_on_signal(context: Context, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

@@ -1,7 +1,7 @@
-"""What stands for the callbacks of something that has ended, so that it holds on to nobody."""
+"""Holds the function that replaces the callbacks of a closed object, so that it keeps no other object alive."""
 
 from __future__ import annotations
 
 
 def nothing(*_: object) -> None:
-    """Do nothing."""
+    """Do nothing, with any arguments."""

@@ -1,8 +1,8 @@
-"""What a process does now and then, it does at the same moments; processes that carry no audio share theirs.
+"""Runs periodic work at ticks that all tasks of a process, and all processes that carry no audio, share.
 
-Waking a process that has slept costs several times what it does then, since the caches are cold. Things that are done
-together pay that once, and whoever gets messages of several processes is woken once for them. But not all at one moment:
-that would keep audio waiting on a machine with few cores (measured: 20 ms once a second).
+Waking a process that has slept costs several times the work itself, since the caches are cold. Work at the same tick pays
+that once, and a process that receives messages of several others is woken once for them. Processes that carry audio have ticks
+of their own (`align_ticks`): work of all processes at one moment would keep audio waiting on a machine with few cores.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECOND = 1.0
-_offset_s = 0.0  # from trio's clock, which begins anywhere, to the machine's
+_offset_s = 0.0  # from trio's clock, which begins anywhere, to the clock of the machine
 
 
 def align_ticks(phase_s: float) -> None:
-    """Have the moments be the same in all processes with this phase: so long after the multiples of the interval on the
-    machine's clock. To be called once, inside trio."""
+    """Set the ticks of this process: `phase_s` after the multiples of an interval on the machine's clock.
+
+    Processes with the same phase have the same ticks. Called once, inside trio.
+    """
     global _offset_s
     _offset_s = time.monotonic() - trio.current_time() - phase_s
 
 
 async def next_tick(interval_s: float = SECOND) -> float:
-    """Sleep until the next moment, but at least half the interval.
+    """Sleep until the next tick, at least half the interval. Cancelling is safe.
 
     Returns:
-        How much later it is, in seconds: how late the event loop was.
+        The lag of the event loop: how many seconds after the tick this task runs.
     """
     due = tick_after(trio.current_time(), interval_s)
     await trio.sleep_until(due)
@@ -40,7 +42,7 @@ async def next_tick(interval_s: float = SECOND) -> float:
 
 
 async def every(interval_s: float, work: Callable[[], None]) -> None:
-    """Do something at each moment, for ever, as a callback: without waking a task where that can be had."""
+    """Call `work` at each tick, for ever; as a callback of the event loop, where there is one, without waking a task."""
 
     def turn() -> float:
         work()
@@ -50,7 +52,7 @@ async def every(interval_s: float, work: Callable[[], None]) -> None:
 
 
 def tick_after(now: float, interval_s: float) -> float:
-    """The next moment, at least half the interval after `now`; both in trio's clock."""
+    """Return the next tick, at least half the interval after `now`; both in trio's clock."""
     now += _offset_s
     due = (now // interval_s + 1) * interval_s
     if due - now < interval_s / 2:

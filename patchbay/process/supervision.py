@@ -1,8 +1,8 @@
-"""An actor's tie to its supervisor: notices that it has gone, finds the next one, and gives up after a grace time.
+"""Notices that the supervisor of an actor has ended, and finds the next one within a grace time.
 
-The life line is a pipe whose other end only the supervisor holds. When it ends, the actor goes on serving and calls
-at the supervisor's socket; a new supervisor is given the descriptors that the old one had passed on, so that it owns
-the listening sockets again, and that connection is the life line from then on.
+The life line is a pipe whose other end only the supervisor holds. When it is closed, the actor goes on serving and says hello
+on the supervisor's socket, with the descriptors that the last supervisor had passed to it: the next supervisor owns the
+listening sockets again. That connection is the life line from then on.
 """
 
 from __future__ import annotations
@@ -22,42 +22,47 @@ from patchbay.process import socket_names
 if TYPE_CHECKING:
     from patchbay.process.context import Context
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 RETRY_S = 0.2
 ANSWER_TIMEOUT_S = 2.0
 
 
 async def follow_supervisor(context: Context, is_ready: trio.Event) -> None:
-    """Return when no supervisor has been there for the grace time; never, when there is none to follow."""
+    """Return when there was no supervisor for the grace time; never, if no supervisor has started this process.
+
+    Cancelling is safe.
+    """
     lifeline = context.identity.lifeline
     if lifeline is None:
         await trio.sleep_forever()
         return
-    await _end_of(lifeline)
+    await _wait_closed(lifeline)
     os.close(lifeline)
     while True:
-        log.warning("supervisor gone; going on, and looking for the next one")
+        logger.warning("supervisor gone; going on, and looking for the next one")
         adopted = None
         with trio.move_on_after(context.settings.supervisor.grace_s):
             adopted = await _find(context, is_ready)
         if adopted is None:
-            log.warning("no supervisor for %.0f s: stopping", context.settings.supervisor.grace_s)
+            logger.warning("no supervisor for %.0f s: stopping", context.settings.supervisor.grace_s)
             return
-        log.info("adopted by a new supervisor")
+        logger.info("adopted by a new supervisor")
         with adopted:
-            await _end_of(adopted.fileno())
+            await _wait_closed(adopted.fileno())
 
 
 async def _find(context: Context, is_ready: trio.Event) -> socket.socket:
+    """Say hello again and again until a supervisor adopts this process; return the connection."""
     while True:
-        adopted = await _call(context, ready=is_ready.is_set())
+        adopted = await _say_hello(context, ready=is_ready.is_set())
         if adopted is not None:
             return adopted
         await trio.sleep(RETRY_S)
 
 
-async def _end_of(fd: int) -> None:
+async def _wait_closed(fd: int) -> None:
+    """Wait until the other end is closed."""
     os.set_blocking(fd, False)
     while True:
         await trio.lowlevel.wait_readable(fd)
@@ -70,13 +75,13 @@ async def _end_of(fd: int) -> None:
             return
 
 
-async def _call(context: Context, *, ready: bool) -> socket.socket | None:
-    """Say hello to a supervisor, if there is one, with what its predecessor had passed on."""
+async def _say_hello(context: Context, *, ready: bool) -> socket.socket | None:
+    """Say hello to a supervisor, if one listens; return the connection if it adopts this process."""
     who = context.identity
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError as error:
-        log.debug("no descriptor to call a supervisor with: %s", error)
+        logger.debug("no descriptor is left to say hello to a supervisor with: %s", error)
         return None
     sock.setblocking(False)
     names = list(who.fds)
@@ -91,7 +96,7 @@ async def _call(context: Context, *, ready: bool) -> socket.socket | None:
             await trio.lowlevel.wait_readable(sock)
             adopted = json.loads(sock.recv(4096) or b"{}").get("ok") is True
     except (OSError, ValueError) as error:
-        log.debug("no supervisor yet: %s", error)
+        logger.debug("no supervisor yet: %s", error)
     finally:
         if not adopted:
             sock.close()

@@ -1,4 +1,4 @@
-"""What was, for a while: the latest things by key, bounded in time and number. Pure."""
+"""Keeps the latest values by key, for a bounded time and up to a bounded number. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class TtlCache(Generic[T]):
-    """Remembers what was put in during the last `keep_s`, but no more than `most`: the oldest go first."""
+    """Keeps the values that were put in during the last `keep_s` seconds, at most `most`: the oldest go first."""
 
     def __init__(self, keep_s: float, most: int) -> None:
         self._keep_s = keep_s
@@ -21,20 +21,20 @@ class TtlCache(Generic[T]):
         self._known: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
     def put(self, key: Hashable, value: T, now: float) -> None:
-        """It has happened now; what was known under this key is forgotten."""
+        """Keep a value from now on; it replaces the value of this key. `now`: seconds, monotonic."""
         self._known.pop(key, None)
         self._known[key] = now, value
         if len(self._known) > self._most:
             self._known.popitem(last=False)
 
     def get(self, key: Hashable, now: float) -> T | None:
-        """What has happened under this key, if it is not too long ago."""
+        """Return the value of a key; None if there is none or it is too old."""
         self._forget_old(now)
         found = self._known.get(key)
         return None if found is None else found[1]
 
     def all(self, now: float) -> list[T]:
-        """All that is not too long ago, the oldest first."""
+        """Return all values that are not too old, the oldest first."""
         self._forget_old(now)
         return [value for _, value in self._known.values()]
 

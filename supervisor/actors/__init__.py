@@ -1,1 +1,1 @@
-"""One actor and its processes: states, restart policy, watchdog, launch, spares, crash reports."""
+"""Keeps actors running: states, restart policy, watchdog, start of processes, spares, crash reports."""

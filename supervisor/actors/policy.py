@@ -74,7 +74,7 @@ def decide(
     now: float,
     random: Callable[[], float],
 ) -> tuple[Decision, Failures]:
-    """Return what to do about an actor that has ended without being asked, and its failures with this one.
+    """Return what to do about an actor that has ended without being asked, and its failures including this one.
 
     Args:
         ready_for_s: how long it had been READY; None if it never was.
@@ -93,9 +93,8 @@ def decide(
         return Decision(failed=True, delay_s=limits.max_s, why=why), past
     if past.streak == 1 and ready_for_s is not None:
         return Decision(failed=False, delay_s=0.0, why="at once"), past
-    ceiling_s = backoff_ceiling_s(limits, past.streak)
-    why = f"failure {past.streak} in a row"
-    return Decision(failed=False, delay_s=random() * ceiling_s, why=why), past
+    delay_s = random() * backoff_ceiling_s(limits, past.streak)
+    return Decision(failed=False, delay_s=delay_s, why=f"failure {past.streak} in a row"), past
 
 
 def backoff_ceiling_s(limits: Limits, streak: int) -> float:

@@ -1,1 +1,1 @@
-"""What people ask of a running supervisor: the command line, the control socket, the answers."""
+"""Carries out commands: the command lines, the control socket, the answers."""

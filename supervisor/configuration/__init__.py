@@ -1,1 +1,1 @@
-"""From settings to actors: which there are, and what a changed configuration means for them."""
+"""Plans actors from settings, and applies a changed configuration to those that run."""

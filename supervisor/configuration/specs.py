@@ -1,4 +1,4 @@
-"""Which actors there are, in which order they start and stop, and what each is given. Pure."""
+"""Specifies the actors: which there are, in which order they start and stop, and what each is given. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SpecError(Exception):
 
 @dataclass(frozen=True)
 class ActorSpec:
-    """One process to be kept running.
+    """Describes one process to be kept running.
 
     Attributes:
         after: names of actors that are READY, or have failed once, before this one starts.

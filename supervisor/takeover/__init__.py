@@ -1,1 +1,1 @@
-"""Supervisors that come and go: processes that outlived one, and the upgrade of the program in place."""
+"""Takes over from the supervisor before: adopts its processes, or goes on from the snapshot of its program."""

@@ -13,13 +13,13 @@ import pytest
 from patchbay.net.addresses import host_of
 from patchbay.process import log as logs
 from patchbay.process.log import EXCEPTIONS, WARNINGS, JsonFormatter, LineHandler
-from patchbay.process.log_throttle import KINDS_MAX, PEERS_MAX, WINDOW_S, Allowed, Throttle
+from patchbay.process.log_throttle import KINDS_MAX, PEERS_MAX, WINDOW_S, LineLimits, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KIND = ("a.logger", logging.WARNING, "turned away: %s")
-FEW = Allowed(by_peer=2, in_all=5)
+FEW = LineLimits(by_peer=2, in_all=5)
 
 
 def test_a_few_of_one_peer_and_a_few_of_all() -> None:
@@ -41,13 +41,13 @@ def test_what_is_withheld_is_told_once_when_the_minute_is_over() -> None:
     throttle = Throttle()
     for number in range(7):
         if not throttle.allow(KIND, "a", FEW, 0.0):
-            throttle.withhold(KIND, "a", f"line {number} " + "x" * 1000)
-    assert throttle.rest(1.0) == []
-    (told,) = throttle.rest(WINDOW_S)
+            throttle.suppress(KIND, "a", f"line {number} " + "x" * 1000)
+    assert throttle.take_suppressed(1.0) == []
+    (told,) = throttle.take_suppressed(WINDOW_S)
     assert (told.kind, told.count, told.hosts) == (KIND, 5, {"a"})
     assert told.last.startswith("line 6 ")
     assert len(told.last) <= 200
-    assert throttle.rest(2 * WINDOW_S) == []
+    assert throttle.take_suppressed(2 * WINDOW_S) == []
 
 
 def test_nobody_fills_the_memory() -> None:
@@ -55,11 +55,11 @@ def test_nobody_fills_the_memory() -> None:
     throttle = Throttle()
     for number in range(2 * KINDS_MAX):
         kind = ("", 0, str(number))
-        if not throttle.allow(kind, "", Allowed(1, 1), 0.0):
-            throttle.withhold(kind, "", "")
-    assert len(throttle.rest(WINDOW_S)) <= KINDS_MAX + 1
+        if not throttle.allow(kind, "", LineLimits(1, 1), 0.0):
+            throttle.suppress(kind, "", "")
+    assert len(throttle.take_suppressed(WINDOW_S)) <= KINDS_MAX + 1
     throttle = Throttle()
-    allowed = sum(throttle.allow(KIND, str(number), Allowed(1, 100_000), 0.0) for number in range(2 * PEERS_MAX))
+    allowed = sum(throttle.allow(KIND, str(number), LineLimits(1, 100_000), 0.0) for number in range(2 * PEERS_MAX))
     assert allowed == 2 * PEERS_MAX
     assert len(throttle._of_peer) == PEERS_MAX
 
@@ -122,7 +122,7 @@ def test_a_flood_of_one_peer_leaves_room_for_another(lines: Lines) -> None:
     lines.logger.warning("token not renewed: %s", "y", extra={"peer": "203.0.113.10:1"})
     assert [line["message"] for line in lines.taken()] == ["token not renewed: y"]
     lines.now = WINDOW_S
-    lines.handler.tell_rest()
+    lines.handler.write_suppressed()
     (told,) = lines.taken()
     assert re.match(r"980 more lines .* of 1 peers; the last: token not renewed: x+$", told["message"])
     assert (told["level"], told["logger"]) == ("warning", "tests.throttled")
@@ -152,5 +152,5 @@ def test_wrong_arguments_are_counted_too(lines: Lines, monkeypatch: pytest.Monke
     for _ in range(WARNINGS.in_all + 5):
         lines.logger.warning("%d", "three")
     lines.now = WINDOW_S
-    lines.handler.tell_rest()
+    lines.handler.write_suppressed()
     assert lines.taken()[-1]["message"].startswith("5 more lines")

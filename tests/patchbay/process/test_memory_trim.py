@@ -5,21 +5,24 @@ from __future__ import annotations
 import gc
 import weakref
 
-from patchbay.process.memory_trim import CROWD, MANY, EndedConnections, give_back
+from patchbay.process.memory_trim import CLOSED_MIN, ENDED_MIN, TrimPolicy, release_memory
 
 
 def test_a_crowd_that_has_gone_is_seen_once() -> None:
     """Coming and going in small numbers is none."""
-    leavings = EndedConnections()
-    counts = (20, 20 + CROWD, 1000, 600, 400, 30, 25, 20, 20 + CROWD // 2, 20)
-    seen = [leavings.are_many(count, 0) for count in counts]
+    leavings = TrimPolicy()
+    counts = (20, 20 + CLOSED_MIN, 1000, 600, 400, 30, 25, 20, 20 + CLOSED_MIN // 2, 20)
+    seen = [leavings.is_due(count, 0) for count in counts]
     assert seen == [False, False, False, False, True, True, False, False, False, False]
 
 
 def test_many_that_came_and_went_one_after_the_other_are_seen() -> None:
     """However few there were at any time."""
-    leavings = EndedConnections()
-    seen = [leavings.are_many(20, ended) for ended in (0, MANY - 1, MANY, MANY + 1, 2 * MANY - 1, 2 * MANY)]
+    leavings = TrimPolicy()
+    seen = [
+        leavings.is_due(20, ended)
+        for ended in (0, ENDED_MIN - 1, ENDED_MIN, ENDED_MIN + 1, 2 * ENDED_MIN - 1, 2 * ENDED_MIN)
+    ]
     assert seen == [False, False, True, False, False, True]
 
 
@@ -35,7 +38,7 @@ def test_what_only_a_cycle_holds_is_given_back() -> None:
         node.itself = node
         gone = weakref.ref(node)
         del node
-        give_back()
+        release_memory()
         assert gone() is None
     finally:
         gc.enable()
