@@ -31,7 +31,6 @@ class AlreadyRunningError(Exception):
     def __init__(self, run_dir: Path, pid: int | None) -> None:
         who = f" (pid {pid})" if pid else ""
         super().__init__(f"another supervisor{who} already runs with run_dir = {run_dir}")
-        self.pid = pid
 
 
 class SavedProcess(msgspec.Struct, frozen=True):
