@@ -167,7 +167,10 @@ def _origins(settings: Settings) -> list[str]:
 
 
 def _is_origin(text: str) -> bool:
-    """Return whether a text may be listed. `null` may not: every page in a sandbox or a file has it, whoever wrote it."""
+    """Return whether a text may be listed.
+
+    `null` may not: every page in a sandbox or a file has it, whoever wrote it.
+    """
     return text == "*" or ORIGIN.fullmatch(text) is not None
 
 

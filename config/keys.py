@@ -6,7 +6,8 @@ from typing import Any
 
 
 def load_public_key(pem: str) -> Any:
-    """Return the Ed25519 (or Ed448) key of a PEM text, in which an environment file may have written `\\n` for a new line.
+    """Return the Ed25519 (or Ed448) key of a PEM text, in which an environment file may have written `\\n` for a new
+    line.
 
     Raises:
         ValueError: the text is no such key; the error's text follows the name of the setting.

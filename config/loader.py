@@ -1,7 +1,7 @@
 """Reads settings from the TOML file that PATCHBAY_CONFIG names and from the environment, which wins.
 
-Types and bounds are declared in `config.settings`, rules between settings in `config.checks`. All problems are reported at
-once.
+Types and bounds are declared in `config.settings`, rules between settings in `config.checks`. All problems are reported
+at once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 def find_run_dir(environ: Mapping[str, str]) -> str:
     """Return the run directory, even of a configuration that can't be used: there a running supervisor is asked.
 
-    It is PATCHBAY_RUN_DIR, else `run_dir` in the configuration file, even in one with errors elsewhere, else the default.
+    It is PATCHBAY_RUN_DIR, else `run_dir` in the configuration file, even in one with errors elsewhere, else the
+    default.
     """
     given = environ.get(f"{PREFIX}RUN_DIR")  # wins even when it is empty, as in `load`
     return (_run_dir_of_file(environ.get(f"{PREFIX}CONFIG")) if given is None else given) or default_run_dir(environ)
@@ -75,7 +76,8 @@ def from_environment(environ: Mapping[str, str]) -> list[str]:
 
 
 def default_run_dir(environ: Mapping[str, str]) -> str:
-    """Return the run directory of this user: under XDG_RUNTIME_DIR if there is one, else under the temporary directory."""
+    """Return the run directory of this user: under XDG_RUNTIME_DIR if there is one, else under the temporary
+    directory."""
     base = environ.get("XDG_RUNTIME_DIR")
     if base and Path(base).is_dir():
         return str(Path(base) / "patchbay")

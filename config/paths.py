@@ -28,7 +28,8 @@ class DataDirError(DirectoryError):
 
 
 def check_data_dir(data_dir: str | Path) -> None:
-    """Make sure that no other user can write to the data directory. One that is not there is made later, by its writers.
+    """Make sure that no other user can write to the data directory. One that is not there is made later, by its
+    writers.
 
     Raises:
         DataDirError: it is not a directory, it is another user's, or others can write to it.
@@ -67,8 +68,8 @@ def ensure_run_dir(run_dir: str | Path) -> bool:
 def unix_path(run_dir: str | Path, name: str) -> str:
     """Return an address for the Unix socket `name` in the run directory, short enough to bind or connect to.
 
-    It is the plain path if that is short enough, else a path through a descriptor of the directory that this process keeps
-    open, valid in this process only (see `path_descriptor`). The directory must exist.
+    It is the plain path if that is short enough, else a path through a descriptor of the directory that this process
+    keeps open, valid in this process only (see `path_descriptor`). The directory must exist.
     """
     plain = str(Path(run_dir).absolute() / name)
     if len(os.fsencode(plain)) <= UNIX_PATH_MAX_BYTES:
@@ -77,7 +78,8 @@ def unix_path(run_dir: str | Path, name: str) -> str:
 
 
 def path_descriptor(address: str) -> int | None:
-    """Return the descriptor in an address of `unix_path`, which a child must inherit to use the address; None: it has none."""
+    """Return the descriptor in an address of `unix_path`, which a child must inherit to use the address; None: it has
+    none."""
     prefix = "/proc/self/fd/"
     return int(address.removeprefix(prefix).split("/")[0]) if address.startswith(prefix) else None
 

@@ -1,7 +1,7 @@
 """Escapes the control characters of text from elsewhere, for terminals, logs and programs that read lines. Pure.
 
-A peer's text may hold characters that move a terminal's cursor, change its colours or its title, turn the direction of writing
-or begin a new line. They are written as Python escapes them (`\\x1b`).
+A peer's text may hold characters that move a terminal's cursor, change its colours or its title, turn the direction of
+writing or begin a new line. They are written as Python escapes them (`\\x1b`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Passes accepted settings from the supervisor to the processes that it starts, and to the next supervisor.
 
-They are in a file in memory without a name on any disk: secrets are in no command line, no file and no log. A process keeps
-that file open, and the next supervisor reads it there.
+They are in a file in memory without a name on any disk: secrets are in no command line, no file and no log. A process
+keeps that file open, and the next supervisor reads it there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ def decode(data: bytes) -> Accepted:
 
 
 def write(accepted: Accepted) -> int:
-    """Return the descriptor of a new file in memory that holds the settings and can't be changed. The caller closes it."""
+    """Return the descriptor of a new file in memory that holds the settings and can't be changed.
+
+    The caller closes it.
+    """
     descriptor = os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.write(descriptor, encode(accepted))

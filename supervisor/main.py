@@ -276,7 +276,10 @@ def write_line(text: str, stream: TextIO) -> None:
 
 
 def flush_streams() -> None:
-    """Flush both output streams. One whose reader has gone is replaced, or Python's flush at exit fails with status 120."""
+    """Flush both output streams.
+
+    One whose reader has gone is replaced, or Python's flush at exit fails with status 120.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

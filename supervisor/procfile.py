@@ -1,7 +1,7 @@
 """Runs honcho with output for programs, as `python -m supervisor.procfile`: every line is a JSON object.
 
-Honcho puts the time and a name before each line, and writes lines of its own. Here the log's lines stay as they are, and all
-other lines become the `message` of a line like the log's.
+Honcho puts the time and a name before each line, and writes lines of its own. Here the log's lines stay as they are,
+and all other lines become the `message` of a line like the log's.
 """
 
 from __future__ import annotations

@@ -88,11 +88,13 @@ class Supervisor:
         return not self.actors.not_ready()
 
     def orphaned(self) -> bool:
-        """Return whether a process of its lineage has ended: honcho was killed, say, and a new honcho knows nothing of it."""
+        """Return whether a process of its lineage has ended: honcho was killed, say, and a new honcho knows nothing of
+        it."""
         return any(start_time(pid) != began for pid, began in self.origin.lineage)
 
     async def run(self) -> None:
-        """Take over what runs, start the rest, keep it running; return when all is stopped or left to the next supervisor.
+        """Take over what runs, start the rest, keep it running; return when all is stopped or left to the next
+        supervisor.
 
         Raises:
             PortTakenError: (in a group) another process listens on the public port; nothing has been started.

@@ -1,7 +1,7 @@
 """Imports modules in a thread of low priority, so that audio need not wait for the half second of work.
 
-A thread, since it ends: a process that has lowered its own priority needs privileges to raise it again (sched(7)). Imports
-only the standard library, or this module would itself import what is to be imported at low priority.
+A thread, since it ends: a process that has lowered its own priority needs privileges to raise it again (sched(7)).
+Imports only the standard library, or this module would itself import what is to be imported at low priority.
 """
 
 from __future__ import annotations

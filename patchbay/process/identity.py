@@ -25,8 +25,8 @@ class Identity:
         epoch: a number of this process alone; processes that are started later have higher ones.
         fds: descriptors that the supervisor has passed on, by name.
         lifeline: the descriptor that is closed when the supervisor ends; None: there is no supervisor.
-        settings: the descriptor of the settings that the supervisor has accepted (`config.transfer`). It stays open: the
-            next supervisor reads it. None: the process reads the configuration itself.
+        settings: the descriptor of the settings that the supervisor has accepted (`config.transfer`). It stays open:
+            the next supervisor reads it. None: the process reads the configuration itself.
     """
 
     name: str

@@ -1,11 +1,11 @@
 """Writes log lines: JSON for programs, text for people, with the actor's name on each.
 
-Text of peers can't end a line, nor control the terminal that shows it. An exception that ends the process, a warning, and
-an exception that Python can't raise are log lines too.
+Text of peers can't end a line, nor control the terminal that shows it. An exception that ends the process, a warning,
+and an exception that Python can't raise are log lines too.
 
 A line is one write of at most 4 KiB, so that lines of several processes on one pipe never mix. A reader that has gone
-(honcho, killed) does not end the process. Lines of one kind (one message before its arguments are put in) and of one peer are
-limited for each minute, and a line counts those that were suppressed (`log_throttle`).
+(honcho, killed) does not end the process. Lines of one kind (one message before its arguments are put in) and of one
+peer are limited for each minute, and a line counts those that were suppressed (`log_throttle`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ def _unraisable(about: sys.UnraisableHookArgs) -> None:
 
 
 async def write_suppressed() -> None:
-    """Write once a minute, for ever, how many lines were suppressed: there may be no next line that would. Cancelling is safe."""
+    """Write once a minute, for ever, how many lines were suppressed: there may be no next line that would.
+
+    Cancelling is safe.
+    """
     while True:
         await trio.sleep(WINDOW_S)
         for handler in logging.getLogger().handlers:
@@ -105,7 +108,8 @@ class LineHandler(logging.Handler):
         self._writable.register(STDERR, select.POLLOUT)
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record, or count it if its kind has reached the limit of this minute; return whether it was written."""
+        """Write a record, or count it if its kind has reached the limit of this minute; return whether it was
+        written."""
         self.write_suppressed()
         kind = (record.name, record.levelno, str(record.msg))
         host = _cause(vars(record))
@@ -140,7 +144,8 @@ class LineHandler(logging.Handler):
 
 
 def _cause(said: Mapping[str, object]) -> str:
-    """Return the peer that has caused a line: an address, else the `sub` of a token, else a call id; "" if there is none."""
+    """Return the peer that has caused a line: an address, else the `sub` of a token, else a call id; "" if there is
+    none."""
     if peer := said.get("peer"):
         return host_of(str(peer))
     return str(said.get("sub") or said.get("call_control_id") or "")

@@ -1,7 +1,7 @@
 """Limits the log lines of a kind in a minute, by peer and in all, and counts those that are suppressed. Pure.
 
-Peers cause lines. One peer must neither fill the disk nor hide the lines of others, so of each kind and peer a few lines are
-written, and then one line says how many more there were.
+Peers cause lines. One peer must neither fill the disk nor hide the lines of others, so of each kind and peer a few
+lines are written, and then one line says how many more there were.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs the process of an actor, from its settings to its exit status: logs, signals, heartbeat, drain.
 
-Knows no actor: it is given a function `run(context)`. Exit status: 0 drained, 78 (EX_CONFIG) settings that can't be used, any
-other a fault.
+Knows no actor: it is given a function `run(context)`. Exit status: 0 drained, 78 (EX_CONFIG) settings that can't be
+used, any other a fault.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EX_CONFIG = 78
-# Frames are freed by reference counting alone, so the collector runs seldom. Each open connection has some 200 objects that
-# stay, and audio waits while the collector looks at them: about 3 ms for the first threshold.
+# Frames are freed by reference counting alone, so the collector runs seldom. Each open connection has some 200 objects
+# that stay, and audio waits while the collector looks at them: about 3 ms for the first threshold.
 GC_THRESHOLD = (5_000, 200, 50)
 CARRY_AUDIO = ("ingest", "fanout")
 PHASES_S = {"ingest": 0.0, "fanout": 0.3}  # see `patchbay.process.periodic`

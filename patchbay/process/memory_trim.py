@@ -1,7 +1,7 @@
 """Returns memory to the kernel when many connections have ended.
 
-The allocator keeps freed memory. Some objects of ended connections are held by cycles, which the collector would find late,
-since it runs seldom here. Knows nothing of what the connections are.
+The allocator keeps freed memory. Some objects of ended connections are held by cycles, which the collector would find
+late, since it runs seldom here. Knows nothing of what the connections are.
 """
 
 from __future__ import annotations

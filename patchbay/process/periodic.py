@@ -1,8 +1,9 @@
 """Runs periodic work at ticks that all tasks of a process, and all processes that carry no audio, share.
 
-Waking a process that has slept costs several times the work itself, since the caches are cold. Work at the same tick pays
-that once, and a process that receives messages of several others is woken once for them. Processes that carry audio have ticks
-of their own (`align_ticks`): work of all processes at one moment would keep audio waiting on a machine with few cores.
+Waking a process that has slept costs several times the work itself, since the caches are cold. Work at the same tick
+pays that once, and a process that receives messages of several others is woken once for them. Processes that carry
+audio have ticks of their own (`align_ticks`): work of all processes at one moment would keep audio waiting on a machine
+with few cores.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ async def next_tick(interval_s: float = SECOND) -> float:
 
 
 async def every(interval_s: float, work: Callable[[], None]) -> None:
-    """Call `work` at each tick, for ever; as a callback of the event loop, where there is one, without waking a task."""
+    """Call `work` at each tick, for ever; as a callback of the event loop, where there is one, without waking a
+    task."""
 
     def turn() -> float:
         work()

@@ -1,7 +1,7 @@
 """Builds, parses and sends sd_notify datagrams, by which a process tells its supervisor how it is.
 
-Actors send to Patchbay's supervisor, and the supervisor to systemd, where that has started it. Sending never waits, and no
-error of the receiver becomes one of the sender.
+Actors send to Patchbay's supervisor, and the supervisor to systemd, where that has started it. Sending never waits, and
+no error of the receiver becomes one of the sender.
 
 Source: sd_notify(3).
 """
@@ -70,7 +70,8 @@ class Notifier:
     async def beat(self, progress: Callable[[], dict[str, int]], is_ready: trio.Event) -> None:
         """Send a heartbeat every second, for ever, with the lag of the event loop and the progress. Cancelling is safe.
 
-        Each heartbeat repeats READY=1: a datagram is lost when the receiver's queue is full, and the supervisor may be new.
+        Each heartbeat repeats READY=1: a datagram is lost when the receiver's queue is full, and the supervisor may be
+        new.
         """
         while True:
             lag_s = await next_tick()

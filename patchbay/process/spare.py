@@ -1,8 +1,10 @@
-"""Runs a spare process, as `python -m patchbay.process.spare FD`: it has loaded the actors that carry audio, and waits for its order.
+"""Runs a spare process, as `python -m patchbay.process.spare FD`: it has loaded the actors that carry audio, and waits
+for its order.
 
-Loading takes most of a start, too long for the replacement of a process that has crashed. The supervisor holds the other
-end of FD (`supervisor.actors.spares`), is told when everything is loaded, and sends one order, which says which actor this
-process becomes. If the supervisor ends instead, so does the spare. `ps` goes on to show the command line of a spare.
+Loading takes most of a start, too long for the replacement of a process that has crashed. The supervisor holds the
+other end of FD (`supervisor.actors.spares`), is told when everything is loaded, and sends one order, which says which
+actor this process becomes. If the supervisor ends instead, so does the spare. `ps` goes on to show the command line of
+a spare.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Notices that the supervisor of an actor has ended, and finds the next one within a grace time.
 
-The life line is a pipe whose other end only the supervisor holds. When it is closed, the actor goes on serving and says hello
-on the supervisor's socket, with the descriptors that the last supervisor had passed to it: the next supervisor owns the
-listening sockets again. That connection is the life line from then on.
+The life line is a pipe whose other end only the supervisor holds. When it is closed, the actor goes on serving and says
+hello on the supervisor's socket, with the descriptors that the last supervisor had passed to it: the next supervisor
+owns the listening sockets again. That connection is the life line from then on.
 """
 
 from __future__ import annotations

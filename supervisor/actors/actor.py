@@ -103,7 +103,10 @@ class Actor:
         return await self._ask(lambda: self._restart(why, timeout_s))
 
     async def roll(self, why: str, timeout_s: float) -> Report:
-        """Start a new process; once that is READY stop the old one, else keep the old one. Cancelling takes nothing back."""
+        """Start a new process; once that is READY stop the old one, else keep the old one.
+
+        Cancelling takes nothing back.
+        """
         return await self._ask(lambda: self._roll(why, timeout_s))
 
     async def stop(self, until: float) -> Report:
@@ -206,7 +209,8 @@ class Actor:
         return self._report(ok=True, text=f"started {describe(run)}; {ended}")
 
     async def _discard(self, run: Run, why: str) -> str:
-        """End a new process that did not become READY beside the old one; return why, with the last line of its crash log."""
+        """End a new process that did not become READY beside the old one; return why, with the last line of its crash
+        log."""
         life = self.life
         if run.process is not None and run.process.exit is None:
             await life.abort(run, why)

@@ -12,7 +12,8 @@ CONFIGURATION_ERRORS = range(64, 79)
 
 @dataclass(frozen=True)
 class Exit:
-    """Holds the exit status or the signal that ended a process; neither is known of a process that was not our child."""
+    """Holds the exit status or the signal that ended a process; neither is known of a process that was not our
+    child."""
 
     code: int | None = None
     signal: int | None = None

@@ -1,7 +1,7 @@
 """Starts the process of an actor in a session of its own, with the descriptors and the environment that it is given.
 
-posix_spawn, not fork: no code of the supervisor runs in the child. No PR_SET_PDEATHSIG: an actor outlives its supervisor;
-the life line tells it that the supervisor has ended.
+posix_spawn, not fork: no code of the supervisor runs in the child. No PR_SET_PDEATHSIG: an actor outlives its
+supervisor; the life line tells it that the supervisor has ended.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Launcher(Protocol):
 
 
 class Lifeline:
-    """Holds a pipe that nobody writes to: the read end, which actors inherit, is at its end once the supervisor has ended."""
+    """Holds a pipe that nobody writes to: the read end, which actors inherit, is at its end once the supervisor has
+    ended."""
 
     def __init__(self, read: int | None = None, write: int | None = None) -> None:
         if read is None or write is None:

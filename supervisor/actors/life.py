@@ -1,7 +1,7 @@
 """Carries out the steps in the life of an actor's processes: start, become ready, end, fail.
 
-`actor` decides when, `states` which step may follow, `policy` whether and when to start again. Only the actor's own task
-calls these functions.
+`actor` decides when, `states` which step may follow, `policy` whether and when to start again. Only the actor's own
+task calls these functions.
 """
 
 from __future__ import annotations
@@ -169,7 +169,8 @@ class Life:
         return f"{why} ({said})" if said else why
 
     async def abort(self, run: Run, why: str) -> None:
-        """End a process by force: SIGABRT, so that it dumps its stack, then SIGKILL. May be called again when cancelled."""
+        """End a process by force: SIGABRT, so that it dumps its stack, then SIGKILL. May be called again when
+        cancelled."""
         process = run.process
         assert process is not None
         if run.state is not State.STOPPING:
@@ -183,7 +184,8 @@ class Life:
         await process.wait()
 
     async def end(self, run: Run, until: float, why: str) -> None:
-        """End a run as requested: SIGTERM, and SIGKILL at `until` (trio's clock). May be called again when cancelled."""
+        """End a run as requested: SIGTERM, and SIGKILL at `until` (trio's clock). May be called again when
+        cancelled."""
         process = run.process
         if process is None:
             if run.state is State.STARTING:

@@ -1,9 +1,9 @@
 """Keeps spare processes, which have loaded the actors that carry audio, to replace one that has crashed at once.
 
-Loading takes most of a start, in which nobody hears anything. A spare (`patchbay.process.spare`) belongs to no actor until
-it is assigned. It has loaded the program as it was then, so after a planned start (a roll to a new version, say) all spares
-are replaced. A spare that ends unused is replaced too. All end with the supervisor; if that is killed, by themselves, since
-their link ends.
+Loading takes most of a start, in which nobody hears anything. A spare (`patchbay.process.spare`) belongs to no actor
+until it is assigned. It has loaded the program as it was then, so after a planned start (a roll to a new version, say)
+all spares are replaced. A spare that ends unused is replaced too. All end with the supervisor; if that is killed, by
+themselves, since their link ends.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ class Spares:
         return sum(spare.is_loaded() for spare in self._waiting)
 
     async def run(self, wanted: Callable[[], int], is_quiet: Callable[[], bool]) -> None:
-        """Keep as many spares as `wanted` returns, for ever; none is started unless `is_quiet`. Cancelled, it ends them all."""
+        """Keep as many spares as `wanted` returns, for ever; none is started unless `is_quiet`.
+
+        Cancelled, it ends them all.
+        """
         try:
             while True:
                 hurries = len(self) < wanted() and trio.current_time() >= self._not_before

@@ -1,4 +1,5 @@
-"""Finds the processes that hang: those whose event loop has been silent for too long, while the supervisor's was on time.
+"""Finds the processes that hang: those whose event loop has been silent for too long, while the supervisor's was on
+time.
 
 On a machine without enough processor time all event loops are late, the supervisor's too, and no process is ended for
 that: whenever the supervisor's own loop was late, all silence before that moment is forgiven. A process is watched from
@@ -28,7 +29,10 @@ def silence_s(beat_at: float, forgiven_at: float, now: float) -> float:
 
 
 def is_late(due: float, now: float, watchdog_s: float) -> bool:
-    """Return whether the supervisor's loop, awake at `now` instead of `due`, is so late that all silence is forgiven. Pure."""
+    """Return whether the supervisor's loop, awake at `now` instead of `due`, is so late that all silence is forgiven.
+
+    Pure.
+    """
     return now - due > watchdog_s * LATE_SHARE
 
 

@@ -1,7 +1,7 @@
 """Runs Patchbay with simulated calls, for trying: `patchbay demo`.
 
-The supervisor and the simulator are two children, each in a session of its own, so that Ctrl-C reaches this process only
-and each of them is asked to stop once.
+The supervisor and the simulator are two children, each in a session of its own, so that Ctrl-C reaches this process
+only and each of them is asked to stop once.
 """
 
 from __future__ import annotations

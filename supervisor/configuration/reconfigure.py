@@ -121,7 +121,8 @@ async def _roll(supervisor: Supervisor, instances: Iterable[str]) -> list[Report
 
 
 def _failed(supervisor: Supervisor) -> list[str]:
-    """Return the names of the actors that a configuration error has ended, and that are not started again by themselves."""
+    """Return the names of the actors that a configuration error has ended, and that are not started again by
+    themselves."""
     return [
         name
         for name, actor in supervisor.actors.items()

@@ -58,7 +58,8 @@ async def serve(listener: socket.socket, adopt: Adopt) -> None:
     """Answer hellos, for ever. Cancelling is safe.
 
     Args:
-        adopt: returns "" and owns descriptors and connection from then on; else it returns why the process is not adopted.
+        adopt: returns "" and owns descriptors and connection from then on; else it returns why the process is not
+            adopted.
     """
     limiter = trio.CapacityLimiter(WAITING_MAX)
     async with trio.open_nursery() as nursery:

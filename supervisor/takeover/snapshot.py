@@ -60,7 +60,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Holds everything that outlives the program. A program of another version reads it.
 
     Attributes:
-        sockets: the descriptors of the listening sockets by name; the fields named `…fd` and `…fds` are descriptors too.
+        sockets: the descriptors of the listening sockets by name; the fields named `…fd` and `…fds` are descriptors
+            too.
         started_at: CLOCK_MONOTONIC.
         replaced: how many times the program has been replaced.
         lineage: the processes that have started this one, as `Origin.lineage`.

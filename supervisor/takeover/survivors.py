@@ -1,4 +1,5 @@
-"""Adopts processes that have outlived the supervisor before this one: waits for them, and gives them to their actors."""
+"""Adopts processes that have outlived the supervisor before this one: waits for them, and gives them to their
+actors."""
 
 from __future__ import annotations
 

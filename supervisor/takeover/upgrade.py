@@ -1,7 +1,7 @@
 """Replaces the supervisor's program by a new version, in the same process, with everything that it holds.
 
-A snapshot is written to a file in memory; exec keeps the pid, the children, and the descriptors that the snapshot names.
-If exec fails, the same snapshot brings the old program back.
+A snapshot is written to a file in memory; exec keeps the pid, the children, and the descriptors that the snapshot
+names. If exec fails, the same snapshot brings the old program back.
 """
 
 from __future__ import annotations
