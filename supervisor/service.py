@@ -14,7 +14,7 @@ from supervisor import sd_notify
 from supervisor.actors import watchdog
 from supervisor.actors.group import ActorGroup
 from supervisor.actors.launcher import ProcessLauncher
-from supervisor.commands.history import History
+from supervisor.history import History
 from supervisor.procfs import start_time
 from supervisor.takeover import adoption, snapshot, upgrade
 from supervisor.takeover.snapshot import Origin

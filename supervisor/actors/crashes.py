@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from supervisor.actors.process import Process
-    from supervisor.commands.history import Entry
+    from supervisor.history import Entry
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from config import Settings
     from supervisor.actors.actor import Report
     from supervisor.actors.launcher import Launcher
-    from supervisor.commands.history import History
     from supervisor.configuration.specs import ActorSpec
+    from supervisor.history import History
     from supervisor.takeover.handles import Handles
 
 logger = logging.getLogger(__name__)

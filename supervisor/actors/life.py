@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from supervisor.actors.crashes import CrashReports
     from supervisor.actors.launcher import Launcher
     from supervisor.actors.process import Process
-    from supervisor.commands.history import History
     from supervisor.configuration.specs import ActorSpec
+    from supervisor.history import History
 
 # From SIGABRT to SIGKILL, for the stack dump.
 DUMP_S = 1.0

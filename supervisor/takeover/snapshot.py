@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from config import Settings
     from config.transfer import Accepted
     from supervisor.actors.actor import Actor
-    from supervisor.commands.history import History
+    from supervisor.history import History
 
 HISTORY_MAX: Final = 200  # entries of the history that are kept
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from supervisor.actors.actor import Actor
-    from supervisor.commands.history import History
     from supervisor.configuration.specs import ActorSpec
+    from supervisor.history import History
     from supervisor.run_directory import RunDir, SavedProcess
     from supervisor.sockets import Sockets
     from supervisor.takeover.adoption import Hello

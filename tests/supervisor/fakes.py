@@ -12,8 +12,8 @@ from supervisor.actors.exits import Exit
 from supervisor.actors.life import Shared
 from supervisor.actors.policy import Limits
 from supervisor.actors.process import Process
-from supervisor.commands.history import History
 from supervisor.configuration.specs import ActorSpec
+from supervisor.history import History
 
 LIMITS = Limits(first_s=0.1, max_s=30.0, reset_s=1.0, intensity=5, period_s=30.0)
 SPEC = ActorSpec("fanout", 0, command=("nothing",))

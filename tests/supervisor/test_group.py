@@ -13,8 +13,8 @@ from config import load
 from supervisor.actors.exits import Exit
 from supervisor.actors.group import ActorGroup
 from supervisor.actors.states import State
-from supervisor.commands.history import History
 from supervisor.configuration.specs import ActorSpec
+from supervisor.history import History
 from supervisor.run_directory import RunDir, surviving_processes
 from supervisor.takeover.handles import Handles
 from tests.supervisor.fakes import FakeLauncher

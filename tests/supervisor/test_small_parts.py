@@ -11,7 +11,7 @@ import trio
 
 from supervisor.actors.crashes import REPORTS_MAX, CrashReports, last_line
 from supervisor.commands import formatting, output
-from supervisor.commands.history import FOLLOWER_BACKLOG, History
+from supervisor.history import FOLLOWER_BACKLOG, History
 from supervisor.run_directory import AlreadyRunningError, RunDir, SavedProcess
 from supervisor.sockets import PortTakenError, listen_tcp
 from tests.supervisor.fakes import SPEC, FakeProcess

@@ -15,7 +15,7 @@ from config.paths import ensure_run_dir, unix_path
 from config.transfer import Accepted, decode
 from patchbay.process import socket_names
 from supervisor.actors.actor import Actor
-from supervisor.commands.history import History
+from supervisor.history import History
 from supervisor.procfs import lineage_of_parent
 from supervisor.run_directory import RunDir
 from supervisor.takeover import snapshot, upgrade
