@@ -103,7 +103,6 @@ class Fanout:
         replay_s = context.settings.fanout.replay_ms / 1000
         self._events = events
         self.audit = audit = Audit(events, self._person)
-        self._batched_send = batched_send_of(context.settings)
         self.calls = Calls(
             self._index,
             replay_s,
@@ -111,7 +110,7 @@ class Fanout:
             subscriber.unsubscribe,
             self._on_talk_news,
             audit,
-            self._batched_send,
+            batched_send_of(context.settings),
             deliver_in_c(wanted=context.settings.native),
         )
         self._talk_sender = TalkSender(context.bus)
@@ -130,7 +129,6 @@ class Fanout:
             self.poller,
             self._index,
             limits=self._limits,
-            batched_send=self._batched_send,
             verifier=self._verifier,
             present=self._present,
         )
@@ -156,7 +154,7 @@ class Fanout:
         if not handed.resumed and (refusal := self._limits.refusal(topics, sub)) is not None:
             refuse(handed.sock, 429, f"Too Many Requests: {refusal}")
             return
-        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000, batched_send=self._batched_send)
+        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000)
         with self._limits.held(topics, sub) as has_come:
             async with accept(
                 handed,

@@ -9,7 +9,7 @@ from actors.fanout.legacy.listener import Listener
 from actors.fanout.native import deliver_in_c
 from patchbay.protocol import batches
 from patchbay.protocol.legacy import ListenQuery
-from tests.fakes.connections import FakeHandedConnection, FakeOutbox
+from tests.fakes.connections import FakeHandedConnection, FakeSendQueue
 from tests.fakes.telnyx import start
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class FakeBrowser:
     """What a listener needs of its peer."""
 
     def __init__(self, number: int) -> None:
-        self.send_queue = FakeOutbox()
+        self.send_queue = FakeSendQueue()
         self.handed = FakeHandedConnection(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
         self.last_heard = 0.0
