@@ -25,7 +25,8 @@ from simulator.faults import FaultPlan
 from simulator.messages import TOKEN_HEADER, MediaFrame, StreamMessages
 from simulator.poster import WebhookPoster
 from simulator.reconnect import Ending, Outcome, Reconnecting
-from simulator.webhooks import CallHooks, timestamp_text
+from simulator.times import timestamp_text
+from simulator.webhooks import CallHooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -21,7 +21,7 @@ from simulator.fleet import Fleet, summary
 from simulator.listen import audio_file, listen, listen_url
 from simulator.profile import Profile, ProfileError, stream_url
 from simulator.rest import serve_api
-from simulator.webhooks import SigningError
+from simulator.signing import SigningError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from simulator.webhooks import timestamp_text
+from simulator.times import timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from simulator.clips import Source
     from simulator.identity import Identity
-    from simulator.webhooks import Sign
+    from simulator.signing import Sign
 
 USER_AGENT = "telnyx-media-streaming-simulator"
 

@@ -23,7 +23,7 @@ from simulator.http import HttpError, request
 
 if TYPE_CHECKING:
     from simulator.deliveries import DeliveryBook
-    from simulator.webhooks import Sign
+    from simulator.signing import Sign
 
 QUEUE_MAX = 100
 ANSWER_TIMEOUT_S = 2.0  # "Webhook Fundamentals": delivered again when there is no answer within 2000 ms

@@ -14,14 +14,14 @@ from simulator.deliveries import DeliveryBook, DeliveryFaults
 from simulator.faults import Faults
 from simulator.identity import new_identity
 from simulator.options import CallOptions
-from simulator.webhooks import SigningError, signing_key
+from simulator.signing import SigningError, signing_key
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from config import Settings
     from simulator.clips import Source
-    from simulator.webhooks import Sign
+    from simulator.signing import Sign
 
 WEBHOOK_PATH = "/api/calls/telnyx/webhook"
 DEMO_CALLS = 3

@@ -1,4 +1,4 @@
-"""The webhooks of a call: envelopes, payloads, headers, signature. Pure but for the optional signing library.
+"""The webhooks of a call: envelopes, payloads, headers. Pure.
 
 Sources: Telnyx's "Voice API Webhooks", "Receiving Webhooks", and the payload types of its SDK.
 """
@@ -6,29 +6,23 @@ Sources: Telnyx's "Voice API Webhooks", "Receiving Webhooks", and the payload ty
 from __future__ import annotations
 
 import base64
-import binascii
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from simulator.times import timestamp_text
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from simulator.codecs import Codec
     from simulator.identity import Identity
     from simulator.options import CallOptions
+    from simulator.signing import Sign
 
-    Sign = Callable[[bytes], bytes]
-
-SEED_BYTES = 32  # RFC 8032 §5.1.5: an Ed25519 private key
 RETRIED_STATUSES = frozenset({408, 429})  # and all from 500 on; other 4xx are final
-
-
-class SigningError(Exception):
-    """Webhooks can't be signed. The text says what is missing and never holds the key."""
 
 
 @dataclass(frozen=True)
@@ -155,32 +149,3 @@ def headers(body: bytes, timestamp: int, sign: Sign | None) -> dict[str, str]:
 def is_retried(status: int | None) -> bool:
     """Whether Telnyx sends again after this answer; None: there was none in time."""
     return status is None or status in RETRIED_STATUSES or status >= 500
-
-
-def timestamp_text(moment: datetime) -> str:
-    """As in `occurred_at`: microseconds, UTC, Z. The moment must be in UTC."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    """An Ed25519 key: what signs, and the public key (base64) that the receiver must be given."""
-
-    sign: Sign
-    public_key: str
-
-
-def signing_key(seed_text: str) -> SigningKey:
-    """Make a key of a base64 seed of 32 bytes. Needs the `cryptography` package. Raises SigningError."""
-    try:
-        seed = base64.b64decode(seed_text.strip(), validate=True)
-    except binascii.Error as error:
-        raise SigningError("the signing key is not base64") from error
-    if len(seed) != SEED_BYTES:
-        raise SigningError(f"the signing key has {len(seed)} bytes, not {SEED_BYTES}")
-    try:
-        ed25519 = importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
-    except ImportError as error:
-        raise SigningError("signing webhooks needs the Python package cryptography, which is not installed") from error
-    key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
-    return SigningKey(key.sign, base64.b64encode(key.public_key().public_bytes_raw()).decode())

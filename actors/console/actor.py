@@ -20,7 +20,6 @@ from patchbay.protocol.batches import STATS_TOPIC
 if TYPE_CHECKING:
     from patchbay.process.context import Context
 
-WEB_DIRECTORY = Path(__file__).resolve().parents[2] / "web"
 SPEAKERS = ("gateway", "ingest", "fanout", "call_events")
 
 
@@ -28,6 +27,13 @@ class BusSubscriber(Protocol):
     """What is needed of the bus: `bus.subscriber(actor, "pub", b"s")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
+
+
+def web_directory() -> Path:
+    """Return the folder of the web files: within the package where Patchbay was installed, else the checkout's."""
+    root = Path(__file__).resolve().parents[2]
+    installed = root / "patchbay" / "web"
+    return installed if installed.is_dir() else root / "web"
 
 
 async def run(context: Context) -> None:
@@ -45,7 +51,7 @@ async def run(context: Context) -> None:
     api = Api(
         book,
         SupervisorControl(settings.run_dir),
-        StaticFiles(WEB_DIRECTORY),
+        StaticFiles(web_directory()),
         counters,
         anonymous_networks=settings.auth.anonymous_networks,
         is_tls=settings.tls.is_on,

@@ -11,6 +11,8 @@ import trio
 
 from actors.fanout.audit import Audit
 from actors.fanout.calls.registry import Calls
+from actors.fanout.decoder.client import Decoder
+from actors.fanout.decoder.queue import DecodingQueue
 from actors.fanout.legacy.listener import Listener, topics_of
 from actors.fanout.legacy.misroute import MisrouteCheck
 from actors.fanout.legacy.talker import Talker
@@ -69,6 +71,7 @@ async def run(context: Context) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(events.run)
         nursery.start_soon(fanout.poller.run)
+        nursery.start_soon(fanout.decoder.run)
         nursery.start_soon(fanout.receive_batches, subscriber)
         nursery.start_soon(fanout.report, publisher)
         nursery.start_soon(fanout.receive_subscriptions, publisher)
@@ -103,7 +106,7 @@ class Fanout:
         replay_s = context.settings.fanout.replay_ms / 1000
         self._events = events
         self.audit = audit = Audit(events, self._person)
-        self._batched_send = batched_send_of(context.settings)
+        queue = DecodingQueue()
         self.calls = Calls(
             self._index,
             replay_s,
@@ -111,9 +114,11 @@ class Fanout:
             subscriber.unsubscribe,
             self._on_talk_news,
             audit,
-            self._batched_send,
+            batched_send_of(context.settings),
             deliver_in_c(wanted=context.settings.native),
+            queue,
         )
+        self.decoder = Decoder(queue, lambda: self.calls.go_on(trio.current_time()), self.calls.counters)
         self._talk_sender = TalkSender(context.bus)
         in_c = reading_in_c(wanted=context.settings.native)
         self.poller = Poller(context.settings.fanout.linger_ms / 1000, self._end_of_round, in_c=in_c)
@@ -130,12 +135,12 @@ class Fanout:
             self.poller,
             self._index,
             limits=self._limits,
-            batched_send=self._batched_send,
             verifier=self._verifier,
             present=self._present,
         )
 
     def _end_of_round(self) -> None:
+        self.decoder.flush()  # somebody may have come who is to hear replay buffer
         self._talk_sender.flush()
         self.v1_connections.write_notes()
 
@@ -156,7 +161,7 @@ class Fanout:
         if not handed.resumed and (refusal := self._limits.refusal(topics, sub)) is not None:
             refuse(handed.sock, 429, f"Too Many Requests: {refusal}")
             return
-        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000, batched_send=self._batched_send)
+        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000)
         with self._limits.held(topics, sub) as has_come:
             async with accept(
                 handed,
@@ -188,6 +193,7 @@ class Fanout:
                     await self._until_acknowledged(listener)
                     listener.welcome(self._welcome(listener))
                 self.calls.add(listener, trio.current_time())
+                self.decoder.flush()
                 handed.on_drain = partial(self._hand_over, talker)
                 peer.start()
                 async with trio.open_nursery() as nursery:
@@ -243,6 +249,7 @@ class Fanout:
     def _take_batches(self, messages: list[bytes]) -> None:
         for message in messages:
             self.calls.receive(message, trio.current_time())
+        self.decoder.flush()
         self._talk_sender.flush()  # a call may have moved, and talk for it may wait
         if self._news is not None:
             self._news.set()
@@ -260,6 +267,7 @@ class Fanout:
 
         def look() -> None:
             self.calls.forget_silent(trio.current_time())
+            self.decoder.tick()
             for talker in list(self._talkers.values()):
                 if isinstance(talker, Talker):
                     talker.tick()

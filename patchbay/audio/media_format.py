@@ -41,6 +41,9 @@ class MediaFormat(msgspec.Struct, frozen=True):
     channels: int = 1
 
 
+PCMU: Final = MediaFormat()
+
+
 def normalise_encoding(name: str) -> str:
     """Telnyx's several names of a codec to one: `audio/x-mulaw`, `pcmu` … to `PCMU`."""
     bare = name.split(";")[0].strip().lower().removeprefix("audio/").removeprefix("x-")

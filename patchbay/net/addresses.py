@@ -13,14 +13,23 @@ V6_PREFIX: Final = 64  # whoever has one IPv6 address has as many as there are b
 
 def host_of(peer: str) -> str:
     """Return what counts as one peer: an IPv4 address, an IPv6 network; the text itself where it has neither."""
-    client, via, end = peer.rpartition(VIA)
-    host = client if via else end.rpartition(":")[0] or end
+    host = _host(peer)
     if ":" not in host:
         return host
     try:
         return str(ipaddress.ip_network((host.strip("[]").partition("%")[0], V6_PREFIX), strict=False))
     except ValueError:
         return host
+
+
+def address_of(peer: str) -> Address | None:
+    """Return the address that a connection is from. None: the text has none."""
+    return parse_address(_host(peer))
+
+
+def _host(peer: str) -> str:
+    client, via, end = peer.rpartition(VIA)
+    return client if via else end.rpartition(":")[0] or end
 
 
 def bare_address(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Frames that many connections get: written to all that keep up with one system call (`patchbay.net.io_uring`).
+"""Writes one frame to many connections with one system call (`patchbay.net.io_uring`).
 
-Of what a send costs, the kernel's part is not to be had for less; but to get there from Python for each connection costs a
-third as much again. Connections that are behind, or get frames from several places, which must stay in order, are written
-to one by one, as are all of them where they are few, or where the kernel has no ring.
+The kernel's part of a send has its price in any case; the way there from Python, for each connection, costs a third of
+that again. Connections that are behind, or get frames from several places (which must stay in order), are written to one
+by one. So are all connections where they are few, or where the kernel has no io_uring.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ FEW: Final = 4  # connections; for fewer, preparing a batched send costs more th
 
 
 class BatchedSend:
-    """Of one process. Nothing may stay in it beyond the moment: whoever has had something put in calls `flush` before it
-    waits for anything. An send queue flushes it before it writes anything else itself, so that the order is kept.
+    """Collects the frames that one process writes in one system call.
+
+    `flush` must be called after `put`, before the caller waits for anything. A send queue flushes before it writes a frame
+    itself (`Targets.settle`), so the order is kept.
 
     Args:
-        ring: None where there is none; then nothing is ever put in.
+        ring: None where the kernel has no io_uring; then `put` is never called.
+    Attributes:
+        number: how many batches were flushed.
     """
 
     def __init__(self, ring: IoUring | None) -> None:
@@ -41,16 +45,16 @@ class BatchedSend:
         self.number = 0
 
     def make_room(self, targets: Targets, size: int) -> None:
-        """To be called before `put`; after it, some of the targets may be behind.
+        """Flush where the next frame does not fit in. To be called before `put`; some targets may be behind afterwards.
 
-        A batched send has one frame for each connection: what follows one that was cut short must not be written.
+        A batch has one frame for each connection: what follows a frame that was cut short must not be written.
         """
-        if targets.volley_number == self.number or self._at + size > ARENA_BYTES:
+        if targets.batch_number == self.number or self._at + size > ARENA_BYTES:
             self.flush()
 
     def put(self, targets: Targets, frame: bytes) -> None:
-        """Have a frame, of no more than `ARENA_BYTES`, written to those of the targets that keep up."""
-        targets.volley_number = self.number
+        """Add a frame of at most `ARENA_BYTES` for those targets that keep up."""
+        targets.batch_number = self.number
         size, at = len(frame), self._at
         self._arena.put(at, frame)
         self._entries.append(where(self._arena.address + at, size).join(targets.entries))
@@ -58,12 +62,12 @@ class BatchedSend:
         self._at = at + size
 
     def flush(self) -> None:
-        """Write what has been put in."""
+        """Write all frames of the batch."""
         if self._entries and self.ring is not None:
             entries, frames = b"".join(self._entries), self._frames
             self._entries, self._frames, self._at = [], [], 0
             self.number += 1
-            whose: dict[int, tuple[SendQueue, bytes]] = {}  # by descriptor; made when the first one is asked for
+            whose: dict[int, tuple[SendQueue, bytes]] = {}  # by descriptor; made when the first result is bad
             for fd, result in self.ring.send(entries):
                 whose = whose or {
                     send_queue.fd: (send_queue, frame)
@@ -75,24 +79,24 @@ class BatchedSend:
 
 
 def batched_send_of(settings: Settings) -> BatchedSend:
-    """With a ring, where the settings and the kernel allow it."""
+    """Make the batched send of this process, with io_uring where the settings and the kernel allow it."""
     ring = IoUring.open() if settings.io_uring else None
     log.info("frames are sent %s", "one by one" if ring is None else "many at once (io_uring)")
     return BatchedSend(ring)
 
 
 class Targets:
-    """Connections that get the same frames.
+    """Holds the connections that get the same frames.
 
     Attributes:
-        entries: prepared sends to those that keep up, and get such frames from here only.
-        others: those that are written to one by one.
-        fds: their descriptors (C ints, one after the other), when they are all, and all keep up and get such frames from
-            here only: then to write to them is to send, and no more. Else empty, as it is at once when that changes.
-        volley_number: the last batched send that has something for them.
+        entries: prepared sends to the connections that keep up and follow these targets alone.
+        others: the connections that are written to one by one.
+        fds: the descriptors of `others` (C ints, one after the other) while there are no `entries`, and all connections
+            keep up and follow these targets alone: then a plain send to each is enough. Else empty.
+        batch_number: the last batch with a frame for these targets.
     """
 
-    __slots__ = ("_batched_send", "_count", "_members", "_stale", "entries", "fds", "others", "volley_number")
+    __slots__ = ("_batched_send", "_count", "_members", "_stale", "batch_number", "entries", "fds", "others")
 
     def __init__(self, batched_send: BatchedSend | None) -> None:
         self._batched_send = None if batched_send is None or batched_send.ring is None else batched_send
@@ -101,33 +105,38 @@ class Targets:
         self.fds = b""
         self._stale, self._count = False, 0
         self.entries: tuple[bytes, ...] = ()
-        self.volley_number = -1
+        self.batch_number = -1
 
     @property
     def send_queues(self) -> tuple[SendQueue, ...]:
-        """All of them."""
+        """Return all connections."""
         return tuple(self._members)
 
     def add(self, send_queue: SendQueue) -> None:
-        """Let one more get what is written. Harmless when it does already."""
+        """Add a connection; harmless when it is there."""
         if send_queue not in self._members:
             self._members[send_queue] = None
             send_queue.follow(self)
             self.refresh()
 
     def discard(self, send_queue: SendQueue) -> None:
-        """Let it get nothing more."""
+        """Remove a connection, after what is on its way to it was written."""
         if send_queue in self._members:
-            send_queue.unfollow(self)  # what is on its way to it leaves, while we still know it
+            send_queue.unfollow(self)  # first: it flushes, and a bad result must still find the connection
             del self._members[send_queue]
             self.refresh()
 
     def refresh(self) -> None:
-        """One has fallen behind or caught up, or gets frames from elsewhere, too, or no more."""
+        """Sort the connections anew before the next frame: one has fallen behind or caught up, or its followers changed."""
         self._stale, self.fds = True, b""
 
+    def settle(self) -> None:
+        """Write the batch that has a frame for these targets, if it was not written yet."""
+        if self._batched_send is not None and self.batch_number == self._batched_send.number:
+            self._batched_send.flush()
+
     def write(self, frame: bytes) -> int:
-        """Write a lossy frame to each. Returns how many they are."""
+        """Write a lossy frame to each connection, and return how many there are."""
         if self.entries and self._batched_send is not None:
             self._batched_send.make_room(self, len(frame))
         if self._stale:

@@ -1,113 +1,110 @@
-"""The output of one connection: written at once while the peer keeps up, queued in bounds while it does not.
+"""Writes the frames of one WebSocket connection: at once while the peer keeps up, queued in bounds while it does not.
 
-Two kinds of frames. *Lossy* ones (audio) grow old: what waited longer than allowed is dropped, oldest first, and
-counted, so that a listener that reads again is live. *Control* frames (start, stop, errors, answers) are never dropped;
-a peer that lets too many pile up, or too much, is disconnected. A frame that was written in part is always finished first. Nothing
-follows a close frame.
+There are two kinds of frames. *Lossy* frames (audio) grow old: a frame that has waited longer than allowed is dropped,
+oldest first, and counted, so that a listener that reads again is live. *Control* frames (start, stop, errors, answers)
+are never dropped; a peer that leaves too many of them unread, or too many bytes, is disconnected. A frame that was
+written in part is always finished first. Nothing follows a close frame (RFC 6455 §5.5.1).
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from patchbay.protocol.handover import MAX_UNSENT_BYTES
+from patchbay.websocket.waiting_frames import WaitingFrames
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from patchbay.net.batched_send import BatchedSend, Targets
-
 CONTROL_MAX = 1000  # frames
 CONTROL_MAX_BYTES = 256 * 1024  # that wait; a frame that is longer may wait alone
-LOSSY_MAX_BYTES = 1024 * 1024  # whatever their age
 
 
-class _Often:
-    """What every frame needs, in front."""
+class Follower(Protocol):
+    """Writes frames to many send queues at once, so it must know which of them keep up."""
+
+    def refresh(self) -> None:
+        """Note that a send queue has fallen behind, has caught up, or has more or fewer followers."""
+
+    def settle(self) -> None:
+        """Write all frames that are not written yet, so that what a send queue writes next comes behind them."""
+
+
+class _HotSlots:
+    """Holds the slot that every frame needs, in front of the others."""
 
     __slots__ = ("put",)
 
     put: Callable[[bytes], int]
 
 
-class SendQueue(_Often):
-    """Writes whole frames to a non-blocking socket. Never waits; `drain` is called when there is room again.
+class SendQueue(_HotSlots):
+    """Writes whole frames to a non-blocking socket, and never waits: `drain` writes what is queued.
 
     Args:
         lossy_s: how long a lossy frame may wait.
         control_max: how many control frames may wait before the connection is broken off.
-        batched_send: what may carry frames of this connection on their way, too.
 
     Attributes:
         fd: the socket's descriptor.
-        behind: something waits to be written; nothing is written past it.
-        put: takes a lossy frame, and returns how much of it needs no more care: what `write` does while all is well.
-        dropped: lossy frames that grew too old.
-        overflowed: it was broken off since the peer has not read what it was sent.
-        finished: the last frame, a close frame, has been written, or waits to be.
-        on_behind: called when output begins to wait: `drain` must be called once there is room.
-        on_broken: called once when the connection can't be written to any more, or fell too far behind.
-        on_rest: called with what is left of a frame that was written in part, and with b"" when it is whole. Whoever
-            comes after us must write that first, or the peer would read rubbish.
+        behind: frames wait to be written; no frame is written past them.
+        put: takes a lossy frame, and returns how many bytes need no more care. `write` calls it.
+        overflowed: the connection was broken off since the peer has not read what was sent.
+        finished: a close frame was written, or waits to be written.
+        on_behind: called when frames begin to wait: `drain` must be called once the kernel has room.
+        on_broken: called once when the connection can't be written to any more, or is too far behind.
+        on_rest: called with what is left of a frame that was written in part, and with b"" when the frame is whole. A
+            successor must write the rest first, or the peer would read half a frame.
     """
 
-    __slots__ = ("_batched_send", "_control", "_control_bytes", "_control_max", "_followers", "_lossy", "_lossy_bytes", "_lossy_s", "_rest", "_send", "behind", "broken", "dropped", "fd", "finished", "on_behind", "on_broken", "on_rest", "overflowed")  # fmt: skip
+    __slots__ = ("_control_max", "_followers", "_rest", "_send", "_waiting", "behind", "broken", "fd", "finished", "on_behind", "on_broken", "on_rest", "overflowed")  # fmt: skip
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        *,
-        lossy_s: float,
-        control_max: int = CONTROL_MAX,
-        batched_send: BatchedSend | None = None,
-    ) -> None:
+    def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
         self.fd = sock.fileno()
-        self._batched_send = batched_send
-        self._followers: tuple[Targets, ...] = ()
+        self._followers: tuple[Follower, ...] = ()
         self._send = sock.send
         self.put = sock.send
-        self._lossy_s = lossy_s
         self._control_max = control_max
         self._rest = b""
-        self._control: deque[bytes] = deque()
-        self._control_bytes = 0
-        self._lossy: deque[tuple[float, bytes]] = deque()
-        self._lossy_bytes = 0
+        self._waiting = WaitingFrames(lossy_s)
         self.behind = False
         self.broken = False
         self.overflowed = False
         self.finished = False
-        self.dropped = 0
         self.on_behind: Callable[[], None] = lambda: None
         self.on_broken: Callable[[], None] = lambda: None
         self.on_rest: Callable[[bytes], None] = lambda rest: None
 
     @property
+    def dropped(self) -> int:
+        """Return how many lossy frames grew too old."""
+        return self._waiting.dropped
+
+    @property
     def is_quick(self) -> bool:
-        """Whether a batched send may carry its frames: it keeps up, and they come from one place."""
+        """Tell whether a follower may write frames past this queue: the peer keeps up, and has this one follower."""
         return not self.behind and len(self._followers) == 1
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something waits to be written."""
-        return not self.broken and bool(self._rest or self._control or self._lossy)
+        """Tell whether a frame, or a part of one, waits to be written."""
+        return not self.broken and bool(self._rest or self._waiting)
 
-    def follow(self, targets: Targets) -> None:
-        """Tell these from now on whether it keeps up."""
-        self._change_followers((*self._followers, targets))
+    def follow(self, follower: Follower) -> None:
+        """Tell a follower from now on whether the peer keeps up."""
+        self._change_followers((*self._followers, follower))
 
-    def unfollow(self, targets: Targets) -> None:
-        """Do so no more."""
-        self._change_followers(tuple(other for other in self._followers if other is not targets))
+    def unfollow(self, follower: Follower) -> None:
+        """Forget a follower, after it has written what it has for this connection."""
+        self._change_followers(tuple(other for other in self._followers if other is not follower))
 
     def write(self, frame: bytes) -> None:
         """Write a lossy frame."""
-        if self._batched_send is not None:
+        if self._followers:
             self._settle()
         try:
             taken = self.put(frame)
@@ -118,7 +115,7 @@ class SendQueue(_Often):
             self.cut_short(frame, taken)
 
     def refused(self, frame: bytes, error: OSError) -> None:
-        """The kernel has not taken a lossy frame."""
+        """Queue a lossy frame that the kernel has not taken; break the connection off on any error but a full buffer."""
         if isinstance(error, BlockingIOError):
             self._queue_lossy(frame)
             self._fall_behind()
@@ -126,38 +123,44 @@ class SendQueue(_Often):
             self.break_off()
 
     def cut_short(self, frame: bytes, taken: int) -> None:
-        """The kernel has taken the beginning of a frame."""
+        """Keep the rest of a frame of which the kernel has taken the first bytes."""
         self._keep_rest(frame[taken:])
         self._fall_behind()
 
     def not_taken(self, frame: bytes, result: int) -> None:
-        """Of a lossy frame that somebody has sent for us, only so many bytes were taken; or -errno."""
+        """Keep what the kernel has not taken of a lossy frame that a follower has sent.
+
+        Args:
+            result: how many bytes it has taken; or -errno.
+        """
         if result < 0:
             self.refused(frame, OSError(-result, os.strerror(-result)))
         else:
             self.cut_short(frame, result)
 
     def write_control(self, frame: bytes) -> bool:
-        """Write a frame that must not be lost; dropped after the last one. False when the connection is broken."""
+        """Write a control frame; nothing is written after the close frame. Return False when the connection is broken."""
         if self.broken or self.finished:
             return not self.broken
         self._settle()
-        self._queue_control(frame)
+        self._waiting.add_control(frame)
         if not self.behind:
             self._write_waiting()
             if self.behind and not self.broken:
                 self.on_behind()
-        elif len(self._control) > self._control_max or self._control_bytes > max(CONTROL_MAX_BYTES, len(frame)):
+        elif self._waiting.control_frames > self._control_max or self._waiting.control_bytes > max(
+            CONTROL_MAX_BYTES, len(frame)
+        ):
             self.overflow()
         return not self.broken
 
     def finish(self, frame: bytes) -> None:
-        """Write the last frame, a close frame: nothing may follow it (RFC 6455 §5.5.1). Audio that waits is dropped."""
+        """Write a close frame, the last of all. Lossy frames that wait are dropped."""
         if self.broken or self.finished:
             return
         self._settle()
-        self._drop_lossy()
-        self._queue_control(frame)
+        self._waiting.clear_lossy()
+        self._waiting.add_control(frame)
         self.finished = True
         was_behind = self.behind
         self._set_behind(True)
@@ -167,7 +170,7 @@ class SendQueue(_Often):
                 self.on_behind()
 
     def drain(self) -> None:
-        """Write what waits, as far as there is room."""
+        """Write what waits, as far as the kernel has room."""
         if self.behind and not self.broken:
             self._write_waiting()
 
@@ -177,7 +180,7 @@ class SendQueue(_Often):
                 self._keep_rest(self._rest[self._send(self._rest) :])
             while not self._rest and (frame := self._next()) is not None:
                 sent = self._send(frame)
-                self._forget_first()
+                self._waiting.remove_first()
                 if sent != len(frame):
                     self._keep_rest(frame[sent:])
         except BlockingIOError:
@@ -188,41 +191,41 @@ class SendQueue(_Often):
             self._set_behind(bool(self._rest))
 
     def unsent(self) -> bytes | None:
-        """What a successor must write first, whole frames after the rest of one; None when it is too much to move, or when
-        nothing may follow."""
+        """Return what a successor must write first: the rest of a frame, then whole frames.
+
+        None: it is too much to move, or nothing may follow a close frame.
+        """
         if self.finished:
             return None
         self._settle()
-        waiting = b"".join((self._rest, *self._control, *(frame for _, frame in self._lossy)))
+        waiting = self._rest + self._waiting.joined()
         return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
 
     def rest(self) -> bytes:
-        """What is left of a frame that was written in part."""
+        """Return what is left of a frame that was written in part."""
         return self._rest
 
     def restore(self, unsent: bytes) -> None:
-        """Begin with what a predecessor left. Call before anything is written."""
+        """Begin with what a predecessor has left unsent. To be called before anything is written."""
         self._keep_rest(unsent)
         self.drain()
 
     def detach(self) -> None:
-        """Write nothing more: the connection is a successor's, and so is what was `unsent`."""
+        """Write nothing more: the connection, and what was `unsent`, are a successor's."""
         self._settle()
         self.broken = True
         self._set_behind(True)
-        self.put = len  # nothing is written, and nothing is wrong with that
-        self._control.clear()
-        self._control_bytes = 0
-        self._drop_lossy()
+        self.put = len  # takes every frame, and writes none
+        self._waiting.clear()
         self._rest = b""
 
     def overflow(self) -> None:
-        """Give up since the peer does not read what it is sent."""
+        """Break the connection off since the peer does not read what is sent."""
         self.overflowed = True
         self.break_off()
 
     def break_off(self) -> None:
-        """Give up: nothing more is written, since half a frame may have been."""
+        """Write nothing more, since half a frame may have been written, and call `on_broken`."""
         if not self.broken:
             self.detach()
             self.on_broken()
@@ -234,24 +237,20 @@ class SendQueue(_Often):
     def _set_behind(self, behind: bool) -> None:
         behind = behind or self.finished  # for good: nobody writes past the last frame
         if behind != self.behind:
-            for targets in self._followers:
-                targets.refresh()
+            for follower in self._followers:
+                follower.refresh()
         self.behind = behind
         self.put = len if self.finished else self._queue_lossy if behind else self._send
 
-    def _change_followers(self, followers: tuple[Targets, ...]) -> None:
+    def _change_followers(self, followers: tuple[Follower, ...]) -> None:
         self._settle()
-        for targets in {*self._followers, *followers}:
-            targets.refresh()
+        for follower in {*self._followers, *followers}:
+            follower.refresh()
         self._followers = followers
 
     def _settle(self) -> None:
-        """What a batched send has for us leaves before anything else."""
-        batched_send = self._batched_send
-        if batched_send is not None and any(
-            targets.volley_number == batched_send.number for targets in self._followers
-        ):
-            batched_send.flush()
+        for follower in self._followers:
+            follower.settle()
 
     def _keep_rest(self, rest: bytes) -> None:
         self._rest = rest
@@ -259,44 +258,19 @@ class SendQueue(_Often):
             self._set_behind(True)
         self.on_rest(rest)
 
-    def _queue_control(self, frame: bytes) -> None:
-        self._control.append(frame)
-        self._control_bytes += len(frame)
+    def _next(self) -> bytes | None:
+        return self._waiting.first_control() or self._waiting.first_lossy(trio.current_time())
 
     def _queue_lossy(self, frame: bytes) -> int:
-        now = trio.current_time()
-        self._lossy.append((now, frame))
-        self._lossy_bytes += len(frame)
-        self._drop_old(now)
+        self._waiting.add_lossy(frame, trio.current_time())
         return len(frame)
-
-    def _drop_lossy(self) -> None:
-        self._lossy.clear()
-        self._lossy_bytes = 0
-
-    def _drop_old(self, now: float) -> None:
-        lossy, oldest = self._lossy, now - self._lossy_s
-        while lossy and (lossy[0][0] < oldest or self._lossy_bytes > LOSSY_MAX_BYTES):
-            self._lossy_bytes -= len(lossy.popleft()[1])
-            self.dropped += 1
-
-    def _next(self) -> bytes | None:
-        """The frame whose turn it is; it stays where it is until it has been written, at least in part."""
-        if self._control:
-            return self._control[0]
-        self._drop_old(trio.current_time())
-        return self._lossy[0][1] if self._lossy else None
-
-    def _forget_first(self) -> None:
-        if self._control:
-            self._control_bytes -= len(self._control.popleft())
-        else:
-            self._lossy_bytes -= len(self._lossy.popleft()[1])
 
 
 def write_to_all(send_queues: tuple[SendQueue, ...], frame: bytes) -> int:
-    """Write a lossy frame to each. The hot path: one system call for each that keeps up, and nothing else. Returns how
-    many there are."""
+    """Write a lossy frame to each of many send queues, and return how many there are.
+
+    The hot path: one system call for each peer that keeps up, and nothing else.
+    """
     size = len(frame)
     for send_queue in send_queues:
         put = send_queue.put  # by itself: CPython has a fast way to read a slot, but none to call what is in one

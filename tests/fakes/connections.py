@@ -75,7 +75,7 @@ class FakeHandedConnection:
         self.unsent = rest
 
 
-class FakeOutbox:
+class FakeSendQueue:
     """Remembers what was written, and of which kind. It has no socket, so nobody may write past it."""
 
     fd = -1

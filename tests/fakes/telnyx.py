@@ -16,7 +16,7 @@ from patchbay.bus.event_sender import EventSender
 from patchbay.process.identity import Identity
 from patchbay.protocol import batches
 from tests.fakes.bus import FakeSocket, entries_of
-from tests.fakes.connections import FakeHandedConnection, FakeOutbox
+from tests.fakes.connections import FakeHandedConnection, FakeSendQueue
 
 if TYPE_CHECKING:
     import socket
@@ -60,7 +60,7 @@ class FakePeer:
         self._now = now
         self.handed = FakeHandedConnection(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
-        self.send_queue: FakeOutbox | SendQueue = FakeOutbox()
+        self.send_queue: FakeSendQueue | SendQueue = FakeSendQueue()
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
         self.on_text: Callable[[bytes], None] = lambda message: None
@@ -74,7 +74,7 @@ class FakePeer:
 
     @property
     def written(self) -> list[bytes]:
-        return cast("FakeOutbox", self.send_queue).frames
+        return cast("FakeSendQueue", self.send_queue).frames
 
     def write(self, frame: bytes) -> None:
         self.send_queue.write(frame)

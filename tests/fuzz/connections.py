@@ -11,7 +11,7 @@ from actors.ingest.idle_reader import IdleReader
 from patchbay.net.rate_limit import RateLimit
 from patchbay.net.turns import Turns
 from patchbay.websocket.frame_reader import FrameReader
-from tests.fakes.connections import FakeOutbox
+from tests.fakes.connections import FakeSendQueue
 
 if TYPE_CHECKING:
     from patchbay.websocket.send_queue import SendQueue
@@ -25,7 +25,7 @@ class Reader(FrameReader):
     def __init__(self, *, is_cold: bool) -> None:
         self.turns: Turns[Reader] = Turns(lambda: 0.0)
         super().__init__(
-            cast("SendQueue", FakeOutbox()),
+            cast("SendQueue", FakeSendQueue()),
             RateLimit(1e9, 1e9),
             LONGEST,
             strict_text=True,

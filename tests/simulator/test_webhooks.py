@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulator import webhooks
+from simulator import signing, webhooks
 from simulator.clips import Silence
 from simulator.codecs import PCMA
 from simulator.options import CallOptions
@@ -94,11 +94,11 @@ def test_what_is_sent_again(status: int | None, again: bool) -> None:
 
 @pytest.mark.parametrize(("text", "complaint"), [("!", "not base64"), ("AAAA", "3 bytes, not 32")])
 def test_a_key_that_is_none_is_refused_without_being_shown(text: str, complaint: str) -> None:
-    with pytest.raises(webhooks.SigningError, match=complaint):
-        webhooks.signing_key(text)
+    with pytest.raises(signing.SigningError, match=complaint):
+        signing.signing_key(text)
 
 
 def test_signing_without_the_library_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
-    with pytest.raises(webhooks.SigningError, match="cryptography, which is not installed"):
-        webhooks.signing_key(base64.b64encode(bytes(32)).decode())
+    with pytest.raises(signing.SigningError, match="cryptography, which is not installed"):
+        signing.signing_key(base64.b64encode(bytes(32)).decode())

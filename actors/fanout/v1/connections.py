@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from config import Settings
     from patchbay.auth.tokens import Verifier
     from patchbay.handover.connection import HandedConnection
-    from patchbay.net.batched_send import BatchedSend
     from patchbay.net.poller import Poller
     from patchbay.protocol.legacy import ListenQuery
     from patchbay.protocol.v1.control import TrackName
@@ -73,7 +72,6 @@ class V1Connections:
 
     Args:
         limits: of all connections of the process, whatever they speak.
-        batched_send: what carries frames to them.
         present: enters a connection where the process looks after all of them, for as long as it lasts.
     """
 
@@ -86,12 +84,10 @@ class V1Connections:
         fanout_index: int,
         *,
         limits: Limits,
-        batched_send: BatchedSend | None = None,
         verifier: Verifier | None,
         present: Callable[[WebSocketConnection, V1Connection], AbstractContextManager[None]],
     ) -> None:
         self._settings = settings
-        self._batched_send = batched_send
         self._poller = poller
         self._verifier = verifier
         self._present = present
@@ -116,7 +112,7 @@ class V1Connections:
     async def serve(self, handed: HandedConnection, query: ListenQuery, *, names_track: bool) -> None:
         """Serve one connection until it ends or is parked."""
         options = self._settings.fanout
-        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000, batched_send=self._batched_send)
+        send_queue = SendQueue(handed.sock, lossy_s=options.queue_ms / 1000)
         async with accept(
             handed,
             self._poller,

@@ -11,6 +11,7 @@ import pytest
 from actors.ingest.actor import passes_on
 from patchbay.audio.marks import MARKS_MAX
 from patchbay.protocol import batches
+from tests.fakes.connections import FakeSendQueue
 from tests.fakes.telnyx import FakeIngest, peer_of, start, stop
 
 if TYPE_CHECKING:
@@ -294,7 +295,9 @@ async def test_late_at_telnyx_is_told(ingest: FakeIngest) -> None:
     stream = ingest.stream(7, start())
     say(ingest, 1)
     ingest.entries()
-    peer_of(stream).send_queue.dropped = 7
+    send_queue = peer_of(stream).send_queue
+    assert isinstance(send_queue, FakeSendQueue)
+    send_queue.dropped = 7
     for _ in range(2):
         ingest.streams.talk_router.look(ingest.now)
     assert news(ingest, batches.DROPPED) == [{"talker": 1, "title": "talk_late", "dropped_ms": 140}]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.console.actor import WEB_DIRECTORY
+from actors.console.actor import web_directory
 from patchbay.http.head import normalise_path
 from patchbay.http.message import Request, Response
 from patchbay.http.static import StaticFiles
@@ -86,8 +86,8 @@ def test_a_directory_without_a_page_is_said_and_harmless(tmp_path: Path, caplog:
 
 
 def test_the_shipped_page_needs_nothing_from_elsewhere_and_writes_no_markup() -> None:
-    shipped = StaticFiles(WEB_DIRECTORY)
-    parts = [f"/console/{path.name}" for path in (WEB_DIRECTORY / "console").iterdir()]
+    shipped = StaticFiles(web_directory())
+    parts = [f"/console/{path.name}" for path in (web_directory() / "console").iterdir()]
     assert len(parts) > 10
     for path in ("/", "/console.css", "/console.js", *parts):
         file = get(shipped, path)

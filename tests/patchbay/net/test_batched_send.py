@@ -33,7 +33,7 @@ class Reader:
             self.client.setblocking(False)
             self.server.setblocking(False)
             self.server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-        self.send_queue = SendQueue(self.server, lossy_s=60, batched_send=batched_send)
+        self.send_queue = SendQueue(self.server, lossy_s=60)
         self.broken = 0
         self.send_queue.on_broken = self._break
         self.got = b""

@@ -9,7 +9,7 @@ import trio
 
 from patchbay.http.head import parse_head, route
 from patchbay.websocket.handshake import plain_head, shake_hands
-from tests.fakes.connections import FakeHandedConnection, FakeOutbox, tcp_pair
+from tests.fakes.connections import FakeHandedConnection, FakeSendQueue, tcp_pair
 
 if TYPE_CHECKING:
     from patchbay.handover.connection import HandedConnection
@@ -49,7 +49,7 @@ def opening(header: str, value: str) -> bytes:
 
 async def answer(head: bytes, subprotocol: str | None = None) -> tuple[bool, bytes]:
     client, server = tcp_pair()
-    send_queue = FakeOutbox()
+    send_queue = FakeSendQueue()
     with client, server, trio.fail_after(5):
         handed = FakeHandedConnection(server, head, kind="ws")
         accepted = await shake_hands(cast("HandedConnection", handed), cast("SendQueue", send_queue), subprotocol)

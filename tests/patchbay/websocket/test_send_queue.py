@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchbay.protocol.handover import MAX_UNSENT_BYTES
-from patchbay.websocket.send_queue import CONTROL_MAX, CONTROL_MAX_BYTES, LOSSY_MAX_BYTES, SendQueue, write_to_all
+from patchbay.websocket.send_queue import CONTROL_MAX, CONTROL_MAX_BYTES, SendQueue, write_to_all
+from patchbay.websocket.waiting_frames import LOSSY_MAX_BYTES
 from tests.fakes.connections import tcp_pair
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def test_what_waits_of_control_frames_is_bounded(size: int, count: int) -> None:
     assert not box.write_control(bytes(size))
     assert box.overflowed
     assert broken == ["broken"]
-    assert box._control_bytes == 0
+    assert box._waiting.control_bytes == 0
 
 
 async def test_what_was_written_does_not_count() -> None:
@@ -293,7 +294,7 @@ async def test_what_was_written_does_not_count() -> None:
         assert box.write_control(bytes(100_000))
         sink.room = 1_000_000
         box.drain()
-    assert box._control_bytes == 0
+    assert box._waiting.control_bytes == 0
     assert not box.overflowed
 
 
