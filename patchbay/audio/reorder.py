@@ -21,7 +21,7 @@ STEP_MAX: Final = 4  # chunk numbers from one frame of a track to the next, when
 STEP_EVIDENCE: Final = 3  # equal steps in a row that are believed, where no two neighbours have been seen
 _MISSED_KEPT: Final = 64  # missing chunks remembered, to tell one that comes late from one that comes twice
 _NONE_YET: Final = -1
-NOBODYS: Final = -2  # turn: no frame goes straight through
+NO_CHUNK: Final = -2  # turn: no frame goes straight through
 
 
 class Reorder(Generic[Item]):
@@ -75,17 +75,17 @@ class Reorder(Generic[Item]):
         self._behind_next = _NONE_YET  # whose turn it was when they came
 
     @property
-    def turn(self) -> int:
-        """The chunk that would go straight through, or NOBODYS. Each by `step` further does too, as long as all do."""
-        return NOBODYS if self._held or self._undelivered else self._next
+    def expected_chunk(self) -> int:
+        """The chunk that would go straight through, or NO_CHUNK. Each by `step` further does too, as long as all do."""
+        return NO_CHUNK if self._held or self._undelivered else self._next
 
-    def passed(self, turn: int) -> None:
+    def skip_to(self, chunk: int) -> None:
         """All before this one went straight through, and were not pushed."""
-        self._next = turn
+        self._next = chunk
 
-    def go_on(self, turn: int, step: int) -> None:
+    def resume(self, expected_chunk: int, step: int) -> None:
         """Begin where another window has ended, whose `turn` and `step` these were."""
-        self._next = self._anchor = turn
+        self._next = self._anchor = expected_chunk
         self.step = step
         self._undelivered = False
 

@@ -5,6 +5,7 @@ Pure. `0` stands for a time that is not known. Whatever is accepted can be writt
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -34,6 +35,11 @@ def timestamp(at: int) -> str:
     """Return the time as Telnyx writes it, of µs since 1970; one that is out of range becomes the end of the range."""
     moment = _EPOCH + min(max(at, 0), LATEST) * _US
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def utc(seconds: float) -> str:
+    """Return ISO 8601 with milliseconds, of seconds since 1970."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}Z"
 
 
 def occurred_at(given: object, received_at: str, mended: list[str]) -> str:
