@@ -70,7 +70,7 @@ async def run(context: Context) -> None:
             counters=streams.counters,
         )
         nursery.start_soon(alive, ingest.peers)
-        # Audio that no fan-out wants is not queued: before streams come, the fan-outs must have told their interest.
+        # Streams are served only when the fan-outs have subscribed: audio that no fan-out wants is not queued.
         with trio.move_on_after(FANOUTS_TIMEOUT_S):
             await streams.batcher.wait_for_fanouts(settings.fanout.processes)
         nursery.start_soon(context.gateway.serve, ingest.serve)
@@ -84,8 +84,8 @@ async def run(context: Context) -> None:
 
 
 def forwarder(successor: Send, others: Sequence[Send]) -> Send:
-    """Return a function that sends talk to a successor; without one, to all other processes: one of them has the stream by then,
-    and the others don't answer."""
+    """Return a function that sends talk to a successor; without one, to all other processes: one of them has the stream
+    by then, and the others don't answer."""
 
     def send(message: bytes) -> bool:
         if successor(message):

@@ -40,11 +40,11 @@ class Admission:
 
     def receive(self, message: bytes) -> None:
         """Take a message of call_events (`patchbay.protocol.announced`). Raises Malformed."""
-        told = announced.unpack(message)
-        if told.whole:
+        change = announced.unpack(message)
+        if change.whole:
             self._until.clear()
-        self._until.update(told.until)
-        for call in [call for call, until in told.until.items() if until == announced.NEVER]:
+        self._until.update(change.until)
+        for call in [call for call, until in change.until.items() if until == announced.NEVER]:
             del self._until[call]
 
     def take_announced(self, wall: float) -> list[tuple[Stream, Start]]:

@@ -1,7 +1,7 @@
 """Gathers entries for fan-out processes by their interest, and sends each its batch: one message a round.
 
-Interest is what fan-outs subscribe to on this process's XPUB, so it is right again by itself when either side restarts. A
-call that no fan-out wants has no queues, and costs neither packing nor sending. Knows nothing of what is in an entry.
+Interest is what fan-outs subscribe to on this process's XPUB, so it is right again by itself when either side restarts.
+A call that no fan-out wants has no queues, and costs neither packing nor sending. Knows nothing of what is in an entry.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from patchbay.process.identity import Identity
 
 SETTLE_S = 0.02
-# Interest outlives its withdrawal by so long: a fan-out that stops withdraws it, its successor subscribes again a moment
-# later, and the listeners would miss what is published in between.
+# Interest outlives its withdrawal by so long: a fan-out that stops withdraws it, its successor subscribes again a
+# moment later, and the listeners would miss what is published in between.
 INTEREST_GRACE_S = 1.0
 
 # Longest batch, unless one entry is longer: far below the bus's limit, and short enough for a fan-out to read without
@@ -79,7 +79,8 @@ class Batcher:
         return self._queues.get(fanout_index)
 
     async def wait_for_fanouts(self, count: int) -> None:
-        """Wait until so many fan-outs have subscribed, with all of their interest. Cancelling is safe. One caller at a time."""
+        """Wait until so many fan-outs have subscribed, with their interest. Cancelling is safe. One caller at a
+        time."""
         while len(self._queues) < count:
             self._arrived = trio.Event()
             await self._arrived.wait()

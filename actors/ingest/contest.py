@@ -1,7 +1,7 @@
 """Slows down two streams of one call that take turns, since each reconnects as soon as it is superseded. Pure.
 
-The newest stream always has the call at once. Where that happens again and again, the stream that has lost is closed later
-each time, since its closing makes it come back.
+The newest stream always has the call at once. Where that happens again and again, the stream that has lost is closed
+later each time, since its closing makes it come back.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
-    """Return the routine that reads media of Telnyx, for `Poller`. None where it is not wanted, or was not built."""
+    """Return the routine that reads media of Telnyx, for `Poller`. None where not wanted, or not built."""
     media = routines(
         "patchbay._native.ingest_media", FastPath, MediaReader, MediaTrack, MediaReader.on_text, wanted=wanted
     )
@@ -26,6 +26,6 @@ def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
 
 
 def take_talk_in_c(*, wanted: bool = True) -> TakeTalk | None:
-    """Return the routine that does the same as `TalkRouter.take` with plain talk. None where it is not wanted, or was not built."""
+    """Return the routine that does what `TalkRouter.take` does with plain talk. None where not wanted, or not built."""
     talk = routines("patchbay._native.ingest_talk", Conversation, TalkPacer, Floor, SendQueue, wanted=wanted)
     return None if talk is None else cast("TakeTalk", talk.take_talk)

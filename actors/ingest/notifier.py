@@ -59,7 +59,7 @@ class Notifier:
     def replay(
         self, queue: EntryQueue, streams: Collection[Stream], floor_entry: Callable[[Stream], bytes | None], now: float
     ) -> None:
-        """Tell a fan-out that has come all that it may have missed: which streams have ended of late, and which are live.
+        """Tell a fan-out that has come what it may have missed: which streams have ended of late, and which are live.
 
         Args:
             floor_entry: returns the entry about the floor of a stream; None when nobody has the floor.
@@ -105,7 +105,7 @@ def _entry(stream: Stream, kind: int, payload: bytes) -> bytes:
 
 
 def _live_entries(streams: Iterable[Stream]) -> list[bytes]:
-    """Return entries that name all live streams: each confirms those that it names. Without streams, one entry says so."""
+    """Return entries that name all live streams, LIVE_MAX in each; without streams, one empty entry."""
     numbers = [stream.number.to_bytes(8, "little") for stream in streams]
     parts = [b"".join(numbers[at : at + LIVE_MAX]) for at in range(0, len(numbers), LIVE_MAX)]
     return [batches.news_entry(batches.LIVE, 0, batches.EVERY_CALL, part) for part in parts or [b""]]

@@ -1,4 +1,4 @@
-"""Which stream has which call: of two streams of a call the newer connection has it, and the other is closed."""
+"""Decides which stream has a call: the newest connection of the call. Older ones are closed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class StreamRegistry:
         return self.by_call.get(stream.call) is stream
 
     def add(self, stream: Stream, now: float) -> bool:
-        """Give a stream its call, and close an older stream of the call. False: a newer one has the call, and this is closed."""
+        """Give a stream its call, and close an older stream of it. False: a newer one has the call, and this is
+        closed."""
         previous = self.by_call.get(stream.call)
         if previous is not None and previous.number > stream.number:
             self._close_superseded(stream, now)
@@ -66,7 +67,7 @@ class StreamRegistry:
         return True
 
     def remove(self, stream: Stream, *, is_moved: bool = False) -> None:
-        """Take its call from a stream that has it. `is_moved`: a successor has the stream, with its talk."""
+        """Take the call from a stream that has it. `is_moved`: a successor has the stream, with its talk."""
         self._talk_router.remove(stream, is_moved=is_moved)
         del self.by_call[stream.call]
         stream.audio.detach()

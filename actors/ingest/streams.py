@@ -1,7 +1,6 @@
-"""All media streams of one ingest process: what follows from each thing that happens to one.
+"""Joins all media streams of one ingest process with fan-outs, talk, call events, and the clock.
 
-Joins streams, the batcher (entries for fan-outs), talk (from fan-outs) and the notifier. Everything here runs on one thread
-between two awaits, so nothing needs a lock.
+All of it runs on one thread between two awaits, so nothing needs a lock.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class Streams:
-    """Owns the streams of this process (`actors.ingest.stream.StreamOwner`).
+    """Owns the streams of this process, and handles what happens to each (`StreamOwner`).
 
     Args:
         take_talk: takes plain talk in C; None where that is not built.
@@ -137,7 +136,7 @@ class Streams:
             self._set_note(stream, stream.state())
 
     def on_held(self, audio: StreamAudio) -> None:
-        """Let go of a frame that is held for a missing one, when its time has come."""
+        """Have a frame that is held for a missing one queued, when its time has come."""
         self._held.add(audio)
         self.ticker.wake()
 
@@ -237,7 +236,7 @@ class Streams:
         await every(SECOND, self.on_second)
 
     def on_second(self) -> None:
-        """Close streams that nobody has announced; tell what silence has changed; publish statistics and live streams."""
+        """Close streams that nobody has announced, free floors after silence, publish statistics and live streams."""
         now = self.now()
         for stream in self.admission.take_overdue(now):
             self.counters["streams_unannounced"] += 1
@@ -251,7 +250,7 @@ class Streams:
         self._notifier.publish_live(self.registry.live, now)
 
     def _on_tick(self, now: float) -> float | None:
-        """Let go of held frames, send talk and statistics that are due. Returns when more is due."""
+        """Queue frames that were held for long enough; send talk and statistics. Returns when more is due."""
         self._held = {audio for audio in self._held if audio.expire(now)}
         if in_vain := self.talk_receiver.send_due(now):
             self.counters["talk_without_call"] += in_vain

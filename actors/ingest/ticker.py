@@ -1,4 +1,4 @@
-"""The timed work of one process: done when the time has come, a few milliseconds apart at least; asleep while nothing waits."""
+"""Does the timed work of one process when it is due, and sleeps while nothing waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ TICK_S: Final = 0.005  # accuracy of time-outs that are a few 20 ms long
 
 
 class Ticker:
-    """Calls `work` with the time. `work` returns when to be called next; None: after the next `wake`."""
+    """Calls `work` with the time, at most every TICK_S.
+
+    Args:
+        work: returns when it is due next; None: after the next `wake`.
+    """
 
     def __init__(self, work: Callable[[float], float | None], now: Callable[[], float]) -> None:
         self._work = work

@@ -1,6 +1,6 @@
-/* The hot path of ingest in C: what `MediaReader.on_text` does with media messages that are as nearly all are.
+/* Reads plain media messages of Telnyx: does what `MediaReader.on_text` does with them.
  *
- * Knows one kind of message: media as Telnyx sends it, in plain ASCII, whose chunk is the expected one. See native.h.
+ * Plain: media as Telnyx sends it, in ASCII, whose chunk is the expected one. Leaves all other messages to Python. See native.h.
  */
 #include "messages.h"
 #include "reading.h"
@@ -14,7 +14,7 @@ static struct {
     Py_ssize_t expected_chunk, step, entry_head, offset; /* of a MediaTrack */
 } slots;
 
-/* What a message says. All of it must be there, once. */
+/* The fields of a message. Each must be there, once. */
 enum { EVENT = 1, MEDIA = 2, SEQUENCE = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64, ALL = 127 };
 struct media {
     unsigned seen;
@@ -23,7 +23,7 @@ struct media {
     struct text payload;
 };
 
-/* The value of a key of `media`. */
+/* Read the value of a key of `media`. */
 static bool
 take_inner(struct cursor *c, struct text key, void *into)
 {
@@ -43,7 +43,7 @@ take_inner(struct cursor *c, struct text key, void *into)
     return media->is_outbound || is(track, "inbound");
 }
 
-/* The value of a key of the message. */
+/* Read the value of a key of the message. */
 static bool
 take_outer(struct cursor *c, struct text key, void *into)
 {
@@ -58,7 +58,7 @@ take_outer(struct cursor *c, struct text key, void *into)
     return is(key, "stream_id") ? take_text(c, &text) : skip_value(c);
 }
 
-/* The entry of a frame of audio (patchbay/protocol/batches.py); NULL, without an exception, when its base64 is none. */
+/* Return the entry of a frame of audio (patchbay/protocol/batches.py); NULL without an exception when the base64 is malformed. */
 static PyObject *
 make_entry(const struct media *media, uint32_t head, int64_t position, PyObject *tail)
 {
@@ -76,7 +76,7 @@ make_entry(const struct media *media, uint32_t head, int64_t position, PyObject 
     return entry;
 }
 
-/* `MediaReader.on_text`: 1 when this was dealt with, 0 when it is the Python's, -1 with an exception. */
+/* Do `MediaReader.on_text`. Returns 1 when the message was read, 0 when it is for Python, -1 with an exception. */
 static int
 take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyObject *now)
 {
@@ -126,7 +126,7 @@ prefetch_reader(PyObject *media_reader, int step)
 }
 
 PyDoc_STRVAR(bind_doc, "bind(peer: type, media_reader: type, track: type, on_text: function) -> None\n\n"
-                       "Which classes it deals with, and whose messages it understands.");
+                       "Set the classes whose objects are read, and the method whose messages are read.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)

@@ -1,7 +1,7 @@
-/* The hot path of talk in C: what `TalkRouter.take` does with talk that is as nearly all is.
+/* Sends plain talk to Telnyx: does what `TalkRouter.take` does with it.
  *
- * Knows one kind of talk: another whole frame of whoever has the floor, whose time has come, for a connection that keeps up. At
- * anything else it stops, before anything of that was changed. See native.h.
+ * Plain: a whole frame of the holder of the floor, whose time has come, for a connection that keeps up. Stops at the first other
+ * piece, and changes nothing for that piece. See native.h.
  */
 #include "native.h"
 
@@ -10,7 +10,7 @@
 /* A piece of talk on the bus: patchbay/protocol/batches.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
 enum { TALK = 1, TALK_PREEMPT = 3 };
-enum { TOGETHER = 16 }; /* pieces */
+enum { TOGETHER = 16 }; /* pieces whose objects are fetched at once */
 enum { FRAME_BYTES = 160, BASE64_BYTES = (FRAME_BYTES + 2) / 3 * 4, MESSAGE_MAX = 1024 };
 static const char ENDS[] = "\"}}";
 static const double FRAME_S = 0.020;
@@ -24,9 +24,9 @@ static struct {
     Py_ssize_t behind, fd, followers;                          /* of a SendQueue */
 } slots;
 
-static bool called; /* some Python has run */
+static bool called; /* Python code has run since the last `gather` */
 
-/* What a piece of talk is for. All borrowed: none goes before some Python has run. */
+/* The objects for one piece of talk. All borrowed: they stay until Python code runs. */
 struct piece {
     PyObject *conversation, *pacer, *floor, *send_queue;
     const uint8_t *payload;
@@ -45,7 +45,7 @@ seconds_in_slot(PyObject *object, Py_ssize_t place)
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : NAN;
 }
 
-/* Whether the holder of the floor goes on (`Floor.renew`). */
+/* Tell whether the talker has the floor (`Floor.renew`). */
 static bool
 has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
 {
@@ -60,7 +60,7 @@ has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
     return number == talker && now - seconds_in_slot(floor, slots.sent_at) < seconds_in_slot(floor, slots.release_s);
 }
 
-/* Whether the time of a whole frame has come, and nothing waits (`TalkPacer.pass_through`). */
+/* Tell whether the time of a whole frame has come, and nothing waits (`TalkPacer.pass_through`). */
 static bool
 is_time(PyObject *pacer, double now)
 {
@@ -87,7 +87,7 @@ is_silent(PyObject *silent_codes, const uint8_t *payload)
     return true;
 }
 
-/* Whether this is for C: then what it is for is found. */
+/* Tell whether a piece is plain, and find its objects. */
 static bool
 is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, double now)
 {
@@ -104,7 +104,7 @@ is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, doubl
            is_time(piece->pacer, now) && keeps_up(piece->send_queue);
 }
 
-/* RFC 4648 §4. A whole frame leaves one byte over: so it ends with padding. */
+/* Encode a whole frame in base64 (RFC 4648 §4). One byte is left over, so there is padding. */
 static void
 encode(const uint8_t *in, uint8_t *out)
 {
@@ -158,8 +158,8 @@ take(const struct piece *piece, PyObject *now)
     return write_message(piece);
 }
 
-/* The conversations that the pieces at `at` are for, up to TOGETHER of them, as far as there are any. Returns how many; -1 with
- * an exception. */
+/* Find the conversations of the next pieces, at most TOGETHER of them, up to the first piece without one. Returns their number;
+ * -1 with an exception. */
 static int
 gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8_t *data, Py_ssize_t at, Py_ssize_t size)
 {
@@ -180,7 +180,7 @@ gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8
     return PyErr_Occurred() ? -1 : known;
 }
 
-/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+/* Fetch the objects of all pieces from memory before the first one is handled; see `fetch` in reading.h. */
 static void
 fetch(PyObject *const *conversations, int count)
 {
@@ -240,7 +240,7 @@ take_talk(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(bind_doc, "bind(conversation: type, pacer: type, floor: type, send_queue: type) -> None\n\n"
-                       "Which classes it deals with.");
+                       "Set the classes whose objects are read.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)

@@ -1,7 +1,7 @@
 """Paces talk to Telnyx: decides when each frame leaves, as whole 20 ms frames in real time with a small lead.
 
-Telnyx plays all frames in order, so talk that is sent faster than real time stays as delay. Pure: the time comes as an argument.
-Knows nothing of talkers or of messages. G.711 only.
+Telnyx plays all frames in order, so talk that is sent faster than real time stays as delay. Pure: the time comes as an
+argument. Knows nothing of talkers or of messages. G.711 only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FRAME_S: Final = 0.020
-# A live talker who is late differs from a program that sends ahead: while talk waits, more of it comes at the pace of speech. That
-# is measured over MEASURE_S and MEASURE_PIECES; talk within SETTLE_S of the queue's growing was held back, and does not count.
+# A live talker who is late differs from a program that sends ahead: while talk waits, more of it comes at the pace of
+# speech. That is measured over MEASURE_S and MEASURE_PIECES; talk within SETTLE_S of the queue's growing was held back,
+# and does not count.
 MEASURE_S: Final = 2.0
 MEASURE_PIECES: Final = 10
 SETTLE_S: Final = 0.2
@@ -41,15 +42,15 @@ def duration_ms(items: Iterable[Item]) -> int:
 class TalkPacer:
     """Queues the talk into one call.
 
-    A frame leaves while the audio that Telnyx has not played yet, this frame included, is at most `lead_s` long: a talker in real
-    time never waits. Faster talk is queued, at most `backlog_s` of it; talk beyond that is dropped. A pause in talk restarts
-    the clock.
+    A frame leaves while the audio that Telnyx has not played yet, this frame included, is at most `lead_s` long: a
+    talker in real time never waits. Faster talk is queued, at most `backlog_s` of it; talk beyond that is dropped. A
+    pause in talk restarts the clock.
 
-    Pieces are joined to whole frames. The last frame is padded with silence when the talk has ended: at `finish`, or when
-    nothing more has come for `tail_s`.
+    Pieces are joined to whole frames. The last frame is padded with silence when the talk has ended: at `finish`, or
+    when nothing more has come for `tail_s`.
 
-    Talk that waits keeps its pauses, unless its talker is live: while more than `drain_s` stays queued though talk comes no
-    faster than it is spoken, silent frames are left out until the queue is empty.
+    Talk that waits keeps its pauses, unless its talker is live: while more than `drain_s` stays queued though talk
+    comes no faster than it is spoken, silent frames are left out until the queue is empty.
 
     Args:
         silence: the byte that is silence in the call's codec, from `g711.SILENCE`.
@@ -126,8 +127,8 @@ class TalkPacer:
         return left + self._take_ready(now)
 
     def pass_through(self, payload: bytes, now: float) -> bool:
-        """Count a whole frame whose time has come, while nothing waits: it is to be sent as it is. Returns False for every other
-        piece, which is for `push`; nothing was done then."""
+        """Count a whole frame whose time has come, while nothing waits: it is to be sent as it is. Returns False for
+        every other piece, which is for `push`; nothing was done then."""
         played_at = self._played_at
         if len(payload) != self.frame_bytes or played_at - self._ahead_s > now or self._queue or self._tail:
             return False
@@ -150,7 +151,8 @@ class TalkPacer:
         return self._take_ready(now)
 
     def finish(self, now: float) -> list[Item]:
-        """Pad the last piece to a frame, since the talker has finished. Returns the items to send now; `take_due` has the others."""
+        """Pad the last piece to a frame, since the talker has finished. Returns the items to send now; `take_due` has
+        the others."""
         self._pad_tail()
         return self._take_ready(now)
 
@@ -161,7 +163,8 @@ class TalkPacer:
         return items
 
     def clear(self) -> list[Mark]:
-        """Forget all talk that waits, and all that Telnyx has not played, since it is cleared there. Returns the marks that waited."""
+        """Forget all talk that waits, and all that Telnyx has not played, since it is cleared there. Returns the marks
+        that waited."""
         marks = [item for item in self._queue if isinstance(item, Mark)] + self._tail_marks
         self._queue.clear()
         self._waiting_frames = 0

@@ -97,7 +97,8 @@ class FakePeer:
 
 
 class FakeIngest:
-    """The streams of an ingest process whose bus and clock are the test's. `entries(fanout)`: what it got since the last call.
+    """The streams of an ingest process whose bus and clock are the test's. `entries(fanout)`: what it got since the
+    last call.
 
     `in_c`: with the routine in C in front, where it was built.
     """

@@ -1,4 +1,4 @@
-"""Audio of one media stream: both tracks in order to the fan-outs that want it; counted only while none does."""
+"""Reads the audio of one media stream: both tracks, in order, for fan-outs that want it; else frames are counted."""
 
 from __future__ import annotations
 
@@ -140,12 +140,12 @@ class StreamAudio:
         self._reader.tail = batches.entry_tail(stream, call)
 
     def poll(self) -> None:
-        """Read what has come by now, before listeners join or leave: it was not meant for those who join."""
+        """Read all messages that have come by now. Done before a listener joins, for whom they are too old."""
         if self._idle is not None:
             self._peer.look()
 
     def route(self, queues: tuple[EntryQueue, ...]) -> None:
-        """Queue audio there from now on; without any queue it is only counted, and the last frames are kept."""
+        """Put audio in these queues from now on. Without any, frames are only counted, and the last ones kept."""
         self._reader.queues = queues
         if queues and self._idle is not None:
             self._end_idle(self._idle)

@@ -1,7 +1,7 @@
 """Reads the audio of a call that nobody listens to: counts frames, and keeps the last ones undecoded. Pure.
 
-Only two bytes of each frame are unmasked: they tell a media frame from every other. A few frames are decoded now and then, to
-know how many frames belong to each track. A frame that is not plainly media is left to the stream.
+Only two bytes of each frame are unmasked: they tell a media frame from every other. A few frames are decoded now and
+then, to know how many frames belong to each track. A frame that is not plainly media is left to the stream.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from patchbay.websocket.frames import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, unmask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# `{"event":"media"`: no other event of Telnyx has "me" there, nor has another order of the keys. A media frame that begins
-# otherwise is left to the stream, which decodes it.
+# `{"event":"media"`: no other event of Telnyx has "me" there, nor has another order of the keys. A media frame that
+# begins otherwise is left to the stream, which decodes it.
 _M_AT, _E_AT = 10, 11
 _ME: Final = b"me"
 _M, _E = _ME
@@ -36,8 +36,8 @@ class IdleReader:
 
     Args:
         wanted: messages of each track to keep, the last ones, for a listener that joins.
-        now: when this began. All messages of the first KEEP_ALL_S are kept: fan-out may learn of the call a little before it
-            says that a listener waits for it.
+        now: when this began. All messages of the first KEEP_ALL_S are kept: fan-out may learn of the call a little
+            before it says that a listener waits for it.
     """
 
     def __init__(self, wanted: int, now: float) -> None:

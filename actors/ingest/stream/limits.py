@@ -49,7 +49,11 @@ class MalformedMessages:
         self.in_a_row = 0
 
     def add(self, readable: int) -> bool:
-        """Count an unreadable message. `readable`: messages that were read so far. True: as many in a row as are tolerated."""
+        """Count an unreadable message. True: this is the last one in a row that is tolerated.
+
+        Args:
+            readable: messages of this stream that were read so far.
+        """
         self.in_a_row = 1 if readable > self._readable else self.in_a_row + 1
         self._readable = readable
         self.total += 1

@@ -1,8 +1,8 @@
 """The hot path of one stream: makes entries for the bus of plain media messages, and leaves all others to the stream.
 
 A frame comes fifty times a second for each track, and hardly ever two of one call in a row: fetching its objects from
-memory costs more than computing with them. So a frame needs few small objects, and all that stays the same from frame to
-frame is packed beforehand. `patchbay/_native/ingest_media.c` does the same as `MediaReader.on_text`.
+memory costs more than computing with them. So a frame needs few small objects, and all that stays the same from frame
+to frame is packed beforehand. `patchbay/_native/ingest_media.c` does the same as `MediaReader.on_text`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _pack_audio: Final = batches.pack_audio
 
 
 class MediaTrack:
-    """One track of a stream.
+    """Counts and orders the frames of one track.
 
-    A frame whose chunk is `expected_chunk` needs no reordering: its reader adds `step` to `expected_chunk`, and does nothing
-    else here. Every other frame is for `push`.
+    A frame whose chunk is `expected_chunk` needs no reordering: its reader adds `step` to `expected_chunk`, and does
+    nothing else here. Every other frame is for `push`.
 
     Attributes:
         expected_chunk: chunk number of the next frame; NO_CHUNK: every frame is for `push`.
@@ -85,7 +85,8 @@ class MediaTrack:
             self._update_expected()
 
     def position(self, chunk: int) -> int:
-        """Return the position of a frame that leaves the window: above all before, also where Telnyx's numbers have begun anew."""
+        """Return the position of a frame that leaves the window: above all before, also where Telnyx's numbers have
+        begun anew."""
         position = chunk + self.offset
         ahead = position - self._least
         if ahead < 0 or (ahead > RESTART_CHUNKS and not self._is_fresh):

@@ -1,6 +1,7 @@
-"""What one media stream leaves to the process that goes on with it. Pure.
+"""Encodes the state that a media stream leaves to the process that goes on with it. Pure.
 
-The gateway keeps the encoded state (`HandedConnection.set_note`); a successor of this version or the one before reads it.
+The gateway keeps the encoded state (`HandedConnection.set_note`). The successor may be of this version
+or the one before.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class StreamState(msgspec.Struct, frozen=True, array_like=True):
         started_at: seconds since 1970; NOT_BEGUN: the successor asks for admission again.
         talker: the talker who has the floor.
         in_order: the predecessor hands the stream over; False: it has crashed.
-        tracks: offset, expected chunk and step of each track (`MediaTrack.state`); the latter two are known only where the
-            stream is handed over in order.
+        tracks: offset, expected chunk and step of each track (`MediaTrack.state`); the latter two are known only where
+            the stream is handed over in order.
     """
 
     start: bytes

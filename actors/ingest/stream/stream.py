@@ -1,7 +1,6 @@
-"""One media stream of Telnyx: its protocol, from `connected` to `stop`, on one connection.
+"""Speaks Telnyx's protocol on one connection: a media stream, from `connected` to `stop`.
 
-Takes whole messages from the connection's reader, and tells a StreamOwner what they mean. Its only I/O is to write frames to
-Telnyx through its connection.
+Takes whole messages from the connection's reader, and tells a StreamOwner what they mean.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ UNNUMBERED_RUN: Final = 50  # frames in a row whose chunk can't be read: after s
 
 
 class StreamOwner(Protocol):
-    """Has what all streams share, and is told what happens to each.
+    """Has the settings, counters and clock that streams share, and handles what happens to each stream.
 
     Attributes:
         replay_frames: frames of each track that are kept for a listener who joins.
@@ -49,38 +48,38 @@ class StreamOwner(Protocol):
         """Tell whether a stream may begin now; if not, the owner calls `begin`, or closes the stream, later."""
 
     def on_start(self, stream: Stream) -> None:
-        """The stream has begun, or its start frame has changed."""
+        """Handle the begin of a stream, or a start frame that says something new."""
 
     def on_repeated_start(self, stream: Stream) -> None:
-        """Telnyx has sent the same start frame again: after a hold, for example."""
+        """Handle a start frame that says the same as before: after a hold, for example."""
 
     def on_stop(self, stream: Stream, raw: bytes) -> None:
-        """Telnyx has said that the stream is over."""
+        """Handle a stop frame."""
 
     def on_lost(self, stream: Stream, reason: str) -> None:
-        """The stream is over, and Telnyx has not said so."""
+        """Handle the end of a stream without a stop frame."""
 
     def on_renumbered(self, stream: Stream) -> None:
-        """Telnyx's numbers have begun anew within the stream."""
+        """Handle a new numbering of frames within a stream."""
 
     def on_held(self, audio: StreamAudio) -> None:
-        """A frame is held for a missing one: `audio.expire` is to be called soon."""
+        """Handle a frame that is held for a missing one: call `audio.expire` soon."""
 
     def on_error(self, stream: Stream, error: telnyx.StreamError) -> None:
-        """Telnyx has reported an error."""
+        """Handle an error that Telnyx reports."""
 
     def on_dtmf(self, stream: Stream, dtmf: telnyx.Dtmf) -> None:
-        """A key was pressed."""
+        """Handle a key that was pressed."""
 
     def on_mark(self, stream: Stream, mark: telnyx.Mark, *, is_recorded: bool) -> None:
-        """Telnyx has sent a mark back. `is_recorded`: the event limit allows an event of it."""
+        """Handle a mark that Telnyx has sent back. `is_recorded`: the event limit allows an event of it."""
 
     def close(self, stream: Stream, reason: str) -> None:
-        """Close a connection that breaks the protocol, or may not do what it does."""
+        """Close a connection that breaks the protocol, or does something that it may not do."""
 
 
 class Stream:
-    """State of one connection from Telnyx.
+    """Holds the state of one media stream, and handles its messages.
 
     Attributes:
         number: the connection's number; later streams have higher ones.

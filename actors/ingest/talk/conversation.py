@@ -1,4 +1,4 @@
-"""Talk into one stream: its codec, its queue, the holder of its floor, and the marks that are expected back."""
+"""Holds the talk into one stream: codec, queue, the holder of the floor, and the marks that are expected back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def codec_of(start: telnyx.Start | None) -> Codec:
 
 @dataclass(slots=True)
 class Conversation:
-    """State of the talk into one stream.
+    """Holds the state of the talk into one stream.
 
     Attributes:
         message_head: the part of a message of one frame before the frame's base64.
@@ -110,7 +110,7 @@ class Conversation:
         return item.ljust(FRAME_BYTES, SILENCE[self.codec]) if isinstance(item, bytes) else item
 
     def pack(self, items: list[Item], call: bytes) -> Iterator[bytes]:
-        """Return pieces of talk for a successor: the marks that Telnyx has, then what waits, then the end of the talk."""
+        """Return pieces of talk for a successor: marks that Telnyx has, talk that waits, the end of the talk."""
         for mark in self.marks.sent([item for item in items if isinstance(item, Mark)]):
             yield _pack_mark(batches.TALK_MARK_SENT, mark, call)
         kind = batches.TALK_PREEMPT if self.floor.is_admin else batches.TALK

@@ -6,10 +6,11 @@ import math
 
 
 class Floor:
-    """The floor of one call: the first talker gets it, and keeps it by talking.
+    """Holds the floor of one call: the first talker gets it, and keeps it by talking.
 
-    After `release_s` of silence another talker who speaks gets the floor; after `release_s` without a frame it is free. A talker
-    with `admin` who speaks takes the floor from a talker without. To learn of changes, compare `holder` before and after.
+    After `release_s` of silence another talker who speaks gets the floor; after `release_s` without a frame it is free.
+    A talker with `admin` who speaks takes the floor from a talker without. To learn of changes, compare `holder` before
+    and after.
     """
 
     __slots__ = ("_admin", "_release_s", "_sent_at", "_spoke_at", "_talker")
@@ -35,7 +36,7 @@ class Floor:
         return True
 
     def renew(self, talker: int, silent: bool, now: float, admin: bool) -> bool:
-        """Take the next frame of the holder, as nearly every frame is. False: nothing was done, and the frame is for `claim`."""
+        """Take the next frame of the holder, as nearly every frame is. False: nothing was done; use `claim`."""
         if talker != self._talker or admin is not self._admin or now - self._sent_at >= self._release_s:
             return False
         self._sent_at = now

@@ -1,4 +1,4 @@
-"""Tells talkers, and all fan-outs, what becomes of talk: who has the floor, what was refused or dropped, what was played."""
+"""Tells talkers and fan-outs who has the floor, and which talk was refused, dropped or played."""
 
 from __future__ import annotations
 

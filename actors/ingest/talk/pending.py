@@ -1,5 +1,5 @@
-"""Keeps talk for a moment that comes before its stream: a stream that moves to this process and its talk come from different
-processes. Pure.
+"""Keeps talk for a moment that comes before its stream: a stream that moves to this process and its talk come from
+different processes. Pure.
 """
 
 from __future__ import annotations

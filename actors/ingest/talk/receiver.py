@@ -1,4 +1,4 @@
-"""Receives talk from fan-outs, and finds the streams; talk that comes before its stream waits a moment, or is forwarded."""
+"""Receives talk from fan-outs for the router; talk that comes before its stream waits a moment, or is forwarded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from actors.ingest.talk.conversation import Conversation
     from actors.ingest.talk.router import TalkRouter
 
-    # Called with a message, the offset of its first piece, streams by call, their conversations, and the time. Returns the
-    # offset of the first piece that was not taken.
+    # Called with a message, the offset of its first piece, streams by call, their conversations, and the time. Returns
+    # the offset of the first piece that was not taken.
     TakeTalk = Callable[[bytes, int, dict[bytes, Stream], dict[Stream, Conversation], float], int]
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Routes talk from browsers to Telnyx: decides who may talk, and when each frame leaves.
 
-One talker has the floor of a call at a time; others are told. Frames leave in real time with a small lead, whole 20 ms each.
-The policies are `actors.ingest.talk.floor` and `patchbay.audio.pacer`; here they meet calls and connections.
+One talker has the floor of a call at a time; others are told. Frames leave in real time with a small lead, whole 20 ms
+each. The policies are `actors.ingest.talk.floor` and `patchbay.audio.pacer`; here they meet calls and connections.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLEAR: Final = text_frame(telnyx.clear_message())
 
 
 class TalkRouter:
-    """Talk into all streams of this process.
+    """Routes the talk into all streams of this process.
 
     Attributes:
         conversations: one of each stream that was talked into; the routine in C reads this dict.
@@ -52,7 +52,8 @@ class TalkRouter:
     # ---- talk
 
     def take(self, stream: Stream, talk: batches.Talk, now: float) -> None:
-        """Send, queue or refuse a piece of talk into this stream. `patchbay/_native/ingest_talk.c` does the same with plain talk."""
+        """Send, queue or refuse a piece of talk into this stream. `patchbay/_native/ingest_talk.c` does the same with
+        plain talk."""
         conversation = self._conversation(stream, now)
         if self._is_plain(conversation, talk, now):
             stream.peer.write(conversation.message_head + b2a_base64(talk.payload, newline=False) + telnyx.MEDIA_ENDS)
@@ -73,8 +74,8 @@ class TalkRouter:
         self._publish_holder(stream, conversation, now)
 
     def _is_plain(self, conversation: Conversation, talk: batches.Talk, now: float) -> bool:
-        """Tell whether this is what nearly all talk is, a frame of the holder of the floor that is to be sent at once; if so, count
-        it for floor and pacer."""
+        """Count a frame of the holder of the floor that is to be sent at once, as nearly all talk is. False: other
+        talk."""
         if talk.kind not in AUDIO:
             return False
         silent = is_silent(talk.payload, conversation.codec)
@@ -118,7 +119,7 @@ class TalkRouter:
             conversation.floor.release(talker)
 
     def _clear(self, stream: Stream, conversation: Conversation) -> None:
-        """Have Telnyx play nothing more of the talk so far. It sends back all marks then, so it gets those that waited, too."""
+        """Have Telnyx forget the talk so far. It sends all marks back then, so it gets those that waited, too."""
         waiting = conversation.pacer.clear()
         stream.peer.write(CLEAR)
         self._send(stream, conversation, waiting)
@@ -180,8 +181,8 @@ class TalkRouter:
         return conversation.pacer.next_due
 
     def poll(self, now: float) -> None:
-        """Tell of floors that are free after silence, and of talk that Telnyx did not take in time. To be called about once a
-        second."""
+        """Tell of floors that are free after silence, and of talk that Telnyx did not take in time. To be called about
+        once a second."""
         for stream, conversation in self.conversations.items():
             self._publish_holder(stream, conversation, now)
             if late := conversation.send_queue.dropped - conversation.late_frames:
@@ -210,7 +211,7 @@ class TalkRouter:
             self._conversation(stream, now)
 
     def hand_over(self, stream: Stream, forward: Callable[[bytes], bool]) -> None:
-        """Give all talk that waits to a successor; without one, send it to Telnyx, as far as the connection takes it."""
+        """Give all talk that waits to a successor; without one, send to Telnyx as much as the connection takes."""
         conversation = self.conversations.get(stream)
         if conversation is None:
             return
