@@ -52,24 +52,15 @@ async def run(context: Context) -> None:
     streams = Streams(settings, context.identity, publisher, events, take_talk)
     ingest = Ingest(context, streams)
     async with trio.open_nursery() as nursery:
-        for task in (events.run, streams.ticker.run, streams.run_seconds, streams.closer.run, ingest.count):
+        for task in (events.run, streams.ticker.run, streams.run_seconds, streams.closer.run):
             nursery.start_soon(task)
-        nursery.start_soon(ingest.poller.run)
-        nursery.start_soon(ingest.poller.run_cold)
+        for task in (ingest.poller.run, ingest.poller.run_cold, ingest.keep_alive, ingest.count):
+            nursery.start_soon(task)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
         if settings.ingest.announced_within_s > 0:
             announcements = context.bus.subscriber("call_events", "pub", announced.TOPIC)
             nursery.start_soon(streams.receive_announcements, announcements)
-        options = settings.ingest
-        alive = partial(
-            keep_alive,
-            interval_s=options.ping_interval_s,
-            timeout_s=options.ping_timeout_s,
-            message_timeout_s=options.message_timeout_s,
-            counters=streams.counters,
-        )
-        nursery.start_soon(alive, ingest.peers)
         # Streams are served only when the fan-outs have subscribed: audio that no fan-out wants is not queued.
         with trio.move_on_after(FANOUTS_TIMEOUT_S):
             await streams.batcher.wait_for_fanouts(settings.fanout.processes)
@@ -133,26 +124,39 @@ class Ingest:
             rate_limit=rate_limit,
             strict_text=self.strict_text,
         ) as peer:
-            if peer is None:
-                return
-            stream = Stream(self.streams, peer)
-            peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.audio.mark_repeated
-            handed.on_drain = partial(self.hand_over, stream)
-            self._streams[handed.id] = stream
-            self.peers[peer] = None
-            try:
-                if handed.resumed and handed.note and stream.resume(handed.note):
-                    self.streams.on_resume(stream)
-                peer.start()
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._watch_supersede, stream)
-                    await peer.until_closed()
-                    nursery.cancel_scope.cancel()
-            finally:
-                del self._streams[handed.id], self.peers[peer]
-                self._frames_of_ended += sum(stream.audio.frames)
-                (self.streams.on_parked if handed.given_away else self.streams.on_lost)(stream)
-                stream.release()
+            if peer is not None:
+                await self._serve(handed, peer)
+
+    async def _serve(self, handed: HandedConnection, peer: WebSocketConnection) -> None:
+        stream = Stream(self.streams, peer)
+        peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.audio.mark_repeated
+        handed.on_drain = partial(self.hand_over, stream)
+        self._streams[handed.id] = stream
+        self.peers[peer] = None
+        try:
+            if handed.resumed and handed.note and stream.resume(handed.note):
+                self.streams.on_resume(stream)
+            peer.start()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_supersede, stream)
+                await peer.until_closed()
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._streams[handed.id], self.peers[peer]
+            self._frames_of_ended += sum(stream.audio.frames)
+            (self.streams.on_parked if handed.given_away else self.streams.on_lost)(stream)
+            stream.release()
+
+    async def keep_alive(self) -> None:
+        """Ping silent connections, and end those that don't answer. For ever."""
+        options = self._context.settings.ingest
+        await keep_alive(
+            self.peers,
+            interval_s=options.ping_interval_s,
+            timeout_s=options.ping_timeout_s,
+            message_timeout_s=options.message_timeout_s,
+            counters=self.streams.counters,
+        )
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
         """Receive the interest of fan-outs, and acknowledge it at once. For ever."""

@@ -29,42 +29,46 @@ class Notifier:
     """Queues entries for fan-outs, and sends events to call events.
 
     Args:
+        now: the clock, in seconds.
         on_queued: called when an entry waits for the next flush.
     """
 
-    def __init__(self, batcher: Batcher, events: EventSender, on_queued: Callable[[], None]) -> None:
+    def __init__(
+        self, batcher: Batcher, events: EventSender, now: Callable[[], float], on_queued: Callable[[], None]
+    ) -> None:
         self._batcher = batcher
         self._events = events
+        self._now = now
         self._on_queued = on_queued
         self._ends: TtlCache[bytes] = TtlCache(ENDS_KEPT_S, ENDS_MAX)  # entries, for fan-outs that come back
         self._next_live = float("-inf")
 
-    def publish(self, stream: Stream, kind: int, payload: bytes, now: float) -> None:
+    def publish(self, stream: Stream, kind: int, payload: bytes) -> None:
         """Tell every fan-out: `kind` and `payload` as in `patchbay.protocol.batches`."""
         entry = _entry(stream, kind, payload)
         if kind in batches.ENDS:
-            self._ends.put(stream.number, entry, now)
+            self._ends.put(stream.number, entry, self._now())
         for queue in self._batcher.all_queues():
             queue.append(entry)
         self._on_queued()
 
-    def publish_live(self, streams: Iterable[Stream], now: float) -> None:
+    def publish_live(self, streams: Iterable[Stream]) -> None:
         """Tell every fan-out which streams are live, not more often than every LIVE_INTERVAL_S."""
-        if now < self._next_live:
+        if (now := self._now()) < self._next_live:
             return
         self._next_live = now + LIVE_INTERVAL_S
         for queue in self._batcher.all_queues():
             queue.extend(_live_entries(streams))
 
     def replay(
-        self, queue: EntryQueue, streams: Collection[Stream], floor_entry: Callable[[Stream], bytes | None], now: float
+        self, queue: EntryQueue, streams: Collection[Stream], floor_entry: Callable[[Stream], bytes | None]
     ) -> None:
         """Tell a fan-out that has come what it may have missed: which streams have ended of late, and which are live.
 
         Args:
             floor_entry: returns the entry about the floor of a stream; None when nobody has the floor.
         """
-        queue.extend(self._ends.all(now))
+        queue.extend(self._ends.all(self._now()))
         for stream in streams:
             if stream.start is not None:
                 queue.append(_entry(stream, batches.START, stream.start.raw))

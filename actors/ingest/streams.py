@@ -68,7 +68,7 @@ class Streams:
         self._events = events
         self.ticker = Ticker(self._on_tick, now)
         self.batcher = Batcher(publisher, identity, on_fanout=self._on_fanout, on_interest=self._on_interest)
-        self._notifier = Notifier(self.batcher, events, self.ticker.wake)
+        self._notifier = Notifier(self.batcher, events, now, self.ticker.wake)
         self.talk_router = TalkRouter(
             settings.talk, include_stream_id=settings.telnyx.include_stream_id, batcher=self.batcher
         )
@@ -94,7 +94,7 @@ class Streams:
         if stream.start is None or not self.registry.add(stream, self.now()):
             return
         self._set_note(stream, stream.state())
-        self._publish(stream, batches.START, stream.start.raw)
+        self._notifier.publish(stream, batches.START, stream.start.raw)
         media_format = msgspec.structs.asdict(stream.start.media_format)
         self._notifier.record(stream, "stream.started", {"media_format": media_format})
         log.info("stream started", extra=stream.log_fields)
@@ -110,7 +110,7 @@ class Streams:
         """Tell everybody that a stream is over."""
         if self.registry.holds(stream):
             self.registry.remove(stream)
-            self._publish(stream, batches.STOP, raw)
+            self._notifier.publish(stream, batches.STOP, raw)
         self._notifier.record_lost(stream)
         frames = sum(stream.audio.frames)
         self._notifier.record(stream, "stream.stopped", {"frames": frames, **stream.counters()})
@@ -123,7 +123,7 @@ class Streams:
         self.admission.remove(stream)
         if stream.start is not None and self.registry.holds(stream):
             self.registry.remove(stream)
-            self._publish(stream, batches.GONE, b"")
+            self._notifier.publish(stream, batches.GONE, b"")
             self._notifier.record_lost(stream)
             self._notifier.record(stream, "stream.failed", {"reason": reason})
             log.warning("stream lost: %s", reason, extra=stream.log_fields)
@@ -142,7 +142,7 @@ class Streams:
 
     def on_error(self, stream: Stream, error: StreamError) -> None:
         """Pass an error of Telnyx on: to listeners verbatim, to call events in fields."""
-        self._publish(stream, batches.ERROR, error.raw)
+        self._notifier.publish(stream, batches.ERROR, error.raw)
         payload = {"code": error.code, "title": error.title, "detail": error.detail}
         self._notifier.record(stream, "stream.error", payload)
 
@@ -176,7 +176,7 @@ class Streams:
         if stream.start is None or not self.registry.add(stream, self.now()):
             return
         stream.peer.handed.set_note(stream.state())  # this process has not handed the stream over (yet)
-        self._publish(stream, batches.START, stream.start.raw)
+        self._notifier.publish(stream, batches.START, stream.start.raw)
         self.talk_receiver.resume(stream, self.now())
         log.info("stream resumed", extra=stream.log_fields)
         self.counters["streams_resumed"] += 1
@@ -186,7 +186,7 @@ class Streams:
         if self.registry.holds(stream):
             stream.is_leaving = True
             stream.peer.handed.set_note(stream.state())
-            self._publish(stream, batches.LEFT, b"")
+            self._notifier.publish(stream, batches.LEFT, b"")
 
     def on_parked(self, stream: Stream) -> None:
         """Forget a stream with which a successor goes on."""
@@ -223,7 +223,7 @@ class Streams:
     def _on_fanout(self, fanout_index: int) -> None:
         """Tell a fan-out that has come about all streams."""
         if (queue := self.batcher.queue(fanout_index)) is not None:
-            self._notifier.replay(queue, self.registry.live, self.talk_router.known_floor_entry, self.now())
+            self._notifier.replay(queue, self.registry.live, self.talk_router.known_floor_entry)
 
     def _on_interest(self, call: bytes) -> None:
         self.registry.route(call)
@@ -247,7 +247,7 @@ class Streams:
         self.batcher.expire_interest(now)
         self.ticker.wake()
         self._publish_stats(now)
-        self._notifier.publish_live(self.registry.live, now)
+        self._notifier.publish_live(self.registry.live)
 
     def _on_tick(self, now: float) -> float | None:
         """Queue frames that were held for long enough; send talk and statistics. Returns when more is due."""
@@ -276,11 +276,6 @@ class Streams:
     def _request_stats(self) -> None:
         self._stats.request()
         self.ticker.wake()
-
-    # ---- helpers
-
-    def _publish(self, stream: Stream, kind: int, payload: bytes) -> None:
-        self._notifier.publish(stream, kind, payload, self.now())
 
     def _set_note(self, stream: Stream, state: bytes) -> None:
         if len(state) <= STATE_MAX_BYTES:

@@ -24,7 +24,13 @@ TRACK_NUMBERS: Final = {"inbound": 0, "outbound": 1}
 
 
 class StreamAudio:
-    """Reads, orders and queues the audio of one stream.
+    """Reads, orders and queues the audio of one stream, or counts its frames while no fan-out wants them.
+
+        live ── route(no queues) ──► idle
+        live ◄── route(queues) ───── idle     the last frames are queued first
+        live ◄── detach ──────────── idle     the stream carries no call, and its audio goes nowhere
+
+    A new stream is live: MediaReader decodes each message. While idle, IdleReader counts frames and keeps the last ones.
 
     Args:
         replay_frames: frames of each track that are kept for a listener who joins.
