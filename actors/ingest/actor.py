@@ -1,4 +1,4 @@
-"""The ingest process: Telnyx's media streams in, frames for fan-outs out, talk back."""
+"""Runs the ingest process: media streams of Telnyx in, audio out to fan-outs, talk back to Telnyx."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.ingest.native import reading_in_c, take_talk_in_c
-from actors.ingest.stream import Stream
+from actors.ingest.stream.stream import Stream
 from actors.ingest.streams import Streams
 from patchbay.bus.event_sender import EventSender
 from patchbay.handover.drain import drain
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TALK_LATE_S = 1.0  # talk that Telnyx has not taken by then is dropped
-CONNECT_S = 0.05  # for the way by which we pass talk on
-LAST_TALK_S = 0.05  # for talk that was under way to us while our streams moved to a successor
+TALK_LATE_S = 1.0  # talk that Telnyx has not taken after so long is dropped
+CONNECT_S = 0.05  # to connect to the processes to which talk is forwarded
+LAST_TALK_S = 0.05  # for talk that was on its way here while the streams moved to a successor
 COUNT_INTERVAL_S = 0.5
-SILENT_S = 0.2  # until then more may come, and all be taken at once
+SILENT_S = 0.2  # so long after the last frame, frames that were handled are taken from the socket
 FANOUTS_TIMEOUT_S = 1.0
 
 
@@ -49,43 +49,34 @@ async def run(context: Context) -> None:
     publisher = context.bus.publisher("pub")
     talk = context.bus.puller("talk")
     take_talk = take_talk_in_c(wanted=settings.native)
-    ingest = Ingest(context, Streams(settings, context.identity, publisher, events, take_talk))
+    streams = Streams(settings, context.identity, publisher, events, take_talk)
+    ingest = Ingest(context, streams)
     async with trio.open_nursery() as nursery:
-        for task in (events.run, ingest.streams.tick, ingest.streams.report, ingest.streams.endings.run, ingest.count):
+        for task in (events.run, streams.ticker.run, streams.run_seconds, streams.closer.run):
             nursery.start_soon(task)
-        nursery.start_soon(ingest.poller.run)
-        nursery.start_soon(ingest.poller.run_cold)
+        for task in (ingest.poller.run, ingest.poller.run_cold, ingest.keep_alive, ingest.count):
+            nursery.start_soon(task)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
         if settings.ingest.announced_within_s > 0:
-            nursery.start_soon(
-                ingest.streams.hear_announcements, context.bus.subscriber("call_events", "pub", announced.TOPIC)
-            )
-        options = settings.ingest
-        alive = partial(
-            keep_alive,
-            interval_s=options.ping_interval_s,
-            timeout_s=options.ping_timeout_s,
-            message_timeout_s=options.message_timeout_s,
-            counters=ingest.streams.counters,
-        )
-        nursery.start_soon(alive, ingest.peers)
-        # A stream that nobody seems to want is only skimmed; a predecessor's listeners are about to say that they do.
+            announcements = context.bus.subscriber("call_events", "pub", announced.TOPIC)
+            nursery.start_soon(streams.receive_announcements, announcements)
+        # Streams are served only when the fan-outs have subscribed: audio that no fan-out wants is not queued.
         with trio.move_on_after(FANOUTS_TIMEOUT_S):
-            await ingest.streams.batcher.until_present(settings.fanout.processes)
+            await streams.batcher.wait_for_fanouts(settings.fanout.processes)
         nursery.start_soon(context.gateway.serve, ingest.serve)
         context.ready()
         await context.draining.wait()
-        ingest.pass_talk_on()
+        ingest.forward_talk()
         await trio.sleep(CONNECT_S)
         await drain(context.gateway)
         await trio.sleep(LAST_TALK_S)
         nursery.cancel_scope.cancel()
 
 
-def passes_on(successor: Send, others: Sequence[Send]) -> Send:
-    """Return what sends talk to a successor, or where there is none to all others: one of them has the stream by then, and the
-    rest say nothing of it."""
+def forwarder(successor: Send, others: Sequence[Send]) -> Send:
+    """Return a function that sends talk to a successor; without one, to all other processes: one of them has the stream
+    by then, and the others don't answer."""
 
     def send(message: bytes) -> bool:
         if successor(message):
@@ -93,16 +84,16 @@ def passes_on(successor: Send, others: Sequence[Send]) -> Send:
         copy = b"".join(
             batches.pack_talk(*talk._replace(fanout_index=batches.NOBODY)) for talk in batches.unpack_talk(message)
         )
-        taken = [other(copy) for other in others]  # by each that can: nobody here knows which it is
+        taken = [other(copy) for other in others]  # this process doesn't know which of them has the stream
         return any(taken)
 
     return send
 
 
 class Ingest:
-    """Connections of this process."""
+    """Serves the connections of this process."""
 
-    strict_text = False  # one byte that is not UTF-8 in a name is not worth a call
+    strict_text = False  # a byte in a name that is not UTF-8 must not end a call
 
     def __init__(self, context: Context, streams: Streams) -> None:
         self._context = context
@@ -112,7 +103,7 @@ class Ingest:
             options.linger_ms / 1000,
             streams.batcher.flush,
             cold_read_s=options.cold_read_ms / 1000,
-            take_late=True,  # fan-outs know a frame that they have had
+            take_late=True,  # fan-outs drop frames that they have had
             in_c=reading_in_c(wanted=context.settings.native),
         )
         self.poller.counters = streams.counters
@@ -133,68 +124,80 @@ class Ingest:
             rate_limit=rate_limit,
             strict_text=self.strict_text,
         ) as peer:
-            if peer is None:
-                return
-            stream = Stream(self.streams, peer)
-            peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.again
-            handed.on_drain = partial(self.hand_over, stream)
-            self._streams[handed.id] = stream
-            self.peers[peer] = None
-            try:
-                if handed.resumed and handed.note and stream.resume(handed.note):
-                    self.streams.resumed(stream)
-                peer.start()
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._watch_supersede, stream)
-                    await peer.until_closed()
-                    nursery.cancel_scope.cancel()
-            finally:
-                del self._streams[handed.id], self.peers[peer]
-                self._frames_of_ended += sum(stream.frames)
-                (self.streams.parked if handed.given_away else self.streams.gone)(stream)
-                stream.ended()
+            if peer is not None:
+                await self._serve(handed, peer)
+
+    async def _serve(self, handed: HandedConnection, peer: WebSocketConnection) -> None:
+        stream = Stream(self.streams, peer)
+        peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.audio.mark_repeated
+        handed.on_drain = partial(self.hand_over, stream)
+        self._streams[handed.id] = stream
+        self.peers[peer] = None
+        try:
+            if handed.resumed and handed.note and stream.resume(handed.note):
+                self.streams.on_resume(stream)
+            peer.start()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_supersede, stream)
+                await peer.until_closed()
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._streams[handed.id], self.peers[peer]
+            self._frames_of_ended += sum(stream.audio.frames)
+            (self.streams.on_parked if handed.given_away else self.streams.on_lost)(stream)
+            stream.release()
+
+    async def keep_alive(self) -> None:
+        """Ping silent connections, and end those that don't answer. For ever."""
+        options = self._context.settings.ingest
+        await keep_alive(
+            self.peers,
+            interval_s=options.ping_interval_s,
+            timeout_s=options.ping_timeout_s,
+            message_timeout_s=options.message_timeout_s,
+            counters=self.streams.counters,
+        )
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:
-        """Hear what fan-outs want, and let them know at once that we have. For ever."""
+        """Receive the interest of fan-outs, and acknowledge it at once. For ever."""
         while True:
             for message in await publisher.receive_many():
-                self.streams.batcher.subscription(message)
+                self.streams.batcher.on_subscription(message)
             self.streams.batcher.flush()
 
     async def receive_talk(self, talk: BusSocket) -> None:
-        """Hear what browsers say. For ever."""
-        await talk.serve(self.streams.talk)
+        """Receive talk from fan-outs. For ever."""
+        await talk.serve(self.streams.receive_talk)
 
     def hand_over(self, stream: Stream) -> None:
-        """Give a stream to the next process: all that was read is sent first, and nothing more is read."""
+        """Give a stream to the next process: nothing more is read, and all audio that was read is sent first."""
         self.poller.remove(stream.peer)
-        stream.expire(float("inf"))
-        self.streams.talk_switch.hand_over(stream)
-        self.streams.leave(stream)
+        stream.audio.flush()
+        self.streams.talk_receiver.hand_over(stream)
+        self.streams.on_leave(stream)
         self.streams.batcher.flush()
         stream.peer.park()
 
-    def pass_talk_on(self) -> None:
-        """From now on, talk for streams that are not here any more goes to the process that takes them over: the next of this
-        index, or, where there is none, whichever of the others has the stream."""
+    def forward_talk(self) -> None:
+        """Forward talk for streams that have left from now on: to the next process of this index, or to all others."""
         identity, bus = self._context.identity, self._context.bus
         other = "a" if identity.slot == "b" else "b"
         successor = bus.pusher("ingest", identity.index, other, "talk")
         indexes = [index for index in range(self._context.settings.ingest.processes) if index != identity.index]
         others = [bus.pusher("ingest", index, slot, "talk") for index in indexes for slot in SLOTS]
-        self.streams.talk_switch.pass_on = passes_on(successor.send_nowait, [link.send_nowait for link in others])
+        self.streams.talk_receiver.forward = forwarder(successor.send_nowait, [link.send_nowait for link in others])
 
     async def count(self) -> None:
-        """Keep the count that goes out with heartbeats, and the sockets of silent streams empty. For ever."""
+        """Count frames for the heartbeats, close idle streams, and empty the sockets of silent streams. For ever."""
         await every(COUNT_INTERVAL_S, self._count)
 
     def _count(self) -> None:
-        live = sum(sum(stream.frames) for stream in self._streams.values())
+        live = sum(sum(stream.audio.frames) for stream in self._streams.values())
         self._context.progress.frames_in = self._frames_of_ended + live
         for stream in self._streams.values():
-            self.streams.end_if_silent(stream)
+            self.streams.close_if_idle(stream)
         self.poller.take_handled(SILENT_S)
 
     async def _watch_supersede(self, stream: Stream) -> None:
         await stream.peer.handed.superseded.wait()
-        self.streams.superseded(stream)
+        self.streams.on_superseded(stream)

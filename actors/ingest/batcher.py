@@ -1,7 +1,7 @@
-"""Who wants to hear what, and the batches that go there: one message a round for each fan-out process.
+"""Gathers entries for fan-out processes by their interest, and sends each its batch: one message a round.
 
-Interest is what fan-outs subscribe to on our XPUB, so it heals by itself when either side restarts. A call nobody
-wants has no queues, and costs neither packing nor sending. Knows entries, not what is in them.
+Interest is what fan-outs subscribe to on this process's XPUB, so it is right again by itself when either side restarts.
+A call that no fan-out wants has no queues, and costs neither packing nor sending. Knows nothing of what is in an entry.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.ingest.bus_entries import acknowledgement
 from patchbay.protocol import batches
 
 if TYPE_CHECKING:
@@ -21,23 +20,26 @@ if TYPE_CHECKING:
     from patchbay.process.identity import Identity
 
 SETTLE_S = 0.02
-# A fan-out that stops or dies gives its interest up, and its successor says the same again a moment later: what is
-# published in between is what its listeners would miss.
-FADE_S = 1.0
+# Interest outlives its withdrawal by so long: a fan-out that stops withdraws it, its successor subscribes again a
+# moment later, and the listeners would miss what is published in between.
+INTEREST_GRACE_S = 1.0
 
-# A batch is no longer than this, but for one entry that is: far below what the bus takes in a message, and what fan-out can take in
-# without keeping others waiting.
+# Longest batch, unless one entry is longer: far below the bus's limit, and short enough for a fan-out to read without
+# keeping others waiting.
 BATCH_MAX_BYTES = 512 * 1024
 
-Sink = list[bytes]  # what one fan-out gets at the end of the round: headers and payloads, in order
+EntryQueue = list[bytes]  # entries for one fan-out, until the next flush: headers and payloads, in order
 
 
 class Batcher:
-    """Gathers entries for fan-outs and sends them at the end of each round.
+    """Gathers entries for fan-outs, and sends them with each flush.
 
     Args:
-        on_fanout: a fan-out has come (perhaps again): tell it about every call.
-        on_interest: the queues of this call (EVERY_CALL: of all) have changed.
+        on_fanout: called with the index of a fan-out that has come, perhaps again: it must be told about every call.
+        on_interest: called with a call (EVERY_CALL: all calls) whose queues have changed.
+
+    Attributes:
+        batches: messages that were sent.
     """
 
     def __init__(
@@ -52,37 +54,40 @@ class Batcher:
         self._identity = identity
         self._on_fanout = on_fanout
         self._on_interest = on_interest
-        self._sinks: dict[int, Sink] = {}
-        self._routes: dict[tuple[int, ...], tuple[Sink, ...]] = {}  # one for all calls that go the same ways
-        self._gaps: dict[int, int] = {}
+        self._queues: dict[int, EntryQueue] = {}
+        self._routes: dict[
+            tuple[int, ...], tuple[EntryQueue, ...]
+        ] = {}  # by fan-outs: one tuple for all calls that the same ones want
+        self._sequences: dict[int, int] = {}
         self._interest: dict[bytes, set[int]] = {}
-        self._fading: dict[tuple[bytes, int], float] = {}  # interest that was given up, until when it still counts
+        self._withdrawn: dict[tuple[bytes, int], float] = {}  # interest that was withdrawn, until when it counts
         self._arrived = trio.Event()
         self.batches = 0
 
-    def queues_of(self, call: bytes) -> tuple[Sink, ...]:
-        """Where this call's audio goes. Valid until `on_interest` says otherwise."""
+    def queues_of(self, call: bytes) -> tuple[EntryQueue, ...]:
+        """Return the queues for audio of this call. Valid until `on_interest` is called."""
         wanted = self._interest.get(call, set()) | self._interest.get(batches.EVERY_CALL, set())
-        indexes = tuple(index for index in sorted(wanted) if index in self._sinks)
-        return self._routes.setdefault(indexes, tuple(self._sinks[index] for index in indexes))
+        indexes = tuple(index for index in sorted(wanted) if index in self._queues)
+        return self._routes.setdefault(indexes, tuple(self._queues[index] for index in indexes))
 
-    def everywhere(self) -> Iterable[Sink]:
-        """All fan-outs: news of calls goes to each, whoever listens there."""
-        return self._sinks.values()
+    def all_queues(self) -> Iterable[EntryQueue]:
+        """Return the queues of all fan-outs, for entries that each of them gets."""
+        return self._queues.values()
 
-    def queue(self, fanout_index: int) -> Sink | None:
-        """One fan-out."""
-        return self._sinks.get(fanout_index)
+    def queue(self, fanout_index: int) -> EntryQueue | None:
+        """Return the queue of one fan-out; None when there is no such fan-out."""
+        return self._queues.get(fanout_index)
 
-    async def until_present(self, fanouts: int) -> None:
-        """Wait until so many fan-outs have subscribed, with all they want (which comes together with that)."""
-        while len(self._sinks) < fanouts:
+    async def wait_for_fanouts(self, count: int) -> None:
+        """Wait until so many fan-outs have subscribed, with their interest. Cancelling is safe. One caller at a
+        time."""
+        while len(self._queues) < count:
             self._arrived = trio.Event()
             await self._arrived.wait()
         await trio.sleep(SETTLE_S)
 
-    def subscription(self, message: bytes) -> None:
-        """Take in what the XPUB received."""
+    def on_subscription(self, message: bytes) -> None:
+        """Take a subscription, or its end, that the XPUB has received."""
         change = batches.parse_subscription(message)
         if change is None:
             return
@@ -90,19 +95,19 @@ class Batcher:
             self._fanout(change.fanout_index, present=change.wanted)
             return
         if change.wanted:
-            self._fading.pop((change.call, change.fanout_index), None)
+            self._withdrawn.pop((change.call, change.fanout_index), None)
             self._interest.setdefault(change.call, set()).add(change.fanout_index)
             self._on_interest(change.call)
-            if (queue := self._sinks.get(change.fanout_index)) is not None:
-                queue.append(acknowledgement(change.call))
+            if (queue := self._queues.get(change.fanout_index)) is not None:
+                queue.append(batches.news_entry(batches.HEEDED, 0, change.call))  # acknowledges the interest
         else:
-            self._fading[change.call, change.fanout_index] = trio.current_time() + FADE_S
+            self._withdrawn[change.call, change.fanout_index] = trio.current_time() + INTEREST_GRACE_S
 
-    def fade(self, now: float) -> None:
-        """Let interest end that was given up a while ago. To be called now and then."""
-        for (call, index), until in list(self._fading.items()):
+    def expire_interest(self, now: float) -> None:
+        """End interest that was withdrawn INTEREST_GRACE_S ago. To be called about once a second."""
+        for (call, index), until in list(self._withdrawn.items()):
             if until <= now:
-                del self._fading[call, index]
+                del self._withdrawn[call, index]
                 wanted = self._interest.get(call, set())
                 wanted.discard(index)
                 if not wanted:
@@ -110,12 +115,12 @@ class Batcher:
                 self._on_interest(call)
 
     def flush(self) -> None:
-        """Send what the round has gathered."""
-        for index, queue in self._sinks.items():
+        """Send each fan-out all entries of the round."""
+        for index, queue in self._queues.items():
             if queue:
                 self._send(index, queue)
 
-    def _send(self, index: int, queue: Sink) -> None:
+    def _send(self, index: int, queue: EntryQueue) -> None:
         message = self._pack(index, queue)
         if len(message) <= BATCH_MAX_BYTES:
             self._publish(index, message)
@@ -125,22 +130,22 @@ class Batcher:
         queue.clear()
 
     def _publish(self, index: int, message: bytes) -> None:
-        self._gaps[index] = self._gaps.get(index, 0) + 1
+        self._sequences[index] = self._sequences.get(index, 0) + 1
         self.batches += 1
         self._publisher.send_nowait(message)
 
     def _pack(self, index: int, entries: Iterable[bytes]) -> bytes:
         who = self._identity
-        sequence = self._gaps.get(index, 0) + 1
+        sequence = self._sequences.get(index, 0) + 1
         header = batches.Batch(who.index, who.slot, who.epoch, sequence, time.monotonic_ns() // 1000)
         return batches.pack_batch(index, header, entries)
 
     def _fanout(self, index: int, *, present: bool) -> None:
         if present:
-            self._sinks.setdefault(index, [])
+            self._queues.setdefault(index, [])
             self._arrived.set()
             self._on_fanout(index)
         else:
-            self._sinks.pop(index, None)
+            self._queues.pop(index, None)
             self._routes.clear()
         self._on_interest(batches.EVERY_CALL)

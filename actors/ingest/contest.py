@@ -1,7 +1,7 @@
-"""Damps streams of one call that take turns: two sockets that both reconnect as soon as they are superseded. Pure.
+"""Slows down two streams of one call that take turns, since each reconnects as soon as it is superseded. Pure.
 
-The newest stream is the call's at once, always. But where that happens again and again, the one that has lost is closed
-later and later, since its closing is what makes it come back.
+The newest stream always has the call at once. Where that happens again and again, the stream that has lost is closed
+later each time, since its closing makes it come back.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from typing import Final, NamedTuple
 
 from patchbay.process.ttl_cache import TtlCache
 
-FREE: Final = 2  # times that are nothing unusual: a reconnect, and one more
+FREE: Final = 2  # times without a delay: a reconnect, and one more
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 16.0
-CALM_S: Final = 60.0  # after so long without, all is forgotten
+CALM_S: Final = 60.0  # after so long without a supersession the count begins anew
 CALLS_MAX: Final = 1000
 
 
 class Contest(NamedTuple):
-    """How often a call's stream was superseded of late, and how long the loser of the last time stays open."""
+    """How often streams of a call were superseded of late, and how long the last one of them stays open."""
 
     times: int
     wait_s: float
 
 
 class Contests:
-    """Those of one process."""
+    """Counts supersessions of late, by call."""
 
     def __init__(self) -> None:
         self._counts: TtlCache[int] = TtlCache(CALM_S, CALLS_MAX)
 
-    def superseded(self, call: bytes, now: float) -> Contest:
-        """A stream of this call has been superseded."""
+    def count(self, call: bytes, now: float) -> Contest:
+        """Count a stream of this call that was superseded."""
         count = (self._counts.get(call, now) or 0) + 1
         self._counts.put(call, count, now)
         if count <= FREE:

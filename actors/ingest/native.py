@@ -1,10 +1,10 @@
-"""Ingest's hot path in C (`_media.c`, `_talk.c`), bound to the classes that it deals with."""
+"""Binds the hot path in C (`patchbay/_native/ingest_*.c`) to the classes whose objects it reads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from actors.ingest.media_reader import MediaReader, MediaTrack
+from actors.ingest.stream.media_reader import MediaReader, MediaTrack
 from actors.ingest.talk.conversation import Conversation
 from actors.ingest.talk.floor import Floor
 from patchbay._native.loader import routines
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
-    """For a poller (`in_c`); it knows Telnyx's media. None where it is not wanted, or was not built."""
+    """Return the routine that reads media of Telnyx, for `Poller`. None where not wanted, or not built."""
     media = routines(
         "patchbay._native.ingest_media", FastPath, MediaReader, MediaTrack, MediaReader.on_text, wanted=wanted
     )
@@ -26,6 +26,6 @@ def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
 
 
 def take_talk_in_c(*, wanted: bool = True) -> TakeTalk | None:
-    """What does the same as `actors.ingest.talk.router.TalkRouter.take` with talk that is plain. None as above."""
+    """Return the routine that does what `TalkRouter.take` does with plain talk. None where not wanted, or not built."""
     talk = routines("patchbay._native.ingest_talk", Conversation, TalkPacer, Floor, SendQueue, wanted=wanted)
     return None if talk is None else cast("TakeTalk", talk.take_talk)

@@ -1,6 +1,6 @@
-/* The hot path of ingest in C: what `MediaReader.on_text` does with media messages that are as nearly all are.
+/* Reads plain media messages of Telnyx: does what `MediaReader.on_text` does with them.
  *
- * Knows one kind of message: media as Telnyx sends it, in plain ASCII, whose chunk has its turn. See ../runtime/native.h.
+ * Plain: media as Telnyx sends it, in ASCII, whose chunk is the expected one. Leaves all other messages to Python. See native.h.
  */
 #include "messages.h"
 #include "reading.h"
@@ -8,13 +8,13 @@
 enum { ENTRY_BYTES = 52, TAIL_AT = 28, TAIL_BYTES = ENTRY_BYTES - TAIL_AT };
 
 /* Set by `bind`. */
-static PyTypeObject *lane_type;
+static PyTypeObject *track_type;
 static struct {
-    Py_ssize_t inbound, outbound, queues, tail; /* of an MediaReader */
-    Py_ssize_t turn, step, head, base;         /* of a MediaTrack */
+    Py_ssize_t inbound, outbound, queues, tail;          /* of a MediaReader */
+    Py_ssize_t expected_chunk, step, entry_head, offset; /* of a MediaTrack */
 } slots;
 
-/* What a message says. All of it must be there, once. */
+/* The fields of a message. Each must be there, once. */
 enum { EVENT = 1, MEDIA = 2, SEQUENCE = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64, ALL = 127 };
 struct media {
     unsigned seen;
@@ -23,7 +23,7 @@ struct media {
     struct text payload;
 };
 
-/* The value of a key of `media`. */
+/* Read the value of a key of `media`. */
 static bool
 take_inner(struct cursor *c, struct text key, void *into)
 {
@@ -43,7 +43,7 @@ take_inner(struct cursor *c, struct text key, void *into)
     return media->is_outbound || is(track, "inbound");
 }
 
-/* The value of a key of the message. */
+/* Read the value of a key of the message. */
 static bool
 take_outer(struct cursor *c, struct text key, void *into)
 {
@@ -58,7 +58,7 @@ take_outer(struct cursor *c, struct text key, void *into)
     return is(key, "stream_id") ? take_text(c, &text) : skip_value(c);
 }
 
-/* The entry of a frame of audio (patchbay/protocol/batches.py); NULL, without an exception, when its base64 is none. */
+/* Return the entry of a frame of audio (patchbay/protocol/batches.py); NULL without an exception when the base64 is malformed. */
 static PyObject *
 make_entry(const struct media *media, uint32_t head, int64_t position, PyObject *tail)
 {
@@ -76,7 +76,7 @@ make_entry(const struct media *media, uint32_t head, int64_t position, PyObject 
     return entry;
 }
 
-/* `MediaReader.on_text`: 1 when this was dealt with, 0 when it is the Python's, -1 with an exception. */
+/* Do `MediaReader.on_text`. Returns 1 when the message was read, 0 when it is for Python, -1 with an exception. */
 static int
 take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyObject *now)
 {
@@ -86,19 +86,19 @@ take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyOb
     if (!take_message(message, size, take_outer, &media) || media.seen != ALL || queues == NULL || !PyTuple_CheckExact(queues) || tail == NULL ||
         !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
         return 0;
-    PyObject *lane = SLOT(media_reader, media.is_outbound ? slots.outbound : slots.inbound);
-    if (lane == NULL || !Py_IS_TYPE(lane, lane_type))
+    PyObject *track = SLOT(media_reader, media.is_outbound ? slots.outbound : slots.inbound);
+    if (track == NULL || !Py_IS_TYPE(track, track_type))
         return 0;
-    int64_t step = number_in_slot(lane, slots.step, 0), head = number_in_slot(lane, slots.head, -1);
-    int64_t base = number_in_slot(lane, slots.base, INT64_MIN);
-    if (media.chunk != number_in_slot(lane, slots.turn, -1) || step < 1 || head < 0 || head > UINT32_MAX ||
-        media.chunk > INT32_MAX || media.sequence_number > INT32_MAX || base < -media.chunk ||
-        base > INT32_MAX - media.chunk)
+    int64_t step = number_in_slot(track, slots.step, 0), head = number_in_slot(track, slots.entry_head, -1);
+    int64_t offset = number_in_slot(track, slots.offset, INT64_MIN);
+    if (media.chunk != number_in_slot(track, slots.expected_chunk, -1) || step < 1 || head < 0 || head > UINT32_MAX ||
+        media.chunk > INT32_MAX || media.sequence_number > INT32_MAX || offset < -media.chunk ||
+        offset > INT32_MAX - media.chunk)
         return 0;
-    PyObject *entry = make_entry(&media, (uint32_t)head, media.chunk + base, tail);
+    PyObject *entry = make_entry(&media, (uint32_t)head, media.chunk + offset, tail);
     if (entry == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    int result = set_slot(lane, slots.turn, PyLong_FromLongLong(media.chunk + step));
+    int result = set_slot(track, slots.expected_chunk, PyLong_FromLongLong(media.chunk + step));
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(queues); i++)
         result = PyList_Append(PyTuple_GET_ITEM(queues, i), entry);
     Py_DECREF(entry);
@@ -106,10 +106,10 @@ take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyOb
 }
 
 static void
-prefetch_turn(PyObject *lane)
+prefetch_expected_chunk(PyObject *track)
 {
-    if (lane != NULL && Py_IS_TYPE(lane, lane_type))
-        prefetch_object(SLOT(lane, slots.turn));
+    if (track != NULL && Py_IS_TYPE(track, track_type))
+        prefetch_object(SLOT(track, slots.expected_chunk));
 }
 
 static void
@@ -120,35 +120,35 @@ prefetch_reader(PyObject *media_reader, int step)
         prefetch_object(SLOT(media_reader, slots.outbound));
         prefetch_object(SLOT(media_reader, slots.tail));
     } else {
-        prefetch_turn(SLOT(media_reader, slots.inbound));
-        prefetch_turn(SLOT(media_reader, slots.outbound));
+        prefetch_expected_chunk(SLOT(media_reader, slots.inbound));
+        prefetch_expected_chunk(SLOT(media_reader, slots.outbound));
     }
 }
 
-PyDoc_STRVAR(bind_doc, "bind(peer: type, media_reader: type, lane: type, on_text: function) -> None\n\n"
-                       "Which classes it deals with, and whose messages it understands.");
+PyDoc_STRVAR(bind_doc, "bind(peer: type, media_reader: type, track: type, on_text: function) -> None\n\n"
+                       "Set the classes whose objects are read, and the method whose messages are read.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *peer, *media_reader, *lane;
+    PyTypeObject *peer, *media_reader, *track;
     PyObject *method;
-    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &media_reader, &PyType_Type, &lane, &method))
+    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &media_reader, &PyType_Type, &track, &method))
         return NULL;
     const struct wanted_slot wanted[] = {
         {media_reader, "inbound", &slots.inbound},
         {media_reader, "outbound", &slots.outbound},
         {media_reader, "queues", &slots.queues},
         {media_reader, "tail", &slots.tail},
-        {lane, "turn", &slots.turn},
-        {lane, "step", &slots.step},
-        {lane, "head", &slots.head},
-        {lane, "base", &slots.base},
+        {track, "expected_chunk", &slots.expected_chunk},
+        {track, "step", &slots.step},
+        {track, "entry_head", &slots.entry_head},
+        {track, "offset", &slots.offset},
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, media_reader, method) < 0)
         return NULL;
-    Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
+    Py_XSETREF(track_type, (PyTypeObject *)Py_NewRef(track));
     Py_RETURN_NONE;
 }
 

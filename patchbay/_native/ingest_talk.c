@@ -1,7 +1,7 @@
-/* The hot path of talk in C: what `TalkRouter.take` does with talk that is as nearly all is.
+/* Sends plain talk to Telnyx: does what `TalkRouter.take` does with it.
  *
- * Knows one kind of talk: another whole frame of whoever has the floor, whose time has come, for a connection that keeps up. At
- * anything else it stops, before anything of that was changed. See ../runtime/native.h.
+ * Plain: a whole frame of the holder of the floor, whose time has come, for a connection that keeps up. Stops at the first other
+ * piece, and changes nothing for that piece. See native.h.
  */
 #include "native.h"
 
@@ -10,23 +10,23 @@
 /* A piece of talk on the bus: patchbay/protocol/batches.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
 enum { TALK = 1, TALK_PREEMPT = 3 };
-enum { TOGETHER = 16 }; /* pieces */
+enum { TOGETHER = 16 }; /* pieces whose objects are fetched at once */
 enum { FRAME_BYTES = 160, BASE64_BYTES = (FRAME_BYTES + 2) / 3 * 4, MESSAGE_MAX = 1024 };
 static const char ENDS[] = "\"}}";
 static const double FRAME_S = 0.020;
 
 /* Set by `bind`. */
-static PyTypeObject *conversation_type, *pacer_type, *floor_type, *outbox_type;
+static PyTypeObject *conversation_type, *pacer_type, *floor_type, *send_queue_type;
 static struct {
-    Py_ssize_t pacer, floor, begins, quiet, send_queue;            /* of a Conversation */
+    Py_ssize_t pacer, floor, message_head, silent_codes, send_queue; /* of a Conversation */
     Py_ssize_t ahead_s, played_at, queue, tail, sent;          /* of a TalkPacer */
     Py_ssize_t admin, release_s, sent_at, spoke_at, talker;    /* of a Floor */
-    Py_ssize_t behind, fd, followers;                          /* of an SendQueue */
+    Py_ssize_t behind, fd, followers;                          /* of a SendQueue */
 } slots;
 
-static bool called; /* some Python has run */
+static bool called; /* Python code has run since the last `gather` */
 
-/* What a piece of talk is for. All borrowed: none goes before some Python has run. */
+/* The objects for one piece of talk. All borrowed: they stay until Python code runs. */
 struct piece {
     PyObject *conversation, *pacer, *floor, *send_queue;
     const uint8_t *payload;
@@ -45,7 +45,7 @@ seconds_in_slot(PyObject *object, Py_ssize_t place)
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : NAN;
 }
 
-/* Whether it is the holder of the floor that goes on (`Floor.goes_on`). */
+/* Tell whether the talker has the floor (`Floor.renew`). */
 static bool
 has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
 {
@@ -60,7 +60,7 @@ has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
     return number == talker && now - seconds_in_slot(floor, slots.sent_at) < seconds_in_slot(floor, slots.release_s);
 }
 
-/* Whether the time of a whole frame has come, and nothing waits (`TalkPacer.passes`). */
+/* Tell whether the time of a whole frame has come, and nothing waits (`TalkPacer.pass_through`). */
 static bool
 is_time(PyObject *pacer, double now)
 {
@@ -79,32 +79,32 @@ keeps_up(PyObject *send_queue)
 }
 
 static bool
-is_silent(PyObject *quiet, const uint8_t *payload)
+is_silent(PyObject *silent_codes, const uint8_t *payload)
 {
     for (int i = 0; i < FRAME_BYTES; i++)
-        if (memchr(PyBytes_AS_STRING(quiet), payload[i], (size_t)PyBytes_GET_SIZE(quiet)) == NULL)
+        if (memchr(PyBytes_AS_STRING(silent_codes), payload[i], (size_t)PyBytes_GET_SIZE(silent_codes)) == NULL)
             return false;
     return true;
 }
 
-/* Whether this is for C: then what it is for is found. */
+/* Tell whether a piece is plain, and find its objects. */
 static bool
 is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, double now)
 {
     if (!is_of(conversation, conversation_type) || read_u32(data + LENGTH) != FRAME_BYTES ||
         (data[KIND] != TALK && data[KIND] != TALK_PREEMPT))
         return false;
-    PyObject *quiet = SLOT(conversation, slots.quiet), *begins = SLOT(conversation, slots.begins);
+    PyObject *silent_codes = SLOT(conversation, slots.silent_codes), *message_head = SLOT(conversation, slots.message_head);
     *piece = (struct piece){conversation, SLOT(conversation, slots.pacer), SLOT(conversation, slots.floor),
                             SLOT(conversation, slots.send_queue), data + PIECE_BYTES};
-    return is_of(piece->pacer, pacer_type) && is_of(piece->floor, floor_type) && is_of(piece->send_queue, outbox_type) &&
-           quiet != NULL && PyBytes_CheckExact(quiet) && begins != NULL && PyBytes_CheckExact(begins) &&
-           PyBytes_GET_SIZE(begins) <= MESSAGE_MAX - BASE64_BYTES - (Py_ssize_t)sizeof ENDS &&
+    return is_of(piece->pacer, pacer_type) && is_of(piece->floor, floor_type) && is_of(piece->send_queue, send_queue_type) &&
+           silent_codes != NULL && PyBytes_CheckExact(silent_codes) && message_head != NULL && PyBytes_CheckExact(message_head) &&
+           PyBytes_GET_SIZE(message_head) <= MESSAGE_MAX - BASE64_BYTES - (Py_ssize_t)sizeof ENDS &&
            has_floor(piece->floor, read_u64(data + TALKER), data[KIND] == TALK_PREEMPT, now) &&
            is_time(piece->pacer, now) && keeps_up(piece->send_queue);
 }
 
-/* RFC 4648 §4. A whole frame leaves one byte over: so it ends with padding. */
+/* Encode a whole frame in base64 (RFC 4648 §4). One byte is left over, so there is padding. */
 static void
 encode(const uint8_t *in, uint8_t *out)
 {
@@ -126,9 +126,9 @@ static int
 write_message(const struct piece *piece)
 {
     uint8_t message[MESSAGE_MAX];
-    PyObject *begins = SLOT(piece->conversation, slots.begins);
-    Py_ssize_t size = PyBytes_GET_SIZE(begins);
-    memcpy(message, PyBytes_AS_STRING(begins), (size_t)size);
+    PyObject *message_head = SLOT(piece->conversation, slots.message_head);
+    Py_ssize_t size = PyBytes_GET_SIZE(message_head);
+    memcpy(message, PyBytes_AS_STRING(message_head), (size_t)size);
     encode(piece->payload, message + size);
     memcpy(message + size + BASE64_BYTES, ENDS, sizeof ENDS - 1);
     size += BASE64_BYTES + (Py_ssize_t)sizeof ENDS - 1;
@@ -150,7 +150,7 @@ take(const struct piece *piece, PyObject *now)
 {
     double played_at = seconds_in_slot(piece->pacer, slots.played_at), at = PyFloat_AS_DOUBLE(now);
     if (set_slot(piece->floor, slots.sent_at, Py_NewRef(now)) < 0 ||
-        (!is_silent(SLOT(piece->conversation, slots.quiet), piece->payload) &&
+        (!is_silent(SLOT(piece->conversation, slots.silent_codes), piece->payload) &&
          set_slot(piece->floor, slots.spoke_at, Py_NewRef(now)) < 0) ||
         set_slot(piece->pacer, slots.played_at, PyFloat_FromDouble((played_at > at ? played_at : at) + FRAME_S)) < 0 ||
         set_slot(piece->pacer, slots.sent, PyLong_FromLongLong(number_in_slot(piece->pacer, slots.sent, 0) + 1)) < 0)
@@ -158,8 +158,8 @@ take(const struct piece *piece, PyObject *now)
     return write_message(piece);
 }
 
-/* The conversations that the pieces at `at` are for, up to TOGETHER of them, as far as there are any. Returns how many; -1 with
- * an exception. */
+/* Find the conversations of the next pieces, at most TOGETHER of them, up to the first piece without one. Returns their number;
+ * -1 with an exception. */
 static int
 gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8_t *data, Py_ssize_t at, Py_ssize_t size)
 {
@@ -180,7 +180,7 @@ gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8
     return PyErr_Occurred() ? -1 : known;
 }
 
-/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+/* Fetch the objects of all pieces from memory before the first one is handled; see `fetch` in reading.h. */
 static void
 fetch(PyObject *const *conversations, int count)
 {
@@ -189,7 +189,7 @@ fetch(PyObject *const *conversations, int count)
             prefetch_object(SLOT(conversations[i], slots.pacer));
             prefetch_object(SLOT(conversations[i], slots.floor));
             prefetch_object(SLOT(conversations[i], slots.send_queue));
-            prefetch_object(SLOT(conversations[i], slots.begins));
+            prefetch_object(SLOT(conversations[i], slots.message_head));
         }
     for (int i = 0; i < count; i++) {
         if (!is_of(conversations[i], conversation_type))
@@ -209,7 +209,7 @@ fetch(PyObject *const *conversations, int count)
 
 PyDoc_STRVAR(take_talk_doc,
              "take_talk(message: bytes, at: int, streams: dict, conversations: dict, now: float) -> int\n\n"
-             "Take pieces of talk as long as they are plain. Returns where the first other one begins.");
+             "Take pieces of talk as long as they are plain. Returns the offset of the first other piece.");
 
 static PyObject *
 take_talk(PyObject *module, PyObject *args)
@@ -240,21 +240,21 @@ take_talk(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(bind_doc, "bind(conversation: type, pacer: type, floor: type, send_queue: type) -> None\n\n"
-                       "Which classes it deals with.");
+                       "Set the classes whose objects are read.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *types[4], **kept[] = {&conversation_type, &pacer_type, &floor_type, &outbox_type};
+    PyTypeObject *types[4], **kept[] = {&conversation_type, &pacer_type, &floor_type, &send_queue_type};
     if (!PyArg_ParseTuple(args, "O!O!O!O!", &PyType_Type, &types[0], &PyType_Type, &types[1], &PyType_Type, &types[2],
                           &PyType_Type, &types[3]))
         return NULL;
     const struct wanted_slot wanted[] = {
         {types[0], "pacer", &slots.pacer},
         {types[0], "floor", &slots.floor},
-        {types[0], "begins", &slots.begins},
-        {types[0], "quiet", &slots.quiet},
+        {types[0], "message_head", &slots.message_head},
+        {types[0], "silent_codes", &slots.silent_codes},
         {types[0], "send_queue", &slots.send_queue},
         {types[1], "_ahead_s", &slots.ahead_s},
         {types[1], "_played_at", &slots.played_at},

@@ -1,6 +1,6 @@
-"""Puts the frames of one track back in the order of their `chunk` numbers, and drops what comes twice or too late.
+"""Puts the frames of one track in the order of their `chunk` numbers, and drops frames that come twice or too late.
 
-Telnyx promises no order. Pure: no clock, no I/O; knows nothing of what the items are. One object per stream and track.
+Telnyx promises no order. Pure: no clock, no I/O; knows nothing of what is in a frame.
 """
 
 from __future__ import annotations
@@ -11,28 +11,36 @@ from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# A jump of more than this (20 s of audio), either way, is a new numbering: nothing is on its way for so long, and no
-# loss so long leaves the stream standing.
+# A jump of more than this (20 s of audio), either way, is a new numbering: no frame is on its way for so long, and no
+# stream survives a loss so long.
 RESTART_CHUNKS: Final = 1000
-# A shorter jump back shows itself by frames that all come too late and yet in order: these are kept, and after 0.2 s they
-# are the stream.
+# After a shorter jump back all frames come too late, and yet in order: they are kept, and so many of them (0.2 s) are a
+# new numbering.
 RESTART_RUN: Final = 10
 STEP_MAX: Final = 4  # chunk numbers from one frame of a track to the next, when tracks share a numbering
-STEP_EVIDENCE: Final = 3  # equal steps in a row that are believed, where no two neighbours have been seen
-_MISSED_KEPT: Final = 64  # missing chunks remembered, to tell one that comes late from one that comes twice
+STEP_EVIDENCE: Final = 3  # equal steps in a row that prove the step, where no two neighbours have come
+_MISSED_KEPT: Final = 64  # missing chunks that are remembered: one of them that comes is late, any other comes twice
 _NONE_YET: Final = -1
-NOBODYS: Final = -2  # turn: no frame goes straight through
+NO_CHUNK: Final = -2  # in place of an expected chunk: every frame must be pushed
 
 
 class Reorder(Generic[Item]):
-    """At most `window_frames` frames are held, none longer than `window_s`, while an earlier one is missing.
+    """Holds frames while an earlier one is missing: at most `window_frames`, none longer than `window_s`.
 
     The step between chunk numbers is learnt: 1 as a rule, 2 when both tracks share one numbering and take turns. Until
-    it is learnt (3 frames) or when it changes in mid-call (a full window), frames may be held for the window, once.
+    it is learnt (3 frames), or when it changes within a call (a full window), frames may be held for the window, once.
 
-    `step` is 1 as long as nothing else is known. The caller gives the time (seconds, never going back) and calls
-    `expire` when `deadline` has come. A call that starts within a window of chunk 1 waits for its first frames; one
-    that is met in the middle starts where it is.
+    A call whose first frame is within a window of chunk 1 waits for its first frames; any other begins with the frame
+    that comes first. The caller gives the time (seconds, never going back), and calls `expire` at `deadline`.
+
+    Attributes:
+        deadline: when `expire` has something to do; None while no frame is held.
+        step: from one chunk number to the next; 1 as long as nothing else is known.
+        gaps: missing frames that were given up.
+        late: frames that came after they were given up, and were dropped.
+        duplicates: frames that came twice, and were dropped.
+        reordered: frames that came out of order, and were put right.
+        restarts: new numberings.
     """
 
     __slots__ = (
@@ -58,39 +66,39 @@ class Reorder(Generic[Item]):
     def __init__(self, window_frames: int = 4, window_s: float = 0.080) -> None:
         self.window_frames = window_frames
         self.window_s = window_s
-        self.deadline: float | None = None  # when `expire` has something to do
-        self.gaps = 0  # frames that were given up
-        self.late = 0  # of these, came after all, and were dropped
+        self.deadline: float | None = None
+        self.gaps = 0
+        self.late = 0
         self.duplicates = 0
-        self.reordered = 0  # came out of turn and were put right
+        self.reordered = 0
         self.restarts = 0
-        self._next = _NONE_YET  # the chunk whose turn it is; the one before it, by a step, went last
+        self._next = _NONE_YET  # the chunk that is to leave next; the chunk a step before has left
         self.step = 1
-        self._anchor = 0  # where the present unbroken run of steps began
+        self._anchor = 0  # the first chunk of the present run without a gap
         self._undelivered = True
         self._held: dict[int, tuple[float, Item]] = {}
         self._missed: deque[int] = deque(maxlen=_MISSED_KEPT)
-        self._neighbours = 0  # chunks that differed by 1 in a row, where the step was thought to be more
-        self._behind: list[tuple[int, Item]] = []  # a run of frames that came too late, and in order
-        self._behind_next = _NONE_YET  # whose turn it was when they came
+        self._neighbours = 0  # chunks in a row that differed by 1, while the step was more
+        self._behind: list[tuple[int, Item]] = []  # a run of frames that came too late, in order
+        self._behind_next = _NONE_YET  # `_next` when they came
 
     @property
-    def turn(self) -> int:
-        """The chunk that would go straight through, or NOBODYS. Each by `step` further does too, as long as all do."""
-        return NOBODYS if self._held or self._undelivered else self._next
+    def expected_chunk(self) -> int:
+        """The chunk that need not be pushed, nor need each that follows it by `step`; NO_CHUNK: push every frame."""
+        return NO_CHUNK if self._held or self._undelivered else self._next
 
-    def passed(self, turn: int) -> None:
-        """All before this one went straight through, and were not pushed."""
-        self._next = turn
+    def skip_to(self, chunk: int) -> None:
+        """Expect this chunk next: all before it have come in order, and were not pushed."""
+        self._next = chunk
 
-    def go_on(self, turn: int, step: int) -> None:
-        """Begin where another window has ended, whose `turn` and `step` these were."""
-        self._next = self._anchor = turn
+    def resume(self, expected_chunk: int, step: int) -> None:
+        """Begin where another window has ended, from its expected chunk and its step."""
+        self._next = self._anchor = expected_chunk
         self.step = step
         self._undelivered = False
 
     def push(self, chunk: int, item: Item, now: float) -> list[Item]:
-        """A frame has come; the frames whose turn it is now, in order."""
+        """Take a frame. Returns the frames that leave the window now, in order."""
         if chunk == self._next and not self._held:
             self._next = chunk + self.step
             self._undelivered = False
@@ -98,7 +106,7 @@ class Reorder(Generic[Item]):
         return self._push_out_of_turn(chunk, item, now)
 
     def expire(self, now: float) -> list[Item]:
-        """The frames that have waited long enough, and all before them."""
+        """Return the frames that have waited for `window_s`, and all before them."""
         ready: list[Item] = []
         if self.deadline is None or now < self.deadline:
             return ready
@@ -109,6 +117,7 @@ class Reorder(Generic[Item]):
         return ready
 
     def statistics(self) -> dict[str, int]:
+        """Return all counters, and the number of frames that are held."""
         return {
             "gaps": self.gaps,
             "late": self.late,
@@ -133,10 +142,10 @@ class Reorder(Generic[Item]):
         else:
             self._ahead(chunk, item, now, ready)
         self._set_deadline()
-        return ready + self.expire(now)  # after: a frame that came is not late until it has been given up
+        return ready + self.expire(now)  # last: a frame that came is not late until it has been given up
 
     def _begin(self, chunk: int, item: Item) -> list[Item]:
-        """Numbering starts here."""
+        """Begin the numbering with this frame."""
         self._next = chunk + self.step
         self._anchor = chunk
         self._undelivered = False
@@ -144,7 +153,7 @@ class Reorder(Generic[Item]):
         return [item]
 
     def _restart(self, run: list[tuple[int, Item]], ready: list[Item]) -> None:
-        """Numbering begins again with these frames."""
+        """Begin a new numbering with these frames. Frames that are held leave before them."""
         self.restarts += 1
         ready.extend(self._held[held][1] for held in sorted(self._held))
         self._held.clear()
@@ -152,7 +161,7 @@ class Reorder(Generic[Item]):
             ready.extend(self._begin(chunk, item))
 
     def _take_turn(self, chunk: int, item: Item, ready: list[Item]) -> None:
-        """The frame that was waited for; or one between two steps: the tracks have changed turns."""
+        """Take the missing frame; or one between two steps: the tracks have changed turns."""
         if chunk == self._next:
             self._neighbours = 0
         else:
@@ -170,8 +179,8 @@ class Reorder(Generic[Item]):
             self.step = 1
 
     def _push_behind(self, chunk: int, item: Item, ready: list[Item]) -> None:
-        """The frame's turn is over: it came late, or twice, or the numbering has begun again."""
-        if self._undelivered:  # its turn was never: numbering from 0
+        """Take a frame before the next one: it is late, or comes twice, or the numbering has begun anew."""
+        if self._undelivered:  # no frame has left yet: the numbering begins with 0
             self._undelivered = False
             ready.append(item)
             return
@@ -188,7 +197,7 @@ class Reorder(Generic[Item]):
         elif chunk in self._missed and len(self._behind) == 1:
             self._missed.remove(chunk)
             self.late += 1
-            self._behind.clear()  # it was missed, and is no beginning of a new numbering
+            self._behind.clear()  # it was missing, and does not begin a new numbering
         else:
             self.duplicates += 1
 
@@ -197,7 +206,7 @@ class Reorder(Generic[Item]):
         if distance > RESTART_CHUNKS:
             self._restart([(chunk, item)], ready)
             return
-        if distance % self.step and not self._held:  # a frame lost would leave the others in step
+        if distance % self.step and not self._held:  # had a frame been lost, the step would be the same
             self._off_step(chunk, self.step + distance)
             ready.append(item)
             self._next = chunk + self.step
@@ -208,7 +217,7 @@ class Reorder(Generic[Item]):
             self._give_up(ready)
 
     def _even_step(self) -> int:
-        """The step that explains every frame held without a loss; 0 when there is none."""
+        """Return the step by which no frame was lost among those that are held; 0 when there is none."""
         if len(self._held) < min(STEP_EVIDENCE, self.window_frames + 1):
             return 0
         chunks = [self._next - self.step, *sorted(self._held)]
@@ -217,7 +226,7 @@ class Reorder(Generic[Item]):
         return step if even and step <= STEP_MAX else 0
 
     def _give_up(self, ready: list[Item]) -> None:
-        """Wait no longer for what is missing before the first frame held."""
+        """Wait no longer for the frames that are missing before the first one that is held."""
         first = min(self._held)
         step = self._even_step()
         if step:

@@ -16,7 +16,7 @@ from actors.call_events import actor as call_events
 from actors.call_events.clients.client import Clients
 from actors.fanout import actor as fanout
 from actors.ingest import actor as ingest
-from actors.ingest.stream import Stream
+from actors.ingest.stream.stream import Stream
 from patchbay.process.main import run_actor
 from patchbay.websocket.frames import binary_frame, text_frame
 
@@ -59,7 +59,7 @@ class EchoStream(Stream):
     def __init__(self, streams: Streams, peer: WebSocketConnection) -> None:
         super().__init__(streams, peer)
         self.on_text = self._echo
-        self.silent_since = math.inf  # no call is expected
+        self.idle_since = math.inf  # no call is expected
 
     def _echo(self, message: bytes) -> None:
         message.decode()  # a stream decodes what it gets; text that is not UTF-8 is the WebSocket's business

@@ -9,7 +9,7 @@ import orjson
 import trio
 
 from actors.ingest.native import take_talk_in_c
-from actors.ingest.stream import Stream
+from actors.ingest.stream.stream import Stream
 from actors.ingest.streams import Streams
 from config import load
 from patchbay.bus.event_sender import EventSender
@@ -97,7 +97,8 @@ class FakePeer:
 
 
 class FakeIngest:
-    """A streams whose bus is in the test's hands. `entries(fanout)` is what that fan-out has got since last asked.
+    """The streams of an ingest process whose bus and clock are the test's. `entries(fanout)`: what it got since the
+    last call.
 
     `in_c`: with the routine in C in front, where it was built.
     """
@@ -107,12 +108,15 @@ class FakeIngest:
         settings = load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ})
         self.events = EventSender(self.dealer, limit=1000)
         take_talk = take_talk_in_c(wanted=in_c)
-        self.streams = Streams(settings, Identity("ingest"), cast("BusSocket", self.publisher), self.events, take_talk)
         self.now = 100.0
-        self.streams.now = lambda: self.now
+        self.clock: Callable[[], float] = lambda: self.now
+        publisher = cast("BusSocket", self.publisher)
+        self.streams = Streams(
+            settings, Identity("ingest"), publisher, self.events, take_talk, now=lambda: self.clock()
+        )
 
     def stream(self, number: int = 1, *messages: bytes, send_queue: SendQueue | None = None) -> Stream:
-        peer = FakePeer(number, lambda: self.streams.now())
+        peer = FakePeer(number, lambda: self.clock())
         peer.send_queue = peer.send_queue if send_queue is None else send_queue
         made = Stream(self.streams, cast("WebSocketConnection", peer))
         peer.on_text = made.on_text
@@ -122,14 +126,14 @@ class FakeIngest:
 
     def fanout(self, index: int = 0, *calls: str, everything: bool = False) -> None:
         """A fan-out process subscribes, and wants these calls."""
-        self.streams.batcher.subscription(b"\x01" + batches.batch_topic(index))
+        self.streams.batcher.on_subscription(b"\x01" + batches.batch_topic(index))
         wanted = [batches.EVERY_CALL] if everything else [batches.digest(call) for call in calls]
         for call in wanted:
-            self.streams.batcher.subscription(b"\x01" + batches.interest_topic(index, call))
+            self.streams.batcher.on_subscription(b"\x01" + batches.interest_topic(index, call))
 
     def uninterested(self, index: int, call: str) -> None:
-        self.streams.batcher.subscription(b"\x00" + batches.interest_topic(index, batches.digest(call)))
-        self.streams.batcher.fade(float("inf"))
+        self.streams.batcher.on_subscription(b"\x00" + batches.interest_topic(index, batches.digest(call)))
+        self.streams.batcher.expire_interest(float("inf"))
 
     def entries(self, index: int = 0) -> list[batches.Entry]:
         self.streams.batcher.flush()

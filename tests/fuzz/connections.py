@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.ingest.idle_reader import IdleReader
+from actors.ingest.stream.idle_reader import IdleReader
 from patchbay.net.rate_limit import RateLimit
 from patchbay.net.turns import Turns
 from patchbay.websocket.frame_reader import FrameReader

@@ -24,7 +24,7 @@ from actors.call_events.clients.cursor import LostCursor, decode_cursor
 from actors.call_events.clients.filter import wish
 from actors.call_events.webhooks.signature import BadSignature
 from actors.call_events.webhooks.signature import Verifier as SignatureVerifier
-from actors.ingest.idle_reader import IdleReader
+from actors.ingest.stream.idle_reader import IdleReader
 from config import load
 from patchbay.audio import float32, g711
 from patchbay.auth.access import Access, find_token
@@ -156,7 +156,7 @@ async def _telnyx_stream(data: bytes) -> None:
         if number % 7 == 6:
             stream.on_binary(message)
             ingest.now += 0.05
-            stream.expire(ingest.now)
+            stream.audio.expire(ingest.now)
     for entry in ingest.entries():
         assert entry.kind in (batches.LIVE, batches.HEEDED) or entry.stream == stream.number
     stream.counters()

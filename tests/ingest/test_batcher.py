@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.ingest.batcher import FADE_S, Batcher
+from actors.ingest.batcher import INTEREST_GRACE_S, Batcher
 from patchbay.process.identity import Identity
 from patchbay.protocol import batches
 from tests.fakes.bus import FakeSocket, entries_of
@@ -31,7 +31,7 @@ class Told:
 
     def hear(self, wanted: bool, index: int, call: bytes | None = None) -> None:
         topic = batches.batch_topic(index) if call is None else batches.interest_topic(index, call)
-        self.batcher.subscription(bytes([wanted]) + topic)
+        self.batcher.on_subscription(bytes([wanted]) + topic)
 
 
 async def test_who_wants_what() -> None:
@@ -49,7 +49,7 @@ async def test_who_wants_what() -> None:
     assert [id(queue) for queue in told.batcher.queues_of(OTHER)] == [id(second)]
     told.hear(False, 0, CALL)
     told.hear(False, 0, CALL)
-    told.batcher.fade(float("inf"))
+    told.batcher.expire_interest(float("inf"))
     assert [id(queue) for queue in told.batcher.queues_of(CALL)] == [id(second)]
     told.hear(False, 1)
     assert told.batcher.queues_of(CALL) == ()
@@ -81,13 +81,13 @@ async def test_interest_outlives_a_restart() -> None:
     told.hear(True, 0)
     told.hear(True, 0, CALL)
     told.hear(False, 0, CALL)
-    told.batcher.fade(trio.current_time() + FADE_S / 2)
+    told.batcher.expire_interest(trio.current_time() + INTEREST_GRACE_S / 2)
     assert len(told.batcher.queues_of(CALL)) == 1
     told.hear(True, 0, CALL)
-    told.batcher.fade(float("inf"))
+    told.batcher.expire_interest(float("inf"))
     assert len(told.batcher.queues_of(CALL)) == 1
     told.hear(False, 0, CALL)
-    told.batcher.fade(float("inf"))
+    told.batcher.expire_interest(float("inf"))
     assert told.batcher.queues_of(CALL) == ()
     assert told.batcher._interest == {}
     assert told.changes[-1] == CALL
@@ -116,6 +116,6 @@ def test_one_message_a_round() -> None:
 def test_other_topics_are_not_ours() -> None:
     """The console subscribes to statistics."""
     told = Told()
-    told.batcher.subscription(b"\x01" + batches.STATS_TOPIC)
-    told.batcher.subscription(b"")
+    told.batcher.on_subscription(b"\x01" + batches.STATS_TOPIC)
+    told.batcher.on_subscription(b"")
     assert (told.fanouts, told.changes) == ([], [])

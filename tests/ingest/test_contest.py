@@ -12,23 +12,23 @@ from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 
 if TYPE_CHECKING:
-    from actors.ingest.stream import Stream
+    from actors.ingest.stream.stream import Stream
 
 
 def test_how_long_the_loser_stays() -> None:
     """Not at all, as a rule; other calls, and a calm while, count for nothing."""
     contests = Contests()
-    waits = [contests.superseded(b"a", 1.0).wait_s for _ in range(9)]
+    waits = [contests.count(b"a", 1.0).wait_s for _ in range(9)]
     assert waits == [0.0] * FREE + [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
-    assert contests.superseded(b"b", 1.0).wait_s == 0.0
-    assert contests.superseded(b"a", 1.0 + CALM_S).wait_s == 0.0
-    assert max(contests.superseded(b"c", 1.0).wait_s for _ in range(5000)) == LONGEST_WAIT_S
+    assert contests.count(b"b", 1.0).wait_s == 0.0
+    assert contests.count(b"a", 1.0 + CALM_S).wait_s == 0.0
+    assert max(contests.count(b"c", 1.0).wait_s for _ in range(5000)) == LONGEST_WAIT_S
 
 
 async def test_two_that_come_back_at_once(autojump_clock: trio.testing.MockClock) -> None:
     """A minute of it is a dozen connections, and each newest one is heard at once."""
     ingest = FakeIngest()
-    ingest.streams.now = trio.current_time
+    ingest.clock = trio.current_time
     ingest.fanout(0, "v3:call")
     streams: list[Stream] = []
     heard: list[int] = []
@@ -42,7 +42,7 @@ async def test_two_that_come_back_at_once(autojump_clock: trio.testing.MockClock
             await peer_of(stream).closed.wait()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.endings.run)
+        nursery.start_soon(ingest.streams.closer.run)
         nursery.start_soon(come_back)
         nursery.start_soon(come_back)
         await trio.sleep(60)
@@ -60,8 +60,8 @@ async def test_one_that_goes_by_itself_is_not_waited_for(autojump_clock: trio.te
     ingest = FakeIngest()
     stream = ingest.stream(1, start())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.endings.run)
-        ingest.streams.endings.add(stream, 1000, "", 100.0)
+        nursery.start_soon(ingest.streams.closer.run)
+        ingest.streams.closer.add(stream, 1000, "", 100.0)
         await trio.testing.wait_all_tasks_blocked()
         peer_of(stream).closed.set()
         await trio.sleep(200)

@@ -8,9 +8,10 @@ import orjson
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
-from actors.ingest import batcher as rounds_module
+from actors.ingest.batcher import BATCH_MAX_BYTES
 from actors.ingest.stats import REPORT_MAX_BYTES, report
-from actors.ingest.stream import STARTS_BURST, WORDS_BURST
+from actors.ingest.stream.limits import LOG_LINES_BURST
+from actors.ingest.stream.stream import STARTS_BURST
 from patchbay.audio.marks import MARKS_MAX, Mark, Marks
 from patchbay.bus.sockets import MAX_MESSAGE_BYTES
 from patchbay.process.identity import Identity
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import trio
+    from trio.testing import MockClock
 
 KINDS = {
     "stream.mark": orjson.dumps({"event": "mark", "mark": {"name": "m"}}),
@@ -33,14 +35,14 @@ KINDS = {
 
 async def closing(ingest: FakeIngest, nursery: trio.Nursery) -> None:
     """Let those end that are given up."""
-    nursery.start_soon(ingest.streams.endings.run)
+    nursery.start_soon(ingest.streams.closer.run)
     await wait_all_tasks_blocked()
     nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_events_of_a_stream_are_so_many_and_the_rest_is_one_event(
-    kind: str, caplog: pytest.LogCaptureFixture
+    kind: str, caplog: pytest.LogCaptureFixture, mock_clock: MockClock
 ) -> None:
     """What was not recorded is counted, by type, and told with the next second, or with the end."""
     ingest = FakeIngest(PATCHBAY_INGEST__EVENTS_PER_S="5", PATCHBAY_INGEST__EVENTS_BURST="10")
@@ -51,8 +53,8 @@ async def test_events_of_a_stream_are_so_many_and_the_rest_is_one_event(
         stream.on_text(KINDS[kind])
     assert [told for told, _ in ingest.told()].count(kind) == 10
     assert len(ingest.entries()) <= 10
-    ingest.streams._report()
-    ingest.streams._report()
+    ingest.streams.on_second()
+    ingest.streams.on_second()
     [lost] = [payload for told, payload in ingest.told() if told == "events.lost"]
     assert lost["lost"] == {kind: 18_990}
     assert lost["call_control_id"] == "v3:call"
@@ -67,7 +69,7 @@ async def test_events_of_a_stream_are_so_many_and_the_rest_is_one_event(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_events_cost_in_proportion(kind: str) -> None:
+async def test_events_cost_in_proportion(kind: str, mock_clock: MockClock) -> None:
     ingest = FakeIngest(PATCHBAY_INGEST__EVENTS_BURST="100000")
     streams = iter([ingest.stream(7, start("v3:a")), ingest.stream(8, start("v3:b"))])
 
@@ -85,17 +87,17 @@ def test_marks_that_come_back_cost_the_same_however_many_wait() -> None:
         marks = Marks()
         for number in range(count):
             assert marks.expect(Mark(str(number), number, 0))
-        return lambda: [marks.returned(str(number)) for number in reversed(range(count))]
+        return lambda: [marks.take(str(number)) for number in reversed(range(count))]
 
     assert_linear(backwards, MARKS_MAX // 2)
     marks = Marks()
     given = [Mark("same" if number % 2 else str(number), number, 0) for number in range(6)]
     for mark in given:
         marks.expect(mark)
-    assert marks.besides(given[4:]) == given[:4]
-    assert [marks.returned("same") for _ in range(4)] == [given[1], given[3], given[5], None]
-    assert marks.returned("nobody's") is None
-    assert [mark.talker for mark in marks.besides([])] == [0, 2, 4]
+    assert marks.sent(given[4:]) == given[:4]
+    assert [marks.take("same") for _ in range(4)] == [given[1], given[3], given[5], None]
+    assert marks.take("nobody's") is None
+    assert [mark.talker for mark in marks.sent([])] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("starts", [[start()], [start(encoding="PCMU"), start(encoding="PCMA")], [start(), stop()]])
@@ -106,7 +108,7 @@ async def test_start_frames_of_a_stream_are_so_many(starts: list[bytes], caplog:
     stream = ingest.stream(7)
     for number in range(1000):
         stream.on_text(starts[number % len(starts)])
-    assert stream.ending
+    assert stream.is_closing
     assert len(ingest.entries()) < 3 * STARTS_BURST
     assert len(ingest.dealer.sent) < 3 * STARTS_BURST
     assert len(caplog.records) < 5 * STARTS_BURST
@@ -119,8 +121,8 @@ async def test_half_of_what_comes_is_unreadable(caplog: pytest.LogCaptureFixture
     for chunk in range(500):
         stream.on_text(b"{")
         stream.on_text(media(chunk))
-    assert stream.rubbish == 500
-    assert [record for record in caplog.records if "unreadable" in record.message][WORDS_BURST:] == []
+    assert stream.malformed.total == 500
+    assert [record for record in caplog.records if "unreadable" in record.message][LOG_LINES_BURST:] == []
 
 
 @pytest.mark.parametrize("size", [EVENT_MAX_BYTES + 1, 100_000, MESSAGE_MAX_BYTES + 1, 1_000_000])
@@ -130,7 +132,7 @@ async def test_a_long_start_frame_is_refused_with_a_word(size: int, nursery: tri
     ingest.fanout(0)
     stream = ingest.stream(7, start(custom="x" * size))
     assert stream.start is None
-    assert stream.rubbish == 1
+    assert stream.malformed.total == 1
     assert ingest.kinds() == [batches.LIVE]
     await closing(ingest, nursery)
     [(code, reason)] = peer_of(stream).closed_with
@@ -145,8 +147,8 @@ async def test_a_long_frame_on_a_live_stream_costs_itself() -> None:
     for frame in (start(custom="x" * EVENT_MAX_BYTES), stop("x" * EVENT_MAX_BYTES), media(0, bytes(MESSAGE_MAX_BYTES))):
         stream.on_text(frame)
     stream.on_text(media(1))
-    assert stream.rubbish == 3
-    assert not stream.ending
+    assert stream.malformed.total == 3
+    assert not stream.is_closing
     assert batches.AUDIO in ingest.kinds()
 
 
@@ -171,7 +173,7 @@ async def test_all_calls_are_told_in_messages_that_the_bus_takes() -> None:
     ingest.streams.batcher.flush()
     messages = [message for message in ingest.publisher.sent if message.startswith(batches.batch_topic(0))]
     assert len(messages) > 1
-    assert max(map(len, messages)) <= rounds_module.BATCH_MAX_BYTES + 100 < MAX_MESSAGE_BYTES
+    assert max(map(len, messages)) <= BATCH_MAX_BYTES + 100 < MAX_MESSAGE_BYTES
     sequences = [batches.unpack_batch(message)[0].sequence for message in messages]
     assert sequences == list(range(sequences[0], sequences[0] + len(messages)))
     entries = ingest.entries()
@@ -195,18 +197,18 @@ async def test_a_stream_that_carries_no_call_is_closed(nursery: trio.Nursery) ->
     ingest.now += 9.9
     over.on_text(stop("v3:b"))
     for stream in (silent, over, live):
-        ingest.streams.end_if_silent(stream)
-    assert not any(stream.ending for stream in (silent, over, live))
+        ingest.streams.close_if_idle(stream)
+    assert not any(stream.is_closing for stream in (silent, over, live))
     ingest.now += 0.2
     for stream in (silent, over, live):
-        ingest.streams.end_if_silent(stream)
-    assert silent.ending
-    assert not any(stream.ending for stream in (over, live))
+        ingest.streams.close_if_idle(stream)
+    assert silent.is_closing
+    assert not any(stream.is_closing for stream in (over, live))
     ingest.now += 10
     for stream in (silent, over, live):
-        ingest.streams.end_if_silent(stream)
-    assert over.ending
-    assert not live.ending
+        ingest.streams.close_if_idle(stream)
+    assert over.is_closing
+    assert not live.is_closing
     assert ingest.streams.counters["closed_without_start"] == 2
     await closing(ingest, nursery)
     assert peer_of(silent).closed_with == [(1008, "no start frame within 10 s")]
@@ -222,10 +224,10 @@ async def test_what_there_is_is_not_said_with_each_change() -> None:
     for number in range(300):
         ingest.stream(number + 1, start(f"v3:{number}"))
         ingest.now += 0.001
-        ingest.streams._do()
+        ingest.streams.ticker.tick()
         if number == 9:
             assert len(said()) == 10
     assert len(said()) <= 100
     ingest.now += 0.1
-    assert ingest.streams._do() is None
+    assert ingest.streams.ticker.tick() is None
     assert len(orjson.loads(said()[-1][1:])["calls"]) == 300

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.ingest import native as in_c
-from actors.ingest.media_reader import MediaReader, MediaTrack
+from actors.ingest.stream.media_reader import MediaReader, MediaTrack
 from patchbay.audio.reorder import Reorder
 from patchbay.net import poller
 from patchbay.net.poller import LATE_BYTES
@@ -38,18 +38,18 @@ class World(Line):
 
     def __init__(self, *, c: bool) -> None:
         windows: list[Reorder[Media]] = [Reorder(), Reorder()]
-        self.lanes = [MediaTrack(track, window) for track, window in enumerate(windows)]
+        self.tracks = [MediaTrack(track, window) for track, window in enumerate(windows)]
         self.pushed: list[tuple[int, Media]] = []
         self.others: list[bytes] = []
-        self.media_reader = MediaReader(self.lanes[0], self.lanes[1], self._push, self._other)
+        self.media_reader = MediaReader(self.tracks[0], self.tracks[1], self._push, self._other)
         self.queues: list[list[bytes]] = [[], []]
         self.media_reader.queues, self.media_reader.tail = tuple(self.queues), TAIL
         super().__init__(self.media_reader.on_text, in_c.reading_in_c(wanted=c), take_late=True)
 
-    def _push(self, lane: MediaTrack, media: Media) -> None:
-        self.pushed.append((self.lanes.index(lane), media))
+    def _push(self, track: MediaTrack, media: Media) -> None:
+        self.pushed.append((self.tracks.index(track), media))
         if media.chunk is not None:
-            lane.push(media.chunk, media, 0.0)
+            track.push(media.chunk, media, 0.0)
 
     def _other(self, message: bytes) -> None:
         self.others.append(message)
@@ -59,7 +59,7 @@ class World(Line):
         return {
             **super().state(),
             "queues": [b"".join(queue) for queue in self.queues],
-            "lanes": [(lane.turn, lane.step, lane.frames) for lane in self.lanes],
+            "tracks": [(track.expected_chunk, track.step, track.frames) for track in self.tracks],
             "pushed": self.pushed,
             "others": self.others,
         }
@@ -132,7 +132,7 @@ async def test_plain_frames_need_no_python(write: Callable[[dict[str, Any]], byt
         stream.hears(client_frame(write(media(chunk, bytes([chunk]) * 160))))
         stream.hears(client_frame(write(media(chunk, bytes([chunk]) * chunk, "outbound", timestamp=chunk))))
     assert stream.by_python == before + (stream.way.spent > 0)  # one in so many is counted
-    assert stream.lanes[0].frames == stream.lanes[1].frames == 29
+    assert stream.tracks[0].frames == stream.tracks[1].frames == 29
     assert not stream.pushed[2:]
     assert not stream.others
 
@@ -142,7 +142,7 @@ async def test_many_frames_of_a_reading(in_c_world: World) -> None:
     stream = begun(in_c_world)
     plain = b"".join(client_frame(orjson.dumps(media(chunk))) for chunk in range(2, 12))
     stream.hears(plain + client_frame(b'{"event":"stop"}') + plain[:100])
-    assert stream.lanes[0].frames == 11
+    assert stream.tracks[0].frames == 11
     assert stream.others == [b'{"event":"stop"}']
     stream.hears(plain[100:])
     assert [media.chunk for _, media in stream.pushed[2:]] == list(range(2, 12))
@@ -159,7 +159,7 @@ async def test_ripe_ones_are_taken(in_c_world: World) -> None:
     stream.hears(b"")
     assert stream.way.untaken == 0
     stream.hears(client_frame(orjson.dumps(media(chunk))))
-    assert stream.lanes[0].frames == chunk
+    assert stream.tracks[0].frames == chunk
 
 
 # ---- anything: the same in both
@@ -313,8 +313,8 @@ async def test_tracks_that_share_a_numbering(in_c_world: World) -> None:
     for chunk in range(12, 40):
         in_c_world.hears(client_frame(orjson.dumps(media(chunk, track=("inbound", "outbound")[chunk % 2]))))
     assert in_c_world.by_python == before
-    assert [lane.step for lane in in_c_world.lanes] == [2, 2]
-    assert sum(lane.frames for lane in in_c_world.lanes) == 39
+    assert [track.step for track in in_c_world.tracks] == [2, 2]
+    assert sum(track.frames for track in in_c_world.tracks) == 39
 
 
 @pytest.mark.parametrize("bits", [7, 64])
@@ -337,9 +337,9 @@ async def test_frames_that_come_in_parts(in_c_world: World) -> None:
     for number, frame in enumerate(frames):
         cut = number % len(frame)
         stream.hears(frame[:cut])
-        assert stream.lanes[0].frames == 1 + number + (cut == len(frame))
+        assert stream.tracks[0].frames == 1 + number + (cut == len(frame))
         stream.hears(frame[cut:])
-        assert stream.lanes[0].frames == 2 + number
+        assert stream.tracks[0].frames == 2 + number
     assert not stream.pushed[2:]
 
 
@@ -351,7 +351,7 @@ async def test_more_than_the_buffer_holds(in_c_world: World) -> None:
     stream.hears(b"".join(frames))
     for _ in range(10):
         stream.poller.round()
-    assert stream.lanes[0].frames == 29
+    assert stream.tracks[0].frames == 29
 
 
 async def test_one_that_is_not_plain_at_the_moment(in_c_world: World) -> None:
@@ -379,10 +379,10 @@ async def test_strange_objects_are_left_alone(in_c_world: World) -> None:
         setattr(stream.media_reader, name, before)
     strange: tuple[Any, ...] = (None, 10**30, "2")
     for value in strange:
-        stream.lanes[0].turn = value
+        stream.tracks[0].expected_chunk = value
         with suppress(TypeError, AttributeError):
             stream.hears(client_frame(orjson.dumps(media(2))))
-    stream.lanes[0].turn = 2
-    del stream.lanes[0].head
+    stream.tracks[0].expected_chunk = 2
+    del stream.tracks[0].entry_head
     with suppress(AttributeError):
         stream.hears(client_frame(orjson.dumps(media(2))))

@@ -6,14 +6,14 @@ import orjson
 import trio
 
 from actors.ingest.admission import Admission
-from actors.ingest.streams import TOLD_AGAIN_S
+from actors.ingest.notifier import ENDS_KEPT_S
 from patchbay.protocol import batches
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start, stop
 
 
 def live(ingest: FakeIngest) -> set[int]:
     """The streams that are live."""
-    return {stream.number for stream in ingest.streams.live}
+    return {stream.number for stream in ingest.streams.registry.live}
 
 
 async def test_a_call_from_start_to_stop() -> None:
@@ -34,7 +34,7 @@ async def test_a_call_from_start_to_stop() -> None:
     assert peer_of(stream).handed.note == b""
     assert [kind for kind, _ in ingest.told()] == ["stream.started", "stream.stopped"]
     assert ingest.told()[1][1]["frames"] == 2
-    ingest.streams.gone(stream)
+    ingest.streams.on_lost(stream)
     assert ingest.kinds() == []
 
 
@@ -44,8 +44,8 @@ async def test_lost_without_a_stop() -> None:
     ingest.fanout(0)
     stream = ingest.stream(7, start())
     ingest.entries()
-    ingest.streams.gone(stream)
-    ingest.streams.gone(stream)
+    ingest.streams.on_lost(stream)
+    ingest.streams.on_lost(stream)
     assert ingest.kinds() == [batches.GONE]
     assert [kind for kind, _ in ingest.told()] == ["stream.started", "stream.failed"]
 
@@ -54,9 +54,9 @@ async def test_a_fanout_that_was_away_is_told_what_has_ended() -> None:
     """Its predecessor may not have passed it on. Not for ever."""
     ingest = FakeIngest()
     now = 100.0
-    ingest.streams.now = lambda: now
+    ingest.clock = lambda: now
     ingest.stream(7, start("a")).on_text(stop())
-    ingest.streams.gone(ingest.stream(8, start("b")))
+    ingest.streams.on_lost(ingest.stream(8, start("b")))
     ingest.stream(9, start("c"))
     ingest.fanout(3)
     told = ingest.entries(3)
@@ -66,7 +66,7 @@ async def test_a_fanout_that_was_away_is_told_what_has_ended() -> None:
         (batches.START, 9),
     ]
     assert told[0].payload == stop()
-    now += TOLD_AGAIN_S
+    now += ENDS_KEPT_S
     ingest.fanout(4)
     assert ingest.kinds(4) == [batches.START, batches.LIVE]
 
@@ -92,7 +92,7 @@ async def test_a_fanout_that_comes_is_told_all_calls() -> None:
     for _ in range(2):
         ingest.fanout(3)
         assert ingest.kinds(3) == [batches.START, batches.START, batches.LIVE]
-    ingest.streams.batcher.subscription(b"\x00" + batches.batch_topic(3))
+    ingest.streams.batcher.on_subscription(b"\x00" + batches.batch_topic(3))
     ingest.stream(9, start("c"))
     assert ingest.kinds(3) == []
 
@@ -102,20 +102,20 @@ async def test_the_newer_stream_of_a_call_wins() -> None:
     ingest = FakeIngest()
     ingest.fanout(0, "v3:call")
     old = ingest.stream(7, start(stream_id="old"))
-    ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x00" * 800)])
+    ingest.streams.receive_talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x00" * 800)])
     new = ingest.stream(8, start(stream_id="new"))
-    ingest.streams.superseded(old)
+    ingest.streams.on_superseded(old)
     old.on_text(media(1))
     assert live(ingest) == {8}
     assert ingest.streams.counters["streams_superseded"] == 1
     assert list(ingest.streams.talk_router.conversations) == []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.endings.run)
+        nursery.start_soon(ingest.streams.closer.run)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [code for code, _ in peer_of(old).closed_with] == [1000]
     assert peer_of(new).closed_with == []
-    ingest.streams.gone(old)
+    ingest.streams.on_lost(old)
     new.on_text(media(1))
     audio = [entry.stream for entry in ingest.entries() if entry.kind == batches.AUDIO]
     assert audio == [8]
@@ -128,11 +128,11 @@ async def test_an_older_connection_that_starts_later_loses() -> None:
     ingest.fanout(0)
     new = ingest.stream(8, start())
     old = ingest.stream(7, start())
-    ingest.streams.superseded(old)
+    ingest.streams.on_superseded(old)
     assert live(ingest) == {8}
     assert new.start is not None
-    assert not new.ending
-    assert old.ending
+    assert not new.is_closing
+    assert old.is_closing
 
 
 async def test_streams_that_resume_in_any_order() -> None:
@@ -140,17 +140,17 @@ async def test_streams_that_resume_in_any_order() -> None:
     ingest = FakeIngest()
     ingest.fanout(0)
     first = FakeIngest()
-    note = first.stream(1, start()).note()
+    note = first.stream(1, start()).state()
     for order in ((7, 8), (8, 7)):
         streams = []
         for number in order:
             stream = ingest.stream(number)
             stream.resume(note)
-            ingest.streams.resumed(stream)
+            ingest.streams.on_resume(stream)
             streams.append(stream)
-        ingest.streams.superseded(min(streams, key=lambda each: each.number))
+        ingest.streams.on_superseded(min(streams, key=lambda each: each.number))
         assert live(ingest) == {8}
-        ingest.streams.gone(max(streams, key=lambda each: each.number))
+        ingest.streams.on_lost(max(streams, key=lambda each: each.number))
     assert ingest.kinds().count(batches.GONE) == 2
 
 
@@ -176,7 +176,7 @@ async def test_a_parked_stream_is_not_over() -> None:
     ingest.fanout(0)
     stream = ingest.stream(7, start())
     ingest.entries()
-    ingest.streams.parked(stream)
+    ingest.streams.on_parked(stream)
     assert ingest.kinds() == []
     assert live(ingest) == set()
 
@@ -189,7 +189,7 @@ async def test_a_resumed_stream_goes_on() -> None:
     second.entries()
     stream = second.stream(7)
     stream.resume(note)
-    second.streams.resumed(stream)
+    second.streams.on_resume(stream)
     stream.on_text(media(500))
     entries = [entry for entry in second.entries() if entry.kind != batches.LIVE]
     assert [(entry.kind, entry.chunk) for entry in entries] == [(batches.START, 0), (batches.AUDIO, 500)]
@@ -203,7 +203,7 @@ async def test_what_a_predecessor_has_dealt_with_is_marked() -> None:
     stream = ingest.stream(7, start())
     ingest.entries()
     for again, chunks in ((True, (500, 501)), (False, (502, 503))):
-        stream.again(again)
+        stream.audio.mark_repeated(again)
         for chunk in chunks:
             stream.on_text(media(chunk))
     assert [(entry.chunk, entry.flags) for entry in ingest.entries()] == [
@@ -212,36 +212,36 @@ async def test_what_a_predecessor_has_dealt_with_is_marked() -> None:
         (502, 1),
         (503, 1),
     ]
-    assert stream.frames == [4, 0]
+    assert stream.audio.frames == [4, 0]
 
 
 async def test_too_much_rubbish_closes_once() -> None:
     """A peer that never made sense gets less patience."""
     ingest = FakeIngest(PATCHBAY_INGEST__RUBBISH_LIMIT="5")
     stream = ingest.stream(7, *[b"rubbish"] * 20)
-    assert stream.ending
+    assert stream.is_closing
     assert ingest.streams.counters["closed_for_rubbish"] == 1
     patient = ingest.stream(8, start(), *[b"rubbish"] * 20)
-    assert not patient.ending
+    assert not patient.is_closing
     patient.on_text(media(1))
     for _ in range(60):
         patient.on_text(b"rubbish")
-    assert patient.ending
+    assert patient.is_closing
 
 
 async def test_ticks_let_go_of_held_frames(autojump_clock: trio.testing.MockClock) -> None:
     """A missing frame holds others up for the window and no longer; afterwards there are no ticks."""
     ingest = FakeIngest()
-    ingest.streams.now = trio.current_time
+    ingest.clock = trio.current_time
     ingest.fanout(0, "v3:call")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.tick)
+        nursery.start_soon(ingest.streams.ticker.run)
         ingest.stream(7, start(), media(1), media(3))
         await trio.sleep(0.05)
         assert [entry.chunk for entry in ingest.entries() if entry.kind == batches.AUDIO] == [1]
         await trio.sleep(0.05)
         assert [entry.chunk for entry in ingest.entries() if entry.kind == batches.AUDIO] == [3]
-        assert not ingest.streams._waiting
+        assert not ingest.streams._held
         nursery.cancel_scope.cancel()
 
 
@@ -249,7 +249,7 @@ async def test_statistics_are_published_soon_and_together(autojump_clock: trio.t
     """A hundred calls that start at once make one report, not a hundred."""
     ingest = FakeIngest()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.tick)
+        nursery.start_soon(ingest.streams.ticker.run)
         for number in range(100):
             ingest.stream(number, start(f"call {number}"))
         await trio.sleep(0.02)
@@ -264,12 +264,12 @@ async def test_statistics_are_published_soon_and_together(autojump_clock: trio.t
 async def test_live_streams_are_told_now_and_then(autojump_clock: trio.testing.MockClock) -> None:
     """So that nobody keeps a stale one."""
     ingest = FakeIngest()
-    ingest.streams.now = trio.current_time
+    ingest.clock = trio.current_time
     ingest.fanout(0)
     ingest.stream(7, start())
     ingest.entries()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.report)
+        nursery.start_soon(ingest.streams.run_seconds)
         await trio.sleep(4.1)
         nursery.cancel_scope.cancel()
     assert 2 <= ingest.kinds().count(batches.LIVE) <= 3
@@ -278,13 +278,13 @@ async def test_live_streams_are_told_now_and_then(autojump_clock: trio.testing.M
 async def test_talk_for_no_call_is_answered(autojump_clock: trio.testing.MockClock) -> None:
     """Not at once, since the call may be on its way here; and not never."""
     ingest = FakeIngest()
-    ingest.streams.now = trio.current_time
+    ingest.clock = trio.current_time
     ingest.fanout(0)
     ingest.entries()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ingest.streams.tick)
-        ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("nobody"), b"x")])
-        ingest.streams.talk([b"rubbish"])
+        nursery.start_soon(ingest.streams.ticker.run)
+        ingest.streams.receive_talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("nobody"), b"x")])
+        ingest.streams.receive_talk([b"rubbish"])
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     [refusal] = [entry for entry in ingest.entries() if entry.kind == batches.REFUSED]
@@ -295,11 +295,11 @@ async def test_talk_for_no_call_is_answered(autojump_clock: trio.testing.MockClo
 async def test_early_talk_waits_for_its_stream() -> None:
     """A stream moves here, and its talk was faster."""
     ingest = FakeIngest()
-    note = FakeIngest().stream(7, start()).note()
-    ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x01" * 160)])
+    note = FakeIngest().stream(7, start()).state()
+    ingest.streams.receive_talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x01" * 160)])
     stream = ingest.stream(7)
     stream.resume(note)
-    ingest.streams.resumed(stream)
+    ingest.streams.on_resume(stream)
     assert len(peer_of(stream).written) == 1
 
 
@@ -308,7 +308,7 @@ async def test_what_is_noted_of_a_stream_that_may_not_begin_yet() -> None:
     ingest = FakeIngest()
     live, waiting = ingest.stream(1, start("v3:live")), ingest.stream(2)
     before = peer_of(live).handed.note
-    ingest.streams._admission = Admission(is_needed=True)
+    ingest.streams.admission = Admission(is_needed=True)
     live.on_text(start("v3:next"))
     assert peer_of(live).handed.note == before
     waiting.on_text(start("v3:next"))

@@ -20,7 +20,7 @@ from tests.fakes.native import examples, needs_c
 from tests.fakes.telnyx import FakeIngest, start, stop
 
 if TYPE_CHECKING:
-    from actors.ingest.stream import Stream
+    from actors.ingest.stream.stream import Stream
 
 pytestmark = needs_c
 CALLS = ("a", "b")
@@ -69,12 +69,12 @@ class World:
         return {
             "got": self.got,
             "told": [tuple(entry) for entry in self.ingest.entries()],
-            "refused": self.ingest.streams.talk_router.refused,
+            "refused": self.ingest.streams.talk_router.notifier.refused,
             "paced": conversations and sorted(each.number for each in self.ingest.streams.talk_router._paced),
             "conversations": [
                 (
                     stream.number,
-                    each.pacer.statistics(),
+                    (each.pacer.sent, each.pacer._waiting_frames, each.pacer.dropped_bytes, each.pacer.skipped),
                     each.pacer._played_at,
                     (each.floor._talker, each.floor._admin, each.floor._sent_at, each.floor._spoke_at),
                 )
@@ -120,16 +120,16 @@ def do(world: World, what: str, given: object) -> None:
             batches.pack_talk(kind, 0, talker, batches.digest(name), payload)
             for kind, talker, name, payload in cast("list[tuple[int, int, str, bytes]]", given)
         ]
-        streams.talk([b"".join(packed[:3]), b"".join(packed[3:])])
+        streams.receive_talk([b"".join(packed[:3]), b"".join(packed[3:])])
     elif what == "wait":
         world.ingest.now += cast("float", given)
     elif what == "cut":
-        streams.talk(
+        streams.receive_talk(
             [(batches.pack_talk(batches.TALK, 0, 1, batches.digest("a"), LOUD) * 2)[: 192 + cast("int", given)]]
         )
     elif what == "due":
-        streams.talk_router.due(world.ingest.now)
-        streams.talk_router.look(world.ingest.now)
+        streams.talk_router.send_due(world.ingest.now)
+        streams.talk_router.poll(world.ingest.now)
     elif what == "begin":
         world.begin(*cast("tuple[str, str]", given))
     elif call in world.streams:
@@ -202,7 +202,7 @@ async def test_plain_talk_needs_no_python(monkeypatch: pytest.MonkeyPatch) -> No
                 batches.pack_talk(batches.TALK, 0, 7 + index, batches.digest(call), bytes([number]) * 160)
                 for index, call in enumerate(CALLS)
             )
-            ours.ingest.streams.talk([message])
+            ours.ingest.streams.receive_talk([message])
             ours.ingest.now += 0.02
             for call in CALLS:
                 ours.read(call)
@@ -218,7 +218,7 @@ async def test_one_that_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> Non
         ours.begin("a", "PCMU")
         send_queue = ours.streams["a"].peer.send_queue
         for number in range(60):
-            ours.ingest.streams.talk(
+            ours.ingest.streams.receive_talk(
                 [batches.pack_talk(batches.TALK, 0, 7, batches.digest("a"), bytes([number]) * 160)]
             )
             ours.ingest.now += 0.02

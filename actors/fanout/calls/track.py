@@ -1,6 +1,6 @@
 """The hot path of fan-out: one track of one call, from the bus to those who hear it.
 
-As in `actors.ingest.media_reader`, a frame's price is what must be fetched from memory for it: so all that it needs lies in
+As in `actors.ingest.stream.media_reader`, a frame's price is what must be fetched from memory for it: so all that it needs lies in
 few small objects.
 """
 

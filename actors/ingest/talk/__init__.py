@@ -1,1 +1,1 @@
-"""Talk from the bus into streams: who has the floor, queues, marks."""
+"""Talk from fan-outs into streams: who has the floor, when frames leave, marks."""

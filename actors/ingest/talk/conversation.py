@@ -1,4 +1,4 @@
-"""Talk into one stream: its codec, its queue, who has its floor, and which marks are expected back."""
+"""Holds the talk into one stream: codec, queue, the holder of the floor, and the marks that are expected back."""
 
 from __future__ import annotations
 
@@ -31,40 +31,46 @@ def codec_of(start: telnyx.Start | None) -> Codec:
 
 @dataclass(slots=True)
 class Conversation:
-    """Talk into one stream.
+    """Holds the state of the talk into one stream.
 
     Attributes:
-        begins: all of a message of one frame that comes before the frame.
-        quiet: the codes that are silence.
-        send_queue: of the stream's connection.
-        talker, fanout_index: who talked last, and by which process.
-        is_finishing: the holder of the floor has finished, and has the floor until all that waits has been sent.
-        late: frames that Telnyx had not taken in time, of those that were told.
+        message_head: the part of a message of one frame before the frame's base64.
+        silent_codes: the G.711 codes that count as silence.
+        send_queue: the send queue of the stream's connection.
+        stream_id: the id that messages name; None: they name none.
+        talker: the talker who talked last; None: nobody has.
+        fanout_index: the fan-out process of that talker.
+        told_holder: the holder of the floor, as fan-outs know it.
+        is_finishing: the holder has finished, and keeps the floor until all that waits has been sent.
+        subs: the `sub` of the talker who claimed the floor last.
+        late_frames: frames that Telnyx did not take in time, and that the talker was told about.
         dropped_ms: talk that was dropped, and is not in the log yet.
+        refused_at: when each talker was refused the floor last.
+        marks: marks that Telnyx has not sent back.
     """
 
     codec: Codec
     pacer: TalkPacer
     floor: Floor
-    begins: bytes
-    quiet: bytes
+    message_head: bytes
+    silent_codes: bytes
     send_queue: SendQueue
     stream_id: str | None
     talker: int | None = None
     fanout_index: int = 0
     told_holder: int | None = None
     is_finishing: bool = False
-    claimants: dict[int, str] = field(default_factory=dict)  # who the talkers are that have said so
-    late: int = 0
+    subs: dict[int, str] = field(default_factory=dict)
+    late_frames: int = 0
     dropped_ms: int = 0
     refused_at: dict[int, float] = field(default_factory=dict)
     marks: Marks = field(default_factory=Marks)
 
     @classmethod
-    def begin(
-        cls, settings: TalkSettings, start: telnyx.Start | None, send_queue: SendQueue, *, names: bool
+    def create(
+        cls, settings: TalkSettings, start: telnyx.Start | None, send_queue: SendQueue, *, with_stream_id: bool
     ) -> Conversation:
-        """Make one. `names`: whether its messages name the stream."""
+        """Return the state for a stream. `with_stream_id`: whether messages to Telnyx name the stream."""
         codec = codec_of(start)
         pacer = TalkPacer(
             frame_bytes=FRAME_BYTES,
@@ -74,38 +80,38 @@ class Conversation:
             drain_s=settings.drain_ms / 1000,
             tail_s=settings.release_ms / 1000,
         )
-        stream_id = start.stream_id if names and start else None
+        stream_id = start.stream_id if with_stream_id and start else None
         message = text_frame(telnyx.media_message(bytes(FRAME_BYTES), stream_id))
-        begins = message[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
+        message_head = message[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
         floor = Floor(settings.release_ms / 1000)
-        return cls(codec, pacer, floor, begins, QUIET[codec], send_queue, stream_id)
+        return cls(codec, pacer, floor, message_head, QUIET[codec], send_queue, stream_id)
 
     def holder(self, now: float) -> int | None:
-        """Who has the floor. It does not fall free while talk waits for its time."""
+        """Return the talker who has the floor. It does not become free while talk waits for its time."""
         if self.pacer.is_waiting:
-            self.floor.keep(now)
+            self.floor.extend(now)
         return self.floor.holder(now)
 
-    def floor_news(self) -> bytes:
-        """Who has the floor, as others are told."""
-        news: dict[str, Any] = {"talker": self.told_holder}
-        if self.told_holder in self.claimants:
-            news["sub"] = self.claimants[self.told_holder]
-        return orjson.dumps(news)
+    def floor_payload(self) -> bytes:
+        """Return the payload of the entry that tells fan-outs who has the floor, as JSON."""
+        payload: dict[str, Any] = {"talker": self.told_holder}
+        if self.told_holder in self.subs:
+            payload["sub"] = self.subs[self.told_holder]
+        return orjson.dumps(payload)
 
     def message(self, item: Item) -> bytes:
-        """A frame or a mark as a message to Telnyx."""
+        """Return the message to Telnyx for a frame or a mark, as a WebSocket frame."""
         if isinstance(item, Mark):
             return text_frame(telnyx.mark_message(item.name))
         return text_frame(telnyx.media_message(item, self.stream_id))
 
     def padded(self, item: Item) -> Item:
-        """The same as a whole frame."""
+        """Return a frame padded with silence to its whole length, or a mark as it is."""
         return item.ljust(FRAME_BYTES, SILENCE[self.codec]) if isinstance(item, bytes) else item
 
     def pack(self, items: list[Item], call: bytes) -> Iterator[bytes]:
-        """What has waited as pieces of talk for a successor, and which marks Telnyx has."""
-        for mark in self.marks.besides([item for item in items if isinstance(item, Mark)]):
+        """Return pieces of talk for a successor: marks that Telnyx has, talk that waits, the end of the talk."""
+        for mark in self.marks.sent([item for item in items if isinstance(item, Mark)]):
             yield _pack_mark(batches.TALK_MARK_SENT, mark, call)
         kind = batches.TALK_PREEMPT if self.floor.is_admin else batches.TALK
         for item in _joined(items):
@@ -122,7 +128,7 @@ def _pack_mark(kind: int, mark: Mark, call: bytes) -> bytes:
 
 
 def _joined(items: list[Item]) -> Iterator[Item]:
-    """The same with frames that follow each other in one piece."""
+    """Join frames in a row to one piece."""
     for kind, group in groupby(items, type):
         if kind is bytes:
             yield b"".join(item for item in group if isinstance(item, bytes))

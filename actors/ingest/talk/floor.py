@@ -1,7 +1,4 @@
-"""Who may talk into a call: one talker at a time has the floor.
-
-Pure: the time comes as an argument. Knows nothing of who the talkers are, nor of how others are told.
-"""
+"""Decides who may talk into a call: one talker at a time has the floor. Pure: the time comes as an argument."""
 
 from __future__ import annotations
 
@@ -9,11 +6,11 @@ import math
 
 
 class Floor:
-    """The floor of one call. First come; kept by talking.
+    """Holds the floor of one call: the first talker gets it, and keeps it by talking.
 
-    A holder that has said nothing for `release_s` can be taken over by one who speaks; one that sends nothing at all for
-    as long has left. A talker with `admin` takes the floor from one without, when it speaks. Whoever wants to tell
-    others compares `holder` before and after.
+    After `release_s` of silence another talker who speaks gets the floor; after `release_s` without a frame it is free.
+    A talker with `admin` who speaks takes the floor from a talker without. To learn of changes, compare `holder` before
+    and after.
     """
 
     __slots__ = ("_admin", "_release_s", "_sent_at", "_spoke_at", "_talker")
@@ -24,22 +21,22 @@ class Floor:
         self._admin = False
         self._spoke_at = self._sent_at = -math.inf
 
-    def offer(self, talker: int, silent: bool, now: float, admin: bool = False) -> bool:
-        """A frame of this talker has come: whether it may pass."""
+    def claim(self, talker: int, silent: bool, now: float, admin: bool = False) -> bool:
+        """Take a frame of a talker. Returns whether this talker has the floor now, so that the frame may pass."""
         holder = self.holder(now)
         if holder != talker:
             if holder is not None and (silent or not self._gives_way(now, admin)):
                 return False
             self._talker = talker
-            self._spoke_at = now  # even a silent one is given its time
+            self._spoke_at = now  # a silent talker has the floor for release_s, too
         self._admin = admin
         self._sent_at = now
         if not silent:
             self._spoke_at = now
         return True
 
-    def goes_on(self, talker: int, silent: bool, now: float, admin: bool) -> bool:
-        """The same for the one case that nearly every frame is: the holder's next one. False: look closer."""
+    def renew(self, talker: int, silent: bool, now: float, admin: bool) -> bool:
+        """Take the next frame of the holder, as nearly every frame is. False: nothing was done; use `claim`."""
         if talker != self._talker or admin is not self._admin or now - self._sent_at >= self._release_s:
             return False
         self._sent_at = now
@@ -49,21 +46,21 @@ class Floor:
 
     @property
     def is_admin(self) -> bool:
-        """Whether it was taken, or is kept, by the right to pre-empt."""
+        """Whether the holder's last frame came with the right to pre-empt."""
         return self._admin
 
-    def keep(self, now: float) -> None:
-        """What the holder has said is still being spoken: the floor is as if it came now."""
+    def extend(self, now: float) -> None:
+        """Keep the floor as if the holder spoke now: its talk is still being sent."""
         if self._talker is not None:
             self._spoke_at = self._sent_at = now
 
     def release(self, talker: int | None) -> None:
-        """The talker has finished or left; nothing happens when the floor is another's."""
+        """Free the floor, if this talker has it."""
         if talker == self._talker:
             self._talker = None
 
     def holder(self, now: float) -> int | None:
-        """Return who has the floor."""
+        """Return the talker who has the floor; None when it is free."""
         if self._talker is not None and now - self._sent_at >= self._release_s:
             self._talker = None
         return self._talker

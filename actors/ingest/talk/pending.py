@@ -1,5 +1,5 @@
-"""Talk that came before the stream it is for: kept for a moment, since a stream that moves here from another process
-and the talk for it come by different ways. Pure.
+"""Keeps talk for a moment that comes before its stream: a stream that moves to this process and its talk come from
+different processes. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KEEP_MAX_BYTES: Final = 16 * 1024 * 1024
 
 
 class PendingTalk:
-    """Talk for calls that are not here (yet)."""
+    """Holds talk for calls that have no stream in this process (yet)."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[float, Talk]] = deque()
@@ -28,26 +28,26 @@ class PendingTalk:
 
     @property
     def next_due(self) -> float | None:
-        """When the oldest is kept no longer; None when there is none."""
+        """When the oldest piece expires; None when there is none."""
         if not self._kept:
             return None
         return -math.inf if self._is_too_much else self._kept[0][0]
 
-    def keep(self, talk: Talk, now: float) -> None:
-        """Keep a piece until its stream is here, or its time is over."""
+    def add(self, talk: Talk, now: float) -> None:
+        """Keep a piece for KEEP_S, or until `take`."""
         self._kept.append((now + KEEP_S, talk))
         self._bytes += len(talk.payload)
 
-    def claim(self, call: bytes) -> list[Talk]:
-        """The stream of this call is here: what was kept for it, in order."""
+    def take(self, call: bytes) -> list[Talk]:
+        """Return all talk for this call, in order, and keep it no longer."""
         mine = [talk for _, talk in self._kept if talk.call == call]
         if mine:
             self._kept = deque(pair for pair in self._kept if pair[1].call != call)
             self._bytes -= sum(len(talk.payload) for talk in mine)
         return mine
 
-    def expired(self, now: float) -> list[Talk]:
-        """What was kept in vain."""
+    def take_expired(self, now: float) -> list[Talk]:
+        """Return talk that has waited for KEEP_S or is too much, the oldest first, and keep it no longer."""
         gone = []
         while self._kept and (self._kept[0][0] <= now or self._is_too_much):
             gone.append(self._kept.popleft()[1])

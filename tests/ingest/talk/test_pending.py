@@ -14,23 +14,23 @@ def test_claimed_in_order() -> None:
     """Each call's by itself, once."""
     early = PendingTalk()
     for index in range(3):
-        early.keep(talk(b"a", index), 0)
-        early.keep(talk(b"b", index), 0)
-    assert early.claim(b"a") == [talk(b"a", index) for index in range(3)]
-    assert early.claim(b"a") == []
+        early.add(talk(b"a", index), 0)
+        early.add(talk(b"b", index), 0)
+    assert early.take(b"a") == [talk(b"a", index) for index in range(3)]
+    assert early.take(b"a") == []
     assert early
-    assert early.claim(b"b")
+    assert early.take(b"b")
     assert not early
 
 
 def test_kept_in_vain() -> None:
     """After its time it comes back, to be refused."""
     early = PendingTalk()
-    early.keep(talk(b"a"), 0)
-    early.keep(talk(b"b"), 0.1)
-    assert early.expired(KEEP_S - 0.01) == []
-    assert early.expired(KEEP_S) == [talk(b"a")]
-    assert early.expired(KEEP_S + 0.1) == [talk(b"b")]
+    early.add(talk(b"a"), 0)
+    early.add(talk(b"b"), 0.1)
+    assert early.take_expired(KEEP_S - 0.01) == []
+    assert early.take_expired(KEEP_S) == [talk(b"a")]
+    assert early.take_expired(KEEP_S + 0.1) == [talk(b"b")]
     assert not early
 
 
@@ -38,5 +38,5 @@ def test_bounded() -> None:
     """The oldest goes."""
     early = PendingTalk()
     for index in range(KEEP_MAX + 3):
-        early.keep(talk(b"a", index), 0)
-    assert [piece.talker for piece in early.expired(0)] == [0, 1, 2]
+        early.add(talk(b"a", index), 0)
+    assert [piece.talker for piece in early.take_expired(0)] == [0, 1, 2]

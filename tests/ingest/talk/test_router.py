@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from actors.ingest.actor import passes_on
+from actors.ingest.actor import forwarder
 from patchbay.audio.marks import MARKS_MAX
 from patchbay.protocol import batches
 from tests.fakes.connections import FakeSendQueue
@@ -17,14 +17,14 @@ from tests.fakes.telnyx import FakeIngest, peer_of, start, stop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.ingest.stream import Stream
+    from actors.ingest.stream.stream import Stream
 
 CALL = batches.digest("v3:call")
 LOUD, SILENT = b"\x00" * 160, b"\xff" * 160
 
 
 def say(ingest: FakeIngest, talker: int = 99, payload: bytes = LOUD, kind: int = batches.TALK) -> None:
-    ingest.streams.talk([batches.pack_talk(kind, 0, talker, CALL, payload)])
+    ingest.streams.receive_talk([batches.pack_talk(kind, 0, talker, CALL, payload)])
 
 
 def heard(stream: Stream) -> list[bytes]:
@@ -45,7 +45,7 @@ def play(ingest: FakeIngest, for_s: float = 60.0) -> None:
     until = ingest.now + for_s
     while ingest.now < until:
         ingest.now += 0.02
-        ingest.streams._do()
+        ingest.streams.ticker.tick()
 
 
 def news(ingest: FakeIngest, kind: int) -> list[dict[str, object]]:
@@ -87,7 +87,7 @@ async def test_talk_of_the_holder_goes_out_whole_and_in_real_time(ingest: FakeIn
     for _ in range(50):
         say(ingest, 1)
     assert 0 < len(heard(stream)) < 25
-    while ingest.streams.talk_router.due(ingest.now):
+    while ingest.streams.talk_router.send_due(ingest.now):
         ingest.now += 0.02
     heard(stream)
     ingest.now += 0.5
@@ -112,7 +112,7 @@ async def test_the_floor_is_told_when_it_changes(ingest: FakeIngest) -> None:
     assert floors(ingest) == [None]
     say(ingest, 2)
     assert floors(ingest) == [2]
-    assert ingest.streams.talk_router.holder(next(iter(ingest.streams._streams.values()))) == 2
+    assert ingest.streams.talk_router.holder(next(iter(ingest.streams.registry.live))) == 2
 
 
 async def test_a_floor_that_falls_free_by_silence_is_told(ingest: FakeIngest) -> None:
@@ -121,11 +121,11 @@ async def test_a_floor_that_falls_free_by_silence_is_told(ingest: FakeIngest) ->
     say(ingest, 1)
     assert floors(ingest) == [1]
     ingest.now += 0.9
-    ingest.streams.talk_router.look(ingest.now)
+    ingest.streams.talk_router.poll(ingest.now)
     assert floors(ingest) == []
     ingest.now += 0.2
-    ingest.streams.talk_router.look(ingest.now)
-    ingest.streams.talk_router.look(ingest.now)
+    ingest.streams.talk_router.poll(ingest.now)
+    ingest.streams.talk_router.poll(ingest.now)
     assert floors(ingest) == [None]
     assert stream.talker is None
 
@@ -139,7 +139,7 @@ async def test_a_floor_ends_with_its_stream(ingest: FakeIngest, how: str) -> Non
     if how == "stop":
         stream.on_text(stop())
     elif how == "gone":
-        ingest.streams.gone(stream)
+        ingest.streams.on_lost(stream)
     else:
         ingest.stream(8, start())
     kinds = ingest.entries()
@@ -147,7 +147,7 @@ async def test_a_floor_ends_with_its_stream(ingest: FakeIngest, how: str) -> Non
     assert ingest.streams.talk_router.conversations == {}
     heard(stream)
     ingest.now += 1
-    ingest.streams.talk_router.due(ingest.now)
+    ingest.streams.talk_router.send_due(ingest.now)
     assert heard(stream) == []
 
 
@@ -155,18 +155,18 @@ async def test_the_floor_moves_with_its_stream(ingest: FakeIngest) -> None:
     """The successor knows who has it, tells nobody anew, and lets it fall free in time."""
     stream = ingest.stream(7, start())
     say(ingest, 1)
-    ingest.streams.parked(stream)
+    ingest.streams.on_parked(stream)
     assert floors(ingest) == [1]
     successor = FakeIngest()
     successor.fanout(0)
     moved = successor.stream(7)
     moved.resume(peer_of(stream).handed.note)
-    successor.streams.resumed(moved)
+    successor.streams.on_resume(moved)
     say(successor, 2)
     assert heard(moved) == []
     assert floors(successor) == []
     successor.now += 1.1
-    successor.streams.talk_router.look(successor.now)
+    successor.streams.talk_router.poll(successor.now)
     assert floors(successor) == [None]
 
 
@@ -177,7 +177,7 @@ async def test_pre_empted(ingest: FakeIngest) -> None:
     assert heard(stream)
     say(ingest, 2, b"\x01" * 160, batches.TALK_PREEMPT)
     assert heard(stream) == [b"clear", b"\x01" * 160]
-    assert not ingest.streams.talk_router.due(ingest.now)
+    assert not ingest.streams.talk_router.send_due(ingest.now)
     say(ingest, 1)
     assert heard(stream) == []
 
@@ -190,9 +190,9 @@ async def test_talk_is_paced(ingest: FakeIngest) -> None:
     assert 1 <= len(first) < 10
     for _ in range(20):
         ingest.now += 0.02
-        ingest.streams.talk_router.due(ingest.now)
+        ingest.streams.talk_router.send_due(ingest.now)
     assert first + heard(stream) == [bytes([index]) * 160 for index in range(10)]
-    assert not ingest.streams.talk_router.due(ingest.now)
+    assert not ingest.streams.talk_router.send_due(ingest.now)
 
 
 async def test_the_last_piece_is_padded(ingest: FakeIngest) -> None:
@@ -211,16 +211,16 @@ def moved(ingest: FakeIngest, stream: Stream, successor: FakeIngest) -> Stream:
     """The stream goes on in a successor."""
 
     def pass_on(message: bytes) -> bool:
-        successor.streams.talk([message])
+        successor.streams.receive_talk([message])
         return True
 
-    ingest.streams.talk_switch.pass_on = pass_on
-    ingest.streams.talk_switch.hand_over(stream)
-    ingest.streams.leave(stream)
-    ingest.streams.parked(stream)
+    ingest.streams.talk_receiver.forward = pass_on
+    ingest.streams.talk_receiver.hand_over(stream)
+    ingest.streams.on_leave(stream)
+    ingest.streams.on_parked(stream)
     again = successor.stream(7)
     again.resume(peer_of(stream).handed.note)
-    successor.streams.resumed(again)
+    successor.streams.on_resume(again)
     return again
 
 
@@ -267,12 +267,12 @@ async def test_flushed_where_nobody_takes_over(ingest: FakeIngest) -> None:
     """All that waits goes to Telnyx, whatever the pace; or, if that does not read, as much as can be moved."""
     stream = ingest.stream(7, start())
     say(ingest, 1, LOUD * 30 + LOUD[:100])
-    ingest.streams.talk_switch.hand_over(stream)
+    ingest.streams.talk_receiver.hand_over(stream)
     assert heard(stream) == [LOUD] * 30 + [LOUD[:100].ljust(160, b"\xff")]
     say(ingest, 1, LOUD * 30)
     peer_of(stream).send_queue.behind = True
     ingest.entries()
-    ingest.streams.talk_switch.hand_over(stream)
+    ingest.streams.talk_receiver.hand_over(stream)
     [told] = news(ingest, batches.DROPPED)
     assert told["title"] == "talk_late"
     assert len(heard(stream)) * 20 + int(str(told["dropped_ms"])) == 600
@@ -285,9 +285,9 @@ async def test_more_than_can_wait(ingest: FakeIngest) -> None:
     say(ingest, 1, LOUD)
     told = news(ingest, batches.DROPPED)
     assert [each["talker"] for each in told] == [1, 1]
-    assert sum(int(str(each["dropped_ms"])) for each in told) == ingest.streams.talk_router.dropped_ms
+    assert sum(int(str(each["dropped_ms"])) for each in told) == ingest.streams.talk_router.notifier.dropped_ms
     play(ingest)
-    assert len(heard(stream)) * 20 == 2001 * 20 - ingest.streams.talk_router.dropped_ms == 30_080
+    assert len(heard(stream)) * 20 == 2001 * 20 - ingest.streams.talk_router.notifier.dropped_ms == 30_080
 
 
 async def test_late_at_telnyx_is_told(ingest: FakeIngest) -> None:
@@ -299,7 +299,7 @@ async def test_late_at_telnyx_is_told(ingest: FakeIngest) -> None:
     assert isinstance(send_queue, FakeSendQueue)
     send_queue.dropped = 7
     for _ in range(2):
-        ingest.streams.talk_router.look(ingest.now)
+        ingest.streams.talk_router.poll(ingest.now)
     assert news(ingest, batches.DROPPED) == [{"talker": 1, "title": "talk_late", "dropped_ms": 140}]
 
 
@@ -313,7 +313,7 @@ async def test_what_waits_when_the_stream_ends_is_told(ingest: FakeIngest, how: 
     if how == "stop":
         stream.on_text(stop())
     elif how == "gone":
-        ingest.streams.gone(stream)
+        ingest.streams.on_lost(stream)
     else:
         ingest.stream(8, start())
     told = [each["dropped_ms"] for each in news(ingest, batches.DROPPED)]
@@ -329,13 +329,13 @@ async def test_the_floor_is_kept_while_talk_waits(ingest: FakeIngest, stops: boo
         say(ingest, 1, b"", batches.TALK_STOP)
     for _ in range(3):
         play(ingest, 1.2)
-        ingest.streams.talk_router.look(ingest.now)
+        ingest.streams.talk_router.poll(ingest.now)
         say(ingest, 2)
     assert floors(ingest) == [1]
     play(ingest, 0.5)
     assert floors(ingest) == ([None] if stops else [])
     play(ingest, 1.0)
-    ingest.streams.talk_router.look(ingest.now)
+    ingest.streams.talk_router.poll(ingest.now)
     assert floors(ingest) == ([] if stops else [None])
     say(ingest, 2)
     assert heard(stream) == [SILENT, *[LOUD] * 198, SILENT, LOUD]
@@ -405,7 +405,7 @@ async def test_only_the_holder_may_ask(ingest: FakeIngest, kind: int) -> None:
     assert heard(stream) == []
     assert [each["title"] for each in news(ingest, batches.REFUSED)] == ["floor_taken"]
     ingest.now += 2
-    ingest.streams.talk_router.look(ingest.now)
+    ingest.streams.talk_router.poll(ingest.now)
     ingest.entries()
     say(ingest, 2, b"x", kind)
     assert heard(stream) == [b"clear" if kind == batches.TALK_CLEAR else b"x"]
@@ -416,7 +416,7 @@ async def test_marks_come_back_to_who_asked(ingest: FakeIngest) -> None:
     """Each once, in the order of playing, also when two have the same name; the journal gets all."""
     ingest.fanout(1)
     stream = ingest.stream(7, start())
-    ingest.streams.talk([batches.pack_talk(batches.TALK_MARK, 1, 2, CALL, b"x")])
+    ingest.streams.receive_talk([batches.pack_talk(batches.TALK_MARK, 1, 2, CALL, b"x")])
     say(ingest, 1, b"x", batches.TALK_MARK)
     for _ in range(3):
         stream.on_text(b'{"event":"mark","mark":{"name":"x"}}')
@@ -470,9 +470,9 @@ async def test_a_fault_in_one_piece_harms_no_other(
         batches.pack_talk(batches.TALK, 0, number, batches.digest(call), b"\x10" * 160)
         for number, call in ((1, "one"), (2, "other"))
     ]
-    ingest.streams.talk([b"".join(pieces)])
+    ingest.streams.receive_talk([b"".join(pieces)])
     assert (len(peer_of(one).written), len(peer_of(other).written)) == (0, 1)
-    assert ingest.streams.talk_switch.failed == 1
+    assert ingest.streams.talk_receiver.failed == 1
     assert [record.__dict__["call_control_id"] for record in caplog.records if record.levelname == "ERROR"] == ["one"]
 
 
@@ -484,11 +484,11 @@ async def test_a_fault_in_c_is_done_without(caplog: pytest.LogCaptureFixture) ->
     def fail(*_: object) -> int:
         raise MemoryError
 
-    ingest.streams.talk_switch._take_talk_in_c = fail
+    ingest.streams.talk_receiver._take_talk_in_c = fail
     for _ in range(2):
-        ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 1, stream.call, b"\x10" * 160)])
+        ingest.streams.receive_talk([batches.pack_talk(batches.TALK, 0, 1, stream.call, b"\x10" * 160)])
     assert len(peer_of(stream).written) == 1
-    assert ingest.streams.talk_switch.failed == 1
+    assert ingest.streams.talk_receiver.failed == 1
     assert "in Python from now on" in caplog.text
 
 
@@ -500,14 +500,14 @@ async def test_talk_is_passed_on_to_whoever_has_the_stream() -> None:
     def way(name: str, *, is_there: bool) -> Callable[[bytes], bool]:
         return lambda message: is_there and not sent[name].append(message)  # type: ignore[func-returns-value]
 
-    assert passes_on(way("successor", is_there=True), [way("b", is_there=True)])(talk)
+    assert forwarder(way("successor", is_there=True), [way("b", is_there=True)])(talk)
     assert sent == {"successor": [talk], "b": [], "c": []}
-    assert passes_on(way("successor", is_there=False), [way("b", is_there=False), way("c", is_there=True)])(talk)
+    assert forwarder(way("successor", is_there=False), [way("b", is_there=False), way("c", is_there=True)])(talk)
     [copy] = sent["c"]
     assert list(batches.unpack_talk(copy)) == [batches.Talk(batches.TALK, batches.NOBODY, 99, CALL, LOUD)]
-    assert not passes_on(way("successor", is_there=False), [])(talk)
+    assert not forwarder(way("successor", is_there=False), [])(talk)
     ingest = FakeIngest()
-    ingest.streams.talk([copy])
+    ingest.streams.receive_talk([copy])
     ingest.now += 1
-    ingest.streams.talk_switch.due(ingest.now)
+    ingest.streams.talk_receiver.send_due(ingest.now)
     assert [entry for entry in ingest.entries() if entry.kind == batches.REFUSED] == []

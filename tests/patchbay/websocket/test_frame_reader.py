@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 
-from actors.ingest.idle_reader import IdleReader
+from actors.ingest.stream.idle_reader import IdleReader
 from patchbay.net.poller import BUFFER_BYTES, COLD_PARTS, Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.net.turns import BYTES_A_TURN, FRAMES_A_TURN

@@ -61,7 +61,7 @@ def go_through(plan: list[tuple[str, int]]) -> None:
         chunk += step
         if what == "lost":
             ingest.now += 1  # what is missing is given up
-            stream.expire(ingest.now)
-    stream.expire(float("inf"))
+            stream.audio.expire(ingest.now)
+    stream.audio.expire(float("inf"))
     assert [entry.chunk for entry in ingest.entries() if entry.kind == batches.AUDIO] == sent
-    assert stream.frames == [come, 0]
+    assert stream.audio.frames == [come, 0]

@@ -17,7 +17,7 @@ from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 from tests.fakes.websockets import masked
 
 if TYPE_CHECKING:
-    from actors.ingest.stream import Stream
+    from actors.ingest.stream.stream import Stream
 
 
 def audio(ingest: FakeIngest) -> list[tuple[int, int]]:
@@ -41,7 +41,7 @@ async def test_put_in_order_and_doubles_dropped(ingest: FakeIngest) -> None:
     got = audio(ingest)
     assert [chunk for track, chunk in got if track == 0] == [1, 2, 3, 4]
     assert [chunk for track, chunk in got if track == 1] == [1, 2, 3, 4]
-    assert stream.frames == [5, 5]
+    assert stream.audio.frames == [5, 5]
     assert stream.counters()["duplicates"] == 2
     assert stream.counters()["reordered"] == 2
 
@@ -76,14 +76,14 @@ async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(in
     for reading in range(10):
         data = b"".join(masked(media(reading * 5 + index + 1)) for index in range(5))
         assert peer.skim(memoryview(data), 0, len(data)) == len(data)
-    assert stream.frames == [50, 0]
+    assert stream.audio.frames == [50, 0]
     assert audio(ingest) == []
     ingest.fanout(0, "v3:call")
     assert peer.skim is None
     stream.on_text(media(51))
     kept = [chunk for _, chunk in audio(ingest)]
     assert kept == list(range(51 - ingest.streams.replay_frames, 52))
-    assert stream.frames == [51, 0]
+    assert stream.audio.frames == [51, 0]
     assert stream.counters()["gaps"] == 0
 
 
@@ -117,7 +117,7 @@ async def test_the_last_moments_do_not_depend_on_how_a_frame_is_written(ingest: 
         if form == "two tracks":
             say(spaced(chunk, "outbound"))
     peer.on_text(b'{"event": "dtmf", "dtmf": {"digit": "5"}}')
-    assert stream.frames == [50, 50 if form == "two tracks" else 0]
+    assert stream.audio.frames == [50, 50 if form == "two tracks" else 0]
     ingest.fanout(0, "v3:call")
     got = audio(ingest)
     for track in range(1 + (form == "two tracks")):
@@ -137,16 +137,16 @@ async def test_what_is_read_again_while_nobody_is_known_to_listen(
     assert peer.skim is not None
     for again, chunks in ((True, range(1, 7)), (False, range(7, 13))):
         if again:
-            stream.again(True)
+            stream.audio.mark_repeated(True)
         data = b"".join(masked(media(chunk)) for chunk in chunks)
         assert peer.skim(memoryview(data), 0, len(data)) == len(data)
         if again:
-            stream.again(False)
+            stream.audio.mark_repeated(False)
     ingest.now += after_s
     ingest.fanout(0, "v3:call")
     got = [(entry.chunk, entry.flags & batches.AGAIN != 0) for entry in ingest.entries() if entry.kind == batches.AUDIO]
     assert got == [(chunk, chunk < 7) for chunk in expected]
-    assert stream.frames == [12, 0]
+    assert stream.audio.frames == [12, 0]
 
 
 async def test_a_cold_stream_hears_what_is_no_media(ingest: FakeIngest) -> None:
@@ -191,14 +191,14 @@ async def test_audio_whose_numbers_can_not_be_read_is_heard(ingest: FakeIngest, 
         stream.on_text(NUMBERLESS % chunk)
     assert [entry.payload for entry in ingest.entries()] == [bytes(3)] * 5
     assert stream.counters()["mended"] == 5
-    assert stream.rubbish == 0
+    assert stream.malformed.total == 0
 
 
 async def test_audio_whose_place_among_numbers_is_lost_is_no_audio(ingest: FakeIngest) -> None:
     """It would take the place of what is to come. A stream that has no numbers any more is heard again."""
     stream = ingest.stream(7, start(), media(1), NUMBERLESS % b'"x"', media(2))
     assert [chunk for _, chunk in audio(ingest)] == [1, 2]
-    assert (stream.rubbish, stream.mended) == (1, 0)
+    assert (stream.malformed.total, stream.mended) == (1, 0)
     for _ in range(200):
         stream.on_text(NUMBERLESS % b'"x"')
     assert len(audio(ingest)) >= 50
@@ -230,7 +230,7 @@ async def test_errors_and_keys_are_told(ingest: FakeIngest) -> None:
     kinds = [kind for kind, _ in ingest.told()]
     assert kinds == ["stream.started", "stream.error", "stream.dtmf"]
     assert ingest.told()[2][1]["digit"] == "5"
-    assert stream.rubbish == 1
+    assert stream.malformed.total == 1
 
 
 async def test_audio_before_the_start_goes_nowhere(ingest: FakeIngest) -> None:
@@ -272,7 +272,7 @@ async def test_numbers_that_begin_anew_go_on(ingest: FakeIngest, said: str, befo
     assert peer_of(stream).handed.note != note
     successor = ingest.stream(7)
     assert successor.resume(peer_of(stream).handed.note)
-    ingest.streams.resumed(successor)
+    ingest.streams.on_resume(successor)
     for chunk in range(29, 33):
         successor.on_text(media(chunk))
     assert positions(ingest) == [(before + chunk, chunk) for chunk in range(29, 33)]
@@ -287,12 +287,12 @@ async def test_a_jump_ahead_is_no_gap(ingest: FakeIngest) -> None:
 async def test_what_comes_late_over_a_roll_is_late(ingest: FakeIngest) -> None:
     """The successor goes on with the numbers, and with their step."""
     stream = ingest.stream(7, start(), *[media(chunk) for chunk in range(1, 41, 2)])
-    stream.expire(float("inf"))
-    ingest.streams.leave(stream)
-    ingest.streams.parked(stream)
+    stream.audio.expire(float("inf"))
+    ingest.streams.on_leave(stream)
+    ingest.streams.on_parked(stream)
     successor = ingest.stream(7)
     assert successor.resume(peer_of(stream).handed.note)
-    ingest.streams.resumed(successor)
+    ingest.streams.on_resume(successor)
     assert positions(ingest)[-1] == (39, 39)
     for chunk in (37, 41, 43):
         successor.on_text(media(chunk))
@@ -302,7 +302,7 @@ async def test_what_comes_late_over_a_roll_is_late(ingest: FakeIngest) -> None:
 async def test_a_start_that_is_repeated_is_no_news(ingest: FakeIngest) -> None:
     """Nor does it take the floor from who has it. One that says something else is news."""
     stream = ingest.stream(7, start())
-    ingest.streams.talk([batches.pack_talk(batches.TALK, 0, 5, stream.call, b"\x10" * 160)])
+    ingest.streams.receive_talk([batches.pack_talk(batches.TALK, 0, 5, stream.call, b"\x10" * 160)])
     ingest.entries()
     stream.on_text(start())
     assert ingest.kinds() == []
@@ -332,8 +332,8 @@ async def _numbers_at_the_edges(frames: list[tuple[int | None, int | None, int |
         body = {"payload": "AAAA", "chunk": chunk, "timestamp": timestamp}
         stream.on_text(orjson.dumps({"event": "media", "sequence_number": sequence_number, "media": body}))
         made.now += 0.01
-        stream.expire(made.now)
-    stream.expire(float("inf"))
+        stream.audio.expire(made.now)
+    stream.audio.expire(float("inf"))
     got = [entry for entry in made.entries() if entry.kind == batches.AUDIO]
-    assert len(got) <= len(frames) == sum(stream.frames)
+    assert len(got) <= len(frames) == sum(stream.audio.frames)
     assert all(entry.payload == bytes(3) for entry in got)

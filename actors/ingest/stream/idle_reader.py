@@ -1,7 +1,7 @@
-"""What is done with the audio of a call that nobody listens to: counted, and the last moments kept as they came.
+"""Reads the audio of a call that nobody listens to: counts frames, and keeps the last ones undecoded. Pure.
 
-Nothing is unmasked but two bytes of each frame, which tell a media frame from every other; a few frames are decoded
-now and then to know how the count falls on the tracks. What is not plainly a media frame is left to the stream. Pure.
+Only two bytes of each frame are unmasked: they tell a media frame from every other. A few frames are decoded now and
+then, to know how many frames belong to each track. A frame that is not plainly media is left to the stream.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from patchbay.websocket.frames import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, unmask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# `{"event":"media"`: no other event of Telnyx has "me" there, nor has any other beginning of its frames. A media frame
-# that begins otherwise is understood as well, it only costs its decoding.
+# `{"event":"media"`: no other event of Telnyx has "me" there, nor has another order of the keys. A media frame that
+# begins otherwise is left to the stream, which decodes it.
 _M_AT, _E_AT = 10, 11
 _ME: Final = b"me"
 _M, _E = _ME
 _MEDIUM_TEXT: Final = MEDIUM_TEXT.to_bytes(2)
 _begin = struct.Struct(">HH").unpack_from
-LOOK_EVERY: Final = 10  # readings
-READ: Final = 0
-YOUNG_S: Final = 0.5
+SAMPLE_EVERY: Final = 10  # readings, of which one is decoded in part
+SINGLE: Final = 0  # in place of a number of messages: one message, unmasked
+KEEP_ALL_S: Final = 0.5
 ALIKE_FROM_BYTES: Final = 1000
 
 
 class IdleReader:
-    """One cold stream.
+    """Counts and keeps the messages of one stream while nobody listens.
 
     Args:
-        wanted: how many messages of each track, the last ones, are kept for a listener that joins.
-        now: when it became cold. Everything of the first moments is kept: that a listener is waiting for this call may
-            become known a little later than that the call is there.
+        wanted: messages of each track to keep, the last ones, for a listener that joins.
+        now: when this began. All messages of the first KEEP_ALL_S are kept: fan-out may learn of the call a little
+            before it says that a listener waits for it.
     """
 
     def __init__(self, wanted: int, now: float) -> None:
         self._wanted_of_track = wanted
-        self._young_until = now + YOUNG_S
-        # As they came, each with the number of its messages; or one message that was read already, whose number is 0.
+        self._keep_all_until = now + KEEP_ALL_S
+        # Readings as they came, each with the number of its messages; or one message, unmasked (SINGLE).
         self._readings: deque[tuple[int, bytes]] = deque()
         self._kept = 0
         self._count = 0
@@ -53,9 +53,9 @@ class IdleReader:
         """Take the media frames at the beginning of a reading.
 
         Returns:
-            How many are inbound, how many outbound, and where the first frame begins that is no plain media frame.
+            Numbers of inbound and of outbound frames, and where the first frame begins that is no plain media frame.
         """
-        # It is kept anyway; and a look into bytes costs half of one into the poller's buffer.
+        # These bytes are kept anyway; and to index them costs half as much as to index the poller's buffer.
         reading = bytes(data[at:size])
         total, end = _alike(reading)
         last = len(reading) - MEDIUM_HEADER_BYTES - _E_AT
@@ -76,29 +76,29 @@ class IdleReader:
             self._keep(total, reading[:end], now)
         return *self._split(total), at + end
 
-    def keep(self, message: bytes, track: str, now: float) -> None:
+    def add(self, message: bytes, track: str, now: float) -> None:
         """Keep a media message that `take` has left: one with spaces, say, or with its keys in another order."""
         self._tracks.add(track)
-        self._append(READ, message, now)
+        self._append(SINGLE, message, now)
 
-    def is_young(self, now: float) -> bool:
-        """Whether everything is still kept."""
-        return now < self._young_until
+    def is_complete(self, now: float) -> bool:
+        """Tell whether all messages since the beginning are still kept."""
+        return now < self._keep_all_until
 
-    def kept(self, now: float) -> Iterator[bytes]:
-        """The messages of the last moments, oldest first."""
+    def replay(self, now: float) -> Iterator[bytes]:
+        """Return the messages that are kept, the oldest first."""
         every = chain.from_iterable(
-            (reading,) if count == READ else _messages(reading) for count, reading in self._readings
+            (reading,) if count == SINGLE else _messages(reading) for count, reading in self._readings
         )
-        return every if self.is_young(now) else islice(every, max(self._kept - self._wanted, 0), None)
+        return every if self.is_complete(now) else islice(every, max(self._kept - self._wanted, 0), None)
 
     @property
     def _wanted(self) -> int:
         return self._wanted_of_track * max(len(self._tracks), 1)
 
     def _keep(self, messages: int, reading: bytes, now: float) -> None:
-        if self._count % LOOK_EVERY == 0:
-            found = map(media_in, islice(_messages(reading), 2))
+        if self._count % SAMPLE_EVERY == 0:
+            found = map(decode_audio, islice(_messages(reading), 2))
             self._tracks = {media.track for media in found if media is not None}
         self._count += 1
         self._append(messages, reading, now)
@@ -106,7 +106,9 @@ class IdleReader:
     def _append(self, messages: int, reading: bytes, now: float) -> None:
         self._readings.append((messages, reading))
         self._kept += messages or 1
-        while now >= self._young_until and self._readings and self._kept - (self._readings[0][0] or 1) >= self._wanted:
+        while (
+            now >= self._keep_all_until and self._readings and self._kept - (self._readings[0][0] or 1) >= self._wanted
+        ):
             self._kept -= self._readings.popleft()[0] or 1
 
     def _split(self, total: int) -> tuple[int, int]:
@@ -116,9 +118,9 @@ class IdleReader:
 
 
 def _alike(reading: bytes) -> tuple[int, int]:
-    """How many media frames at the beginning are as long as the two first ones, in turn, and where they end.
+    """Return how many media frames at the beginning are as long as the first two, in turn, and where they end.
 
-    As two tracks send them. All at once: a slice with a step gives one byte of every pair of frames.
+    Two tracks send such frames. All are compared at once: a slice with a step has one byte of every pair of frames.
     """
     if len(reading) < ALIKE_FROM_BYTES:
         return 0, 0
@@ -133,7 +135,7 @@ def _alike(reading: bytes) -> tuple[int, int]:
 
 
 def _is_media(reading: bytes, begin: int, end: int, step: int, count: int) -> bool:
-    """Whether a media frame begins at each step, each as long as the first one."""
+    """Tell whether a media frame begins at each step, each as long as the first one."""
     header = reading[begin : begin + 4]
     if header[:2] != _MEDIUM_TEXT:
         return False
@@ -149,7 +151,7 @@ def _is_media(reading: bytes, begin: int, end: int, step: int, count: int) -> bo
 
 
 def _messages(reading: bytes) -> Iterator[bytes]:
-    """The messages of whole frames."""
+    """Return the messages of whole frames, unmasked."""
     at = 0
     while at < len(reading):
         payload = at + MEDIUM_HEADER_BYTES
@@ -157,8 +159,8 @@ def _messages(reading: bytes) -> Iterator[bytes]:
         yield unmask(reading, payload, at)
 
 
-def media_in(message: bytes) -> telnyx.Media | None:
-    """Read a message. None: it is no audio."""
+def decode_audio(message: bytes) -> telnyx.Media | None:
+    """Decode a message. Returns None for one that is no audio."""
     try:
         frame = telnyx.decode(message)
     except Malformed:

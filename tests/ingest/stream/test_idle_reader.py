@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.ingest.idle_reader import IdleReader
+from actors.ingest.stream.idle_reader import IdleReader
 from patchbay.websocket.frames import MEDIUM_HEADER_BYTES
 from tests.fakes.telnyx import media, start, stop
 from tests.fakes.websockets import BINARY, PING, masked
@@ -34,7 +34,7 @@ def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: 
     data = b"?" * begin + b"".join(frames) + other + masked(media(99))[:cut]
     inbound, outbound, end = skimmer.take(memoryview(data), begin, len(data), 1)
     assert (inbound, outbound, end) == (count, 0, begin + sum(map(len, frames)))
-    assert list(skimmer.kept(1)) == [media(chunk) for chunk in range(count)]
+    assert list(skimmer.replay(1)) == [media(chunk) for chunk in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_only_so_many_messages_of_a_track_are_kept(tracks: tuple[str, ...]) -> N
         data = b"".join(map(masked, messages))
         skimmer.take(memoryview(data), 0, len(data), 1)
         said += messages
-    assert list(skimmer.kept(1)) == said[-4 * len(tracks) :]
+    assert list(skimmer.replay(1)) == said[-4 * len(tracks) :]
 
 
 def test_everything_of_the_first_moments_is_kept() -> None:
@@ -85,5 +85,5 @@ def test_everything_of_the_first_moments_is_kept() -> None:
     said = [media(chunk) for chunk in range(50)]
     data = b"".join(map(masked, said))
     skimmer.take(memoryview(data), 0, len(data), 10.1)
-    assert list(skimmer.kept(10.2)) == said
-    assert list(skimmer.kept(11.0)) == said[-2:]
+    assert list(skimmer.replay(10.2)) == said
+    assert list(skimmer.replay(11.0)) == said[-2:]
