@@ -1,6 +1,6 @@
 """The run directory: made private, and its sockets addressed however long its path is. The data directory: checked alike.
 
-Knows no socket's purpose.
+Names the sockets in the run directory that processes of more than one kind connect to.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from pathlib import Path
 
 # sockaddr_un holds 107 bytes and a terminator; libzmq and its peers add nothing, a margin costs nothing.
 UNIX_PATH_MAX_BYTES = 100
+
+CONTROL_NAME = "control.sock"  # the supervisor's, for commands
+GATEWAY_NAME = "gateway.sock"  # the gateway's, for actors
 
 _directories: dict[str, int] = {}
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "supervisor.lock"
 STATE_NAME = "state.json"
-CONTROL_NAME = "control.sock"
 NOTIFY_NAME = "notify.sock"
 HELLO_NAME = "supervisor.sock"
 

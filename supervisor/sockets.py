@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.paths import unix_path
+from config.paths import GATEWAY_NAME, unix_path
 from supervisor.configuration.specs import SLOTS, slot
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 PUBLIC = "public"
 HANDOFF = "handoff"
-HANDOFF_NAME = "gateway.sock"
 # The kernel takes less if net.core.somaxconn says so. Connects wait here while an actor is between two processes.
 BACKLOG = 4096
 
@@ -126,7 +125,7 @@ def names(spec: ActorSpec) -> list[str]:
 
 
 def _file(name: str) -> str:
-    return HANDOFF_NAME if name == HANDOFF else name
+    return GATEWAY_NAME if name == HANDOFF else name
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from actors.call_events.clients.filter import reader_of, wish
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.http.message import JSON_TYPE, Request, Response
 from patchbay.http.query import BadQuery
@@ -26,9 +26,9 @@ AT_ONCE_MAX = 8  # pages that one reader may wait for
 class EventsApi:
     """The handler."""
 
-    def __init__(self, dispatcher: Dispatcher, recorder: JournalWriter) -> None:
+    def __init__(self, dispatcher: Dispatcher, journal: JournalWriter) -> None:
         self._dispatcher = dispatcher
-        self._recorder = recorder
+        self._journal = journal
         self._asked: Counter[str] = Counter()  # pages that are waited for, by reader
 
     async def __call__(self, request: Request) -> Response:
@@ -53,9 +53,11 @@ class EventsApi:
     async def _page(self, asked: EventFilter, who: str) -> Response:
         since = asked.since
         if since is None:
-            since = await self._recorder.latest(asked.interest, asked.limit, who=who)
-        page = await self._recorder.page(asked.interest, since, who=who, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES)
-        from_here = max(page.oldest, self._recorder.first) - 1
+            since = await self._journal.reader.latest(asked.interest, asked.limit, who=who)
+        page = await self._journal.reader.page(
+            asked.interest, since, who=who, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES
+        )
+        from_here = max(page.oldest, self._journal.session.first) - 1
         answer = {
             "events": [orjson.Fragment(entry.text) for entry in page.entries],
             "next": page.upto,  # also for a `since` of another journal, which may be ahead of this one

@@ -1,6 +1,6 @@
-"""Where events come together: what is committed is passed to the bus, to the picture of the calls, and to the clients.
+"""Passes committed events to clients, and keeps the newest events and the live calls.
 
-Knows no socket and no journal: a client is something that can be told to pull.
+Knows no socket and no journal: a client is an object that pulls when it is told to.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.call_events.entry import Interest
-    from actors.call_events.journal.journal import Commit
-    from actors.call_events.journal.writer import Opened
+    from actors.call_events.journal.interface import Commit, Opened
     from config.settings import EventSettings
 
 logger = logging.getLogger(__name__)
 
-TOPIC = b"e"
 WELCOME_TEXT = "Connected to call events WebSocket"
 AT_ONCE = 100  # clients written to before others have their turn
 PAUSE_MAX_S = 0.1
@@ -50,21 +48,17 @@ class Client(Protocol):
 class Dispatcher:
     """All clients, the newest events, the live calls.
 
-    Args:
-        publish: puts a frame on the bus.
-
     Attributes:
         counters: `events`, `rounds`, `clients_slow`, `client_joins`.
     """
 
-    def __init__(self, settings: EventSettings, publish: Callable[[bytes], object]) -> None:
+    def __init__(self, settings: EventSettings) -> None:
         self.tail = RecentEvents(max_events=settings.kept, max_bytes=settings.kept_max_bytes)
         self.calls: dict[str, CallState] = {}
         self.epoch = ""
         self.clients: set[Client] = set()
         self.counters: Counter[str] = Counter()
         self._stall_s = settings.stall_s
-        self._publish = publish
         self._news = trio.Event()
         self.on_states: Callable[[Mapping[str, CallState]], object] = lambda states: None  # of calls that have changed
 
@@ -91,8 +85,6 @@ class Dispatcher:
                 self.calls[call] = state
             else:
                 self.calls.pop(call, None)
-        for entry in commit.entries:
-            self._publish(TOPIC + entry.text)
         self.counters["events"] += len(commit.entries)
         self.on_states(commit.states)
         self._news.set()

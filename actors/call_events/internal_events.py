@@ -7,16 +7,15 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from actors.call_events.events import Arrival, MalformedEvent, parse_inside
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
+from patchbay.protocol.events import pack_event
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
     from collections import Counter
 
-    from actors.call_events.webhooks.webhook import Record
+    from actors.call_events.journal.interface import Record
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +56,7 @@ def own_event(event_type: str, payload: dict[str, Any], *, name: str, occurred_a
         name: of what happened: the same name is the same event, however often it is found out.
         occurred_at, now: µs since 1970.
     """
-    frame = {
-        "id": str(uuid.uuid5(NAMESPACE, name)),
-        "type": event_type,
-        "occurred_at": timestamp(occurred_at),
-        "payload": payload,
-    }
-    body = orjson.dumps(frame)
+    body = pack_event(str(uuid.uuid5(NAMESPACE, name)), event_type, timestamp(occurred_at), payload)
     return Arrival(parse_inside(body, received_at=timestamp(now)), "inside", body, now)
 
 

@@ -10,17 +10,16 @@ import orjson
 import trio
 
 from actors.call_events.internal_events import own_event
-from actors.call_events.journal.store import Unavailable
-from config.paths import unix_path
+from actors.call_events.journal.interface import Unavailable
+from config.paths import CONTROL_NAME, unix_path
+from patchbay.protocol.events import ACTOR_RESTARTED
 
 if TYPE_CHECKING:
     from actors.call_events.events import Arrival
-    from actors.call_events.webhooks.webhook import Record
+    from actors.call_events.journal.interface import Record
 
 logger = logging.getLogger(__name__)
 
-CONTROL_NAME = "control.sock"
-TYPE = "actor.restarted"
 REQUEST = b'{"command":"events","last":100}\n'  # what happened while we were away comes too; ids make repeats harmless
 LINE_MAX_BYTES = 64 * 1024
 RETRY_S = 1.0
@@ -54,7 +53,13 @@ def restart_of(line: bytes, now: int) -> Arrival | None:
     if not isinstance(actor, str) or not isinstance(generation, int) or not isinstance(at, float) or generation < 2:
         return None
     payload = {"actor": actor, "generation": generation, "pid": entry.get("pid")}
-    return own_event(TYPE, payload, name=f"{TYPE} {actor} {generation} {at}", occurred_at=int(at * 1e6), now=now)
+    return own_event(
+        ACTOR_RESTARTED,
+        payload,
+        name=f"{ACTOR_RESTARTED} {actor} {generation} {at}",
+        occurred_at=int(at * 1e6),
+        now=now,
+    )
 
 
 async def _take(stream: trio.SocketStream, record: Record) -> None:

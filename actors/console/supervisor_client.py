@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import trio
 
-from config.paths import unix_path
+from config.paths import CONTROL_NAME, unix_path
 
 if TYPE_CHECKING:
     from actors.console.statuses import Status
 
 logger = logging.getLogger(__name__)
 
-CONTROL_NAME = "control.sock"
 TIMEOUT_S = 1.0
 FRESH_S = 0.25  # probes and pages that ask within this time share an answer
 ANSWER_MAX_BYTES = 1024 * 1024

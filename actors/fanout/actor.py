@@ -28,11 +28,11 @@ from patchbay.net.poller import Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import SECOND, every
 from patchbay.protocol import batches, legacy
+from patchbay.protocol.errors import CLOSE_POLICY
 from patchbay.protocol.lenient_json import encode_any
 from patchbay.protocol.talk import BYTES_PER_S
 from patchbay.protocol.v1 import frames
 from patchbay.websocket.accept import accept
-from patchbay.websocket.frames import CLOSE_POLICY
 from patchbay.websocket.handshake import refuse
 from patchbay.websocket.keepalive import keep_alive
 from patchbay.websocket.send_queue import SendQueue

@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import socket
-import struct
 import time
 from collections import Counter
 from contextlib import suppress
@@ -24,11 +23,13 @@ import trio
 
 from actors.gateway.admission import Admission
 from actors.gateway.fd_limits import fitted
-from actors.gateway.listener import ACCEPT_PAUSE_S, Listener
+from actors.gateway.links import accept_links
+from actors.gateway.listener import Listener
 from actors.gateway.router import Router
 from actors.gateway.tls import Certificate
-from config.paths import unix_path
+from config.paths import GATEWAY_NAME, unix_path
 from patchbay.auth.tokens import REFUSED
+from patchbay.bus.sockets import discard_received
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
 from patchbay.process.periodic import next_tick
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 HEADS_TIMEOUT_S = 0.5  # for heads that are half there when we are to stop
 FLUSH_TIMEOUT_S = 0.5
 SHOWN_CHARS = 200
-CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 async def run(context: Context) -> None:
@@ -60,12 +60,12 @@ async def run(context: Context) -> None:
         nursery.start_soon(gateway.listener.carrier.end_late)
         async with trio.open_nursery() as accepting:
             accepting.start_soon(gateway.listener.accept, public, nursery)
-            accepting.start_soon(gateway.accept_links, links)
+            accepting.start_soon(accept_links, links, gateway.router.links.serve, nursery)
             accepting.start_soon(gateway.router.watch_overdue)
             accepting.start_soon(gateway.reload_on_hangup)
             publisher = context.bus.publisher("pub")
             accepting.start_soon(gateway.report, publisher)
-            accepting.start_soon(_ignore_subscriptions, publisher)
+            accepting.start_soon(discard_received, publisher)
             context.ready()
             await context.draining.wait()
             accepting.cancel_scope.cancel()
@@ -94,25 +94,6 @@ class Gateway:
         self.certificate = Certificate.of(context.settings.tls)
         self.listener = Listener(settings.gateway, self._admit, self.certificate, self._note_refusal)
         self._turned_away: Counter[str] = Counter()
-
-    async def accept_links(self, listener: socket.socket) -> None:
-        """Accept actors, for ever."""
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            try:
-                sock, _ = listener.accept()
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                log.warning("no actor can call in for a moment: %s", error)
-                await trio.sleep(ACCEPT_PAUSE_S)
-                continue
-            user = _user_of(sock)
-            if user != os.getuid():
-                log.error("a process of another user (%s) calls itself an actor; it is not heard", user)
-                sock.close()
-                continue
-            self._nursery.start_soon(self.router.serve_link, sock)
 
     async def reload_on_hangup(self) -> None:
         """Read the certificate again at SIGHUP. For ever."""
@@ -203,20 +184,11 @@ def _next_gateway(run_dir: str) -> socket.socket | None:
         return None
     try:
         sock.setblocking(False)  # it may not be there to accept; the queue in front of it may be full
-        sock.connect(unix_path(run_dir, "gateway.sock"))
+        sock.connect(unix_path(run_dir, GATEWAY_NAME))
     except OSError:
         sock.close()
         return None
     return sock
-
-
-def _user_of(sock: socket.socket) -> int | None:
-    """The user whose process is at the other end of a Unix socket; the kernel says so (unix(7), SO_PEERCRED)."""
-    try:
-        _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
-    except OSError:
-        return None
-    return int(user)
 
 
 def _fitted(settings: Settings) -> Settings:
@@ -240,9 +212,3 @@ def _warn_of_anonymous(networks: Sequence[str]) -> None:
             "(auth.anonymous_networks)",
             ", ".join(networks),
         )
-
-
-async def _ignore_subscriptions(publisher: BusSocket) -> None:
-    """Take what the publisher receives, or it would pile up. For ever."""
-    while True:
-        await publisher.receive_many()

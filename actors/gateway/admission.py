@@ -138,3 +138,12 @@ class Admission:
         names |= {f"media streams from {key}": given.streams_per_address * times for key, times in keys.items()}
         names[f"media streams with tokens of {sub}"] = given.streams_per_token
         return names
+
+
+def kind_of(name: str) -> tuple[str, str]:
+    """Return what a name counts, as counters are called, and by what of a client: `address`, `token`, or nothing."""
+    for words, by in ((" with tokens of ", "token"), (" from ", "address")):  # a `sub` may have any words in it
+        kind, is_by, _ = name.partition(words)
+        if is_by:
+            return f"{kind.replace(' ', '_')}_by_{by}", by
+    return name.replace(" ", "_").replace("'", "").lower(), ""

@@ -19,7 +19,7 @@ from actors.ingest.media_reader import MediaReader, MediaTrack
 from patchbay.audio.reorder import NOBODYS, Reorder
 from patchbay.auth.tokens import granted_calls
 from patchbay.net.rate_limit import RateLimit
-from patchbay.protocol import batches, telnyx
+from patchbay.protocol import batches, events, telnyx
 from patchbay.protocol.lenient_json import Malformed
 
 if TYPE_CHECKING:
@@ -196,20 +196,22 @@ class Stream:
             case telnyx.Stop():
                 self._end(frame)
             case telnyx.StreamError():
-                if self._is_recorded("stream.error"):
+                if self._is_recorded(events.STREAM_ERROR):
                     self._error(frame)
             case telnyx.Dtmf():
-                if self._is_recorded("stream.dtmf"):
-                    self._streams.event(self, "stream.dtmf", {"digit": frame.digit}, frame.occurred_at)
+                if self._is_recorded(events.STREAM_DTMF):
+                    self._streams.event(self, events.STREAM_DTMF, {"digit": frame.digit}, frame.occurred_at)
             case telnyx.Mark():
-                self._streams.marked(self, frame.name, is_recorded=self._is_recorded("stream.mark"))
+                self._streams.marked(self, frame.name, is_recorded=self._is_recorded(events.STREAM_MARK))
             case telnyx.Connected() | telnyx.Unknown() | telnyx.Media():
                 pass  # greetings, and what future versions of the protocol bring, are accepted
 
     def _error(self, error: telnyx.StreamError) -> None:
         log.warning("Telnyx: %s (%s): %s", error.title, error.code, error.detail, extra=self.about)
         self._streams.news(self, batches.ERROR, error.raw)
-        self._streams.event(self, "stream.error", {"code": error.code, "title": error.title, "detail": error.detail})
+        self._streams.event(
+            self, events.STREAM_ERROR, {"code": error.code, "title": error.title, "detail": error.detail}
+        )
 
     def _is_recorded(self, event_type: str) -> bool:
         """Whether there is room for an event that a peer can cause without end."""

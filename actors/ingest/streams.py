@@ -21,14 +21,13 @@ from actors.ingest.contest import Contests
 from actors.ingest.stats import about, media_format, report
 from actors.ingest.talk.receiver import TalkReceiver
 from actors.ingest.talk.router import TalkRouter
-from patchbay.bus.event_sender import LOST
 from patchbay.net.event_loop import Callback
 from patchbay.process.periodic import SECOND, every
 from patchbay.process.ttl_cache import TtlCache
-from patchbay.protocol import batches
+from patchbay.protocol import batches, events
+from patchbay.protocol.errors import CLOSE_NORMAL, CLOSE_POLICY
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.talk import FRAME_MS
-from patchbay.websocket.frames import CLOSE_NORMAL, CLOSE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -109,7 +108,7 @@ class Streams:
         if stream.start is not None:
             self._set_note(stream, stream.note())
             self.news(stream, batches.START, stream.start.raw)
-            self.event(stream, "stream.started", {"media_format": media_format(stream)})
+            self.event(stream, events.STREAM_STARTED, {"media_format": media_format(stream)})
         log.info("stream started", extra=stream.about)
         self.counters["streams_started"] += 1
         self._changed()
@@ -135,7 +134,7 @@ class Streams:
             self._forget(stream)
             self.news(stream, batches.STOP, raw)
         self._tell_unrecorded(stream)
-        self.event(stream, "stream.stopped", {"frames": sum(stream.frames), **stream.counters()})
+        self.event(stream, events.STREAM_STOPPED, {"frames": sum(stream.frames), **stream.counters()})
         stream.peer.handed.set_note(b"")
         log.info("stream stopped", extra={**stream.about, "frames": sum(stream.frames)})
         self._changed()
@@ -147,7 +146,7 @@ class Streams:
             self._forget(stream)
             self.news(stream, batches.GONE, b"")
             self._tell_unrecorded(stream)
-            self.event(stream, "stream.failed", {"reason": reason})
+            self.event(stream, events.STREAM_FAILED, {"reason": reason})
             log.warning("stream lost: %s", reason, extra=stream.about)
             self._changed()
 
@@ -204,7 +203,7 @@ class Streams:
     def marked(self, stream: Stream, name: str, *, is_recorded: bool = True) -> None:
         """Telnyx has sent a mark back: all that was said before it has been played, or cleared."""
         if is_recorded:
-            self.event(stream, "stream.mark", {"name": name})
+            self.event(stream, events.STREAM_MARK, {"name": name})
         self.talk_router.marked(stream, name)
         self.needs_flush()
 
@@ -303,7 +302,7 @@ class Streams:
     def _tell_unrecorded(self, stream: Stream) -> None:
         if lost := stream.take_unrecorded():
             log.warning("more events than are recorded: %s", lost, extra=stream.about)
-            self.event(stream, LOST, {"lost": lost})
+            self.event(stream, events.EVENTS_LOST, {"lost": lost})
 
     def _set_note(self, stream: Stream, note: bytes) -> None:
         if len(note) <= NOTE_MAX_BYTES:
@@ -348,7 +347,7 @@ class Streams:
             contest.wait_s,
             extra=stream.about,
         )
-        self.event(stream, "stream.contested", {"times": contest.times, "closed_after_s": contest.wait_s})
+        self.event(stream, events.STREAM_CONTESTED, {"times": contest.times, "closed_after_s": contest.wait_s})
 
     def _forget(self, stream: Stream, *, moved: bool = False) -> None:
         self.talk_router.forget(stream, moved=moved)

@@ -18,8 +18,8 @@ from patchbay.http.cookies import cookie_of
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.http.query import is_nothing
 from patchbay.net.client_address import is_in, networks_of
+from patchbay.protocol.errors import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 from patchbay.protocol.v1 import frames
-from patchbay.websocket.frames import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

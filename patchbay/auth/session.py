@@ -7,13 +7,14 @@ A client shows a newer token in band, before the old one expires: `{"event":"aut
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from patchbay.auth.rights import Right, may, may_preempt
 from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
 from patchbay.protocol import legacy
+from patchbay.protocol.errors import TOKEN_NOT_ACCEPTED
 from patchbay.protocol.lenient_json import DECODE_ERRORS, Malformed, clean
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from patchbay.handover.connection import HandedConnection
 
 log = logging.getLogger(__name__)
-
-NOT_RENEWED: Final = (200011, "token_not_accepted")
 
 
 class _Auth(msgspec.Struct, tag_field="event", tag="auth"):
@@ -90,7 +89,7 @@ class Session:
     def _refuse(self, why: str) -> bytes:
         sub = (self._handed.claims or {}).get("sub")
         log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer, "sub": sub})
-        return legacy.error_message(*NOT_RENEWED, why)
+        return legacy.error_message(*TOKEN_NOT_ACCEPTED, why)
 
 
 def verifier_of(auth: AuthSettings) -> Verifier | None:

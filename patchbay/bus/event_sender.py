@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
-from patchbay.bus.pending_events import FLOODS, Event, PendingEvents
-from patchbay.protocol.lenient_json import encode_any
+from patchbay.bus.pending_events import Event, PendingEvents
+from patchbay.protocol.events import EVENTS_LOST, FLOODS, pack_event
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_INTERVAL_S: Final = 0.25  # how soon a peer that came back gets what it missed
-LOST: Final = "events.lost"
 
 
 class Dealer(Protocol):
@@ -67,7 +66,7 @@ class EventSender:
         event_id = str(uuid.uuid4())
         when = occurred_at or timestamp(time.time_ns() // 1000)
         try:
-            frame = encode_any({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
+            frame = pack_event(event_id, event_type, when, payload)
         except TypeError as error:
             logger.error("event %s left out: %s", event_type, error)
             self.counters["events_unwritable"] += 1
@@ -125,7 +124,7 @@ class EventSender:
     def _tell_lost(self) -> None:
         for source, payload in self._pending.take_lost():
             logger.error("events were lost while they could not be kept: %s", payload["lost"], extra=_about(payload))
-            self.send_nowait(LOST, payload, source=source)
+            self.send_nowait(EVENTS_LOST, payload, source=source)
 
 
 def _about(payload: dict[str, Any]) -> dict[str, Any]:

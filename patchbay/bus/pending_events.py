@@ -12,9 +12,10 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from patchbay.protocol.events import FLOODS
+
 RESEND_FIRST_S: Final = 1.0  # an event not acknowledged by then is sent again; the wait doubles …
 RESEND_MAX_S: Final = 15.0  # … up to this
-FLOODS: Final = frozenset({"stream.dtmf", "stream.mark", "stream.error"})
 FLOOD_SHARE: Final = 4  # the other room is so much smaller
 FLOOD_OF_SOURCE: Final = 100  # events of these kinds of one source
 LOST_SOURCES_MAX: Final = 1000  # about which it is remembered what they have lost

@@ -190,6 +190,12 @@ class RouterSocket(BusSocket):
         return True
 
 
+async def discard_received(socket: BusSocket) -> None:
+    """Receive and discard, for ever. For a publisher that asks nobody for interest: subscriptions would pile up."""
+    while True:
+        await socket.receive_many()
+
+
 class Bus:
     """Makes the sockets of one process. Closing it closes what it made."""
 

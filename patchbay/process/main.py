@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from config import ConfigError, load, transfer
-from config.paths import unix_path
+from config.paths import GATEWAY_NAME, unix_path
 from patchbay.bus.sockets import Bus
 from patchbay.handover.link import GatewayLink
 from patchbay.net import event_loop
@@ -86,7 +86,7 @@ async def _live(settings: Settings, identity: Identity, run: Callable[[Context],
     align_ticks(PHASES_S.get(identity.name, OTHERS_PHASE_S) + identity.index * NEXT_PHASE_S)
     bus = Bus(settings, identity)
     try:
-        link = GatewayLink(unix_path(settings.run_dir, "gateway.sock"), identity)
+        link = GatewayLink(unix_path(settings.run_dir, GATEWAY_NAME), identity)
         context = Context(settings, identity, bus, link, Notifier.from_environment())
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:

@@ -186,3 +186,21 @@ def optional_text(value: object, field: str, mended: list[str], max_chars: int) 
         return value
     mended.append(field)
     return None
+
+
+def required_text(value: object, field: str, mended: list[str], max_chars: int) -> str:
+    """Return a text without which a message means nothing. Raises Malformed, also where a part of it was replaced."""
+    if not isinstance(value, str) or not 0 < len(value) <= max_chars or not is_whole(value, mended):
+        raise Malformed(f"{field} is missing or too long")
+    return value
+
+
+def object_field(message: dict[str, Any], name: str, mended: list[str]) -> dict[str, Any]:
+    """Return the object under a name; an empty one when there is none, or something else (named in `mended`)."""
+    value = message.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        mended.append(name)
+        return {}
+    return value

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from config.paths import unix_path
-from supervisor.run_directory import CONTROL_NAME
+from config.paths import CONTROL_NAME, unix_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

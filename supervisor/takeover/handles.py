@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from config.paths import CONTROL_NAME
 from supervisor import sd_notify
 from supervisor.actors.launcher import Lifeline
-from supervisor.run_directory import CONTROL_NAME, HELLO_NAME, LOCK_NAME, NOTIFY_NAME, RunDir
+from supervisor.run_directory import HELLO_NAME, LOCK_NAME, NOTIFY_NAME, RunDir
 from supervisor.sockets import Sockets, listen_unix
 
 if TYPE_CHECKING:

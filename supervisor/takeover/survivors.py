@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from config.paths import CONTROL_NAME
 from supervisor.actors.launcher import CRASHLOG
 from supervisor.actors.process import KernelProcess
 from supervisor.configuration.specs import ActorSpec, slot
-from supervisor.run_directory import CONTROL_NAME, HELLO_NAME, NOTIFY_NAME, ActorNote, RunDir, start_time
+from supervisor.run_directory import HELLO_NAME, NOTIFY_NAME, ActorNote, RunDir, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.gateway.admission import Admission, TooMany
+from actors.gateway.admission import Admission, TooMany, kind_of
 from actors.gateway.fd_limits import RESERVED, fitted
-from actors.gateway.router import kind_of
 from actors.gateway.table import Held, Table
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 from patchbay.http.head import BadRequest, Route, parse_head, route

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
+from patchbay.protocol import events
 from patchbay.protocol.times import microseconds, timestamp
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from actors.call_events.events import Event
 
-LOST = "call.lost"
 STREAMS_MAX = 32  # of a call; the newest are kept
 PHASES = {"call.initiated": 1, "call.ringing": 2, "call.answered": 3, "call.bridged": 4, "call.hangup": 5}
 PHASE_NAMES = ("unknown", "initiated", "ringing", "answered", "bridged", "hangup")
@@ -26,9 +26,9 @@ HANGUP = 5
 ANSWERED = 3
 HOLDS = {"call.hold": True, "call.unhold": False}
 STREAMS = {
-    "stream.started": True,
-    "stream.stopped": False,
-    "stream.failed": False,
+    events.STREAM_STARTED: True,
+    events.STREAM_STOPPED: False,
+    events.STREAM_FAILED: False,
     "streaming.started": True,
     "streaming.stopped": False,
     "streaming.failed": False,
@@ -90,7 +90,7 @@ def of_event(event: Event) -> CallState | None:
         return None
     payload = orjson.loads(event.payload)
     at = microseconds(event.occurred_at)
-    if event.type == LOST:
+    if event.type == events.CALL_LOST:
         return CallState(call, lost=Register(at, event.id, True))
     phase = PHASES.get(event.type, 0)
     stream = str(payload.get("stream_id") or "") if event.type.startswith("stream.") else ""
@@ -146,9 +146,9 @@ def _facts(payload: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _talker(event: Event, payload: dict[str, Any], at: int) -> Register | None:
-    if event.type == "floor.taken":
+    if event.type == events.FLOOR_TAKEN:
         return Register(at, event.id, _text(payload.get("talker")))
-    return Register(at, event.id, "") if event.type == "floor.released" else None
+    return Register(at, event.id, "") if event.type == events.FLOOR_RELEASED else None
 
 
 def _text(value: object) -> str:

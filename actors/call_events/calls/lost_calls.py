@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import trio
 
-from actors.call_events.calls.call_state import LOST
 from actors.call_events.internal_events import own_event
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from patchbay.protocol.batches import STATS_TOPIC
+from patchbay.protocol.events import CALL_LOST
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from actors.call_events.calls.call_state import CallState
     from actors.call_events.events import Arrival
-    from actors.call_events.webhooks.webhook import Record
+    from actors.call_events.journal.interface import Record
 
 LOOK_S = 5.0
 FIRST_LOOK_S = 30.0  # those that carry streams have spoken by then
@@ -82,7 +82,7 @@ class LostCalls:
         payload = {"call_control_id": call, "last_event_at": timestamp(state.last_at)}
         # A clock that is behind another's must not make the loss older than what it ends.
         when = max(now, state.last_at)
-        return own_event(LOST, payload, name=f"{LOST} {call} {state.last_at}", occurred_at=when, now=now)
+        return own_event(CALL_LOST, payload, name=f"{CALL_LOST} {call} {state.last_at}", occurred_at=when, now=now)
 
 
 class _Call(msgspec.Struct):

@@ -12,15 +12,16 @@ import trio
 from actors.call_events.clients.cursor import Cursor, LostCursor, decode_cursor, walk
 from actors.call_events.clients.event_writer import EventWriter
 from actors.call_events.clients.filter import reader_of, wish
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.auth.session import Session
 from patchbay.http.head import parse_known_head
 from patchbay.http.query import BadQuery
 from patchbay.net.rate_limit import RateLimits
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.protocol.errors import CLOSE_SLOW
 from patchbay.websocket.accept import accept
-from patchbay.websocket.frames import CLOSE_SLOW, text_frame
+from patchbay.websocket.frames import text_frame
 from patchbay.websocket.handshake import refuse
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ class Clients:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        recorder: JournalWriter,
+        journal: JournalWriter,
         poller: Poller,
         settings: EventSettings,
         verifier: Verifier | None = None,
     ) -> None:
         self._dispatcher = dispatcher
-        self._recorder = recorder
+        self._journal = journal
         self._poller = poller
         self._settings = settings
         self._verifier = verifier
@@ -97,10 +98,10 @@ class Clients:
         if not may(handed.claims, "events"):
             refuse(handed.sock, 403, "Forbidden: needs a token with the right `events`")
             return
-        if not self._recorder.ready.is_set() and not handed.resumed:
+        if not self._journal.session.ready.is_set() and not handed.resumed:
             refuse(handed.sock, 503, "Service Unavailable: the journal can't be opened")
             return
-        await self._recorder.ready.wait()
+        await self._journal.session.ready.wait()
         try:
             asked = wish(head.query, handed.claims)
         except BadQuery as error:
@@ -132,10 +133,10 @@ class Clients:
 
     def _first_offset(self, since: int | None) -> tuple[int, bool]:
         """Where a new client begins, and whether it misses nothing so."""
-        last, before_all = self._dispatcher.tail.last, self._recorder.oldest - 1
+        last, before_all = self._dispatcher.tail.last, self._journal.session.oldest - 1
         if since is None:
             return last, True
-        return min(max(since, before_all), last), max(before_all, self._recorder.first - 1) <= since <= last
+        return min(max(since, before_all), last), max(before_all, self._journal.session.first - 1) <= since <= last
 
     async def _find(self, handed: HandedConnection, interest: Interest) -> tuple[Cursor, int, bytes] | None:
         """Where a predecessor was with this connection; None when there was none, or it had written nothing."""
@@ -151,7 +152,7 @@ class Clients:
         try:
             found = await self._walk(place, written, interest, who)
             if found is None:
-                await self._recorder.refresh()  # the predecessor, which may still be there, was ahead of us
+                await self._journal.session.refresh()  # the predecessor, which may still be there, was ahead of us
                 found = await self._walk(place, written, interest, who)
         except Unavailable as error:
             raise LostCursor(str(error)) from error
@@ -166,7 +167,7 @@ class Clients:
         entries: list[Entry] = []
         found = walk(place, written, entries)
         while found is None and offset < tail.last:
-            page = await self._recorder.page(interest, offset, who=who)
+            page = await self._journal.reader.page(interest, offset, who=who)
             if page.oldest > offset + 1:
                 raise LostCursor("the events there are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
@@ -198,7 +199,7 @@ class Clients:
             while client.cursor < self._dispatcher.tail.before and not client.given_up.is_set():
                 await client.until_idle()
                 try:
-                    page = await self._recorder.page(interest, client.cursor, who=who)
+                    page = await self._journal.reader.page(interest, client.cursor, who=who)
                 except Unavailable:
                     await trio.sleep(RETRY_S)
                     continue

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 STEP: Final = 500  # events that go at once by age …
 STEP_BY_SIZE: Final = 2000  # … and by size, when more may be coming
-FAIR: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
+SHARES: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
 SHARES_INTERVAL_S: Final = 10.0  # how often it is looked whether a call has more; that takes a look at all of them
 
-Gone = Counter[tuple[str | None, str]]  # how many went, by call and type
+Pruned = Counter[tuple[str | None, str]]  # how many went, by call and type
 
 
 def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
@@ -41,37 +41,37 @@ class PruningBySize:
     def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self._db = db
         self._clock = clock
-        self._fair_until = float("-inf")  # no call has more than its share, as far as is known
+        self._checked_until = float("-inf")  # no call has more than its share, as far as is known
 
-    def step(self, last: int, fresh: int) -> Gone:
+    def step(self, last: int, fresh: int) -> Pruned:
         """Let some events before the last one go; others that were received after `fresh` only when nothing else is left."""
         now = self._clock()
-        if now >= self._fair_until:
-            if gone := self._more_than_fair(last):
-                return gone
-            self._fair_until = now + SHARES_INTERVAL_S
+        if now >= self._checked_until:
+            if pruned := self._over_share(last):
+                return pruned
+            self._checked_until = now + SHARES_INTERVAL_S
         anything = 2**63 - 1
         for room, before in ((FLOODS, anything), (OTHERS, fresh), (AUDIT, anything), (OTHERS, anything)):
-            if gone := self._oldest(room, last, before):
-                return gone
+            if pruned := self._oldest(room, last, before):
+                return pruned
         return Counter()
 
-    def _more_than_fair(self, last: int) -> Gone:
+    def _over_share(self, last: int) -> Pruned:
         sql = "SELECT call, count(*) FROM events WHERE room = ? AND call IS NOT NULL GROUP BY call ORDER BY 2 DESC LIMIT 1"
-        for room, fair in FAIR.items():
+        for room, share in SHARES.items():
             found = self._db.execute(sql, (room,)).fetchone()
-            if found is not None and found[1] > fair:
+            if found is not None and found[1] > share:
                 mine = "SELECT offset FROM events WHERE room = ? AND call = ? AND offset < ? ORDER BY offset LIMIT ?"
-                return self._delete(mine, (room, found[0], last, min(found[1] - fair, STEP_BY_SIZE)))
+                return self._delete(mine, (room, found[0], last, min(found[1] - share, STEP_BY_SIZE)))
         return Counter()
 
-    def _oldest(self, room: int, last: int, before: int) -> Gone:
+    def _oldest(self, room: int, last: int, before: int) -> Pruned:
         sql = (
             "SELECT offset FROM (SELECT offset, received_at FROM events WHERE room = ? AND offset < ?"
             " ORDER BY offset LIMIT ?) WHERE received_at < ?"
         )
         return self._delete(sql, (room, last, STEP_BY_SIZE, before))
 
-    def _delete(self, which: str, values: tuple[object, ...]) -> Gone:
+    def _delete(self, which: str, values: tuple[object, ...]) -> Pruned:
         rows = self._db.execute(f"DELETE FROM events WHERE offset IN ({which}) RETURNING call, type", values)
         return Counter((call, kind) for call, kind in rows.fetchall())

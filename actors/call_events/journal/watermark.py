@@ -63,7 +63,7 @@ class Watermark:
         except (OSError, ValueError, IndexError):
             return None
 
-    def strangeness(self, epoch: str | None, origin: str | None, last: int) -> str | None:
+    def mismatch(self, epoch: str | None, origin: str | None, last: int) -> str | None:
         """Say why a journal is not the one that was left here; None: it is. Empty: it is new, or of a version before marks.
 
         Args:

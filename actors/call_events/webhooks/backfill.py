@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.call_events.events import Arrival, MalformedEvent, parse_webhook
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from patchbay.protocol.lenient_json import decode_any, encode_any
 from patchbay.protocol.times import timestamp
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from actors.call_events.journal.interface import Record
     from actors.call_events.journal.writer import JournalWriter
-    from actors.call_events.webhooks.webhook import Record
 
 logger = logging.getLogger(__name__)
 
@@ -46,28 +46,28 @@ class Backfill:
         counters: `backfilled`, `backfill_known`, `backfill_failures`.
     """
 
-    def __init__(self, url: str, api_key: str, recorder: JournalWriter) -> None:
+    def __init__(self, url: str, api_key: str, journal: JournalWriter) -> None:
         self._url = f"{url.rstrip('/')}/webhook_deliveries"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
-        self._recorder = recorder
+        self._journal = journal
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Look when the journal is open, and once more; then after every time in which it could not be written."""
-        await self._recorder.ready.wait()
+        await self._journal.session.ready.wait()
         heard_at = await self._last_heard()
         await self._fetch_until_done(heard_at)
         while True:
             await trio.sleep(SECOND_LOOK_S)
             await self._fetch_until_done(heard_at)
-            await self._recorder.failed.wait()
+            await self._journal.failed.wait()
             heard_at = time.time_ns() // 1000
-            await self._recorder.recovered.wait()
+            await self._journal.recovered.wait()
 
     async def _last_heard(self) -> int:
         """When Telnyx was heard of last, µs since 1970; now, where it never was: there is no gap then."""
         try:
-            found = await self._recorder.last_webhook_at()
+            found = await self._journal.reader.last_webhook_at()
         except Unavailable:
             found = None
         return found or time.time_ns() // 1000
@@ -91,7 +91,7 @@ class Backfill:
 
         try:
             async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S) as client:
-                await fetch(client, self._url, since, self._recorder.record, self.counters)
+                await fetch(client, self._url, since, self._journal.record, self.counters)
         except httpx.HTTPError as error:
             raise OSError(repr(error)) from error
 

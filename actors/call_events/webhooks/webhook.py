@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from actors.call_events.events import Arrival, MalformedEvent, OldApi, parse_webhook
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from actors.call_events.webhooks.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, BadSignature, Verifier
 from patchbay.http.message import Request, Response
 from patchbay.protocol.times import timestamp

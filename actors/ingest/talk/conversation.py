@@ -12,7 +12,7 @@ from actors.ingest.talk.floor import Floor
 from patchbay.audio.g711 import QUIET, SILENCE
 from patchbay.audio.marks import Mark, Marks
 from patchbay.audio.pacer import Item, TalkPacer
-from patchbay.protocol import batches, telnyx
+from patchbay.protocol import batches, telnyx, telnyx_commands
 from patchbay.protocol.talk import FRAME_BASE64_BYTES, FRAME_BYTES, talk_codec
 from patchbay.websocket.frames import text_frame
 
@@ -75,8 +75,8 @@ class Conversation:
             tail_s=settings.release_ms / 1000,
         )
         stream_id = start.stream_id if names and start else None
-        message = text_frame(telnyx.media_message(bytes(FRAME_BYTES), stream_id))
-        begins = message[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
+        message = text_frame(telnyx_commands.media_message(bytes(FRAME_BYTES), stream_id))
+        begins = message[: -FRAME_BASE64_BYTES - len(telnyx_commands.MEDIA_ENDS)]
         floor = Floor(settings.release_ms / 1000)
         return cls(codec, pacer, floor, begins, QUIET[codec], send_queue, stream_id)
 
@@ -96,8 +96,8 @@ class Conversation:
     def message(self, item: Item) -> bytes:
         """A frame or a mark as a message to Telnyx."""
         if isinstance(item, Mark):
-            return text_frame(telnyx.mark_message(item.name))
-        return text_frame(telnyx.media_message(item, self.stream_id))
+            return text_frame(telnyx_commands.mark_message(item.name))
+        return text_frame(telnyx_commands.media_message(item, self.stream_id))
 
     def padded(self, item: Item) -> Item:
         """The same as a whole frame."""

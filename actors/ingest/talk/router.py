@@ -16,7 +16,7 @@ from actors.ingest.talk.conversation import Conversation, codec_of
 from patchbay.audio.g711 import is_silent
 from patchbay.audio.marks import MARKS_MAX, Mark
 from patchbay.audio.pacer import duration_ms
-from patchbay.protocol import batches, telnyx
+from patchbay.protocol import batches, telnyx_commands
 from patchbay.protocol.talk import BYTES_PER_S, FRAME_MS
 from patchbay.websocket.frames import text_frame
 
@@ -37,7 +37,7 @@ AUDIO: Final = (batches.TALK, batches.TALK_PREEMPT)
 CLAIMS: Final = (batches.TALK_CLAIM, batches.TALK_CLAIM_PREEMPT)
 UNANSWERED: Final = (batches.TALK_STOP, batches.TALK_MARK_SENT)
 PREEMPTING: Final = (batches.TALK_PREEMPT, batches.TALK_CLAIM_PREEMPT)
-CLEAR: Final = text_frame(telnyx.clear_message())
+CLEAR: Final = text_frame(telnyx_commands.clear_message())
 
 
 class TalkRouter:
@@ -61,7 +61,9 @@ class TalkRouter:
         """Take talk that is for this stream, or refuse it."""
         conversation = self._conversation(stream, now)
         if self._passes(conversation, talk, now):
-            stream.peer.write(conversation.begins + b2a_base64(talk.payload, newline=False) + telnyx.MEDIA_ENDS)
+            stream.peer.write(
+                conversation.begins + b2a_base64(talk.payload, newline=False) + telnyx_commands.MEDIA_ENDS
+            )
             return
         holder = conversation.holder(now)
         if talk.kind in AUDIO or talk.kind in CLAIMS:
