@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from honcho import command, manager
 
 from config.printable import safe_json
-from supervisor.actors.crashes import utc
+from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
     from typing import TextIO

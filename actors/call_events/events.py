@@ -7,7 +7,7 @@ what can't be read is replaced and named in `mended`. What clients get is JSON t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
 import orjson
@@ -41,8 +41,9 @@ class Event:
         id: the same however often the event arrives.
         type: Telnyx's `event_type`, or ours (`stream.started`).
         occurred_at: ISO 8601, as whoever saw it happen wrote it; see `patchbay.protocol.times`.
-        payload: a JSON object.
+        payload: a JSON object, as clients get it.
         call_control_id: the call it is about; None when the payload names none.
+        fields: the same payload, decoded.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Event:
     occurred_at: str
     payload: bytes
     call_control_id: str | None
+    fields: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def _event(data: dict[str, Any], type_key: str, received_at: str, mended: list[s
         occurred_at=occurred_at(data.get("occurred_at"), received_at, mended),
         payload=encode_any(payload),
         call_control_id=_call(payload, mended),
+        fields=payload,
     )
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from actors.console.histogram import Histogram, read_histogram
+from patchbay.protocol.histogram import Histogram, read_histogram
 
 SILENT_S = 5.0  # a source not heard of for so long is gone
 REPLACED_S = 2.2  # likewise when a newer process speaks under its name; stats come every second

@@ -17,7 +17,7 @@ from patchbay.auth.tokens import REFUSED
 from patchbay.http.head import BadRequest
 from patchbay.net.addresses import VIA, parse_address
 from patchbay.net.client_address import client_address, counted_as, networks_of
-from patchbay.net.token_bucket import Buckets
+from patchbay.net.rate_limit import RateLimitsByKey
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -62,8 +62,8 @@ class Admission:
         self._access = Access(settings)
         self._proxy_networks = networks_of(settings.gateway.proxy_networks)
         given = settings.gateway
-        self._handshakes = Buckets(given.handshakes_per_s, given.handshakes_burst)
-        self._token_handshakes = Buckets(given.token_handshakes_per_s, given.token_handshakes_burst)
+        self._handshakes = RateLimitsByKey(given.handshakes_per_s, given.handshakes_burst)
+        self._token_handshakes = RateLimitsByKey(given.token_handshakes_per_s, given.token_handshakes_burst)
         self._streams_of_others = given.max_streams - math.ceil(given.max_streams * given.carrier_share)
         self.counters: Counter[str] = Counter()
 
@@ -82,7 +82,7 @@ class Admission:
         client = self._client(direct, head)
         try:
             keys = counted_as(client)
-            if not all(self._handshakes.take(key, now, times) for key, times in keys.items()):
+            if not all(self._handshakes.of(key, times).spend(1, now) for key, times in keys.items()):
                 self.counters["too_often_by_address"] += 1
                 raise TooMany(429, "Too Many Requests: this address asks too often")
             claims = self._access.decide(head, target, client, wall)
@@ -105,7 +105,7 @@ class Admission:
         """Refuse a token that is shown too often, from wherever. Telnyx's own is not counted: all calls come with it."""
         if claims is None or CARRIER in claims or not claims["sub"]:
             return
-        if not self._token_handshakes.take(claims["sub"], now):
+        if not self._token_handshakes.of(claims["sub"]).spend(1, now):
             self.counters["too_often_by_token"] += 1
             raise TooMany(429, "Too Many Requests: tokens of this `sub` are shown too often", claims["sub"])
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from patchbay.protocol.batches import STATS_TOPIC
 from patchbay.protocol.lenient_json import encode_any
+from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,8 +73,3 @@ def media_format(stream: Stream) -> dict[str, Any]:
         return {}
     given = stream.start.media_format
     return {"encoding": given.encoding, "sample_rate": given.sample_rate, "channels": given.channels}
-
-
-def utc(moment: float) -> str:
-    """Seconds since 1970 in ISO 8601 with milliseconds."""
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(moment))}.{int(moment % 1 * 1000):03d}Z"

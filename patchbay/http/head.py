@@ -112,8 +112,11 @@ class Route:
     kind: Kind
 
 
-def parse_head(head: bytes) -> RequestHead:
+def parse_head(head: bytes, connection: h11.Connection | None = None) -> RequestHead:
     """Parse a whole request head, blank line included.
+
+    Args:
+        connection: parses the head, and can read the body then. After BadRequest it can't be used any more.
 
     Raises:
         BadRequest: 400 for what is not HTTP, with h11's reason, 431 for too many headers, 505 for what is not HTTP/1.
@@ -122,7 +125,8 @@ def parse_head(head: bytes) -> RequestHead:
         raise BadRequest(400, "Bad Request: a control character, or a carriage return alone, in the head")
     if head.count(b"\n") > MAX_HEADERS + 2:
         raise BadRequest(431, f"Request Header Fields Too Large: at most {MAX_HEADERS} headers")
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
+    if connection is None:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
     try:
         connection.receive_data(head)
         event = connection.next_event()

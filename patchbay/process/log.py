@@ -25,6 +25,7 @@ import trio
 from config.printable import printable, printable_lines, safe_json
 from patchbay.net.addresses import host_of
 from patchbay.process.log_throttle import WINDOW_S, Allowed, Throttle
+from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -174,7 +175,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
-            "time": _utc(record.created),
+            "time": utc(record.created),
             "level": record.levelname.lower(),
             "actor": self._actor,
             "pid": record.process,
@@ -231,7 +232,3 @@ def _shortest(said: dict[str, object]) -> dict[str, str]:
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _OWN}
-
-
-def _utc(created: float) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(created))}.{int(created % 1 * 1000):03d}Z"

@@ -1,10 +1,11 @@
-"""Times that peers write, and times as we write them: ISO 8601 text and µs since 1970, in a range that every reader has.
+"""Converts times: ISO 8601 text in UTC from and to µs, or seconds, since 1970, in a range that every reader has.
 
-Pure. `0` stands for a time that is not known. Whatever is accepted can be written again, compared, and added to.
+Pure. 0 stands for a time that is not known. Every time that is accepted can be written again, compared, and added to.
 """
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ _US: Final = timedelta(microseconds=1)
 UNKNOWN: Final = 0
 EARLIEST: Final = 1
 LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # in every time zone still in a year of four digits
+LATEST_S: Final = 253_402_300_799  # the last second of the year 9999
 AHEAD_MAX: Final = timedelta(days=1) // _US  # clocks and time zones that are wrong
 TIME_MAX_CHARS: Final = 64
 
@@ -34,6 +36,16 @@ def timestamp(at: int) -> str:
     """Return the time as Telnyx writes it, of µs since 1970; one that is out of range becomes the end of the range."""
     moment = _EPOCH + min(max(at, 0), LATEST) * _US
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def utc(moment: float) -> str:
+    """Return seconds since 1970 as ISO 8601, cut to the millisecond."""
+    return f"{utc_seconds(moment)[:-1]}.{int(moment % 1 * 1000):03d}Z"
+
+
+def utc_seconds(moment: float) -> str:
+    """Return seconds since 1970 as ISO 8601, cut to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(moment, LATEST_S)))
 
 
 def occurred_at(given: object, received_at: str, mended: list[str]) -> str:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from config.printable import printable, printable_lines
+from patchbay.protocol.times import utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +74,3 @@ def last_line(process: Process) -> str:
     words = process.last_words().decode("utf-8", "replace").partition(STACK_DUMP)[0]
     told = [line.strip() for line in words.splitlines() if re.search(r"\w", line)]
     return printable(told[-1] if told else process.status)[:LINE_MAX_CHARS]
-
-
-def utc(at: float) -> str:
-    """Return seconds since 1970 as ISO 8601, to the millisecond."""
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
-    return f"{seconds}.{int(at % 1 * 1000):03d}Z"

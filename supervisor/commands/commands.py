@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from patchbay.protocol.times import utc
 from supervisor.actors.actor import Report
-from supervisor.actors.crashes import utc
 from supervisor.actors.states import State
 from supervisor.commands import chaos
 from supervisor.configuration.reconfigure import reconfigure

@@ -17,7 +17,6 @@ from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSetti
 from patchbay.http.head import BadRequest, Route, parse_head, route
 from patchbay.net.addresses import parse_address
 from patchbay.net.client_address import client_address, counted_as, networks_of
-from patchbay.net.token_bucket import MAX_KEYS, Buckets
 
 if TYPE_CHECKING:
     import ipaddress
@@ -84,34 +83,6 @@ def test_many_networks_of_one() -> None:
     with pytest.raises(TooMany):
         receive(by, "[2001:db8:0:ff::1]:1")
     receive(by, "[2001:db8:1::1]:1")
-
-
-def test_buckets() -> None:
-    """So much at once, then as time brings it; keys do not share."""
-    buckets = Buckets(2.0, 3)
-    assert [buckets.take("a", NOW) for _ in range(4)] == [True, True, True, False]
-    assert buckets.take("b", NOW)
-    assert not buckets.take("a", NOW + 0.4)
-    assert buckets.take("a", NOW + 0.6)
-    assert [buckets.take("a", NOW + 100) for _ in range(4)] == [True, True, True, False]
-
-
-def test_buckets_are_bounded() -> None:
-    """Whoever has many addresses can't fill our memory."""
-    buckets = Buckets(1.0, 1)
-    for number in range(MAX_KEYS + 10):
-        assert buckets.take(str(number), NOW)
-    assert len(buckets) == MAX_KEYS
-
-
-@given(st.floats(0.1, 1000), st.integers(1, 100), st.lists(st.floats(0, 10), max_size=200))
-def test_a_bucket_never_gives_more_than_it_may(per_s: float, burst: int, waits: list[float]) -> None:
-    """At most the burst and what time brought."""
-    buckets, now, taken = Buckets(per_s, burst), NOW, 0
-    for wait in waits:
-        now += wait
-        taken += buckets.take("a", now)
-    assert taken <= burst + (now - NOW) * per_s + 1e-6
 
 
 def admission(**gateway: object) -> Admission:

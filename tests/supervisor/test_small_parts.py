@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from supervisor.actors.crashes import KEPT, CrashReports, last_line, utc
+from supervisor.actors.crashes import KEPT, CrashReports, last_line
 from supervisor.commands import cli, formatting
 from supervisor.commands.history import FOLLOWER_BACKLOG, History
 from supervisor.run_directory import ActorNote, AlreadyRunningError, RunDir
@@ -64,10 +64,6 @@ async def test_the_last_line() -> None:
     assert last_line(process) == "warming up"
     process.words = b"first\nthe reason\n\nFatal Python error: Aborted\n\nStack:\n  File x\n"
     assert last_line(process) == "the reason"
-
-
-def test_moments() -> None:
-    assert utc(0.25) == "1970-01-01T00:00:00.250Z"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0s"), (59, "59s"), (61, "1m01s"), (3723, "1h02m")])

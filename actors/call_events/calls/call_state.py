@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 
 from patchbay.protocol import events
 from patchbay.protocol.times import microseconds, timestamp
@@ -88,7 +87,7 @@ def of_event(event: Event) -> CallState | None:
     call = event.call_control_id
     if not call:
         return None
-    payload = orjson.loads(event.payload)
+    payload = event.fields
     at = microseconds(event.occurred_at)
     if event.type == events.CALL_LOST:
         return CallState(call, lost=Register(at, event.id, True))

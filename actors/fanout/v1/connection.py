@@ -13,6 +13,7 @@ from patchbay.auth.rights import OF_PAGES
 from patchbay.auth.tokens import BadToken, expires_at
 from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol import batches, errors
+from patchbay.protocol.times import utc_seconds
 from patchbay.protocol.v1 import control, frames
 from patchbay.websocket.frames import text_frame
 
@@ -278,7 +279,7 @@ class V1Connection:
         except BadToken as error:
             self._fail(*errors.TOKEN_NOT_ACCEPTED, str(error), request.id)
             return
-        told = None if expiry is None else control.utc(expiry)
+        told = None if expiry is None else utc_seconds(expiry)
         self._say(control.message("token.accepted", request.id, expires_at=told))
 
     # ---- helpers

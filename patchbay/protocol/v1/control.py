@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import DECODE_ERRORS, REPLACEMENT, Malformed, clean, require_utf8
 from patchbay.protocol.talk import MARK_NAME_MAX_CHARS
+from patchbay.protocol.times import utc_seconds
 
 COUNT_MAX: Final = 2**53
 encode = msgspec.json.Encoder().encode
@@ -160,7 +160,7 @@ def welcome(connection: int, epoch: str, can: list[str], expires_at: float | Non
             "connection": str(connection),
             "epoch": epoch,
             "can": can,
-            "expires_at": None if expires_at is None else utc(expires_at),
+            "expires_at": None if expires_at is None else utc_seconds(expires_at),
         }
     )
 
@@ -204,8 +204,3 @@ def start_object(frame: bytes) -> msgspec.Raw:
         return _decode_started(frame).start
     except DECODE_ERRORS:
         return msgspec.Raw(b"{}")
-
-
-def utc(moment: float) -> str:
-    """Seconds since 1970 in ISO 8601."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(moment, 253_402_300_799)))

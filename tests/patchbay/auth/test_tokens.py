@@ -26,7 +26,7 @@ from patchbay.auth.tokens import (
     granted_calls,
     tokens_of_subprotocols,
 )
-from patchbay.protocol.v1 import control
+from patchbay.protocol.times import utc_seconds
 
 NOW = 1_800_000_000.0
 SECRET = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY"
@@ -190,5 +190,5 @@ def test_whatever_times_a_token_has(expires: object, begins: object) -> None:
     except (BadToken, OverflowError):  # the latter is the signer's
         return
     assert int(expires_at(claims) - NOW) >= 0
-    assert control.utc(expires_at(claims))
+    assert utc_seconds(expires_at(claims))
     assert msgspec.json.decode(msgspec.json.encode({"exp": claims["exp"]}))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.call_events.calls.call_state import CallState, Register, merge, of_event, view
 from actors.call_events.events import parse_inside, parse_webhook
-from patchbay.protocol.times import AHEAD_MAX, LATEST, microseconds, occurred_at, timestamp
+from patchbay.protocol.times import AHEAD_MAX, LATEST, microseconds, occurred_at, timestamp, utc, utc_seconds
 
 NOW = "2026-01-01T00:00:00.000000Z"
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -97,3 +97,11 @@ def test_what_is_no_time_of_the_past_is_that_of_arrival(odd: object) -> None:
 def test_a_clock_that_is_a_little_wrong_is_believed() -> None:
     for text in ("2026-01-01T23:59:00Z", "2026-01-01", "2020-06-01T12:00:00+14:00"):
         assert occurred_at(text, NOW, []) == text
+
+
+def test_seconds_as_text() -> None:
+    """Cut, not rounded; no second is beyond the year 9999."""
+    assert utc(0.25) == "1970-01-01T00:00:00.250Z"
+    assert utc(1_767_225_599.9999) == "2025-12-31T23:59:59.999Z"
+    assert utc_seconds(1_767_225_599.9999) == "2025-12-31T23:59:59Z"
+    assert utc_seconds(1e20) == "9999-12-31T23:59:59Z"
