@@ -1,4 +1,5 @@
-"""The process of `call_events`: puts the journal, the dispatcher, the webhook, the clients and the bus together."""
+"""Runs the process of `call_events`: makes its journal, dispatcher, webhook handler, clients and bus sockets, and joins
+them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from actors.call_events.internal_events import take_events
 from actors.call_events.journal.writer import JournalWriter
 from actors.call_events.restarts import follow_restarts
 from actors.call_events.webhooks import webhook
-from actors.call_events.webhooks.announcing import Announcing
+from actors.call_events.webhooks.announcer import Announcer
 from actors.call_events.webhooks.backfill import Backfill
 from patchbay.auth.session import verifier_of
 from patchbay.bus.sockets import discard_received
@@ -40,7 +41,7 @@ OPEN_PATIENCE_S = 5.0  # a journal that can't be opened by then does not keep th
 
 
 class CallEvents:
-    """Everything of this process."""
+    """Holds the parts of the process, and runs them."""
 
     def __init__(self, context: Context) -> None:
         settings = context.settings
@@ -57,11 +58,11 @@ class CallEvents:
         )
         self._webhook = webhook.Webhook(self._journal.record, webhook.verifier_of(settings))
         within_s = settings.ingest.announced_within_s
-        self._announcing = Announcing(
+        self._announcer = Announcer(
             self._dispatcher.calls, within_s, self._publisher.send_nowait, self._journal.session.ready
         )
         if within_s > 0:
-            self._dispatcher.on_states = self._announcing.changed
+            self._dispatcher.on_states = self._announcer.announce
         self._lost = LostCalls(self._dispatcher.calls, self._journal.record, settings.events.lost_after_s)
         self._backfill = _backfill(settings.telnyx, self._journal)
         self._http = HttpServer(self._routes(), actor=context.identity.name, limits=_limits(context))
@@ -79,13 +80,13 @@ class CallEvents:
             nursery.start_soon(self._dispatcher.watch_progress)
             nursery.start_soon(take_events, bus.router("in"), record, self._counters)
             nursery.start_soon(self._lost.listen, bus.subscriber("ingest", "pub", STATS_TOPIC))
-            nursery.start_soon(self._lost.look)
+            nursery.start_soon(self._lost.watch)
             nursery.start_soon(follow_restarts, context.settings.run_dir, record)
             if self._backfill is not None:
                 nursery.start_soon(self._backfill.run)
             if context.settings.ingest.announced_within_s > 0:
-                nursery.start_soon(self._announcing.listen, self._publisher)
-                nursery.start_soon(self._announcing.tell)
+                nursery.start_soon(self._announcer.answer_subscribers, self._publisher)
+                nursery.start_soon(self._announcer.repeat)
             else:
                 nursery.start_soon(discard_received, self._publisher)
             nursery.start_soon(self._publish_stats)

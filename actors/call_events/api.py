@@ -1,4 +1,4 @@
-"""`GET /api/events`: events for programs, a page at a time."""
+"""Answers `GET /api/events`: events for programs, a page at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from actors.call_events.clients.filter import reader_of, wish
+from actors.call_events.clients.filter import parse_filter, reader_of
 from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.http.message import JSON_TYPE, Request, Response
@@ -24,7 +24,7 @@ AT_ONCE_MAX = 8  # pages that one reader may wait for
 
 
 class EventsApi:
-    """The handler."""
+    """Handles requests for pages of events."""
 
     def __init__(self, dispatcher: Dispatcher, journal: JournalWriter) -> None:
         self._dispatcher = dispatcher
@@ -32,7 +32,8 @@ class EventsApi:
         self._asked: Counter[str] = Counter()  # pages that are waited for, by reader
 
     async def __call__(self, request: Request) -> Response:
-        """`since`: what comes after; without it the latest `limit` events. `next` is the `since` of the next page."""
+        """Answer a request. With `since`: the events after that offset; without: the latest `limit` events. `next` is
+        the `since` of the next page."""
         if not may(request.claims, "events"):
             return Response.text("Forbidden: needs a token with the right `events`", 403)
         who = reader_of(request.claims, request.peer)
@@ -40,7 +41,7 @@ class EventsApi:
             return Response.text(f"Too Many Requests: more than {AT_ONCE_MAX} pages at once", 429, retry_after="1")
         self._asked[who] += 1
         try:
-            return await self._page(wish(request.query, request.claims), who)
+            return await self._page(parse_filter(request.query, request.claims), who)
         except BadQuery as error:
             return Response.text(f"Bad Request: {error}", 400)
         except Unavailable as error:

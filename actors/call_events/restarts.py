@@ -1,4 +1,4 @@
-"""Which actors were restarted: heard from the supervisor's feed of what happens to them, recorded as events."""
+"""Follows the supervisor's feed of transitions, and records an event for each actor that was restarted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RETRY_S = 1.0
 
 
 async def follow_restarts(run_dir: str, record: Record) -> None:
-    """Follow the supervisor, and the next one when it has gone, for ever."""
+    """Follow the supervisor, and its successors, for ever."""
     while True:
         try:
             async with await trio.open_unix_socket(unix_path(run_dir, CONTROL_NAME)) as stream:
@@ -38,7 +38,7 @@ async def follow_restarts(run_dir: str, record: Record) -> None:
 
 
 def restart_of(line: bytes, now: int) -> Arrival | None:
-    """The event that a line of the feed is; None for other lines. A first start is no restart.
+    """Return the event for a line of the feed; None for other lines. A first start is no restart.
 
     Args:
         now: µs since 1970.

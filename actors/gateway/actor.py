@@ -1,4 +1,4 @@
-"""The gateway's process: the listener, the router, and how it ends.
+"""Runs the gateway's process: the listener, the router, and their end.
 
 When it stops, connections that wait for an actor go to the next gateway; those that are served stay with their
 actors, which deposit them there.
@@ -57,7 +57,7 @@ async def run(context: Context) -> None:
     links.setblocking(False)
     async with trio.open_nursery() as nursery:
         gateway = Gateway(context, nursery)
-        nursery.start_soon(gateway.listener.carrier.end_late)
+        nursery.start_soon(gateway.listener.tls.end_overdue)
         async with trio.open_nursery() as accepting:
             accepting.start_soon(gateway.listener.accept, public, nursery)
             accepting.start_soon(accept_links, links, gateway.router.links.serve, nursery)
@@ -71,12 +71,12 @@ async def run(context: Context) -> None:
             accepting.cancel_scope.cancel()
         with trio.move_on_after(HEADS_TIMEOUT_S):
             await gateway.listener.until_empty()
-        await gateway.pass_on_waiting()
+        await gateway.hand_over_waiting()
         nursery.cancel_scope.cancel()
 
 
 class Gateway:
-    """The listener and the router, joined."""
+    """Holds the listener and the router, and passes connections between them."""
 
     def __init__(self, context: Context, nursery: trio.Nursery) -> None:
         self._context = context
@@ -86,9 +86,9 @@ class Gateway:
         self.admission = Admission(settings)
         self.router = Router(
             settings.gateway,
-            self._turn_away,
-            self._receive_again,
-            self.admission.counted_again,
+            self._refuse,
+            self._take_back,
+            self.admission.count_again,
             {"ingest": settings.ingest.processes, "fanout": settings.fanout.processes},
         )
         self.certificate = Certificate.of(context.settings.tls)
@@ -111,23 +111,23 @@ class Gateway:
                 **self._turned_away,
                 **self.admission.counters,
                 **self.router.counters,
-                "tls_refused": self.listener.carrier.refused,
-                "tls_late": self.listener.carrier.late,
+                "tls_refused": self.listener.tls.refused,
+                "tls_late": self.listener.tls.late,
             }
             table = self.router.table
             gauges = {
                 "connections": len(table.held),
                 "media_streams": table.counts["media streams"],
                 "waiting": sum(1 for _ in table.waiting()),
-                "at_the_door": self.listener.at_the_door,
-                "tls_connections": self.listener.carrier.count,
+                "at_the_door": self.listener.pending,
+                "tls_connections": self.listener.tls.count,
             }
             about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             publisher.send_nowait(batches.STATS_TOPIC + orjson.dumps(about))
             await next_tick()
 
-    async def pass_on_waiting(self) -> None:
-        """Give what waits for an actor to the next gateway, if there is one."""
+    async def hand_over_waiting(self) -> None:
+        """Hand over the connections that wait for an actor to the next gateway, if there is one."""
         waiting = list(self.router.table.waiting())
         if not waiting:
             return
@@ -169,15 +169,15 @@ class Gateway:
             about["call_control_id"] = ", ".join(call_ids(parsed))[:SHOWN_CHARS] or None
         log.warning("turned away: %s", why, extra={**about, "sub": sub})
 
-    def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
-        self._nursery.start_soon(self.listener.turn_away, sock, status, text)
+    def _refuse(self, sock: socket.socket, status: int, text: str) -> None:
+        self._nursery.start_soon(self.listener.refuse, sock, status, text)
 
-    def _receive_again(self, sock: socket.socket, peer: str) -> None:
+    def _take_back(self, sock: socket.socket, peer: str) -> None:
         self._nursery.start_soon(self.listener.receive, sock, peer)
 
 
 def _next_gateway(run_dir: str) -> socket.socket | None:
-    """Call the gateway that comes after this one; None: there is none, or no descriptor to call it with."""
+    """Connect to the gateway that comes after this one; None: there is none, or no descriptor to connect with."""
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError:
@@ -192,7 +192,7 @@ def _next_gateway(run_dir: str) -> socket.socket | None:
 
 
 def _fitted(settings: Settings) -> Settings:
-    """The settings with limits that our descriptors allow."""
+    """Return the settings with limits that the descriptors of this process allow."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     given = fitted(settings.gateway, descriptors, tls=settings.tls.is_on)
     if given != settings.gateway:

@@ -1,4 +1,4 @@
-"""Receives each request whose head has been read: who it is, whether it comes too often, whether it may in.
+"""Admits each request whose head has been read, by its address, its rate and its token, or refuses it.
 
 Joins addresses, rates and access, and counts what it turns away. Pure: the times are arguments. The text of an address,
 `203.0.113.9 via 127.0.0.1:40112`, keeps the connection's own end, which is needed when its next request comes.
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from patchbay.http.head import RequestHead, Route
     from patchbay.net.addresses import Address
 
-NOWHERE: Final = ipaddress.ip_address("127.0.0.1")  # a connection whose other end has no address: this machine's
+NO_ADDRESS: Final = ipaddress.ip_address("127.0.0.1")  # a connection whose other end has no address: this machine's
 
 
 class TooMany(BadRequest):
-    """429: a peer has, or does, more than it may. 503: there are more of all peers than there may be."""
+    """429: a peer has, or does, more than it may. 503: all peers together have more than they may."""
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """A request that may in.
+    """Describes an admitted request.
 
     Attributes:
         peer: who it is from, for logs; the connection's own end after the last ` via `.
@@ -48,7 +48,7 @@ class Admitted:
 
 
 class Admission:
-    """Receives by the rules of one configuration.
+    """Admits requests by the rules of one configuration.
 
     Attributes:
         counters: `refused_401` and so on, by status; `too_often_by_address`, `too_often_by_token`.
@@ -68,7 +68,7 @@ class Admission:
         self.counters: Counter[str] = Counter()
 
     def receive(self, peer: str, head: RequestHead, target: Route, *, now: float, wall: float) -> Admitted:
-        """Let a request in.
+        """Admit a request.
 
         Args:
             peer: the connection's other end, or what an earlier `Admitted` said of it.
@@ -78,7 +78,7 @@ class Admission:
             BadRequest: 401 or 403 (see `Access`), 429 when there are too many from this address, or with this token.
         """
         end = peer.rpartition(VIA)[2]
-        direct = parse_address(end.rpartition(":")[0]) or NOWHERE
+        direct = parse_address(end.rpartition(":")[0]) or NO_ADDRESS
         client = self._client(direct, head)
         try:
             keys = counted_as(client)
@@ -86,7 +86,7 @@ class Admission:
                 self.counters["too_often_by_address"] += 1
                 raise TooMany(429, "Too Many Requests: this address asks too often")
             claims = self._access.decide(head, target, client, wall)
-            self._check_pace(claims, now)
+            self._check_token_rate(claims, now)
         except BadRequest as refusal:
             self.counters[f"refused_{refusal.status}"] += 1
             raise
@@ -95,14 +95,15 @@ class Admission:
         told = end if client == direct else f"{client}{VIA}{end}"
         return Admitted(told, claims, self._names(target, keys, claims))
 
-    def counted_again(self, peer: str, target: Route, claims: dict[str, Any] | None) -> dict[str, int]:
-        """How a connection counts that an earlier gateway had let in."""
+    def count_again(self, peer: str, target: Route, claims: dict[str, Any] | None) -> dict[str, int]:
+        """Return the names under which a connection counts that an earlier gateway had admitted."""
         client, via, end = peer.rpartition(VIA)
-        address = parse_address(client if via else end.rpartition(":")[0]) or NOWHERE
+        address = parse_address(client if via else end.rpartition(":")[0]) or NO_ADDRESS
         return self._names(target, counted_as(address), claims)
 
-    def _check_pace(self, claims: dict[str, Any] | None, now: float) -> None:
-        """Refuse a token that is shown too often, from wherever. Telnyx's own is not counted: all calls come with it."""
+    def _check_token_rate(self, claims: dict[str, Any] | None, now: float) -> None:
+        """Refuse a token that is shown too often, from any address. Telnyx's own is not counted: every call comes with
+        it."""
         if claims is None or CARRIER in claims or not claims["sub"]:
             return
         if not self._token_handshakes.of(claims["sub"]).spend(1, now):

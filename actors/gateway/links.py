@@ -25,20 +25,20 @@ CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 class LinkHandler(Protocol):
-    """Acts on what happens on links; `actors.gateway.router.Router` does."""
+    """Acts on the messages of links; `actors.gateway.router.Router` does."""
 
     def joined(self, link: Link) -> None:
-        """A process has said hello."""
+        """Act on a new process."""
 
     def handle(self, link: Link, message: handover.ToGateway, fd: int | None) -> None:
-        """A process has sent a message. The handler owns the descriptor."""
+        """Act on a message of a process. The handler owns the descriptor."""
 
     def left(self, link: Link) -> None:
-        """A process has gone."""
+        """Act on the end of a process."""
 
 
 class Links:
-    """All links of this gateway."""
+    """Holds the links of this gateway."""
 
     def __init__(self, handler: LinkHandler) -> None:
         self._handler = handler

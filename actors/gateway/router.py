@@ -38,11 +38,11 @@ OVERDUE_LOOK_S = 0.5
 
 
 class Router:
-    """The gateway's connections and links.
+    """Holds the connections, and routes them over the links.
 
     Args:
-        turn_away: answers a connection that nobody takes (socket, status, text) and closes it.
-        receive_again: reads the next head of an HTTP connection that an actor gave back.
+        refuse: answers a connection that nobody takes (socket, status, text) and closes it.
+        take_back: reads the next head of an HTTP connection that an actor gave back.
         count_again: how a connection counts that an earlier gateway had let in; see `Admission`.
         processes: see `Table`.
     """
@@ -50,14 +50,14 @@ class Router:
     def __init__(
         self,
         settings: GatewaySettings,
-        turn_away: Callable[[socket.socket, int, str], None],
-        receive_again: Callable[[socket.socket, str], None],
+        refuse: Callable[[socket.socket, int, str], None],
+        take_back: Callable[[socket.socket, str], None],
         count_again: Callable[[str, Route, dict[str, Any] | None], Iterable[str]],
         processes: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
-        self._turn_away = turn_away
-        self._receive_again = receive_again
+        self._refuse = refuse
+        self._take_back = take_back
         self._count_again = count_again
         self.counters: Counter[str] = Counter()
         self.table: Table[socket.socket] = Table(processes)
@@ -71,7 +71,7 @@ class Router:
             TooMany: 429 or 503 when there are too many, 503 for a probe that must not wait.
         """
         self._check_room(admission)
-        if parsed.path == "/readyz" and not self.table.present("console"):
+        if parsed.path == "/readyz" and not self.table.has_process("console"):
             raise TooMany(503, "Service Unavailable: not ready: console")
         held = Held(
             id=self._next_id(),
@@ -107,13 +107,14 @@ class Router:
         held.sock.close()
 
     def _next_id(self) -> int:
-        """The present moment. Later connections have higher numbers, also after a restart: the newest stream of a call is
-        told by it, by clients too."""
+        """Return the present moment as a number, higher than every earlier one, also after a restart: clients, too,
+        tell the newest stream of a call by it."""
         self._last_id = max(self._last_id + 1, time.time_ns())
         return self._last_id
 
     def _check_room(self, admission: Admitted) -> None:
-        """Refuse what is one too many: 503 when it is ours to be sorry, 429 when it is the client's doing."""
+        """Refuse a connection that is one too many: with 503 when the limit is of all clients, with 429 when it is of
+        this one."""
         for name, limit in admission.counted.items():
             if self.table.counts[name] >= limit:
                 sub = (admission.claims or {}).get("sub")
@@ -165,7 +166,7 @@ class Router:
                     self.release(held)
             case handover.HandBack(id=connection_id):
                 if (held := self.table.remove(connection_id)) is not None:
-                    self._receive_again(held.sock, held.peer)
+                    self._take_back(held.sock, held.peer)
             case handover.Park():
                 self._parked(link, message)
             case handover.Deposit():
@@ -240,12 +241,12 @@ class Router:
         log.warning("connection %d found no %s in time", held.id, held.actor, extra={"peer": held.peer})
         if held.fresh:
             self.table.remove(held.id)
-            self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
+            self._refuse(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
         else:
             self.release(held)
 
 
 def _affinity(head: RequestHead) -> int | None:
-    """What brings those together who name one and the same call."""
+    """Return a number that is the same for all who name one and the same call; None: no call is named, or several are."""
     calls = call_ids(head)
     return crc32(calls[0].encode()) if len(calls) == 1 else None

@@ -22,7 +22,7 @@ def entry_of(stream: Stream, kind: int, payload: bytes) -> bytes:
 
 def acknowledgement(call: bytes) -> bytes:
     """A fan-out's interest in a call has arrived."""
-    return batches.news_entry(batches.HEEDED, 0, call)
+    return batches.news_entry(batches.ACKNOWLEDGED, 0, call)
 
 
 def live_entries(streams: Iterable[Stream]) -> list[bytes]:

@@ -336,7 +336,7 @@ class Stream:
         self.peer.warm()
 
     def _say_before(self, cold: IdleReader, now: float, flags: int) -> None:
-        self._flag(batches.SAID_BEFORE | flags)
+        self._flag(batches.REPLAYED | flags)
         for message in cold.kept(now):
             with suppress(UnicodeDecodeError):  # too late to be the WebSocket's business
                 self.on_text(message)

@@ -1,4 +1,4 @@
-"""What the token of one open connection grants, from the claims that the gateway handed over with it, and its renewal.
+"""Holds what the token of one open connection grants, and renews it.
 
 A client shows a newer token in band, before the old one expires: `{"event":"auth","token":"…"}`. It is answered
 `{"event":"auth","exp":…}`, or with an error, and then the old token counts on.
@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(_Auth).decode
 
 
 class Session:
-    """The grants of one connection.
+    """Holds the grants of one connection.
 
     Args:
         verifier: of this process; None when authentication is off, and then everything is granted.
@@ -51,7 +51,7 @@ class Session:
         self._take_rights()
 
     def renew(self, message: bytes, now: float) -> bytes:
-        """Take a newer token; returns the text that answers it. `now`: seconds since 1970.
+        """Take a newer token, and return the text that answers it. `now`: seconds since 1970.
 
         It must be for the same `sub`, grant what the connection is for, and cover the calls of the token before.
         """
@@ -93,5 +93,5 @@ class Session:
 
 
 def verifier_of(auth: AuthSettings) -> Verifier | None:
-    """The verifier of a process; None when authentication is off."""
+    """Return the verifier of a process; None when authentication is off."""
     return Verifier(auth) if auth.enabled else None

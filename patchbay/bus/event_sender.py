@@ -27,7 +27,7 @@ LOOK_INTERVAL_S: Final = 0.25  # how soon a peer that came back gets what it mis
 
 
 class Dealer(Protocol):
-    """What is needed of the bus: `bus.dealer("call_events", "in")`."""
+    """Sends to the bus and receives from it: `bus.dealer("call_events", "in")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
 
@@ -35,7 +35,7 @@ class Dealer(Protocol):
 
 
 class EventSender:
-    """The sending side. `run` must be running for acknowledgements and repeats; the socket is closed by its maker.
+    """Sends events. `run` must be running for acknowledgements and repeats; whoever made the socket closes it.
 
     Args:
         dealer: a DEALER on `call_events`' endpoint `in`.
@@ -84,19 +84,20 @@ class EventSender:
                 for event_id in await self._dealer.receive_many():
                     if self._pending.acknowledge(event_id.decode("utf-8", "replace")):
                         self.counters["events_acknowledged"] += 1
-                self._tell_lost()
+                self._report_lost()
                 if not len(self._pending):
                     self._all_acknowledged.set()
 
     def totals(self) -> dict[str, int]:
-        """Counters, for `/metrics`. `events_dropped_floods` are those dropped that a peer can say without end."""
+        """Return the counters, for `/metrics`. `events_dropped_floods` counts dropped events that a peer can cause
+        without end."""
         dropped = self._pending.dropped
         floods = sum(dropped[kind] for kind in FLOODS)
         return {**self.counters, "events_dropped": dropped.total(), "events_dropped_floods": floods}
 
     @property
     def waiting(self) -> int:
-        """How many have not been acknowledged."""
+        """Return how many events have not been acknowledged."""
         return len(self._pending)
 
     async def flush(self) -> None:
@@ -121,7 +122,7 @@ class EventSender:
             self._pending.sent(event, now)
             self.counters["events_sent"] += 1
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         for source, payload in self._pending.take_lost():
             logger.error("events were lost while they could not be kept: %s", payload["lost"], extra=_about(payload))
             self.send_nowait(EVENTS_LOST, payload, source=source)

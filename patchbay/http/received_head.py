@@ -13,7 +13,7 @@ UNREADABLE = RequestHead("", "", "", {}, [])  # stands for a head that can't be 
 
 @dataclass(frozen=True)
 class ReceivedHead:
-    """A request head that an HTTP server has received.
+    """Holds a request head that an HTTP server has received.
 
     Attributes:
         connection: h11's state, behind the head; a fresh one where the head can't be read.

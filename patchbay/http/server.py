@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import h11
 import trio
 
-from patchbay.auth.local_request import elsewhere
+from patchbay.auth.local_request import why_remote
 from patchbay.http.answers import STRICT_TRANSPORT
 from patchbay.http.body import READ_BYTES, BodyReader, too_large
 from patchbay.http.head import BadRequest
@@ -43,7 +43,7 @@ LINGER_BYTES = 2 * 1024 * 1024
 
 
 class Connection(Protocol):
-    """What is needed of a handed connection. It is shut down and released by whoever called `serve`."""
+    """Describes the connection that `serve` is given. Its maker shuts it down and releases it."""
 
     head: bytes
     peer: str
@@ -52,12 +52,12 @@ class Connection(Protocol):
     on_drain: Callable[[], None]
 
     def hand_back(self) -> None:
-        """The next request, not yet read, is another actor's."""
+        """Give the connection back to the gateway: the next request, not yet read, is another actor's."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a client may make us hold and wait for, and over what."""
+    """Bounds what a client may make us hold and wait for."""
 
     body_max_bytes: int
     bodies_max_bytes: int = 8 * 1024 * 1024  # of all requests at once
@@ -105,7 +105,7 @@ class HttpServer:
 
 
 class _Session:
-    """The requests on one connection."""
+    """Serves the requests on one connection."""
 
     def __init__(self, server: HttpServer, handed: Connection) -> None:
         self._server = server
@@ -251,7 +251,7 @@ class _Session:
         received = receive_head(head, self._limits.head_max_bytes)
         if received.target is None:
             return received  # refused: any actor may answer
-        if received.parsed.header("origin") is not None or elsewhere(received.parsed) is not None:
+        if received.parsed.header("origin") is not None or why_remote(received.parsed) is not None:
             return None  # a request that is not allowed may follow an allowed one on a proxy's connection
         is_for_us = received.target.kind == "http" and received.target.actor == self._server.actor
         return received if is_for_us else None

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class ErrorCode(NamedTuple):
-    """An error as clients get it; the detail comes with each case."""
+    """Names an error as clients get it; the detail comes with each case."""
 
     code: int
     title: str

@@ -34,7 +34,7 @@ OF_LISTENER: Final = ("stream_id", "connection", "peer", "sub", "folded")
 
 @dataclass(frozen=True)
 class EventType:
-    """A type of event.
+    """Describes a type of event.
 
     Attributes:
         sender: the actor that sends it; for `supervisor`, call_events makes the event from what the supervisor reports.

@@ -1,4 +1,4 @@
-"""Histograms: counted in one process, sent on the bus with its statistics, read by the console. Pure."""
+"""Counts values in a histogram, sends it on the bus, and reads it. Pure."""
 
 from __future__ import annotations
 

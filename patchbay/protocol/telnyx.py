@@ -1,4 +1,4 @@
-"""Telnyx's media streaming frames, both ways: JSON text, one object each.
+"""Reads Telnyx's media streaming frames: JSON text, one object each. `telnyx_commands` writes what we send.
 
 Source: Telnyx's guide "Media Streaming over Websockets" and its AsyncAPI page, with the older OpenAPI text's spellings.
 Knows nothing of sockets, calls or audio; unknown events and fields are accepted, numbers may be text.
@@ -51,11 +51,11 @@ _TRACKS: Final[dict[object, Track]] = {
 
 
 class TooLong(Malformed):
-    """A frame that is longer than any needs to be."""
+    """The frame is longer than any needs to be."""
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):
-    """A piece of audio. Numbers are None where Telnyx sent none."""
+    """Holds a piece of audio. Numbers are None where Telnyx sent none."""
 
     payload: bytes  # in the codec of the stream's start frame, no RTP header
     track: Track = "inbound"
@@ -71,7 +71,7 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A stream begins. `raw` is the frame as it came (mended, where it had to be), for those who join late.
+    """Begins a stream. `raw` is the frame as it came (mended, where that was needed), for those who join late.
 
     `digest` stands for all that the frame says but its sequence number: two frames with the same one say the same.
     """
@@ -95,14 +95,14 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What was queued before our mark of this name has been played, or cleared."""
+    """Says that everything sent before our mark of this name has been played, or cleared."""
 
     name: str
     stream_id: str | None
 
 
 class Dtmf(msgspec.Struct, frozen=True):
-    """A key was pressed. Out of order with others: `occurred_at` (ISO 8601) orders them."""
+    """Says that a key was pressed. These frames come out of order with others: `occurred_at` (ISO 8601) orders them."""
 
     digit: str
     occurred_at: str | None
@@ -136,7 +136,7 @@ class _MediaBody(msgspec.Struct, gc=False):
 
 
 class MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
-    """A media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
+    """Holds a media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
 
     media: _MediaBody
     stream_id: str | None = None
@@ -148,7 +148,8 @@ decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
 
 
 def decode(message: bytes, mended: list[str] | None = None) -> Frame:
-    """One frame from Telnyx. Raises Malformed, and nothing else, for whatever cannot be read; TooLong where it is that.
+    """Read one frame from Telnyx. Raises Malformed, and nothing else, for anything that can't be read; TooLong for a
+    long one.
 
     Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way:
     what the frame is needed for is read strictly, and of the rest what can't be read is replaced and named in `mended`.
@@ -164,7 +165,7 @@ def decode(message: bytes, mended: list[str] | None = None) -> Frame:
 
 
 def media_of(frame: MediaFrame) -> Media:
-    """What a media frame says."""
+    """Return the audio of a media frame."""
     body = frame.media
     return Media(
         body.payload,
@@ -235,7 +236,7 @@ def _read_start(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Start:
 
 
 def _digest(frame: dict[str, Any]) -> int:
-    """32 bits, never 0."""
+    """Return 32 bits, never 0."""
     told = {name: value for name, value in frame.items() if name != "sequence_number"}
     try:
         text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
@@ -272,7 +273,7 @@ def _read_dtmf(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Dtmf:
 
 
 def _read_error(frame: dict[str, Any], raw: bytes, mended: list[str]) -> StreamError:
-    """Both shapes: `payload` in the current guide, `error` in the older text, whose code is text."""
+    """Read an error of either form: `payload` in the current guide, `error` in the older text, whose code is text."""
     body = object_field(frame, "payload", mended) or object_field(frame, "error", mended)
     code = optional_integer(body.get("code"), "code", mended)  # an error whose number cannot be read is still an error
     title, detail = text(body.get("title")) or "", text(body.get("detail")) or ""

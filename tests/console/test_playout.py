@@ -14,7 +14,7 @@ SAID = {"buckets": [0.1, 0.2], "counts": [3, 2, 1], "sum": 0.9}
 def book_of(*said: dict[str, Any]) -> StatsBook:
     book = StatsBook()
     for each in said:
-        book.hear(each, 0)
+        book.receive(each, 0)
     return book
 
 

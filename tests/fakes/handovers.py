@@ -34,8 +34,8 @@ class Exchange:
         self.handed_back: list[str] = []
         self.router = Router(
             load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway,
-            self._turn_away,
-            self._receive_again,
+            self._refuse,
+            self._take_back,
             lambda peer, actor, claims: (),
         )
         self._listener = listener
@@ -65,11 +65,11 @@ class Exchange:
             held.sock.close()
         self.router.table.held.clear()
 
-    def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
+    def _refuse(self, sock: socket.socket, status: int, text: str) -> None:
         self.turned_away.append((status, text))
         sock.close()
 
-    def _receive_again(self, sock: socket.socket, peer: str) -> None:
+    def _take_back(self, sock: socket.socket, peer: str) -> None:
         self.handed_back.append(peer)
         sock.close()
 

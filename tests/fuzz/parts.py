@@ -11,7 +11,7 @@ import jwt
 import msgspec
 
 from actors.call_events.calls.call_state import merge, of_event, view
-from actors.call_events.clients.filter import wish
+from actors.call_events.clients.filter import parse_filter
 from actors.call_events.entry import entry_of
 from actors.call_events.events import MalformedEvent, parse_inside
 from config import load
@@ -79,7 +79,7 @@ def query(data: bytes) -> None:
         parsed = parse_qs(data.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return
-    for read in (calls_of, names_of, legacy.ListenQuery.parse, lambda asked: wish(asked, None)):
+    for read in (calls_of, names_of, legacy.ListenQuery.parse, lambda asked: parse_filter(asked, None)):
         with suppress(BadQuery):
             cast("Callable[[object], object]", read)(parsed)
 

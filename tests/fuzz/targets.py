@@ -21,7 +21,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from actors.call_events import events
 from actors.call_events.clients.cursor import LostCursor, decode_cursor
-from actors.call_events.clients.filter import wish
+from actors.call_events.clients.filter import parse_filter
 from actors.call_events.webhooks.signature import BadSignature
 from actors.call_events.webhooks.signature import Verifier as SignatureVerifier
 from actors.ingest.idle_reader import IdleReader
@@ -89,7 +89,7 @@ def head(data: bytes) -> None:
         call_ids(parsed)
         find_token(parsed)
         with suppress(BadQuery):
-            wish(parsed.query, None)
+            parse_filter(parsed.query, None)
         with suppress(BadQuery):
             legacy.ListenQuery.parse(parsed.query)
         _access().decide(parsed, route(parsed), ip_address("192.0.2.1"), NOW)
@@ -158,7 +158,7 @@ async def _telnyx_stream(data: bytes) -> None:
             ingest.now += 0.05
             stream.expire(ingest.now)
     for entry in ingest.entries():
-        assert entry.kind in (batches.LIVE, batches.HEEDED) or entry.stream == stream.number
+        assert entry.kind in (batches.LIVE, batches.ACKNOWLEDGED) or entry.stream == stream.number
     stream.counters()
 
 

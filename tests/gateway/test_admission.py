@@ -127,12 +127,12 @@ def test_how_connections_count() -> None:
     page = receive(by, "203.0.113.9:1")
     assert page.counted == {"connections": 10, "connections from 203.0.113.9": 2}
     assert receive(by, "127.0.0.1:1").counted == {"connections": 10}
-    assert by.counted_again(page.peer, PAGE, page.claims) == page.counted
+    assert by.count_again(page.peer, PAGE, page.claims) == page.counted
     behind = receive(by, "127.0.0.1:1", "X-Forwarded-For: 203.0.113.9")
-    assert by.counted_again(behind.peer, PAGE, behind.claims) == page.counted
+    assert by.count_again(behind.peer, PAGE, behind.claims) == page.counted
     stream = receive(by, "203.0.113.9:1", target="/audio-stream?role=telnyx", upgrade=True)
     assert stream.counted == {"media streams": 5}
-    assert by.counted_again("203.0.113.9:1", PAGE, {"sub": "me"})["connections with tokens of me"] == 500
+    assert by.count_again("203.0.113.9:1", PAGE, {"sub": "me"})["connections with tokens of me"] == 500
 
 
 def guarded(**gateway: object) -> Admission:
@@ -156,7 +156,7 @@ def test_streams_of_the_carrier_count_apart() -> None:
     by = guarded(max_streams=10, carrier_share=0.7, streams_per_address=4, streams_per_token=2)
     telnyx = stream(by, STREAM_TOKEN)
     assert telnyx.counted == {"media streams": 10}
-    assert by.counted_again(telnyx.peer, STREAM, telnyx.claims) == telnyx.counted
+    assert by.count_again(telnyx.peer, STREAM, telnyx.claims) == telnyx.counted
     other = stream(by, signed("telnyx", "stream"))
     assert other.counted == {
         "media streams": 10,
@@ -164,7 +164,7 @@ def test_streams_of_the_carrier_count_apart() -> None:
         "media streams from 203.0.113.9": 4,
         "media streams with tokens of telnyx": 2,
     }
-    assert by.counted_again(other.peer, STREAM, other.claims) == other.counted
+    assert by.count_again(other.peer, STREAM, other.claims) == other.counted
 
 
 @pytest.mark.parametrize(("share", "others"), [(0.0, 10), (0.01, 9), (0.5, 5), (1.0, 0)])

@@ -1,4 +1,5 @@
-"""What is known of a call: a lattice, so that events may come in any order, late, or twice, and the end is the same.
+"""Merges the events of a call into its state, a lattice: events may come in any order, late, or twice, and the state is
+the same.
 
 Pure. Every part of a state only ever grows by `max` or `min`, over (when it occurred, id of the event) where two values
 compete; so `merge` is commutative, associative and idempotent. A hangup is terminal whatever comes after it.
@@ -37,7 +38,7 @@ FACT_MAX_CHARS = 256
 
 
 class Register(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A value with its place among others: the order is that of (at, id)."""
+    """Holds a value with its position among others, ordered by (at, id)."""
 
     at: int  # µs since 1970, as whoever saw it happen wrote it
     id: str
@@ -45,7 +46,7 @@ class Register(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class CallState(msgspec.Struct, frozen=True, array_like=True):
-    """All that is known of one call.
+    """Holds everything that is known of one call.
 
     Attributes:
         phase: index into PHASE_NAMES; never falls.
@@ -70,20 +71,20 @@ class CallState(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def streaming(self) -> bool:
-        """Whether its audio comes to us; our own word counts for more than Telnyx's."""
+        """Return whether audio of the call is streamed to us. Our own events count for more than Telnyx's."""
         ours = [register.value for stream, register in self.streams.items() if stream]
         return any(ours) if ours else any(register.value for register in self.streams.values())
 
     @property
     def is_live(self) -> bool:
-        """A stream alone is a call too, as long as it lasts."""
+        """Return whether the call is live. A stream without webhooks is a call too, as long as it lasts."""
         if self.phase >= HANGUP or (self.lost is not None and self.lost.at >= self.last_at):
             return False
         return self.phase > 0 or self.streaming
 
 
 def of_event(event: Event) -> CallState | None:
-    """What one event tells of its call; None when it is about none."""
+    """Return what one event says of its call; None when it names none."""
     call = event.call_control_id
     if not call:
         return None
@@ -108,7 +109,7 @@ def of_event(event: Event) -> CallState | None:
 
 
 def merge(one: CallState, other: CallState) -> CallState:
-    """Everything that either knows."""
+    """Return the state that knows everything that either of two states knows."""
     return CallState(
         one.call_control_id,
         phase=max(one.phase, other.phase),
@@ -125,7 +126,7 @@ def merge(one: CallState, other: CallState) -> CallState:
 
 
 def view(state: CallState) -> dict[str, Any]:
-    """A live call as clients get it (`snapshot`)."""
+    """Return a live call as clients get it in a `snapshot`."""
     held = state.held is not None and bool(state.held.value)
     return {
         "call_control_id": state.call_control_id,
@@ -155,7 +156,7 @@ def _text(value: object) -> str:
 
 
 def _outer(better: Callable[[int, int], int], one: int, other: int) -> int:
-    """0 is "not known"."""
+    """Return the better of two times; 0 stands for a time that is not known."""
     return better(one, other) if one and other else one or other
 
 

@@ -1,4 +1,5 @@
-"""How far a client is in the stream of events, so that another process can go on with its connection to the byte.
+"""Finds out how far a client is in the stream of events, so that another process can continue its connection at the
+next byte.
 
 A client's socket carries the events that it wants, in order, one encoding for all: what comes after a known point is
 known. So it is enough to note that point now and then (`Cursor`), and to ask the kernel how much has been written since:
@@ -25,7 +26,7 @@ PREFIX_MAX_BYTES = 8 * 1024  # of what is noted with a place
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A point in what a connection carries.
+    """Holds a point in the bytes that a connection carries.
 
     Attributes:
         epoch: of the journal that `offset` belongs to.
@@ -48,7 +49,7 @@ _decode = msgspec.msgpack.Decoder(Cursor).decode
 
 
 class LostCursor(Exception):
-    """Nobody can tell where a client is. It must come back with `since`."""
+    """The client's position can't be determined. The client must come back with `since`."""
 
 
 def decode_cursor(note: bytes) -> Cursor:
@@ -65,7 +66,7 @@ def decode_cursor(note: bytes) -> Cursor:
 
 
 def walk(place: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
-    """Find where a connection is.
+    """Find the position of a connection.
 
     Args:
         written: the kernel's count now.

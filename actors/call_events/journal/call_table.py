@@ -21,7 +21,7 @@ _decode = msgspec.json.Decoder(CallState).decode
 
 
 class CallTable:
-    """The table `calls` of one journal."""
+    """Reads and writes the table `calls` of one journal."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db

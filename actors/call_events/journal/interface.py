@@ -22,7 +22,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Commit:
-    """The result of a commit.
+    """Holds the result of a commit.
 
     Attributes:
         entries: events after the offset that the caller knew, oldest first; another process's too.
@@ -37,7 +37,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Page:
-    """A part of the journal.
+    """Holds a part of the journal.
 
     Attributes:
         entries: the wanted events, oldest first.
@@ -52,7 +52,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Opened:
-    """A journal that has just been opened, with its newest events and its live calls.
+    """Describes a journal that has just been opened, with its newest events and its live calls.
 
     Attributes:
         last, oldest: offsets of the newest and the oldest event.

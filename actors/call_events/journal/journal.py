@@ -1,4 +1,4 @@
-"""The journal: one SQLite file with every event as it was received, in the order in which it was taken.
+"""Keeps every event in one SQLite file, as it was received and in the order in which it was committed.
 
 Blocks, so it is used in a thread, by one at a time. What SQLite says is wrong is left as `sqlite3.Error`: `store`
 decides what becomes of it. Several processes may have the file open (during a roll): the place of an event is found
@@ -44,7 +44,8 @@ class Truncated(Exception):
 
 
 class Journal:
-    """An open file. `epoch` names it: an offset means nothing in another one. The maker closes it.
+    """Reads and writes an open file. `epoch` names the journal: an offset means nothing in another one. Whoever made it
+    closes it.
 
     Raises:
         sqlite3.Error: it can't be opened, or is none. NewerSchema: see there.
@@ -82,7 +83,7 @@ class Journal:
         return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
 
     def _mismatch(self) -> str | None:
-        """See `Watermark.mismatch`."""
+        """Return why this is not the journal that was left here; see `Watermark.mismatch`."""
         meta = self._meta()
         return self._watermark.mismatch(meta.get("epoch"), meta.get("origin"), self._last_in_file())
 
@@ -104,17 +105,18 @@ class Journal:
 
     @property
     def last_offset(self) -> int:
-        """Of the newest event, or what comes before the first of this epoch."""
+        """Return the offset of the newest event, or the one before the first of this epoch."""
         return max(self._last_in_file(), self.first_offset - 1)
 
     @property
     def oldest_offset(self) -> int:
-        """Of the oldest event that is kept, or of the first that will be."""
+        """Return the offset of the oldest event that is kept, or of the first that will be."""
         found = self._db.execute("SELECT min(offset) FROM events").fetchone()[0]
         return int(found) if found is not None else self.first_offset
 
     def commit(self, arrivals: Sequence[Arrival], known: int) -> Commit:
-        """Take events, all or none; those whose id is known are not taken again. On return they are on the disk.
+        """Write events, all or none. Those whose id is known are not written again. On return the events are on the
+        disk.
 
         Args:
             known: the offset up to which the caller has seen everything.
@@ -138,18 +140,19 @@ class Journal:
         return Commit(entries, states, taken)
 
     def newer(self, known: int) -> Commit:
-        """What another process has taken."""
+        """Return what another process has committed after an offset."""
         with self.read_transaction():
             entries = self._between(known, self.last_offset)
             return Commit(entries, self._calls.states(entry.call_control_id for entry in entries), [])
 
     def newest(self, count: int) -> list[Entry]:
-        """The last events, oldest first."""
+        """Return the last `count` events, oldest first."""
         last = self.last_offset
         return self._between(last - count, last)
 
     def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
-        """What comes after an offset, at most so many and (but for the first) so much, and as much as is found in its time."""
+        """Return the wanted events after an offset: at most `limit`, at most `max_bytes` (but one at least), and what
+        is found in time."""
         entries: list[Entry] = []
         size = 0
         with self.read_transaction():
@@ -164,23 +167,24 @@ class Journal:
         return Page(entries, search.upto, oldest)
 
     def latest(self, interest: Interest, limit: int) -> int:
-        """The offset after which there are so many events of those wanted, or as many as are found in its time."""
+        """Return the offset after which there are `limit` wanted events, or as many as are found in time."""
         with self.read_transaction():
             found = Search(self._db, interest).backwards(self.last_offset, limit)
             return self.oldest_offset - 1 if found is None else found
 
     def live_calls(self) -> dict[str, CallState]:
-        """The calls that are live."""
+        """Return the live calls."""
         return self._calls.live()
 
     def last_webhook_at(self) -> int | None:
-        """When Telnyx was heard of last, µs since 1970; looks at the newest events only."""
+        """Return when the last webhook was received, µs since 1970. Looks at the newest events only."""
         sql = "SELECT received_at FROM events WHERE source = 'telnyx' AND offset > ? ORDER BY offset DESC LIMIT 1"
         found = self._db.execute(sql, (self.last_offset - 100_000,)).fetchone()
         return int(found[0]) if found else None
 
     def prune(self, *, before: int, max_bytes: int, fresh: int) -> tuple[int, Pruned]:
-        """Let a few events go. Returns how many went by their age, and which by the size of the file (`pruning`).
+        """Delete a few events. Returns how many were too old, and how many were deleted for the size of the file
+        (`pruning`).
 
         Args:
             before: those received before this time (µs since 1970) go,
@@ -196,17 +200,17 @@ class Journal:
 
     @property
     def used_bytes(self) -> int:
-        """What the events take in the file, which never gets smaller itself."""
+        """Return how many bytes the events use in the file, which itself never shrinks."""
         pages, free, size = (int(self._db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
         return (pages - free) * size
 
     def check(self) -> str | None:
-        """What is wrong with the file as a whole; None: nothing. Reads all of it."""
+        """Return what is wrong with the file; None: nothing. Reads all of it."""
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         return None if found == "ok" else str(found)
 
     def copy_to(self, path: Path) -> None:
-        """Write all of it to a new file, which is this journal then."""
+        """Copy everything to a new file, which then is this journal."""
         target = sqlite3.connect(path)
         try:
             self._db.backup(target)
@@ -222,7 +226,7 @@ class Journal:
 
     @contextmanager
     def read_transaction(self) -> Iterator[None]:
-        """What is read in here belongs together, whatever other processes write meanwhile."""
+        """Read several times from one state of the file, whatever other processes write meanwhile."""
         self._db.execute("BEGIN")
         try:
             yield

@@ -1,4 +1,5 @@
-"""Which events leave the journal: those that are old, and when there is more than there may be, first what peers can say without end.
+"""Chooses the events that leave the journal: old ones and, when it is too large, first those that a peer can cause
+without end.
 
 Events are in three rooms: floods (keys, marks, errors), what was promised most (who heard and who spoke), and all others. A call
 that has more in a room than its fair share gives that up first, so that a flood costs its own call only. Then go the oldest floods,
@@ -25,7 +26,7 @@ Pruned = Counter[tuple[str | None, str]]  # how many went, by call and type
 
 
 def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
-    """Let events go that were received before this time (µs since 1970). Returns how many."""
+    """Delete events that were received before a time (µs since 1970). Returns how many."""
     rows = db.execute(
         "SELECT offset, received_at FROM events WHERE offset < ? ORDER BY offset LIMIT ?", (last, STEP)
     ).fetchall()
@@ -36,7 +37,7 @@ def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
 
 
 class PruningBySize:
-    """Args: clock: monotonic seconds."""
+    """Deletes events while the journal is too large. `clock`: seconds, monotonic."""
 
     def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self._db = db
@@ -44,7 +45,8 @@ class PruningBySize:
         self._checked_until = float("-inf")  # no call has more than its share, as far as is known
 
     def step(self, last: int, fresh: int) -> Pruned:
-        """Let some events before the last one go; others that were received after `fresh` only when nothing else is left."""
+        """Delete some events before the last one. Others that were received after `fresh` go only when no other event
+        is left."""
         now = self._clock()
         if now >= self._checked_until:
             if pruned := self._over_share(last):

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 
 
 class WriteSession:
-    """The journal as this process writes it. Every method but `close` raises Unavailable. Whoever made it closes it.
+    """Writes to the journal for this process. Every method but `close` raises Unavailable. Whoever made it closes it.
 
     Args:
         kept: how many of the newest events `on_opened` is given.

@@ -1,4 +1,4 @@
-"""The journal as a thing that may fail: opened when it can be, watched, replaced when it is broken.
+"""Opens the journal's file when that is possible, watches it, and replaces it when it is damaged.
 
 Blocks; one thread at a time. Everything that is wrong comes out as `Unavailable`, whose text is for the log. A file
 that is damaged is set aside under another name, never deleted, and a new one begun. A file that was deleted while it
@@ -43,11 +43,11 @@ class _Replaced(Exception):
 
 
 class _Damaged(Exception):
-    """The file is not what we have written."""
+    """The file does not hold what was written."""
 
 
 class Store:
-    """The journal's file, open when it can be. Shut it in the end.
+    """Holds the journal's file, open when that is possible. Whoever made it closes it.
 
     Attributes:
         generation: how often a file was opened; another number means another file, maybe with another epoch.
@@ -61,7 +61,8 @@ class Store:
         self._sizes: dict[Path, tuple[int, int]] = {}
 
     def use(self, work: Callable[[Journal], Answer]) -> Answer:
-        """Do something with the open journal. When this returns, what was written is in the file that has the name.
+        """Call `work` with the open journal, and return its result. On return, what was written is in the file with the
+        journal's name.
 
         Work that met a broken file is done again with the one that took its place.
 
@@ -126,7 +127,7 @@ class Store:
         return journal
 
     def _check_files(self) -> None:
-        """Find out whether the files are still those that were opened, and have lost nothing: they never get shorter."""
+        """Check that the files are still those that were opened, and that none is shorter: they never shrink."""
         for path in (self.path, self._sibling("-wal")):
             try:
                 found = path.stat()

@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 class StoreThread:
-    """A store and the thread that uses it. Whoever made it closes it.
+    """Holds a store and the thread that uses it. Whoever made it closes it.
 
     Every method raises Unavailable: the store says so, or there is no thread, memory or descriptor at the moment.
     Cancelling a method waits until the thread has finished.
@@ -32,7 +32,7 @@ class StoreThread:
 
     @property
     def generation(self) -> int:
-        """How often a file was opened; another number means another file. May be read in the thread too."""
+        """Return how often a file was opened; another number means another file. May be read in the thread too."""
         return self._store.generation
 
     async def use(self, work: Callable[[Journal], Answer]) -> Answer:

@@ -40,7 +40,7 @@ class _Waiting:
 
 
 class JournalWriter:
-    """The journal of this process: records events, keeps the file in order, and has its reader. `run` must be running.
+    """Records events in the journal of this process, prunes the file, and has its reader. `run` must be running.
 
     Args:
         on_opened, on_commit: see `WriteSession`.
@@ -71,7 +71,7 @@ class JournalWriter:
 
     @property
     def is_available(self) -> bool:
-        """Whether the last commit succeeded."""
+        """Return whether the last commit succeeded."""
         return self.session.ready.is_set() and not self._fault
 
     def totals(self) -> dict[str, int]:

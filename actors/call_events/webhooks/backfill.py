@@ -1,4 +1,4 @@
-"""Webhooks that were missed: fetched from Telnyx's list of deliveries after a gap in our service.
+"""Fetches missed webhooks from Telnyx's list of deliveries, after a time without service.
 
 `GET /v2/webhook_deliveries` (telnyx.md §4). What is found takes the same way as what is delivered, so that nothing is
 taken twice. httpx is imported only when there is an API key.
@@ -36,7 +36,7 @@ RETRY_FIRST_S, RETRY_MAX_S = 2.0, 300.0
 # Telnyx tries for a minute; what was under way when we were heard last may have failed since.
 MARGIN_US = 120 * 1_000_000
 GAP_MAX_US = 7 * 86_400 * 1_000_000
-SECOND_LOOK_S = 90.0  # deliveries that were under way when we came back have failed by then
+SECOND_FETCH_S = 90.0  # deliveries that were under way when we came back have failed by then
 
 
 class Backfill:
@@ -55,17 +55,17 @@ class Backfill:
     async def run(self) -> None:
         """Look when the journal is open, and once more; then after every time in which it could not be written."""
         await self._journal.session.ready.wait()
-        heard_at = await self._last_heard()
-        await self._fetch_until_done(heard_at)
+        last_at = await self._last_webhook_at()
+        await self._fetch_until_done(last_at)
         while True:
-            await trio.sleep(SECOND_LOOK_S)
-            await self._fetch_until_done(heard_at)
+            await trio.sleep(SECOND_FETCH_S)
+            await self._fetch_until_done(last_at)
             await self._journal.failed.wait()
-            heard_at = time.time_ns() // 1000
+            last_at = time.time_ns() // 1000
             await self._journal.recovered.wait()
 
-    async def _last_heard(self) -> int:
-        """When Telnyx was heard of last, µs since 1970; now, where it never was: there is no gap then."""
+    async def _last_webhook_at(self) -> int:
+        """Return when the last webhook was received, µs since 1970; now, where there was none, and so no gap."""
         try:
             found = await self._journal.reader.last_webhook_at()
         except Unavailable:
@@ -125,7 +125,7 @@ async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterat
 
 
 def _arrival(delivery: Any) -> Arrival | None:
-    """The event of one delivery, in the form in which it would have been delivered; None for what is none."""
+    """Return the event of one delivery as it would have been delivered; None where there is none."""
     webhook = delivery.get("webhook") if isinstance(delivery, dict) else None
     if not isinstance(webhook, dict):
         return None

@@ -9,7 +9,7 @@ from actors.fanout.v1.state import Note, decode, encode
 from actors.fanout.v1.subscription import Subscription
 from actors.fanout.v1.subscriptions import AUDIO_CALLS_MAX, Subscriptions
 from actors.fanout.v1.talk import V1Talk
-from patchbay.auth.rights import OF_PAGES
+from patchbay.auth.rights import PAGE_RIGHTS
 from patchbay.auth.tokens import BadToken, expires_at
 from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol import batches, errors
@@ -119,7 +119,7 @@ class V1Connection:
     def open(self, asked: Sequence[str], tracks: list[TrackName], now: float) -> None:
         """Say welcome, and subscribe to what the URL names."""
         claims = self.handed.claims
-        can = [right for right in OF_PAGES if right != "admin"] if claims is None else list(claims.get("can", ()))
+        can = [right for right in PAGE_RIGHTS if right != "admin"] if claims is None else list(claims.get("can", ()))
         expiry = None if claims is None else expires_at(claims)
         self.about_to_tell()
         self._say(control.welcome(self.number, frames.EPOCH, can, expiry))

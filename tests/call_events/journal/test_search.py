@@ -12,7 +12,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.call_events.clients.filter import PREFIXES_MAX, TYPES_MAX, reader_of, wish
+from actors.call_events.clients.filter import PREFIXES_MAX, TYPES_MAX, parse_filter, reader_of
 from actors.call_events.entry import Interest
 from actors.call_events.journal.journal import Journal
 from actors.call_events.journal.search import TIME_BACKWARDS_S, TIME_S, WINDOW, Search
@@ -148,13 +148,13 @@ def test_what_is_found_is_what_is_wanted(
 
 def test_so_many_types_and_no_more() -> None:
     """In words that say how many."""
-    assert wish({"type": [",".join(f"t{n}" for n in range(TYPES_MAX))]}, None).interest.types
-    assert len(wish({"type": [f"t{n}*" for n in range(PREFIXES_MAX)]}, None).interest.prefixes) == PREFIXES_MAX
+    assert parse_filter({"type": [",".join(f"t{n}" for n in range(TYPES_MAX))]}, None).interest.types
+    assert len(parse_filter({"type": [f"t{n}*" for n in range(PREFIXES_MAX)]}, None).interest.prefixes) == PREFIXES_MAX
     for kinds in ([f"t{n}" for n in range(TYPES_MAX + 1)], [f"t{n}*" for n in range(PREFIXES_MAX + 1)]):
         for query in ({"type": kinds}, {"type": [",".join(kinds)]}):
             with pytest.raises(BadQuery, match=str(PREFIXES_MAX)):
-                wish(query, None)
-    repeated = wish({"type": ["a*,a*,b"] * 500}, None).interest
+                parse_filter(query, None)
+    repeated = parse_filter({"type": ["a*,a*,b"] * 500}, None).interest
     assert (repeated.types, repeated.prefixes) == (frozenset({"b"}), ("a",))
 
 

@@ -7,7 +7,6 @@ import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-import h11
 import orjson
 import pytest
 import trio
@@ -23,6 +22,7 @@ from tests.fakes.connections import Dialogue, dialogue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import h11
     from trio.testing import MockClock
 
     from patchbay.http.routes import Handler
@@ -226,7 +226,7 @@ async def test_bodies_that_take_long_go_for_those_that_come() -> None:
         status, headers, _ = await slower.response()
         assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
     assert http.bodies.held_bytes == 0
-    assert http.counters["bodies_ended"] == http.bodies.ended == 2
+    assert http.counters["bodies_ended"] == 2
 
 
 async def test_answers_that_are_not_read_go_for_those_that_are() -> None:
