@@ -1,6 +1,6 @@
 """Reads the supervisor's answer to `status`: which actors there are, and which of them are not ready.
 
-Pure; asking the supervisor is `control.py`'s.
+Pure; `supervisor_client` asks the supervisor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Keeps the connections whose heads are awaited in order, and chooses the one that is closed when there are too many.
 Pure.
 
-What is done for one of them costs the same however many there are.
+Every operation takes constant time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Accepts connections at the public port, reads their heads, and refuses those that are for no actor.
 
-What is let in goes to `Router.admit`. Nothing here knows which processes there are.
+Admitted connections go to `Router.admit`. Knows nothing of actor processes.
 """
 
 from __future__ import annotations

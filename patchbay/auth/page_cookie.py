@@ -1,7 +1,7 @@
 """Sets the page's cookie: a page that was opened with `?token=` can load its files and its data without. Pure.
 
 Only the console's plain requests are let in by it, never a WebSocket (see `patchbay.auth.access`); what changes
-something takes more than a cookie (see `forgery`).
+something takes more than a cookie (see `patchbay.auth.csrf`).
 """
 
 from __future__ import annotations

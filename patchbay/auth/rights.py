@@ -19,10 +19,12 @@ Right = Literal["listen", "talk", "events", "admin", "stream"]
 
 @dataclass(frozen=True)
 class Grant:
-    """Attributes:
-    what: it is good for, in words.
-    without: what happens without it.
-    by_call: whether it holds for the token's calls only.
+    """Describes a right, in words for docs/security.md.
+
+    Attributes:
+        what: it is good for.
+        without: what happens without it.
+        by_call: whether it holds for the token's calls only.
     """
 
     what: str

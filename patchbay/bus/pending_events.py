@@ -1,9 +1,8 @@
 """Keeps events that are not acknowledged yet, and decides which are due, and which go when there are too many. Pure.
 
-There are two rooms. What was promised (who heard and said what, which streams there were) is in one; what a peer can say
-as often as it likes (keys, marks, errors) is in the other, and can't push the first out. In each the one source that has
-the most gives way, with its oldest, so that a flood costs its own source only. Everything is done in constant time but
-for what comes out.
+There are two queues. One holds events that must not be lost (who heard and said what, which streams there were). The other
+holds events that a peer can cause without end (keys, marks, errors), and can't push out those of the first. In each, the
+source with the most events loses its oldest, so that a flood costs its own source only. Operations take constant time.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from patchbay.protocol.events import FLOODS
 
 RESEND_FIRST_S: Final = 1.0  # an event not acknowledged by then is sent again; the wait doubles …
 RESEND_MAX_S: Final = 15.0  # … up to this
-FLOOD_SHARE: Final = 4  # the other room is so much smaller
+FLOOD_SHARE: Final = 4  # the queue of floods is so much smaller
 FLOOD_OF_SOURCE: Final = 100  # events of these kinds of one source
 LOST_SOURCES_MAX: Final = 1000  # about which it is remembered what they have lost
 ABOUT: Final = ("call_control_id", "stream_id", "connection")
@@ -125,13 +124,13 @@ class PendingEvents:
 
     def __init__(self, limit: int) -> None:
         floods = max(limit // FLOOD_SHARE, 1)
-        self._promised = EventQueue(limit, limit)
+        self._main = EventQueue(limit, limit)
         self._floods = EventQueue(floods, min(floods, FLOOD_OF_SOURCE))
         self._lost: OrderedDict[object, tuple[dict[str, Any], Counter[str]]] = OrderedDict()
         self.dropped: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._promised) + len(self._floods)
+        return len(self._main) + len(self._floods)
 
     def add(self, event: Event) -> None:
         """Add an event; it is due at once."""
@@ -141,11 +140,11 @@ class PendingEvents:
 
     def acknowledge(self, event_id: str) -> bool:
         """Remove an event that was acknowledged. Returns False when it was not waited for."""
-        return (self._promised.remove(event_id) or self._floods.remove(event_id)) is not None
+        return (self._main.remove(event_id) or self._floods.remove(event_id)) is not None
 
     def first_due(self, now: float) -> Event | None:
         """Return the next event to be sent; floods come last."""
-        return self._promised.first_due(now) or self._floods.first_due(now)
+        return self._main.first_due(now) or self._floods.first_due(now)
 
     def sent(self, event: Event, now: float) -> None:
         """Note that an event was sent."""
@@ -158,7 +157,7 @@ class PendingEvents:
         return lost
 
     def _queue_of(self, event: Event) -> EventQueue:
-        return self._floods if event.type in FLOODS else self._promised
+        return self._floods if event.type in FLOODS else self._main
 
     def _drop(self, event: Event) -> None:
         self.dropped[event.type] += 1

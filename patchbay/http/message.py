@@ -1,6 +1,6 @@
 """Defines HTTP requests and responses as handlers see them, and the headers that every response has.
 
-Pure: framing is `http.py`'s (by h11), routes are `http_routes.py`'s.
+Pure: `server` frames them (by h11), `routes` calls their handlers.
 """
 
 from __future__ import annotations

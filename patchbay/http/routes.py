@@ -25,7 +25,7 @@ class Routes:
         self._fallback = fallback
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """Let a handler answer one method of one path; the path as `wire.request` normalises it."""
+        """Let a handler answer one method of one path; the path as `patchbay.http.head` normalises it."""
         self._table.setdefault(path, {})[method] = handler
 
     async def __call__(self, request: Request) -> Response:

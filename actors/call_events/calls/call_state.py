@@ -40,7 +40,7 @@ FACT_MAX_CHARS = 256
 class Register(msgspec.Struct, frozen=True, array_like=True, order=True):
     """Holds a value with its position among others, ordered by (at, id)."""
 
-    at: int  # µs since 1970, as whoever saw it happen wrote it
+    at: int  # µs since 1970, by the clock of the witness
     id: str
     value: bool | str = False
 
@@ -51,10 +51,10 @@ class CallState(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         phase: index into PHASE_NAMES; never falls.
         first_at, last_at: of its events, µs since 1970; a loss is none.
-        facts: the earliest word on each.
+        facts: the earliest value of each.
         answered: the first answer. ended: the first hangup, with its cause.
-        held, talker: the latest word. streams: the latest on each stream; "" is Telnyx's word, which names none.
-        lost: the latest time that it was given up.
+        held, talker: the latest value. streams: the latest value of each; "" stands for Telnyx's webhooks, which name none.
+        lost: the latest loss.
     """
 
     call_control_id: str

@@ -1,7 +1,7 @@
 """Finds calls without a sign of life, and records an event (`call.lost`) for each, so that every client learns of it.
 
-A call's events are signs of life, and so is what the ingests say on the bus of the streams that they carry. A call
-that was given up and shows itself again is live again.
+Signs of life are the call's events, and the statistics of the ingests, which name the calls that they carry. A lost call
+with a new sign of life is live again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from actors.call_events.journal.interface import Record
 
 INTERVAL_S = 5.0
-FIRST_CHECK_S = 30.0  # those that carry streams have spoken by then
+FIRST_CHECK_S = 30.0  # ingests that carry streams have published by then
 
 
 class BusSubscriber(Protocol):
@@ -59,7 +59,7 @@ class LostCalls:
                 try:
                     await self._record(lost)
                 except Unavailable:
-                    lost.clear()  # they are found again with the next look
+                    lost.clear()  # the next check finds them again
             await trio.sleep(INTERVAL_S)
 
     def receive(self, stats: bytes, now: int) -> None:
@@ -80,7 +80,7 @@ class LostCalls:
     def _event(self, state: CallState, now: int) -> Arrival:
         call = state.call_control_id
         payload = {"call_control_id": call, "last_event_at": timestamp(state.last_at)}
-        # A clock that is behind another's must not make the loss older than what it ends.
+        # Our clock may be behind: the loss must not be older than the call's last event.
         when = max(now, state.last_at)
         return own_event(CALL_LOST, payload, name=f"{CALL_LOST} {call} {state.last_at}", occurred_at=when, now=now)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 10.0  # a client that is given up has so long to read what is on its way, and why
+GRACE_S = 10.0  # how long an evicted client may take to read what is being sent, and the reason
 RETRY_S = 0.5  # when older events can't be read
 GONE_REASON = "events that you have not had are not kept any more; come back with since=<offset of the last one>"
 
@@ -61,14 +61,14 @@ class EventClient(EventWriter):
 
 
 class Clients:
-    """Serves connections.
+    """Serves the connections of all clients.
 
     Args:
-        settings: how much clients may say, who have nothing to say here.
+        settings: limits of what clients may send.
         verifier: of tokens that clients renew; None: authentication is off.
 
     Attributes:
-        peers: those that are open, to be asked whether they are there.
+        peers: the open connections, for keepalive.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Clients:
         self._poller = poller
         self._settings = settings
         self._verifier = verifier
-        self._allowances = RateLimits(
+        self._rate_limits = RateLimits(
             settings.messages_per_s,
             settings.messages_burst,
             token_per_s=settings.token_messages_per_s,
@@ -114,7 +114,7 @@ class Clients:
         except LostCursor as lost:
             log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
             return
-        limit, rate_limit = self._settings.message_max_bytes, self._allowances.of(handed.claims)
+        limit, rate_limit = self._settings.message_max_bytes, self._rate_limits.of(handed.claims)
         async with accept(handed, self._poller, client, message_max_bytes=limit, rate_limit=rate_limit) as peer:
             if peer is not None:
                 self._start(client, asked, found)
@@ -126,8 +126,8 @@ class Clients:
             return
         offset, recovered = self._first_offset(asked.since)
         resume = asked.since is not None
-        words = self._dispatcher.welcome(asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot)
-        client.start(self._dispatcher.epoch, offset, words)
+        first = self._dispatcher.welcome(asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot)
+        client.start(self._dispatcher.epoch, offset, first)
 
     def _first_offset(self, since: int | None) -> tuple[int, bool]:
         """Return where a new client begins, and whether it misses no event so."""
@@ -140,36 +140,36 @@ class Clients:
         """Find where a predecessor was with this connection; None when there was none, or it had written nothing."""
         if not handed.resumed or not handed.note:
             return None
-        place, unsent = decode_cursor(handed.note), handed.unsent
+        noted, unsent = decode_cursor(handed.note), handed.unsent
         handed.unsent = b""  # what is to be written is found here
-        if place.epoch != self._dispatcher.epoch:
+        if noted.epoch != self._dispatcher.epoch:
             raise LostCursor("the journal is another one")
-        if place.written == NO_COUNT:
-            return place, place.offset, unsent
+        if noted.written == NO_COUNT:
+            return noted, noted.offset, unsent
         written, who = bytes_carried(handed.sock), reader_of(handed.claims, handed.peer)
         try:
-            found = await self._walk(place, written, interest, who)
+            found = await self._walk(noted, written, interest, who)
             if found is None:
                 await self._journal.session.refresh()  # the predecessor, which may still be there, was ahead of us
-                found = await self._walk(place, written, interest, who)
+                found = await self._walk(noted, written, interest, who)
         except Unavailable as error:
             raise LostCursor(str(error)) from error
         if found is None:
             raise LostCursor("more was written than there are events")
-        return place, *found
+        return noted, *found
 
-    async def _walk(self, place: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
-        tail, offset = self._dispatcher.tail, place.offset
+    async def _walk(self, noted: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
+        tail, offset = self._dispatcher.tail, noted.offset
         if offset >= tail.before:
-            return walk(place, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
+            return walk(noted, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
         entries: list[Entry] = []
-        found = walk(place, written, entries)
+        found = walk(noted, written, entries)
         while found is None and offset < tail.last:
             page = await self._journal.reader.page(interest, offset, who=who)
             if page.oldest > offset + 1:
                 raise LostCursor("the events there are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
-            found = walk(place, written, entries)
+            found = walk(noted, written, entries)
         return found
 
     async def _serve_open(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:

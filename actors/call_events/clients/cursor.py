@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from actors.call_events.entry import Entry
 
 FORM = 1  # of events as they are written: raise it when `encode` changes, or bytes would be counted wrong
-LOST = -1  # an offset: nobody can tell
+UNKNOWN_OFFSET = -1  # an offset: nobody can tell
 PREFIX_MAX_BYTES = 8 * 1024  # of what is noted with a place
 
 
@@ -55,33 +55,33 @@ class LostCursor(Exception):
 def decode_cursor(note: bytes) -> Cursor:
     """Read a cursor. Raises LostCursor: it is another program's."""
     try:
-        place: Cursor = _decode(note)
+        noted: Cursor = _decode(note)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise LostCursor("the note can't be read") from error
-    if place.form != FORM:
+    if noted.form != FORM:
         raise LostCursor("events were written otherwise then")
-    if place.offset == LOST:
+    if noted.offset == UNKNOWN_OFFSET:
         raise LostCursor("what this connection carries is not counted")
-    return place
+    return noted
 
 
-def walk(place: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
+def walk(noted: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
     """Find the position of a connection.
 
     Args:
         written: the kernel's count now.
-        entries: those that the client wants after the place, in order.
+        entries: those that the client wants after the noted cursor, in order.
 
     Returns:
         The offset up to which everything wanted has been written, at least in part, and what is left to be written of
         the last; None when it is further than these entries go.
     """
-    left = written - place.written
-    if left < len(place.prefix):
-        return place.offset, place.prefix[left:]
-    left -= len(place.prefix)
+    left = written - noted.written
+    if left < len(noted.prefix):
+        return noted.offset, noted.prefix[left:]
+    left -= len(noted.prefix)
     if not left:
-        return place.offset, b""
+        return noted.offset, b""
     for entry in entries:
         if left <= len(entry.frame):
             return entry.offset, entry.frame[left:]

@@ -1,8 +1,7 @@
 """Writes events to one client, and keeps its position in the stream of events.
 
-Holds no queue. What is next is taken from the tail whenever the socket has room, so a client that is behind costs no
-more than one that is not; what the tail has no more comes from the journal, by `feed`. Frames of the WebSocket itself
-(pongs, the close) go between events.
+Has no queue: the next events are taken from the newest events in memory whenever the socket has room, so a slow client
+costs no more than a fast one. Older events come from the journal, by `feed`. Control frames go between events.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.call_events.clients.cursor import LOST, PREFIX_MAX_BYTES, Cursor, encode_cursor
+from actors.call_events.clients.cursor import PREFIX_MAX_BYTES, UNKNOWN_OFFSET, Cursor, encode_cursor
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
 from patchbay.websocket.send_queue import CONTROL_MAX_BYTES, SendQueue
 
@@ -65,15 +64,15 @@ class EventWriter(SendQueue):
             return
         self._attach(epoch, offset, first)
         if self._base == NO_COUNT:
-            self._handed.set_note(encode_cursor(Cursor(epoch, NO_COUNT, LOST)))
+            self._handed.set_note(encode_cursor(Cursor(epoch, NO_COUNT, UNKNOWN_OFFSET)))
         elif len(first) <= PREFIX_MAX_BYTES:
             self._note(first)
         self.pull()
 
-    def resume(self, place: Cursor, offset: int, rest: bytes) -> None:
-        """Continue where a predecessor was: `place` is its noted cursor, `offset` and `rest` are where it really was."""
-        self._attach(place.epoch, offset, rest)
-        self._noted = place.offset
+    def resume(self, noted: Cursor, offset: int, rest: bytes) -> None:
+        """Continue where a predecessor was: `noted` is its cursor, `offset` and `rest` are where it really was."""
+        self._attach(noted.epoch, offset, rest)
+        self._noted = noted.offset
         self.pull()
 
     def switch_journal(self, epoch: str, offset: int) -> None:

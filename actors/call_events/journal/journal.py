@@ -1,11 +1,9 @@
 """Keeps every event in one SQLite file, as it was received and in the order in which it was committed.
 
-Blocks, so it is used in a thread, by one at a time. What SQLite says is wrong is left as `sqlite3.Error`: `store`
-decides what becomes of it. Several processes may have the file open (during a roll): the place of an event is found
-inside the transaction that writes it.
+Blocks, so one thread at a time uses it. Errors of SQLite are raised as `sqlite3.Error`, and `store` handles them. Several
+processes may have the file open, during a roll: the offset of an event is chosen inside the transaction that writes it.
 
-A journal that is not the one that was left here (`mark`) is another one from now on: it has a new epoch, and offsets that
-nobody has had.
+A journal that is not the one that was left here (`watermark`) gets a new epoch, and offsets that no client has had.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Chooses the events that leave the journal: old ones and, when it is too large, first those that a peer can cause
 without end.
 
-Events are in three rooms: floods (keys, marks, errors), what was promised most (who heard and who spoke), and all others. A call
-that has more in a room than its fair share gives that up first, so that a flood costs its own call only. Then go the oldest floods,
-the oldest others, and only in the end who heard and who spoke. The newest event always stays: places follow it.
+Events have one of three classes (column `room`): floods (keys, marks, errors), audit (who heard and who spoke), and others.
+A call with more than its share of a class loses the surplus first, so that a flood costs its own call only. Then the oldest
+floods go, the oldest others, and the audit last. The newest event always stays: offsets follow it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-STEP: Final = 500  # events that go at once by age …
+STEP: Final = 500  # events that are deleted at once by age …
 STEP_BY_SIZE: Final = 2000  # … and by size, when more may be coming
 SHARES: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
-SHARES_INTERVAL_S: Final = 10.0  # how often it is looked whether a call has more; that takes a look at all of them
+SHARES_INTERVAL_S: Final = 10.0  # how often the shares are checked, which reads all events
 
 Pruned = Counter[tuple[str | None, str]]  # how many went, by call and type
 

@@ -1,7 +1,7 @@
 """Finds events in the journal's file a window of offsets at a time, so that no request reads for long, whatever it asks
 for.
 
-Whoever asks for what is rare gets what was found in its time, and where to go on. Blocks; used by `journal`.
+A search for rare events returns what was found in its time, and where to continue. Blocks; used by `journal`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Opens the journal's file when that is possible, watches it, and replaces it when it is damaged.
 
-Blocks; one thread at a time. Everything that is wrong comes out as `Unavailable`, whose text is for the log. A file
-that is damaged is set aside under another name, never deleted, and a new one begun. A file that was deleted while it
-was open is still whole in our hands, and is written to its place again.
+Blocks; one thread at a time. Every error is raised as `Unavailable`, whose text is for the log. A damaged file is renamed,
+never deleted, and a new one is begun. A file that was deleted while it was open is still whole in this process, and is
+written again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Announces to the ingests which calls have signed webhooks, so that they accept no stream of any other call.
 
-What is told comes from the picture of the calls, and that from the journal, so it holds over restarts.
+Announcements are made from the states of the calls, which come from the journal, so they survive restarts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from actors.call_events.calls.call_state import CallState
     from patchbay.bus.sockets import BusSocket
 
-AGAIN_S = 5.0  # all of it is told so often: a message may have been lost
+REPEAT_S = 5.0  # how often everything is announced: a message may be lost
 SUBSCRIBED = b"\x01" + announced.TOPIC
 
 
@@ -48,7 +48,7 @@ class Announcer:
         await self._is_open.wait()
         while True:
             self._announce_all()
-            await trio.sleep(AGAIN_S)
+            await trio.sleep(REPEAT_S)
 
     def _announce_all(self) -> None:
         if self._is_open.is_set():  # before that, we know of none

@@ -1,7 +1,7 @@
 """Fetches missed webhooks from Telnyx's list of deliveries, after a time without service.
 
-`GET /v2/webhook_deliveries` (telnyx.md §4). What is found takes the same way as what is delivered, so that nothing is
-taken twice. httpx is imported only when there is an API key.
+`GET /v2/webhook_deliveries` (telnyx.md §4). Webhooks that are found are recorded as delivered ones are, so that none is
+recorded twice. httpx is imported only when there is an API key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Answers `POST /api/calls/telnyx/webhook`: verifies each event, records it once, and answers at once.
 
-Statuses by telnyx.md §6.2: Telnyx retries 5xx and 429, and takes any 2xx for done. Method and size are settled before
-a byte of the body is read, the signature before a byte of it is understood.
+Statuses by telnyx.md §6.2: Telnyx retries 5xx and 429, and takes any 2xx for done. Method and size are checked before
+the body is read, the signature before it is parsed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Webhook:
 
     Args:
         record: takes events for good, and says of each whether it is new. Only then is a webhook answered 200.
-        verifier: None: everybody is believed (a laptop).
+        verifier: None: every webhook is taken for genuine (a laptop).
 
     Attributes:
         counters: `webhooks`, `webhooks_duplicate`, `webhooks_mended` (a part that nobody needs could not be read),
