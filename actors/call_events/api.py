@@ -11,7 +11,7 @@ from actors.call_events.clients.filter import parse_filter, reader_of
 from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.http.message import JSON_TYPE, Request, Response
-from patchbay.http.query import BadQuery
+from patchbay.protocol.query import BadQuery
 
 if TYPE_CHECKING:
     from actors.call_events.clients.filter import EventFilter

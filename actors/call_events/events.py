@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeGuard
 
 import orjson
 
-from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import Malformed, decode_object, encode_any, is_whole
+from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.times import occurred_at
 
 TEXT_MAX_CHARS = 256  # of an id, a type; ids are remembered for a while

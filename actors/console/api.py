@@ -12,8 +12,8 @@ from patchbay.auth.csrf import csrf_error
 from patchbay.auth.page_cookie import DELETE_COOKIE, setting_cookie
 from patchbay.auth.rights import may
 from patchbay.http.message import Request, Response
-from patchbay.http.query import BadQuery, calls_only
 from patchbay.http.routes import Handler, Routes
+from patchbay.protocol.query import BadQuery, calls_only
 
 if TYPE_CHECKING:
     from collections import Counter

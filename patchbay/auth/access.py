@@ -10,16 +10,16 @@ import hmac
 from typing import TYPE_CHECKING, Any, Final
 
 from config.networks import is_everywhere
-from patchbay.auth.local_request import why_remote
 from patchbay.auth.origins import Origins
 from patchbay.auth.page_cookie import COOKIE_NAME
 from patchbay.auth.rights import TABLE, is_open, may, needed_right
 from patchbay.auth.tokens import REFUSED, BadToken, Expired, Verifier, covers, granted_calls, tokens_of_subprotocols
 from patchbay.http.cookies import cookie_of
 from patchbay.http.head import BadRequest, call_ids
-from patchbay.http.query import is_null
+from patchbay.http.local_request import why_remote
 from patchbay.net.client_address import is_in, networks_of
 from patchbay.protocol.errors import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
+from patchbay.protocol.query import is_null
 from patchbay.protocol.v1 import frames
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from patchbay.auth.local_request import is_loopback_host
+from patchbay.http.local_request import is_loopback_host
 
 if TYPE_CHECKING:
     from patchbay.http.message import Request

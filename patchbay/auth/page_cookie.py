@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from patchbay.http.query import is_null
+from patchbay.protocol.query import is_null
 
 if TYPE_CHECKING:
     from collections.abc import Callable

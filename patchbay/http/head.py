@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 
 import h11
 
-from patchbay.http.query import BadQuery, calls_of, names_of
+from patchbay.protocol.query import BadQuery, calls_of, names_of
 
 MAX_QUERY_FIELDS = 200
 MAX_HEADERS = 200

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import h11
 import trio
 
-from patchbay.auth.local_request import why_remote
 from patchbay.http.answers import STRICT_TRANSPORT
 from patchbay.http.body import READ_BYTES, BodyReader, too_large
 from patchbay.http.head import BadRequest
 from patchbay.http.head_reader import HeadTimeout, HeadTooLarge, PeerGone, peek_head, take
 from patchbay.http.in_flight import InFlight
+from patchbay.http.local_request import why_remote
 from patchbay.http.message import Request, Response
 from patchbay.http.received_head import ReceivedHead, receive_head
 from patchbay.net.addresses import host_of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from patchbay.http.query import BadQuery, names_of
 from patchbay.protocol.lenient_json import DECODE_ERRORS, Malformed, decode_base64, decode_object, require_utf8
+from patchbay.protocol.query import BadQuery, names_of
 from patchbay.protocol.talk import MARK_NAME_MAX_CHARS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ListenQuery(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, query: Mapping[str, Sequence[str]]) -> ListenQuery:
         """Read a percent-decoded query; of a repeated choice the last counts. Raises BadQuery; see
-        `patchbay.http.query`."""
+        `patchbay.protocol.query`."""
         since = _last(query, "since")
         if since is not None and len(since) > SINCE_MAX_CHARS:
             raise BadQuery("since is too long")

@@ -13,7 +13,6 @@ import msgspec
 import orjson
 
 from patchbay.audio.media_format import MediaFormat, read_media_format
-from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import (
     DECODE_ERRORS,
     INTEGER_MAX,
@@ -27,6 +26,7 @@ from patchbay.protocol.lenient_json import (
     required_text,
     text,
 )
+from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.times import TIME_MAX_CHARS
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from patchbay.http import head, query
-from patchbay.protocol import errors, events, legacy
+from patchbay.http import head
+from patchbay.protocol import errors, events, legacy, query
 from tests.docs import settings_table
 
 ROOT = Path(__file__).parents[2]

@@ -20,11 +20,11 @@ from patchbay.auth import tokens
 from patchbay.auth.access import find_token
 from patchbay.auth.origins import Origins
 from patchbay.http.head import MAX_QUERY_FIELDS, RequestHead
-from patchbay.http.query import BadQuery, calls_of, names_of
 from patchbay.net.addresses import parse_address
 from patchbay.net.client_address import counted_as
 from patchbay.protocol import batches as bus
 from patchbay.protocol import handover, legacy, lenient_json, rtp, telnyx, times
+from patchbay.protocol.query import BadQuery, calls_of, names_of
 from patchbay.websocket.assembler import Assembler, Close, Fault
 from supervisor import sd_notify
 from tests.fakes.listening import FakeFanout, listener

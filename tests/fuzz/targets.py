@@ -30,10 +30,10 @@ from patchbay.audio import float32, g711
 from patchbay.auth.access import Access, find_token
 from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
 from patchbay.http.head import BadRequest, call_ids, parse_head, parse_known_head, route
-from patchbay.http.query import BadQuery
 from patchbay.net.client_address import client_address, networks_of
 from patchbay.protocol import batches, handover, legacy, rtp, telnyx
 from patchbay.protocol.lenient_json import Malformed
+from patchbay.protocol.query import BadQuery
 from patchbay.protocol.v1 import control
 from patchbay.protocol.v1 import frames as v1
 from patchbay.websocket.frames import BINARY, NOT_MASKED, TEXT, cannot_be_text, find_frames, unmask

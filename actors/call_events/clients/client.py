@@ -16,10 +16,10 @@ from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.auth.session import Session
 from patchbay.http.head import parse_known_head
-from patchbay.http.query import BadQuery
 from patchbay.net.rate_limit import RateLimits
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
 from patchbay.protocol.errors import CLOSE_SLOW
+from patchbay.protocol.query import BadQuery
 from patchbay.websocket.accept import accept
 from patchbay.websocket.frames import text_frame
 from patchbay.websocket.handshake import refuse

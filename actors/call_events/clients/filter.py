@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.call_events.entry import Interest
-from patchbay.http.query import BadQuery, calls_only
 from patchbay.net.addresses import host_of
+from patchbay.protocol.query import BadQuery, calls_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class EventFilter:
 
 
 def parse_filter(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
-    """Read a query; calls that the token does not grant are left out. Raises BadQuery; see `patchbay.http.query`."""
+    """Read a query; calls that the token does not grant are left out. Raises BadQuery; see `patchbay.protocol.query`."""
     return EventFilter(
         Interest(wanted_calls(query, claims), *_types(query)),
         since=_since(_first(query, "since")),

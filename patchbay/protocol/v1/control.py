@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import DECODE_ERRORS, REPLACEMENT, Malformed, clean, require_utf8
+from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.talk import MARK_NAME_MAX_CHARS
 from patchbay.protocol.times import utc_seconds
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.call_events.clients.filter import EventFilter, parse_filter
 from actors.call_events.entry import Interest, entry_of
-from patchbay.http.query import BadQuery
+from patchbay.protocol.query import BadQuery
 from tests.call_events.samples import arrival
 
 

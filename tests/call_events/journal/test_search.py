@@ -16,7 +16,7 @@ from actors.call_events.clients.filter import PREFIXES_MAX, TYPES_MAX, parse_fil
 from actors.call_events.entry import Interest
 from actors.call_events.journal.journal import Journal
 from actors.call_events.journal.search import TIME_BACKWARDS_S, TIME_S, WINDOW, Search
-from patchbay.http.query import BadQuery
+from patchbay.protocol.query import BadQuery
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.http.query import (
+from patchbay.protocol.query import (
     CALL_PARAMETERS,
     IDS_MAX,
     STREAM_PARAMETERS,

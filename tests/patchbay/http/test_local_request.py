@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.auth.local_request import is_local_host, is_loopback_address, is_loopback_host, why_remote
 from patchbay.http.head import BadRequest, parse_head
+from patchbay.http.local_request import is_local_host, is_loopback_address, is_loopback_host, why_remote
 from tests.fakes.work import assert_linear
 
 if TYPE_CHECKING:
