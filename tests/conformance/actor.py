@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class EchoFanout(fanout.Fanout):
     """Listeners that hear themselves."""
 
-    async def _serve_open(
+    async def _converse(
         self, handed: HandedConnection, peer: WebSocketConnection, query: ListenQuery, session: Session
     ) -> None:
         _echo(peer)
