@@ -1,1 +1,1 @@
-"""Events of calls: webhooks and the other actors' events come in, `/call-events` and the bus carry them out."""
+"""Events of calls: webhooks and the other actors' events come in, `/call-events` carries them out."""

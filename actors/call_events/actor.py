@@ -1,4 +1,5 @@
-"""The process of `call_events`: puts the journal, the dispatcher, the webhook, the clients and the bus together."""
+"""Runs the process of `call_events`: makes its journal, dispatcher, webhook handler, clients and bus sockets, and joins
+them."""
 
 from __future__ import annotations
 
@@ -18,9 +19,10 @@ from actors.call_events.internal_events import take_events
 from actors.call_events.journal.writer import JournalWriter
 from actors.call_events.restarts import follow_restarts
 from actors.call_events.webhooks import webhook
-from actors.call_events.webhooks.announcing import Announcing
+from actors.call_events.webhooks.announcer import Announcer
 from actors.call_events.webhooks.backfill import Backfill
 from patchbay.auth.session import verifier_of
+from patchbay.bus.sockets import discard_received
 from patchbay.handover.drain import drain
 from patchbay.http.routes import Routes
 from patchbay.http.server import HttpServer, Limits
@@ -31,7 +33,6 @@ from patchbay.websocket.keepalive import keep_alive
 
 if TYPE_CHECKING:
     from config.settings import TelnyxSettings
-    from patchbay.bus.sockets import BusSocket
     from patchbay.handover.connection import HandedConnection
     from patchbay.process.context import Context
 
@@ -40,7 +41,7 @@ OPEN_PATIENCE_S = 5.0  # a journal that can't be opened by then does not keep th
 
 
 class CallEvents:
-    """Everything of this process."""
+    """Holds the parts of the process, and runs them."""
 
     def __init__(self, context: Context) -> None:
         settings = context.settings
@@ -48,46 +49,46 @@ class CallEvents:
         self._counters: Counter[str] = Counter()
         self._poller = Poller(LINGER_S)
         self._publisher = context.bus.publisher("pub")
-        self._dispatcher = Dispatcher(settings.events, self._publisher.send_nowait)
-        self._recorder = JournalWriter(
+        self._dispatcher = Dispatcher(settings.events)
+        self._journal = JournalWriter(
             Path(settings.data_dir), settings.events, self._dispatcher.opened, self._dispatcher.committed
         )
         self._clients = Clients(
-            self._dispatcher, self._recorder, self._poller, settings.events, verifier_of(settings.auth)
+            self._dispatcher, self._journal, self._poller, settings.events, verifier_of(settings.auth)
         )
-        self._webhook = webhook.Webhook(self._recorder.record, webhook.verifier_of(settings))
+        self._webhook = webhook.Webhook(self._journal.record, webhook.verifier_of(settings))
         within_s = settings.ingest.announced_within_s
-        self._announcing = Announcing(
-            self._dispatcher.calls, within_s, self._publisher.send_nowait, self._recorder.ready
+        self._announcer = Announcer(
+            self._dispatcher.calls, within_s, self._publisher.send_nowait, self._journal.session.ready
         )
         if within_s > 0:
-            self._dispatcher.on_states = self._announcing.changed
-        self._lost = LostCalls(self._dispatcher.calls, self._recorder.record, settings.events.lost_after_s)
-        self._backfill = _backfill(settings.telnyx, self._recorder)
+            self._dispatcher.on_states = self._announcer.announce
+        self._lost = LostCalls(self._dispatcher.calls, self._journal.record, settings.events.lost_after_s)
+        self._backfill = _backfill(settings.telnyx, self._journal)
         self._http = HttpServer(self._routes(), actor=context.identity.name, limits=_limits(context))
 
     async def run(self) -> None:
         """Serve until the process is to stop."""
         context, fanout = self._context, self._context.settings.fanout
-        record, bus = self._recorder.record, context.bus
+        record, bus = self._journal.record, context.bus
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._recorder.run)
+            nursery.start_soon(self._journal.run)
             with trio.move_on_after(OPEN_PATIENCE_S):
-                await self._recorder.ready.wait()
+                await self._journal.session.ready.wait()
             nursery.start_soon(self._poller.run)
             nursery.start_soon(self._dispatcher.deliver)
             nursery.start_soon(self._dispatcher.watch_progress)
             nursery.start_soon(take_events, bus.router("in"), record, self._counters)
             nursery.start_soon(self._lost.listen, bus.subscriber("ingest", "pub", STATS_TOPIC))
-            nursery.start_soon(self._lost.look)
+            nursery.start_soon(self._lost.watch)
             nursery.start_soon(follow_restarts, context.settings.run_dir, record)
             if self._backfill is not None:
                 nursery.start_soon(self._backfill.run)
             if context.settings.ingest.announced_within_s > 0:
-                nursery.start_soon(self._announcing.listen, self._publisher)
-                nursery.start_soon(self._announcing.tell)
+                nursery.start_soon(self._announcer.answer_subscribers, self._publisher)
+                nursery.start_soon(self._announcer.repeat)
             else:
-                nursery.start_soon(_ignore_subscriptions, self._publisher)
+                nursery.start_soon(discard_received, self._publisher)
             nursery.start_soon(self._publish_stats)
             nursery.start_soon(
                 partial(
@@ -109,7 +110,7 @@ class CallEvents:
     def _routes(self) -> Routes:
         routes = Routes()
         routes.add("POST", webhook.PATH, self._webhook)
-        routes.add("GET", api.PATH, api.EventsApi(self._dispatcher, self._recorder))
+        routes.add("GET", api.PATH, api.EventsApi(self._dispatcher, self._journal))
         return routes
 
     async def _serve(self, handed: HandedConnection) -> None:
@@ -117,14 +118,14 @@ class CallEvents:
 
     async def _publish_stats(self) -> None:
         who = self._context.identity
-        sources = [each.counters for each in (self._http, self._webhook, self._dispatcher, self._recorder)]
+        sources = [each.counters for each in (self._http, self._webhook, self._dispatcher)]
         if self._backfill is not None:
             sources.append(self._backfill.counters)
         while True:
             counters: dict[str, int] = dict(self._counters)
-            for source in (*sources, self._poller.counters):
+            for source in (*sources, self._journal.totals(), self._poller.counters):
                 counters |= source
-            gauges = {**self._dispatcher.gauges(), "journal_available": int(self._recorder.is_available)}
+            gauges = {**self._dispatcher.gauges(), "journal_available": int(self._journal.is_available)}
             stats = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             self._publisher.send_nowait(STATS_TOPIC + orjson.dumps(stats))
             await next_tick()
@@ -135,8 +136,8 @@ async def run(context: Context) -> None:
     await CallEvents(context).run()
 
 
-def _backfill(telnyx: TelnyxSettings, recorder: JournalWriter) -> Backfill | None:
-    return None if telnyx.api_key is None else Backfill(telnyx.api_url, telnyx.api_key, recorder)
+def _backfill(telnyx: TelnyxSettings, journal: JournalWriter) -> Backfill | None:
+    return None if telnyx.api_key is None else Backfill(telnyx.api_url, telnyx.api_key, journal)
 
 
 def _limits(context: Context) -> Limits:
@@ -149,9 +150,3 @@ def _limits(context: Context) -> Limits:
         keep_alive_s=settings.console.keep_alive_s,
         is_tls=settings.tls.is_on,
     )
-
-
-async def _ignore_subscriptions(publisher: BusSocket) -> None:
-    """Everything is published whoever listens; what subscribers say must only not pile up."""
-    while True:
-        await publisher.receive_many()

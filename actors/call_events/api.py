@@ -1,4 +1,4 @@
-"""`GET /api/events`: events for programs, a page at a time."""
+"""Answers `GET /api/events`: events for programs, a page at a time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from actors.call_events.clients.filter import reader_of, wish
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.clients.filter import parse_filter, reader_of
+from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.http.message import JSON_TYPE, Request, Response
-from patchbay.http.query import BadQuery
+from patchbay.protocol.query import BadQuery
 
 if TYPE_CHECKING:
     from actors.call_events.clients.filter import EventFilter
@@ -24,15 +24,16 @@ AT_ONCE_MAX = 8  # pages that one reader may wait for
 
 
 class EventsApi:
-    """The handler."""
+    """Handles requests for pages of events."""
 
-    def __init__(self, dispatcher: Dispatcher, recorder: JournalWriter) -> None:
+    def __init__(self, dispatcher: Dispatcher, journal: JournalWriter) -> None:
         self._dispatcher = dispatcher
-        self._recorder = recorder
+        self._journal = journal
         self._asked: Counter[str] = Counter()  # pages that are waited for, by reader
 
     async def __call__(self, request: Request) -> Response:
-        """`since`: what comes after; without it the latest `limit` events. `next` is the `since` of the next page."""
+        """Answer a request. With `since`: the events after that offset; without: the latest `limit` events. `next` is
+        the `since` of the next page."""
         if not may(request.claims, "events"):
             return Response.text("Forbidden: needs a token with the right `events`", 403)
         who = reader_of(request.claims, request.peer)
@@ -40,7 +41,7 @@ class EventsApi:
             return Response.text(f"Too Many Requests: more than {AT_ONCE_MAX} pages at once", 429, retry_after="1")
         self._asked[who] += 1
         try:
-            return await self._page(wish(request.query, request.claims), who)
+            return await self._page(parse_filter(request.query, request.claims), who)
         except BadQuery as error:
             return Response.text(f"Bad Request: {error}", 400)
         except Unavailable as error:
@@ -53,9 +54,11 @@ class EventsApi:
     async def _page(self, asked: EventFilter, who: str) -> Response:
         since = asked.since
         if since is None:
-            since = await self._recorder.latest(asked.interest, asked.limit, who=who)
-        page = await self._recorder.page(asked.interest, since, who=who, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES)
-        from_here = max(page.oldest, self._recorder.first) - 1
+            since = await self._journal.reader.latest(asked.interest, asked.limit, who=who)
+        page = await self._journal.reader.page(
+            asked.interest, since, who=who, limit=asked.limit, max_bytes=ANSWER_MAX_BYTES
+        )
+        from_here = max(page.oldest, self._journal.session.first) - 1
         answer = {
             "events": [orjson.Fragment(entry.text) for entry in page.entries],
             "next": page.upto,  # also for a `since` of another journal, which may be ahead of this one

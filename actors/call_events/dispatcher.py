@@ -1,6 +1,6 @@
-"""Where events come together: what is committed is passed to the bus, to the picture of the calls, and to the clients.
+"""Passes committed events to clients, and keeps the newest events and the live calls.
 
-Knows no socket and no journal: a client is something that can be told to pull.
+Knows no socket and no journal: a client is an object that pulls when it is told to.
 """
 
 from __future__ import annotations
@@ -21,20 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from actors.call_events.entry import Interest
-    from actors.call_events.journal.journal import Commit
-    from actors.call_events.journal.writer import Opened
+    from actors.call_events.journal.interface import Commit, Opened
     from config.settings import EventSettings
 
 logger = logging.getLogger(__name__)
 
-TOPIC = b"e"
 WELCOME_TEXT = "Connected to call events WebSocket"
 AT_ONCE = 100  # clients written to before others have their turn
 PAUSE_MAX_S = 0.1
 
 
 class Client(Protocol):
-    """One client; see `client.EventClient`."""
+    """Receives events from the dispatcher; `client.EventClient` does."""
 
     cursor: int
     written: int
@@ -42,63 +40,58 @@ class Client(Protocol):
 
     def pull(self) -> None: ...
 
-    def begin_anew(self, epoch: str, offset: int) -> None: ...
+    def switch_journal(self, epoch: str, offset: int) -> None: ...
 
-    def give_up(self, reason: str) -> None: ...
+    def evict(self, reason: str) -> None: ...
 
 
 class Dispatcher:
-    """All clients, the newest events, the live calls.
-
-    Args:
-        publish: puts a frame on the bus.
+    """Holds the clients, the newest events and the live calls.
 
     Attributes:
         counters: `events`, `rounds`, `clients_slow`, `client_joins`.
     """
 
-    def __init__(self, settings: EventSettings, publish: Callable[[bytes], object]) -> None:
+    def __init__(self, settings: EventSettings) -> None:
         self.tail = RecentEvents(max_events=settings.kept, max_bytes=settings.kept_max_bytes)
         self.calls: dict[str, CallState] = {}
         self.epoch = ""
         self.clients: set[Client] = set()
         self.counters: Counter[str] = Counter()
         self._stall_s = settings.stall_s
-        self._publish = publish
-        self._news = trio.Event()
+        self._new_events = trio.Event()
         self.on_states: Callable[[Mapping[str, CallState]], object] = lambda states: None  # of calls that have changed
 
     def opened(self, journal: Opened) -> None:
-        """A journal is open: the first, or another one in the place of the first."""
+        """Take over a journal that has been opened, the first or another one in its place."""
         if journal.epoch == self.epoch:
             self.tail.extend([entry for entry in journal.entries if entry.offset > self.tail.last])
         else:
             current = [client for client in self.clients if client.cursor == self.tail.last]
-            self.tail.begin(journal.last - len(journal.entries))
+            self.tail.reset(journal.last - len(journal.entries))
             self.tail.extend(journal.entries)
             self.epoch = journal.epoch
             for client in current:
-                client.begin_anew(journal.epoch, journal.last)
+                client.switch_journal(journal.epoch, journal.last)
         self.calls.clear()
         self.calls.update(journal.calls)
-        self._news.set()
+        self._new_events.set()
 
     def committed(self, commit: Commit) -> None:
-        """Events are in the journal: everybody may know."""
+        """Pass on events that are in the journal now."""
         self.tail.extend(commit.entries)
         for call, state in commit.states.items():
             if state.is_live:
                 self.calls[call] = state
             else:
                 self.calls.pop(call, None)
-        for entry in commit.entries:
-            self._publish(TOPIC + entry.text)
         self.counters["events"] += len(commit.entries)
         self.on_states(commit.states)
-        self._news.set()
+        self._new_events.set()
 
-    def first_words(self, interest: Interest, *, resume: bool, recovered: bool | None, snapshot: bool) -> bytes:
-        """What a client gets first: the wire contract's welcome and, for one that asked, where it is and what is live."""
+    def welcome(self, interest: Interest, *, resume: bool, recovered: bool | None, snapshot: bool) -> bytes:
+        """Return the first frames for a client: the contract's welcome and, for a client that asked, its position and
+        the live calls."""
         welcome: dict[str, object] = {"type": "welcome", "message": WELCOME_TEXT}
         place: dict[str, object] = {"offset": self.tail.last, "epoch": self.epoch}
         if resume:
@@ -112,23 +105,23 @@ class Dispatcher:
         return words
 
     def join(self, client: Client) -> None:
-        """Let a client in: it is told to pull whenever there is something new."""
+        """Add a client. It is told to pull whenever there are new events."""
         self.clients.add(client)
         self.counters["client_joins"] += 1
 
     def leave(self, client: Client) -> None:
-        """Let a client go; harmless when it has gone."""
+        """Remove a client; harmless when it is not there."""
         self.clients.discard(client)
 
     async def deliver(self) -> None:
-        """Have every client pull what is new, for ever.
+        """Have every client pull new events, for ever.
 
         At most half of the time is spent so: the more clients there are, the more events go out in one piece, and
         webhooks are never kept waiting for long.
         """
         while True:
-            await self._news.wait()
-            self._news = trio.Event()
+            await self._new_events.wait()
+            self._new_events = trio.Event()
             began = trio.current_time()
             for number, client in enumerate(list(self.clients), start=1):
                 client.pull()
@@ -138,7 +131,7 @@ class Dispatcher:
             await trio.sleep(min(trio.current_time() - began, PAUSE_MAX_S))
 
     async def watch_progress(self) -> None:
-        """Give up clients that read nothing while something waits for them, for ever."""
+        """Evict clients that read nothing while something waits for them, for ever."""
         stuck: dict[Client, tuple[int, float]] = {}
         while True:
             await next_tick()
@@ -149,10 +142,8 @@ class Dispatcher:
                 stuck[client] = (written, since) if written == client.written else (client.written, now)
                 if now - stuck[client][1] >= self._stall_s:
                     self.counters["clients_slow"] += 1
-                    client.give_up(
-                        f"nothing read for {self._stall_s:g} s; come back with since=<offset of the last one>"
-                    )
+                    client.evict(f"nothing read for {self._stall_s:g} s; come back with since=<offset of the last one>")
 
     def gauges(self) -> dict[str, int]:
-        """How much there is of what is kept, now."""
+        """Return how many events, bytes, clients and calls there are."""
         return {**self.tail.statistics(), "clients": len(self.clients), "calls": len(self.calls)}

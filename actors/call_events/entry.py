@@ -1,4 +1,4 @@
-"""One event with its place in the journal, and what somebody wants of events. Pure."""
+"""Defines an event with its offset, and a filter of events. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from patchbay.websocket.frames import text_frame
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event with its place. `text` and `frame` (the same as a WebSocket message) are shared by all who get it."""
+    """Holds an event with its offset. `text` and `frame` (the text as a WebSocket message) are shared by all clients."""
 
     offset: int
     text: bytes
@@ -20,14 +20,14 @@ class Entry:
 
 
 def entry_of(event: Event, offset: int, epoch: str) -> Entry:
-    """Encode an event once for all."""
+    """Encode an event, once for all clients."""
     text = encode(event, offset=offset, epoch=epoch)
     return Entry(offset, text, event.type, event.call_control_id, text_frame(text))
 
 
 @dataclass(frozen=True)
 class Interest:
-    """Which events somebody wants, and may have.
+    """Holds which events somebody wants, and may have.
 
     Attributes:
         calls: of these calls; None: of all, and those that are about no call.
@@ -43,7 +43,7 @@ class Interest:
         return self.calls is None and self.types is None
 
     def wants(self, entry: Entry) -> bool:
-        """Whether an event is one of them."""
+        """Return whether an event is wanted."""
         if self.calls is not None and entry.call_control_id not in self.calls:
             return False
         return self.types is None or entry.type in self.types or entry.type.startswith(self.prefixes)

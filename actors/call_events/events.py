@@ -1,4 +1,4 @@
-"""One call event: read from Telnyx's webhook envelope or from an inside frame, written as clients get it.
+"""Reads call events, from Telnyx's webhook envelope or from another actor, and writes them as clients get them.
 
 Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`patchbay.protocol.lenient_json`):
 what can't be read is replaced and named in `mended`. What clients get is JSON that each of them can read.
@@ -7,13 +7,13 @@ what can't be read is replaced and named in `mended`. What clients get is JSON t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
 
 import orjson
 
-from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import Malformed, decode_object, encode_any, is_whole
+from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.times import occurred_at
 
 TEXT_MAX_CHARS = 256  # of an id, a type; ids are remembered for a while
@@ -26,23 +26,24 @@ Source = Literal["telnyx", "inside"]  # whose form a body has
 
 
 class MalformedEvent(Exception):
-    """Not an event. The text says what is wrong with it, in one line, and quotes nothing of it."""
+    """The bytes are no event. The text says why, in one line, and quotes nothing of them."""
 
 
 class OldApi(MalformedEvent):
-    """An event, but of API version 1. The text says what to set."""
+    """The event is of API version 1. The text says what to set."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a call.
+    """Holds one event of a call.
 
     Attributes:
         id: the same however often the event arrives.
         type: Telnyx's `event_type`, or ours (`stream.started`).
         occurred_at: ISO 8601, as whoever saw it happen wrote it; see `patchbay.protocol.times`.
-        payload: a JSON object.
+        payload: a JSON object, as clients get it.
         call_control_id: the call it is about; None when the payload names none.
+        fields: the same payload, decoded.
     """
 
     id: str
@@ -50,11 +51,12 @@ class Event:
     occurred_at: str
     payload: bytes
     call_control_id: str | None
+    fields: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """An event with the bytes that it came in.
+    """Holds an event with the bytes that it was read from.
 
     Attributes:
         body: as received; what the journal keeps.
@@ -105,7 +107,7 @@ def parse_inside(frame: bytes, *, received_at: str, mended: list[str] | None = N
 
 
 def encode(event: Event, *, offset: int, epoch: str) -> bytes:
-    """Write an event as `/call-events` and the bus carry it (wire contract §2)."""
+    """Write an event as `/call-events` carries it (wire contract §2)."""
     return orjson.dumps(
         {
             "type": event.type,
@@ -132,6 +134,7 @@ def _event(data: dict[str, Any], type_key: str, received_at: str, mended: list[s
         occurred_at=occurred_at(data.get("occurred_at"), received_at, mended),
         payload=encode_any(payload),
         call_control_id=_call(payload, mended),
+        fields=payload,
     )
 
 
@@ -153,7 +156,7 @@ def _call(payload: dict[str, Any], mended: list[str]) -> str | None:
 
 
 def _check_version(envelope: dict[str, Any]) -> None:
-    """API version 1 has what is in `data` outside, or what is about it in `metadata`."""
+    """Raise OldApi for an event of API version 1, which has no `data`, or a `metadata` beside it."""
     if isinstance(envelope.get("event_type"), str) or isinstance(envelope.get("metadata"), dict):
         raise OldApi(OLD_API)
 

@@ -1,4 +1,4 @@
-"""Events of the other actors: taken from the bus, recorded, and acknowledged by id once they are committed."""
+"""Takes events of the other actors from the bus, records them, and acknowledges each once it is committed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from actors.call_events.events import Arrival, MalformedEvent, parse_inside
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
+from patchbay.protocol.events import pack_event
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
     from collections import Counter
 
-    from actors.call_events.webhooks.webhook import Record
+    from actors.call_events.journal.interface import Record
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ NAMESPACE = uuid.UUID("6c1b8d1e-7b7e-4c39-8f0c-0d6f4f8a2b51")  # of the ids that
 
 
 class Router(Protocol):
-    """What is needed of the bus: `bus.router("in")`."""
+    """Receives from the bus, and sends to one peer: `bus.router("in")`."""
 
     async def receive_from(self, limit: int = 64) -> list[tuple[bytes, bytes]]: ...
 
@@ -51,19 +50,13 @@ async def take_events(router: Router, record: Record, counters: Counter[str]) ->
 
 
 def own_event(event_type: str, payload: dict[str, Any], *, name: str, occurred_at: int, now: int) -> Arrival:
-    """An event that this actor has found out.
+    """Return an event of this actor's own.
 
     Args:
         name: of what happened: the same name is the same event, however often it is found out.
         occurred_at, now: µs since 1970.
     """
-    frame = {
-        "id": str(uuid.uuid5(NAMESPACE, name)),
-        "type": event_type,
-        "occurred_at": timestamp(occurred_at),
-        "payload": payload,
-    }
-    body = orjson.dumps(frame)
+    body = pack_event(str(uuid.uuid5(NAMESPACE, name)), event_type, timestamp(occurred_at), payload)
     return Arrival(parse_inside(body, received_at=timestamp(now)), "inside", body, now)
 
 

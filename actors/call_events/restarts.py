@@ -1,4 +1,4 @@
-"""Which actors were restarted: heard from the supervisor's feed of what happens to them, recorded as events."""
+"""Follows the supervisor's feed of transitions, and records an event for each actor that was restarted."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import orjson
 import trio
 
 from actors.call_events.internal_events import own_event
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from config.paths import unix_path
 from patchbay.process import socket_names
+from patchbay.protocol.events import ACTOR_RESTARTED
 
 if TYPE_CHECKING:
     from actors.call_events.events import Arrival
-    from actors.call_events.webhooks.webhook import Record
+    from actors.call_events.journal.interface import Record
 
 logger = logging.getLogger(__name__)
 
-TYPE = "actor.restarted"
 REQUEST = b'{"command":"events","last":100}\n'  # what happened while we were away comes too; ids make repeats harmless
 LINE_MAX_BYTES = 64 * 1024
 RETRY_S = 1.0
 
 
 async def follow_restarts(run_dir: str, record: Record) -> None:
-    """Follow the supervisor, and the next one when it has gone, for ever."""
+    """Follow the supervisor, and its successors, for ever."""
     while True:
         try:
             async with await trio.open_unix_socket(unix_path(run_dir, socket_names.CONTROL)) as stream:
@@ -39,7 +39,7 @@ async def follow_restarts(run_dir: str, record: Record) -> None:
 
 
 def restart_of(line: bytes, now: int) -> Arrival | None:
-    """The event that a line of the feed is; None for other lines. A first start is no restart.
+    """Return the event for a line of the feed; None for other lines. A first start is no restart.
 
     Args:
         now: µs since 1970.
@@ -54,7 +54,13 @@ def restart_of(line: bytes, now: int) -> Arrival | None:
     if not isinstance(actor, str) or not isinstance(generation, int) or not isinstance(at, float) or generation < 2:
         return None
     payload = {"actor": actor, "generation": generation, "pid": entry.get("pid")}
-    return own_event(TYPE, payload, name=f"{TYPE} {actor} {generation} {at}", occurred_at=int(at * 1e6), now=now)
+    return own_event(
+        ACTOR_RESTARTED,
+        payload,
+        name=f"{ACTOR_RESTARTED} {actor} {generation} {at}",
+        occurred_at=int(at * 1e6),
+        now=now,
+    )
 
 
 async def _take(stream: trio.SocketStream, record: Record) -> None:

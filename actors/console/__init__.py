@@ -1,1 +1,1 @@
-"""For people and probes: pages, health, the list of live calls, metrics."""
+"""The page, health, the list of live calls, metrics, and restarts over HTTP."""

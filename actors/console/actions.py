@@ -1,6 +1,7 @@
-"""Restart and roll over HTTP: `POST /api/actors/NAME[.INDEX]/restart|roll`, for administrators, from our own page.
+"""Restarts and rolls actors over HTTP: `POST /api/actors/NAME[.INDEX]/restart|roll`, for administrators, from our own
+page.
 
-What a page of somebody else's must not be able to do with an administrator's browser is refused by `forgery`. The
+What a page of somebody else's must not be able to do with an administrator's browser is refused by `patchbay.auth.csrf`. The
 supervisor does the work; nothing here knows how.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from patchbay.auth.csrf import objection
+from patchbay.auth.csrf import csrf_error
 from patchbay.auth.rights import may
 from patchbay.http.message import Response
 
@@ -28,38 +29,38 @@ AT_ONCE_MAX = 4
 
 
 class Commander(Protocol):
-    """Who carries it out; see `control.SupervisorControl`."""
+    """Sends commands to the supervisor; `supervisor_client.SupervisorControl` does."""
 
     async def command(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any] | None: ...
 
 
 class Actions:
-    """Answers requests for actions."""
+    """Answers requests for restarts and rolls."""
 
     def __init__(self, supervisor: Commander) -> None:
         self._supervisor = supervisor
-        self._at_work = 0
+        self._running = 0
 
     async def respond(self, request: Request, name: str, action: str) -> Response:
-        """200 when it is done, 202 when it goes on, else what is wrong with the request or what went wrong."""
+        """Answer 200 when it is done, 202 when it goes on, else an error that says what is wrong."""
         if request.method != "POST":
             return Response.text("Method Not Allowed", 405, allow="POST")
         if not may(request.claims, "admin"):
             return Response.text("Forbidden: needs a token with the right `admin`", 403)
-        if (refusal := objection(request)) is not None:
+        if (refusal := csrf_error(request)) is not None:
             logger.warning("refused to %s %s: %s", action, name, refusal, extra={"peer": request.peer})
             return Response.text(f"Forbidden: {refusal}", 403)
         if request.media_type != "application/json":
             return Response.text("Unsupported Media Type: send application/json", 415)
         if not _is_empty_object(request.body):
             return Response.text("Bad Request: the body must be {}", 400)
-        if self._at_work >= AT_ONCE_MAX:
+        if self._running >= AT_ONCE_MAX:
             return Response.text("Service Unavailable: others are being restarted", 503, retry_after="5")
-        self._at_work += 1
+        self._running += 1
         try:
             return await self._carry_out(request, name, action)
         finally:
-            self._at_work -= 1
+            self._running -= 1
 
     async def _carry_out(self, request: Request, name: str, action: str) -> Response:
         who = "somebody" if request.claims is None else str(request.claims.get("sub"))

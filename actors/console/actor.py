@@ -1,4 +1,4 @@
-"""The console's process: listens to the stats of the others and answers HTTP."""
+"""Runs the console's process: receives the statistics of the other actors, and answers HTTP."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from patchbay.protocol.batches import STATS_TOPIC
 if TYPE_CHECKING:
     from patchbay.process.context import Context
 
-SPEAKERS = ("gateway", "ingest", "fanout", "call_events")
+PUBLISHERS = ("gateway", "ingest", "fanout", "call_events")
 
 
 class BusSubscriber(Protocol):
-    """What is needed of the bus: `bus.subscriber(actor, "pub", b"s")`."""
+    """Receives from the bus: `bus.subscriber(actor, "pub", b"s")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
 
@@ -58,8 +58,8 @@ async def run(context: Context) -> None:
     )
     server = HttpServer(api, actor=context.identity.name, limits=limits, counters=counters)
     async with trio.open_nursery() as nursery:
-        for actor in SPEAKERS:
-            nursery.start_soon(listen, context.bus.subscriber(actor, "pub", STATS_TOPIC), book)
+        for actor in PUBLISHERS:
+            nursery.start_soon(receive_stats, context.bus.subscriber(actor, "pub", STATS_TOPIC), book)
         nursery.start_soon(context.gateway.serve, server.serve)
         context.ready()
         await context.draining.wait()
@@ -67,11 +67,11 @@ async def run(context: Context) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def listen(subscriber: BusSubscriber, book: StatsBook) -> None:
-    """Note down what one actor's processes say of themselves, for ever."""
+async def receive_stats(subscriber: BusSubscriber, book: StatsBook) -> None:
+    """Receive the statistics of one actor's processes, for ever."""
     while True:
         for frame in await subscriber.receive_many():
-            book.hear(_decode(frame[len(STATS_TOPIC) :]), trio.current_time())
+            book.receive(_decode(frame[len(STATS_TOPIC) :]), trio.current_time())
 
 
 def _decode(text: bytes) -> object:

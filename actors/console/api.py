@@ -1,4 +1,4 @@
-"""What the console answers: health, readiness, calls, actors, metrics, and the files of the page."""
+"""Answers the console's requests: health, readiness, calls, actors, metrics, and the files of the page."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import trio
 
 from actors.console import actions, metrics, page_rights, prometheus, statuses
 from actors.console.process_memory import own_bytes
-from patchbay.auth.csrf import objection
-from patchbay.auth.page_cookie import FORGET, remembering
+from patchbay.auth.csrf import csrf_error
+from patchbay.auth.page_cookie import DELETE_COOKIE, setting_cookie
 from patchbay.auth.rights import may
 from patchbay.http.message import Request, Response
-from patchbay.http.query import BadQuery, calls_only
 from patchbay.http.routes import Handler, Routes
+from patchbay.protocol.query import BadQuery, calls_only
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class Supervisor(actions.Commander, Protocol):
-    """Where the supervisor's status comes from; see `control.SupervisorControl`."""
+    """Asks the supervisor for its status too; `supervisor_client.SupervisorControl` does."""
 
     async def status(self) -> statuses.Status | None: ...
 
 
 class Api:
-    """All handlers; itself what the HTTP server is given.
+    """Holds all handlers, and is the handler that the HTTP server calls.
 
     Args:
         anonymous_networks: whose clients need no token; the page warns of them.
@@ -52,7 +52,7 @@ class Api:
         self._supervisor = supervisor
         self._counters = counters
         self._actions = actions.Actions(supervisor)
-        self._routes = Routes(fallback=remembering(files.respond, is_tls=is_tls))
+        self._routes = Routes(fallback=setting_cookie(files.respond, is_tls=is_tls))
         self._routes.add("GET", "/healthz", self.healthz)
         self._routes.add("GET", "/readyz", self.readyz)
         self._routes.add("GET", "/metrics", _for_admins(self.metrics))
@@ -70,12 +70,12 @@ class Api:
         return await self._routes(request)
 
     async def healthz(self, request: Request) -> Response:
-        """200 while this process serves, whatever the others do."""
+        """Answer 200 while this process serves, whatever the others do."""
         del request
         return Response.text("ok")
 
     async def readyz(self, request: Request) -> Response:
-        """200 once every actor is ready, else 503 and the names of those that are not."""
+        """Answer 200 once every actor is ready, else 503 with the names of those that are not."""
         del request
         missing = statuses.not_ready(await self._supervisor.status())
         if missing:
@@ -83,7 +83,7 @@ class Api:
         return Response.text("ready")
 
     async def calls(self, request: Request) -> Response:
-        """The live calls, or those of them that are named."""
+        """Answer with the live calls, or with those of them that are named."""
         try:
             named = calls_only(request.query)
         except BadQuery as error:
@@ -92,7 +92,8 @@ class Api:
         return Response.json({"calls": [call for call in calls if not named or call.get("call_control_id") in named]})
 
     async def actors(self, request: Request) -> Response:
-        """The supervisor and its actors, as `status --json` tells them, and the memory of each (`memory_bytes`)."""
+        """Answer with the supervisor and its actors, as `status --json` prints them, and each process's memory
+        (`memory_bytes`)."""
         del request
         status = await self._supervisor.status()
         if status is None:
@@ -101,24 +102,24 @@ class Api:
         return Response.json({"supervisor": status.get("supervisor"), "actors": found})
 
     async def session(self, request: Request) -> Response:
-        """Whose page this is: what its token allows, and until when."""
+        """Answer what the page's token grants, and until when."""
         return Response.json(page_rights.session(request.claims, self._anonymous_networks))
 
     async def forget(self, request: Request) -> Response:
         """Have the browser forget the page's token."""
-        if (refusal := objection(request)) is not None:
+        if (refusal := csrf_error(request)) is not None:
             return Response.text(f"Forbidden: {refusal}", 403)
-        return Response(204, headers={"set-cookie": FORGET})
+        return Response(204, headers={"set-cookie": DELETE_COOKIE})
 
     async def metrics(self, request: Request) -> Response:
-        """For Prometheus."""
+        """Answer with all metrics, for Prometheus."""
         del request
         families = metrics.families(self._book, await self._supervisor.status(), self._counters, trio.current_time())
         return Response(200, prometheus.render(families), prometheus.CONTENT_TYPE)
 
 
 def _for_admins(handler: Handler) -> Handler:
-    """With authentication on, who calls whom is only for those whose token says `admin`."""
+    """Restrict a handler: with authentication on, calls and processes are shown only to tokens with the right `admin`."""
 
     async def guarded(request: Request) -> Response:
         if not may(request.claims, "admin"):

@@ -1,4 +1,4 @@
-"""Which metrics there are, from the stats of the actors and the status of the supervisor. Pure."""
+"""Makes all metrics, from the statistics of the actors and the status of the supervisor. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELP = {"fanout_ear_delay_seconds": "From Telnyx's frame to the listener's ear, 
 
 
 def families(book: StatsBook, status: statuses.Status | None, own: Counter[str], now: float) -> list[Family]:
-    """All metrics. `own` are the console's counters, which are not on the bus."""
+    """Return all metrics. `own`: the console's counters, which are not on the bus."""
     counters = {**book.numbers("counters", now), "console.0": own}
     gauges = book.numbers("gauges", now)
     return [

@@ -1,4 +1,4 @@
-"""What a page is told of its token. Pure. None stands for no claims: authentication is off."""
+"""Describes to a page what its token grants. Pure. None stands for no claims: authentication is off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def session(claims: Mapping[str, Any] | None, anonymous_networks: Sequence[str] = ()) -> dict[str, Any]:
-    """What a page is told of whoever has opened it, and of those who need no token, where there are any."""
+    """Return what a page is told of its user, and of the networks whose clients need no token, where there are any."""
     who = {} if claims is None else claims
     more = {"anonymous_networks": list(anonymous_networks)} if anonymous_networks else {}
     return {

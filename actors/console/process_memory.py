@@ -1,4 +1,4 @@
-"""How much memory a process has to itself, as the kernel counts it."""
+"""Reads how much memory a process has to itself, as the kernel counts it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PAGE_BYTES = resource.getpagesize()
 
 
 def own_bytes(pid: object) -> int | None:
-    """Resident memory without what is shared with others (files, mostly); None where there is no such process."""
+    """Return the resident memory without shared pages (files, mostly); None where there is no such process."""
     if not isinstance(pid, int):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The text form of metrics that Prometheus reads (exposition format 0.0.4).
+"""Writes metrics in the text format that Prometheus reads (exposition format 0.0.4).
 
 Pure. https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from actors.console.histogram import Histogram
+    from patchbay.protocol.histogram import Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -19,7 +19,7 @@ _NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_:]")
 
 @dataclass
 class Family:
-    """One metric with all its samples."""
+    """Holds one metric with all its samples."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -31,7 +31,7 @@ class Family:
         self.samples.append((suffix, labels, value))
 
     def add_histogram(self, histogram: Histogram, **labels: str) -> None:
-        """Add all samples of one: `_bucket` counts everything up to its bound."""
+        """Add all samples of a histogram. `_bucket` counts every value up to its bound."""
         sofar = 0
         for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
             sofar += count
@@ -47,7 +47,7 @@ def metric_name(*parts: str) -> str:
 
 
 def render(families: list[Family]) -> bytes:
-    """Write them down; a family without samples is left out."""
+    """Write families as text; a family without samples is left out."""
     lines = []
     for family in families:
         if not family.samples:

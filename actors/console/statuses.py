@@ -1,6 +1,6 @@
 """Reads the supervisor's answer to `status`: which actors there are, and which of them are not ready.
 
-Pure; asking the supervisor is `control.py`'s.
+Pure; `supervisor_client` asks the supervisor.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ Status = dict[str, Any]
 
 
 def actors(status: Status) -> list[dict[str, Any]]:
-    """The actors of a status."""
+    """Return the actors of a status."""
     found = status.get("actors")
     return [actor for actor in found if isinstance(actor, dict)] if isinstance(found, list) else []
 
 
 def instance(actor: dict[str, Any]) -> str:
-    """`ingest.0`."""
+    """Return the name of a process: `ingest.0`."""
     return f"{actor.get('name')}.{actor.get('index', 0)}"
 
 
 def is_ready(actor: dict[str, Any]) -> bool:
-    """Whether this process is ready."""
+    """Return whether a process is ready."""
     return str(actor.get("state")).upper() == READY
 
 
 def not_ready(status: Status | None) -> list[str]:
-    """What keeps the system from being ready, by name; `ingest.1` where an actor has several processes.
+    """Return the names of actors that are not ready; `ingest.1` where an actor has several processes.
 
     During a roll two generations of one process are listed: one of them being ready is enough.
     """

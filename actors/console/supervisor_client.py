@@ -22,7 +22,7 @@ ANSWER_MAX_BYTES = 1024 * 1024
 
 
 class SupervisorControl:
-    """The supervisor as the console sees it."""
+    """Asks the supervisor, over its control socket."""
 
     def __init__(self, run_dir: str) -> None:
         self._run_dir = run_dir
@@ -31,7 +31,7 @@ class SupervisorControl:
         self._asked_at = float("-inf")
 
     async def status(self) -> Status | None:
-        """What `status --json` prints; None when no supervisor answers in time."""
+        """Return what `status --json` prints; None when no supervisor answers in time."""
         async with self._lock:
             if trio.current_time() - self._asked_at >= FRESH_S:
                 self._status = await self._ask()
@@ -39,7 +39,7 @@ class SupervisorControl:
             return self._status
 
     async def command(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
-        """Have something done, and return what the supervisor says of it.
+        """Send a command, and return the supervisor's answer.
 
         None: no supervisor answers. Empty: it was told, and has not finished within `timeout_s`; it goes on all the
         same. Cancelling takes nothing back.

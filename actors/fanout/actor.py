@@ -24,17 +24,17 @@ from patchbay.auth.session import Session, verifier_of
 from patchbay.bus.event_sender import EventSender
 from patchbay.handover.drain import drain
 from patchbay.http.head import parse_known_head
-from patchbay.http.query import BadQuery
 from patchbay.net.batched_send import batched_send_of
 from patchbay.net.poller import Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import SECOND, every
 from patchbay.protocol import batches, legacy
+from patchbay.protocol.errors import CLOSE_POLICY
 from patchbay.protocol.lenient_json import encode_any
+from patchbay.protocol.query import BadQuery
 from patchbay.protocol.talk import BYTES_PER_S
 from patchbay.protocol.v1 import frames
 from patchbay.websocket.accept import accept
-from patchbay.websocket.frames import CLOSE_POLICY
 from patchbay.websocket.handshake import refuse
 from patchbay.websocket.keepalive import keep_alive
 from patchbay.websocket.send_queue import SendQueue

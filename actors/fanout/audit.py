@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from patchbay.protocol.events import FLOOR_RELEASED, FLOOR_TAKEN, LISTENER_JOINED, LISTENER_LEFT
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from patchbay.bus.event_sender import EventSender
 
 FOLD_S: Final = 1.0  # after somebody has left
-HEARS: Final = ("listener.joined", "listener.left")
-SPEAKS: Final = ("floor.taken", "floor.released")
+HEARS: Final = (LISTENER_JOINED, LISTENER_LEFT)
+SPEAKS: Final = (FLOOR_TAKEN, FLOOR_RELEASED)
 
 Pair = tuple[str, str]  # types of the events of a beginning and an end
 Key = tuple[Pair, bytes, str]  # of the call its digest, and the connection

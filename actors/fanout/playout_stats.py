@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.fanout.v1.frames import V1Encoder
 from patchbay.protocol.batches import TRACKS
+from patchbay.protocol.histogram import Histogram
 
 if TYPE_CHECKING:
     from actors.fanout.calls.encoder import Encoder
@@ -14,28 +15,11 @@ if TYPE_CHECKING:
 BUCKETS_S: Final = (0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0)
 
 
-class Histogram:
-    """How often what was at most so much; the last bucket is everything."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS_S) + 1)
-        self._sum_s = 0.0
-
-    def add(self, seconds: float) -> None:
-        """One more."""
-        self._counts[sum(bound < seconds for bound in BUCKETS_S)] += 1
-        self._sum_s += seconds
-
-    def statistics(self) -> dict[str, Any]:
-        """`buckets`: the upper bounds; `counts`: of each bucket for itself, one more than there are bounds."""
-        return {"buckets": list(BUCKETS_S), "counts": list(self._counts), "sum": round(self._sum_s, 6)}
-
-
 class PlayoutStats:
     """Of one process."""
 
     def __init__(self) -> None:
-        self.ear_delay = Histogram()
+        self.ear_delay = Histogram.empty(BUCKETS_S)
 
     def take(self, report: Playout, encoder: Encoder | None, now_us: int) -> dict[str, Any]:
         """What is told of a listener.
@@ -46,7 +30,7 @@ class PlayoutStats:
         """
         delays = [delay for track in report.tracks if (delay := _ear_ms(report, track, encoder, now_us)) is not None]
         for delay in delays:
-            self.ear_delay.add(delay / 1000)
+            self.ear_delay.observe(delay / 1000)
         tracks = report.tracks
         return {
             "ear_ms": round(max(delays)) if delays else None,

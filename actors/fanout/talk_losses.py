@@ -6,18 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from patchbay.protocol.errors import TALK_LATE, TALK_TOO_FAST
 from patchbay.protocol.talk import BYTES_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTERVAL_S: Final = 1.0
-TOO_FAST: Final = (200010, "talk_too_fast")
-LATE: Final = (200015, "talk_late")
-_CODES: Final = {title: code for code, title in (TOO_FAST, LATE)}
+_CODES: Final = {each.title: each.code for each in (TALK_TOO_FAST, TALK_LATE)}
 _DETAILS: Final = {
-    "talk_too_fast": "Talk comes faster than it can be spoken: {:,} ms of it were dropped.",
-    "talk_late": "The call did not take talk in time: {:,} ms of it were dropped.",
+    TALK_TOO_FAST.title: "Talk comes faster than it can be spoken: {:,} ms of it were dropped.",
+    TALK_LATE.title: "The call did not take talk in time: {:,} ms of it were dropped.",
 }
 
 

@@ -1,1 +1,1 @@
-"""The public port: reads request heads, decides who may in, and hands connections to the actors."""
+"""The public port: reads request heads, decides who may connect, and hands connections to the actors."""

@@ -1,4 +1,4 @@
-"""The gateway's process: the listener, the router, and how it ends.
+"""Runs the gateway's process: the listener, the router, and their end.
 
 When it stops, connections that wait for an actor go to the next gateway; those that are served stay with their
 actors, which deposit them there.
@@ -11,7 +11,6 @@ import os
 import resource
 import signal
 import socket
-import struct
 import time
 from collections import Counter
 from contextlib import suppress
@@ -24,11 +23,13 @@ import trio
 
 from actors.gateway.admission import Admission
 from actors.gateway.fd_limits import fitted
-from actors.gateway.listener import ACCEPT_PAUSE_S, Listener
+from actors.gateway.links import accept_links
+from actors.gateway.listener import Listener
 from actors.gateway.router import Router
 from actors.gateway.tls import Certificate
 from config.paths import unix_path
 from patchbay.auth.tokens import REFUSED
+from patchbay.bus.sockets import discard_received
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
 from patchbay.process import socket_names
@@ -48,7 +49,6 @@ log = logging.getLogger(__name__)
 HEADS_TIMEOUT_S = 0.5  # for heads that are half there when we are to stop
 FLUSH_TIMEOUT_S = 0.5
 SHOWN_CHARS = 200
-CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 async def run(context: Context) -> None:
@@ -58,26 +58,26 @@ async def run(context: Context) -> None:
     links.setblocking(False)
     async with trio.open_nursery() as nursery:
         gateway = Gateway(context, nursery)
-        nursery.start_soon(gateway.listener.carrier.end_late)
+        nursery.start_soon(gateway.listener.tls.end_overdue)
         async with trio.open_nursery() as accepting:
             accepting.start_soon(gateway.listener.accept, public, nursery)
-            accepting.start_soon(gateway.accept_links, links)
+            accepting.start_soon(accept_links, links, gateway.router.links.serve, nursery)
             accepting.start_soon(gateway.router.watch_overdue)
             accepting.start_soon(gateway.reload_on_hangup)
             publisher = context.bus.publisher("pub")
             accepting.start_soon(gateway.report, publisher)
-            accepting.start_soon(_ignore_subscriptions, publisher)
+            accepting.start_soon(discard_received, publisher)
             context.ready()
             await context.draining.wait()
             accepting.cancel_scope.cancel()
         with trio.move_on_after(HEADS_TIMEOUT_S):
             await gateway.listener.until_empty()
-        await gateway.pass_on_waiting()
+        await gateway.hand_over_waiting()
         nursery.cancel_scope.cancel()
 
 
 class Gateway:
-    """The listener and the router, joined."""
+    """Holds the listener and the router, and passes connections between them."""
 
     def __init__(self, context: Context, nursery: trio.Nursery) -> None:
         self._context = context
@@ -87,33 +87,14 @@ class Gateway:
         self.admission = Admission(settings)
         self.router = Router(
             settings.gateway,
-            self._turn_away,
-            self._receive_again,
-            self.admission.counted_again,
+            self._refuse,
+            self._take_back,
+            self.admission.count_again,
             {"ingest": settings.ingest.processes, "fanout": settings.fanout.processes},
         )
         self.certificate = Certificate.of(context.settings.tls)
         self.listener = Listener(settings.gateway, self._admit, self.certificate, self._note_refusal)
         self._turned_away: Counter[str] = Counter()
-
-    async def accept_links(self, listener: socket.socket) -> None:
-        """Accept actors, for ever."""
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            try:
-                sock, _ = listener.accept()
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                log.warning("no actor can call in for a moment: %s", error)
-                await trio.sleep(ACCEPT_PAUSE_S)
-                continue
-            user = _user_of(sock)
-            if user != os.getuid():
-                log.error("a process of another user (%s) calls itself an actor; it is not heard", user)
-                sock.close()
-                continue
-            self._nursery.start_soon(self.router.serve_link, sock)
 
     async def reload_on_hangup(self) -> None:
         """Read the certificate again at SIGHUP. For ever."""
@@ -131,23 +112,23 @@ class Gateway:
                 **self._turned_away,
                 **self.admission.counters,
                 **self.router.counters,
-                "tls_refused": self.listener.carrier.refused,
-                "tls_late": self.listener.carrier.late,
+                "tls_refused": self.listener.tls.refused,
+                "tls_late": self.listener.tls.late,
             }
             table = self.router.table
             gauges = {
                 "connections": len(table.held),
                 "media_streams": table.counts["media streams"],
                 "waiting": sum(1 for _ in table.waiting()),
-                "at_the_door": self.listener.at_the_door,
-                "tls_connections": self.listener.carrier.count,
+                "at_the_door": self.listener.pending,
+                "tls_connections": self.listener.tls.count,
             }
             about = {"from": who.instance, "epoch": who.epoch, "counters": counters, "gauges": gauges}
             publisher.send_nowait(batches.STATS_TOPIC + orjson.dumps(about))
             await next_tick()
 
-    async def pass_on_waiting(self) -> None:
-        """Give what waits for an actor to the next gateway, if there is one."""
+    async def hand_over_waiting(self) -> None:
+        """Hand over the connections that wait for an actor to the next gateway, if there is one."""
         waiting = list(self.router.table.waiting())
         if not waiting:
             return
@@ -189,15 +170,15 @@ class Gateway:
             about["call_control_id"] = ", ".join(call_ids(parsed))[:SHOWN_CHARS] or None
         log.warning("turned away: %s", why, extra={**about, "sub": sub})
 
-    def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
-        self._nursery.start_soon(self.listener.turn_away, sock, status, text)
+    def _refuse(self, sock: socket.socket, status: int, text: str) -> None:
+        self._nursery.start_soon(self.listener.refuse, sock, status, text)
 
-    def _receive_again(self, sock: socket.socket, peer: str) -> None:
+    def _take_back(self, sock: socket.socket, peer: str) -> None:
         self._nursery.start_soon(self.listener.receive, sock, peer)
 
 
 def _next_gateway(run_dir: str) -> socket.socket | None:
-    """Call the gateway that comes after this one; None: there is none, or no descriptor to call it with."""
+    """Connect to the gateway that comes after this one; None: there is none, or no descriptor to connect with."""
     try:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError:
@@ -211,17 +192,8 @@ def _next_gateway(run_dir: str) -> socket.socket | None:
     return sock
 
 
-def _user_of(sock: socket.socket) -> int | None:
-    """The user whose process is at the other end of a Unix socket; the kernel says so (unix(7), SO_PEERCRED)."""
-    try:
-        _, user, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
-    except OSError:
-        return None
-    return int(user)
-
-
 def _fitted(settings: Settings) -> Settings:
-    """The settings with limits that our descriptors allow."""
+    """Return the settings with limits that the descriptors of this process allow."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     given = fitted(settings.gateway, descriptors, tls=settings.tls.is_on)
     if given != settings.gateway:
@@ -241,9 +213,3 @@ def _warn_of_anonymous(networks: Sequence[str]) -> None:
             "(auth.anonymous_networks)",
             ", ".join(networks),
         )
-
-
-async def _ignore_subscriptions(publisher: BusSocket) -> None:
-    """Take what the publisher receives, or it would pile up. For ever."""
-    while True:
-        await publisher.receive_many()

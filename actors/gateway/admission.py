@@ -1,4 +1,4 @@
-"""Receives each request whose head has been read: who it is, whether it comes too often, whether it may in.
+"""Admits each request whose head has been read, by its address, its rate and its token, or refuses it.
 
 Joins addresses, rates and access, and counts what it turns away. Pure: the times are arguments. The text of an address,
 `203.0.113.9 via 127.0.0.1:40112`, keeps the connection's own end, which is needed when its next request comes.
@@ -17,23 +17,23 @@ from patchbay.auth.tokens import CARRIER, REFUSED
 from patchbay.http.head import BadRequest
 from patchbay.net.addresses import VIA, parse_address
 from patchbay.net.client_address import client_address, counted_as, networks_of
-from patchbay.net.token_bucket import Buckets
+from patchbay.net.rate_limit import RateLimitsByKey
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from patchbay.http.head import RequestHead, Route
     from patchbay.net.addresses import Address
 
-NOWHERE: Final = ipaddress.ip_address("127.0.0.1")  # a connection whose other end has no address: this machine's
+NO_ADDRESS: Final = ipaddress.ip_address("127.0.0.1")  # a connection whose other end has no address: this machine's
 
 
 class TooMany(BadRequest):
-    """429: a peer has, or does, more than it may. 503: there are more of all peers than there may be."""
+    """429: a peer has, or does, more than it may. 503: all peers together have more than they may."""
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """A request that may in.
+    """Describes an admitted request.
 
     Attributes:
         peer: who it is from, for logs; the connection's own end after the last ` via `.
@@ -48,7 +48,7 @@ class Admitted:
 
 
 class Admission:
-    """Receives by the rules of one configuration.
+    """Admits requests by the rules of one configuration.
 
     Attributes:
         counters: `refused_401` and so on, by status; `too_often_by_address`, `too_often_by_token`.
@@ -62,13 +62,13 @@ class Admission:
         self._access = Access(settings)
         self._proxy_networks = networks_of(settings.gateway.proxy_networks)
         given = settings.gateway
-        self._handshakes = Buckets(given.handshakes_per_s, given.handshakes_burst)
-        self._token_handshakes = Buckets(given.token_handshakes_per_s, given.token_handshakes_burst)
+        self._handshakes = RateLimitsByKey(given.handshakes_per_s, given.handshakes_burst)
+        self._token_handshakes = RateLimitsByKey(given.token_handshakes_per_s, given.token_handshakes_burst)
         self._streams_of_others = given.max_streams - math.ceil(given.max_streams * given.carrier_share)
         self.counters: Counter[str] = Counter()
 
     def receive(self, peer: str, head: RequestHead, target: Route, *, now: float, wall: float) -> Admitted:
-        """Let a request in.
+        """Admit a request.
 
         Args:
             peer: the connection's other end, or what an earlier `Admitted` said of it.
@@ -78,15 +78,15 @@ class Admission:
             BadRequest: 401 or 403 (see `Access`), 429 when there are too many from this address, or with this token.
         """
         end = peer.rpartition(VIA)[2]
-        direct = parse_address(end.rpartition(":")[0]) or NOWHERE
+        direct = parse_address(end.rpartition(":")[0]) or NO_ADDRESS
         client = self._client(direct, head)
         try:
             keys = counted_as(client)
-            if not all(self._handshakes.take(key, now, times) for key, times in keys.items()):
+            if not all(self._handshakes.of(key, times).spend(1, now) for key, times in keys.items()):
                 self.counters["too_often_by_address"] += 1
                 raise TooMany(429, "Too Many Requests: this address asks too often")
             claims = self._access.decide(head, target, client, wall)
-            self._check_pace(claims, now)
+            self._check_token_rate(claims, now)
         except BadRequest as refusal:
             self.counters[f"refused_{refusal.status}"] += 1
             raise
@@ -95,17 +95,18 @@ class Admission:
         told = end if client == direct else f"{client}{VIA}{end}"
         return Admitted(told, claims, self._names(target, keys, claims))
 
-    def counted_again(self, peer: str, target: Route, claims: dict[str, Any] | None) -> dict[str, int]:
-        """How a connection counts that an earlier gateway had let in."""
+    def count_again(self, peer: str, target: Route, claims: dict[str, Any] | None) -> dict[str, int]:
+        """Return the names under which a connection counts that an earlier gateway had admitted."""
         client, via, end = peer.rpartition(VIA)
-        address = parse_address(client if via else end.rpartition(":")[0]) or NOWHERE
+        address = parse_address(client if via else end.rpartition(":")[0]) or NO_ADDRESS
         return self._names(target, counted_as(address), claims)
 
-    def _check_pace(self, claims: dict[str, Any] | None, now: float) -> None:
-        """Refuse a token that is shown too often, from wherever. Telnyx's own is not counted: all calls come with it."""
+    def _check_token_rate(self, claims: dict[str, Any] | None, now: float) -> None:
+        """Refuse a token that is shown too often, from any address. Telnyx's own is not counted: every call comes with
+        it."""
         if claims is None or CARRIER in claims or not claims["sub"]:
             return
-        if not self._token_handshakes.take(claims["sub"], now):
+        if not self._token_handshakes.of(claims["sub"]).spend(1, now):
             self.counters["too_often_by_token"] += 1
             raise TooMany(429, "Too Many Requests: tokens of this `sub` are shown too often", claims["sub"])
 
@@ -138,3 +139,12 @@ class Admission:
         names |= {f"media streams from {key}": given.streams_per_address * times for key, times in keys.items()}
         names[f"media streams with tokens of {sub}"] = given.streams_per_token
         return names
+
+
+def kind_of(name: str) -> tuple[str, str]:
+    """Return what a name counts, as counters are called, and by what of a client: `address`, `token`, or nothing."""
+    for words, by in ((" with tokens of ", "token"), (" from ", "address")):  # a `sub` may have any words in it
+        kind, is_by, _ = name.partition(words)
+        if is_by:
+            return f"{kind.replace(' ', '_')}_by_{by}", by
+    return name.replace(" ", "_").replace("'", "").lower(), ""

@@ -1,4 +1,4 @@
-"""How many connections fit into the descriptors that this process may have. Pure."""
+"""Fits the limits of connections into the descriptors that this process may have. Pure."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def fitted(settings: GatewaySettings, descriptors: int, *, tls: bool) -> Gateway
 
 
 def _of_one(limit: int, of_all: int) -> int:
-    """What one peer may have where there is little: at most half."""
+    """Return the limit of one peer where there is little: at most half of all."""
     return min(limit, math.ceil(of_all / 2))

@@ -1,6 +1,7 @@
-"""Connections whose heads are awaited, in order, and which of them goes when one too many comes. Pure.
+"""Keeps the connections whose heads are awaited in order, and chooses the one that is closed when there are too many.
+Pure.
 
-What is done for one of them costs the same however many there are.
+Every operation takes constant time.
 """
 
 from __future__ import annotations
@@ -15,25 +16,25 @@ SocketT = TypeVar("SocketT", bound="Hashable")
 
 
 class Scope(Protocol):
-    """What ends one of them."""
+    """Ends the task of one connection, as a trio.CancelScope does."""
 
     def cancel(self) -> None: ...
 
 
 class HeadQueue(Generic[SocketT]):
-    """Those that wait, and how many of them are of one host."""
+    """Holds connections that wait, and counts them by host."""
 
     def __init__(self) -> None:
         self._all: OrderedDict[SocketT, tuple[str, Scope]] = OrderedDict()  # the oldest first
         self._of_host: dict[str, OrderedDict[SocketT, None]] = {}
 
     def add(self, sock: SocketT, host: str, scope: Scope) -> None:
-        """Let a connection wait."""
+        """Add a connection."""
         self._all[sock] = host, scope
         self._of_host.setdefault(host, OrderedDict())[sock] = None
 
     def remove(self, sock: SocketT) -> None:
-        """Let a connection go; harmless when it has gone."""
+        """Remove a connection; harmless when it is not there."""
         found = self._all.pop(sock, None)
         if found is not None:
             host, _ = found

@@ -1,6 +1,6 @@
-"""The public port: accepts connections, reads their heads, and turns away those that are for nobody.
+"""Accepts connections at the public port, reads their heads, and refuses those that are for no actor.
 
-What is let in goes to `Router.admit`. Nothing here knows which processes there are.
+Admitted connections go to `Router.admit`. Knows nothing of actor processes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 
 from actors.gateway import sign_in
 from actors.gateway.head_queue import HeadQueue
-from actors.gateway.tls import OUT_OF_RESOURCES, Carrier, shake_hands
+from actors.gateway.tls import OUT_OF_RESOURCES, TlsRelay, handshake
 from patchbay.http.answers import answer, html_answer
 from patchbay.http.head import BadRequest, RequestHead, Route, parse_head, route
 from patchbay.http.head_reader import HeadTimeout, HeadTooLarge, PeerGone, read_head
@@ -40,7 +40,7 @@ LINGER_BYTES = 4 * 1024 * 1024
 
 @dataclass
 class ListenerCounters:
-    """What has come to the listener."""
+    """Counts what becomes of connections. The names of the fields are those of metrics."""
 
     accepted: int = 0
     turned_away: int = 0
@@ -74,13 +74,13 @@ class Listener:
         self._certificate = certificate
         self.counters = ListenerCounters()
         self.max_heads = settings.max_heads
-        self.carrier = Carrier()
+        self.tls = TlsRelay()
         self._waiting = HeadQueue[socket.socket]()  # connections whose heads are being read, or that are turned away
         self._parsing = FairSemaphore(HEADS_AT_ONCE)
         self._emptied = trio.Event()
 
     async def accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        """Accept for ever; each connection's head is read in a task of the nursery."""
+        """Accept connections for ever. Each head is read in a task of the nursery."""
         listener.setblocking(False)
         while True:
             await trio.lowlevel.wait_readable(listener)
@@ -101,13 +101,13 @@ class Listener:
 
     async def until_empty(self) -> None:
         """Wait until no head is being read."""
-        while self.at_the_door:
+        while self.pending:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
     @property
-    def at_the_door(self) -> int:
-        """How many connections are being received, or turned away."""
+    def pending(self) -> int:
+        """Return how many connections are being received, or refused."""
         return len(self._waiting)
 
     async def _open(self, sock: socket.socket, peer: str) -> None:
@@ -115,36 +115,36 @@ class Listener:
         if self._certificate is None:
             await self.receive(sock, peer)
             return
-        if self.carrier.count >= self._settings.max_connections + self._settings.max_streams:
+        if self.tls.count >= self._settings.max_connections + self._settings.max_streams:
             self.counters.too_many_tls += 1
             _close(sock)
             return
         try:
-            stream = await self._shake_hands(sock, peer, self._certificate)
+            stream = await self._handshake(sock, peer, self._certificate)
             if stream is None:
                 self.counters.without_tls += 1
             else:
-                await self.carrier.carry(stream, partial(self.receive, peer=peer))
+                await self.tls.relay(stream, partial(self.receive, peer=peer))
         except Exception:
             log.exception("a connection failed with its TLS", extra={"peer": peer})
             self.counters.failed += 1
             _close(sock)
 
-    async def _shake_hands(
+    async def _handshake(
         self, sock: socket.socket, peer: str, certificate: Certificate
     ) -> trio.SSLStream[trio.SocketStream] | None:
         context = certificate.context(trio.current_time())
-        with self._at_the_door(sock, peer):
-            return await shake_hands(sock, context, self._settings.head_timeout_s)
+        with self._counted(sock, peer):
+            return await handshake(sock, context, self._settings.head_timeout_s)
         return None
 
     async def receive(self, sock: socket.socket, peer: str) -> None:
         """Read one head, and admit the connection or answer it."""
-        with self._at_the_door(sock, peer):
+        with self._counted(sock, peer):
             await self._receive(sock, peer)
 
     @contextmanager
-    def _at_the_door(self, sock: socket.socket, peer: str) -> Iterator[None]:
+    def _counted(self, sock: socket.socket, peer: str) -> Iterator[None]:
         """Count a connection meanwhile. When one too many has come, the one that has been here the longest goes: whoever
         means well sends its head in one go."""
         host = host_of(peer)
@@ -161,7 +161,7 @@ class Listener:
                     self._emptied.set()
 
     async def _receive(self, sock: socket.socket, peer: str) -> None:
-        """The outermost boundary of a connection at the listener."""
+        """Read a head and admit the connection: the outermost boundary of its errors."""
         parsed: RequestHead | None = None
         try:
             head = await read_head(
@@ -173,17 +173,17 @@ class Listener:
                 await trio.lowlevel.cancel_shielded_checkpoint()  # others have their turn
         except BadRequest as refusal:
             self._refused(peer, parsed, refusal)
-            await self.turn_away(sock, refusal.status, str(refusal), sign_in.page(parsed, refusal.status))
+            await self.refuse(sock, refusal.status, str(refusal), sign_in.page(parsed, refusal.status))
         except HeadTooLarge:
             limit = self._settings.head_max_bytes
-            await self.turn_away(sock, 431, f"Request Header Fields Too Large: at most {limit} bytes")
+            await self.refuse(sock, 431, f"Request Header Fields Too Large: at most {limit} bytes")
         except HeadTimeout as late:
             if late.seen:
-                await self.turn_away(
+                await self.refuse(
                     sock, 408, f"Request Timeout: no complete request head in {self._settings.head_timeout_s:g} s"
                 )
             else:
-                await self.turn_away(sock, 408, "Request Timeout: no request")
+                await self.refuse(sock, 408, "Request Timeout: no request")
         except PeerGone:
             self.counters.vanished += 1
             _close(sock)
@@ -195,7 +195,7 @@ class Listener:
             self.counters.failed += 1
             _close(sock)
 
-    async def turn_away(self, sock: socket.socket, status: int, text: str, page: bytes | None = None) -> None:
+    async def refuse(self, sock: socket.socket, status: int, text: str, page: bytes | None = None) -> None:
         """Answer, with a line of text or a page, and close. What the peer is still sending is read for a moment, or the
         reset that follows unread bytes would destroy the answer on its way."""
         self.counters.turned_away += 1

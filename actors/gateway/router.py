@@ -1,6 +1,6 @@
-"""Connects callers to actors: carries out what the table decides, over the actors' links.
+"""Routes each connection to an actor process, as the table decides, and acts on what the processes say of them.
 
-Owns the gateway's copies of all descriptors. Knows nothing of what is spoken on a connection.
+Owns the gateway's copies of all descriptors. Knows nothing of the protocols that are spoken on them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from zlib import crc32
 
 import trio
 
-from actors.gateway.admission import TooMany
-from actors.gateway.table import Held, Link, Table
+from actors.gateway.admission import TooMany, kind_of
+from actors.gateway.links import Links
+from actors.gateway.table import Held, Table
 from patchbay.http.head import BadRequest, RequestHead, Route, call_ids, parse_head, route
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
-from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
 from patchbay.process.periodic import next_tick
 from patchbay.protocol import handover
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from actors.gateway.admission import Admitted
+    from actors.gateway.table import Link
     from config.settings import GatewaySettings
     from patchbay.http.head import ActorName
 
 log = logging.getLogger(__name__)
 
-HELLO_TIMEOUT_S = 5.0
 OVERDUE_LOOK_S = 0.5
 
 
 class Router:
-    """The gateway's connections and links.
+    """Holds the connections, and routes them over the links.
 
     Args:
-        turn_away: answers a connection that nobody takes (socket, status, text) and closes it.
-        receive_again: reads the next head of an HTTP connection that an actor gave back.
+        refuse: answers a connection that nobody takes (socket, status, text) and closes it.
+        take_back: reads the next head of an HTTP connection that an actor gave back.
         count_again: how a connection counts that an earlier gateway had let in; see `Admission`.
         processes: see `Table`.
     """
@@ -50,18 +50,18 @@ class Router:
     def __init__(
         self,
         settings: GatewaySettings,
-        turn_away: Callable[[socket.socket, int, str], None],
-        receive_again: Callable[[socket.socket, str], None],
+        refuse: Callable[[socket.socket, int, str], None],
+        take_back: Callable[[socket.socket, str], None],
         count_again: Callable[[str, Route, dict[str, Any] | None], Iterable[str]],
         processes: Mapping[str, int] | None = None,
     ) -> None:
         self._settings = settings
-        self._turn_away = turn_away
-        self._receive_again = receive_again
+        self._refuse = refuse
+        self._take_back = take_back
         self._count_again = count_again
         self.counters: Counter[str] = Counter()
         self.table: Table[socket.socket] = Table(processes)
-        self._packets: dict[int, PacketSocket] = {}  # by id() of the link
+        self.links = Links(self)
         self._last_id = 0
 
     def admit(self, sock: socket.socket, head: bytes, parsed: RequestHead, target: Route, admission: Admitted) -> None:
@@ -71,7 +71,7 @@ class Router:
             TooMany: 429 or 503 when there are too many, 503 for a probe that must not wait.
         """
         self._check_room(admission)
-        if parsed.path == "/readyz" and not self.table.present("console"):
+        if parsed.path == "/readyz" and not self.table.has_process("console"):
             raise TooMany(503, "Service Unavailable: not ready: console")
         held = Held(
             id=self._next_id(),
@@ -85,34 +85,7 @@ class Router:
             affinity=_affinity(parsed),
         )
         self.table.add(held, trio.current_time())
-        self._place(held)
-
-    async def serve_link(self, sock: socket.socket) -> None:
-        """Converse with one actor process until it goes.
-
-        Cancelled, since this gateway is to stop, everything stays as it is: what is served, stays with its actor.
-        """
-        packets = PacketSocket(sock, max_packet_bytes=handover.MAX_PACKET_BYTES)
-        link: Link | None = None
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(packets.write_queued)
-                with trio.move_on_after(HELLO_TIMEOUT_S) as greeting:
-                    async for packet, fd in packets.packets():
-                        greeting.deadline = float("inf")
-                        message = _decode(packet)
-                        if isinstance(message, handover.Hello) and link is None:
-                            link = self._welcome(message, packets)
-                        elif message is not None and link is not None:
-                            self._handle(link, message, fd)
-                            fd = None
-                        if fd is not None:
-                            os.close(fd)
-                nursery.cancel_scope.cancel()
-        finally:
-            packets.close()
-        if link is not None:
-            self._lost(link)
+        self._offer(held)
 
     async def watch_overdue(self) -> None:
         """Offer connections that wait once more, since there may have been no descriptor, and end those that have waited
@@ -120,9 +93,9 @@ class Router:
         while True:
             await next_tick(OVERDUE_LOOK_S)
             for held in list(self.table.waiting()):
-                self._place(held)
+                self._offer(held)
             for held in self.table.overdue(trio.current_time(), self._settings.park_time_s):
-                self._give_up(held)
+                self._end_overdue(held)
 
     def release(self, held: Held[socket.socket]) -> None:
         """Shut a connection down and close our copy of it."""
@@ -134,13 +107,14 @@ class Router:
         held.sock.close()
 
     def _next_id(self) -> int:
-        """The present moment. Later connections have higher numbers, also after a restart: the newest stream of a call is
-        told by it, by clients too."""
+        """Return the present moment as a number, higher than every earlier one, also after a restart: clients, too,
+        tell the newest stream of a call by it."""
         self._last_id = max(self._last_id + 1, time.time_ns())
         return self._last_id
 
     def _check_room(self, admission: Admitted) -> None:
-        """Refuse what is one too many: 503 when it is ours to be sorry, 429 when it is the client's doing."""
+        """Refuse a connection that is one too many: with 503 when the limit is of all clients, with 429 when it is of
+        this one."""
         for name, limit in admission.counted.items():
             if self.table.counts[name] >= limit:
                 sub = (admission.claims or {}).get("sub")
@@ -151,28 +125,26 @@ class Router:
                     raise TooMany(429, f"Too Many Requests: more than {limit} {name}", sub)
                 raise TooMany(503, f"Service Unavailable: too many {name}", sub)
 
-    def _welcome(self, hello: handover.Hello, packets: PacketSocket) -> Link:
-        link = Link(hello.name, hello.index, hello.generation, hello.pid)
-        self._packets[id(link)] = packets
+    def joined(self, link: Link) -> None:
+        """Offer a new process the connections that wait for it."""
         self.table.join(link)
-        self._tell(link, handover.encode(handover.Welcome()))
-        log.info("%s.%d generation %d is here", link.name, link.index, link.generation)
-        self._place_waiting(link.name)
-        return link
+        log.info("%s.%d generation %d has connected", link.name, link.index, link.generation)
+        self._offer_waiting(link.name)
 
-    def _lost(self, link: Link) -> None:
-        del self._packets[id(link)]
+    def left(self, link: Link) -> None:
+        """Have the connections of a process that has gone wait for its successor."""
         served = len(link.serving)
         for held in [self.table.held[number] for number in link.serving]:
             if held.is_unsettled:
                 carried = bytes_carried(held.sock)
-                held.settle(sys.maxsize if carried == NO_COUNT else carried)  # nobody can tell: nearly always, it was
+                held.settle(sys.maxsize if carried == NO_COUNT else carried)  # not known: nearly always, it was written
         for held in self.table.leave(link, trio.current_time()):
             self.release(held)
         log.info("%s.%d generation %d has gone; %d connections wait", link.name, link.index, link.generation, served)
-        self._place_waiting(link.name)
+        self._offer_waiting(link.name)
 
-    def _handle(self, link: Link, message: handover.ToGateway, fd: int | None) -> None:
+    def handle(self, link: Link, message: handover.ToGateway, fd: int | None) -> None:
+        """Act on a message of an actor. Owns the descriptor."""
         match message:
             case handover.Note(id=connection_id, note=note, once_above=once_above):
                 held = self.table.held.get(connection_id)
@@ -194,7 +166,7 @@ class Router:
                     self.release(held)
             case handover.HandBack(id=connection_id):
                 if (held := self.table.remove(connection_id)) is not None:
-                    self._receive_again(held.sock, held.peer)
+                    self._take_back(held.sock, held.peer)
             case handover.Park():
                 self._parked(link, message)
             case handover.Deposit():
@@ -217,7 +189,7 @@ class Router:
             if held.answered_above is not None:  # whoever says goodbye has done what it was about to
                 held.answer(None)
             self.table.wait(held, trio.current_time())
-            self._place(held)
+            self._offer(held)
 
     def _deposited(self, link: Link, message: handover.Deposit, sock: socket.socket) -> None:
         about = message.connection
@@ -243,66 +215,38 @@ class Router:
         held.unsent, held.fresh, held.affinity = about.unsent, message.fresh, _affinity(head)
         self.table.add(held, trio.current_time())
         if link.name == "gateway":
-            self._place(held)
+            self._offer(held)
         else:
             self.table.serve(held, link)
 
     def _supersede(self, held: Held[socket.socket] | None) -> None:
         if held is not None and held.link is not None:
-            self._tell(held.link, handover.encode(handover.Supersede(id=held.id)))
+            self.links.send(held.link, handover.encode(handover.Supersede(id=held.id)))
         elif held is not None:
             self.release(held)
 
-    def _place_waiting(self, actor: str) -> None:
+    def _offer_waiting(self, actor: str) -> None:
         for held in list(self.table.waiting(actor)):
-            self._place(held)
+            self._offer(held)
 
-    def _place(self, held: Held[socket.socket]) -> None:
+    def _offer(self, held: Held[socket.socket]) -> None:
         link = self.table.choose(held)
         if link is None:
             return
         offer = handover.encode(handover.Offer(connection=handover.describe(held), resumed=not held.fresh))
-        if self._tell(link, offer, held.sock.fileno()):
+        if self.links.send(link, offer, held.sock.fileno()):
             self.table.serve(held, link)
 
-    def _tell(self, link: Link, packet: bytes, fd: int | None = None) -> bool:
-        packets = self._packets.get(id(link))
-        if packets is None:
-            return False
-        try:
-            packets.send_nowait(packet, fd)
-        except PacketSocketClosed:
-            return False  # its task is about to find out, and places the connection anew
-        return True
-
-    def _give_up(self, held: Held[socket.socket]) -> None:
+    def _end_overdue(self, held: Held[socket.socket]) -> None:
         log.warning("connection %d found no %s in time", held.id, held.actor, extra={"peer": held.peer})
         if held.fresh:
             self.table.remove(held.id)
-            self._turn_away(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
+            self._refuse(held.sock, 503, f"Service Unavailable: {held.actor} is not there")
         else:
             self.release(held)
 
 
-def kind_of(name: str) -> tuple[str, str]:
-    """Return what a name counts, as counters are called, and by what of a client: `address`, `token`, or nothing."""
-    for words, by in ((" with tokens of ", "token"), (" from ", "address")):  # a `sub` may have any words in it
-        kind, is_by, _ = name.partition(words)
-        if is_by:
-            return f"{kind.replace(' ', '_')}_by_{by}", by
-    return name.replace(" ", "_").replace("'", "").lower(), ""
-
-
 def _affinity(head: RequestHead) -> int | None:
-    """What brings those together who name one and the same call."""
+    """Return a number that is the same for all who name one and the same call; None: no call is named, or several are."""
     calls = call_ids(head)
     return crc32(calls[0].encode()) if len(calls) == 1 else None
-
-
-def _decode(packet: bytes) -> handover.ToGateway | None:
-    try:
-        message: handover.ToGateway = handover.decode_to_gateway(packet)
-    except handover.UNREADABLE as error:
-        log.error("unreadable packet from an actor: %s", error)
-        return None
-    return message

@@ -1,4 +1,5 @@
-"""What a person sees who opens the console's page without a good token: the refusal in words, and a field for a token.
+"""Makes the page for a person who opens the console without a good token: the refusal in words, and a field for a
+token.
 
 Pure. It needs nothing else from here, so nothing has to be open for it; its form opens the page with `?token=`, which
 the console remembers (`patchbay.auth.page_cookie`).
@@ -50,7 +51,7 @@ WORDS: Final = {
 
 
 def page(head: RequestHead | None, status: int) -> bytes | None:
-    """The page for a refusal of this request; None where a person did not ask for the console's page."""
+    """Return the page for a refusal of this request; None where it is not a person's request for the console's page."""
     if head is None or status not in STATUSES or head.method != "GET" or head.path != "/" or head.is_upgrade:
         return None
     if "text/html" not in (head.header("accept") or "").lower():
@@ -77,6 +78,6 @@ def page(head: RequestHead | None, status: int) -> bytes | None:
 
 
 def _language(accepted: str) -> str:
-    """The first of ours that a browser names; browsers list what they like best first."""
+    """Return the first of our languages that a browser names; browsers list their favourite first."""
     named = [part.partition(";")[0].strip().partition("-")[0].lower() for part in accepted.split(",")]
     return next((name for name in named if name in WORDS), "en")

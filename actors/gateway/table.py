@@ -1,4 +1,4 @@
-"""Which connections there are, who serves each, and who should: the gateway's memory and its decisions.
+"""Keeps which connections there are and who serves each, and decides who should.
 
 Pure: descriptors and links are opaque, the time is an argument. What is decided comes back as values; the I/O around
 it (`actors.gateway.router`, `actors.gateway.listener`) carries it out.
@@ -18,7 +18,7 @@ SocketT = TypeVar("SocketT")
 
 @dataclass(eq=False)
 class Link:
-    """One process of an actor that has said hello."""
+    """Describes one process of an actor that has said hello."""
 
     name: str
     index: int
@@ -30,7 +30,7 @@ class Link:
 
 @dataclass(eq=False)
 class Held(Generic[SocketT]):
-    """A connection the gateway has a copy of.
+    """Describes a connection that the gateway has a copy of.
 
     Attributes:
         index: which process of the actor it belongs to; None until one is chosen.
@@ -38,7 +38,7 @@ class Held(Generic[SocketT]):
         waiting_since: when it began to wait.
         fresh: its peer has had no answer to the head yet, …
         answered_above: … but has once it has carried more bytes than this.
-        promised: a note that counts once it has carried more than so many bytes, and that count.
+        pending_note: a note that counts once it has carried more than so many bytes, and that count.
         counted: under which names it counts; see `Table.counts`.
         torn: a frame to its peer was written in part and the rest is not known here, so nobody can go on with it.
     """
@@ -55,7 +55,7 @@ class Held(Generic[SocketT]):
     waiting_since: float = 0.0
     fresh: bool = True
     answered_above: int | None = None
-    promised: tuple[bytes, int] | None = None
+    pending_note: tuple[bytes, int] | None = None
     torn: bool = False
     note: bytes = b""
     unsent: bytes = b""
@@ -64,34 +64,35 @@ class Held(Generic[SocketT]):
     counted: tuple[str, ...] = ()
 
     def keep(self, note: bytes, once_above: int | None) -> None:
-        """Its process has said what a successor must know."""
-        if self.promised is not None:
-            self.note = self.promised[0]  # or it would not go on talking
-        self.promised = None if once_above is None else (note, once_above)
+        """Keep a note of the process for its successor."""
+        if self.pending_note is not None:
+            self.note = self.pending_note[0]  # or it would not go on talking
+        self.pending_note = None if once_above is None else (note, once_above)
         if once_above is None:
             self.note = note
 
     def answer(self, once_above: int | None) -> None:
-        """Its peer has its answer."""
+        """Note that the peer has its answer to the head."""
         self.answered_above = once_above
         self.fresh = once_above is not None
 
     @property
     def is_unsettled(self) -> bool:
-        """Whether something is to be judged by how much it has carried."""
-        return self.answered_above is not None or self.promised is not None
+        """Return whether something depends on how many bytes the connection has carried."""
+        return self.answered_above is not None or self.pending_note is not None
 
     def settle(self, carried: int) -> None:
-        """Its process has gone, and it has carried so many bytes: what was written, and what was about to be?"""
+        """Decide, now that its process has gone, whether what was about to be written has been written. `carried`:
+        bytes."""
         if self.answered_above is not None:
             self.fresh = carried <= self.answered_above
-        if self.promised is not None and carried > self.promised[1]:
-            self.note = self.promised[0]
-        self.answered_above = self.promised = None
+        if self.pending_note is not None and carried > self.pending_note[1]:
+            self.note = self.pending_note[0]
+        self.answered_above = self.pending_note = None
 
 
 class Table(Generic[SocketT]):
-    """All connections and all links.
+    """Holds all connections and all links.
 
     Args:
         processes: how many an actor is to have; one with a higher index is to be no more, and gets no connections.
@@ -108,13 +109,13 @@ class Table(Generic[SocketT]):
         self._claims: dict[bytes, int] = {}
 
     def add(self, held: Held[SocketT], now: float) -> None:
-        """Take a connection in; it waits until it is `serve`d."""
+        """Add a connection; it waits until a process serves it."""
         held.waiting_since = now
         self.held[held.id] = held
         self.counts.update(held.counted)
 
     def remove(self, connection_id: int) -> Held[SocketT] | None:
-        """Forget a connection; the caller closes its socket."""
+        """Remove a connection; the caller closes its socket."""
         held = self.held.pop(connection_id, None)
         if held is not None:
             self._unlink(held)
@@ -127,7 +128,7 @@ class Table(Generic[SocketT]):
         return held
 
     def join(self, link: Link) -> None:
-        """A process has said hello."""
+        """Add a process."""
         self.links.append(link)
 
     def leave(self, link: Link, now: float) -> list[Held[SocketT]]:
@@ -144,22 +145,22 @@ class Table(Generic[SocketT]):
         return doomed
 
     def wait(self, held: Held[SocketT], now: float) -> None:
-        """A connection is without a process from now on."""
+        """Have a connection wait for a process."""
         self._unlink(held)
         held.waiting_since = now
 
     def serve(self, held: Held[SocketT], link: Link) -> None:
-        """A connection is served by this process."""
+        """Note that a process serves a connection."""
         self._unlink(held)
         held.link, held.index = link, link.index
         link.serving.add(held.id)
 
     def waiting(self, actor: str | None = None) -> Iterator[Held[SocketT]]:
-        """Connections without a process, of one actor or all."""
+        """Iterate over the connections without a process, of one actor or all."""
         return (held for held in self.held.values() if held.link is None and actor in (None, held.actor))
 
     def overdue(self, now: float, park_time_s: float) -> list[Held[SocketT]]:
-        """Connections that have waited too long."""
+        """Return the connections that have waited too long."""
         return [held for held in self.waiting() if now - held.waiting_since >= park_time_s]
 
     def choose(self, held: Held[SocketT]) -> Link | None:
@@ -176,7 +177,7 @@ class Table(Generic[SocketT]):
         return min(candidates.values(), key=lambda link: (len(link.serving), link.index))
 
     def claim(self, connection_id: int, key: bytes) -> Held[SocketT] | None:
-        """A connection alone stands for `key` now. Returns the one it supersedes, if it is another and older."""
+        """Note that a connection alone stands for `key`. Returns the one that it supersedes, if there is an older one."""
         held = self.held.get(connection_id)
         if held is None:
             return None
@@ -189,8 +190,8 @@ class Table(Generic[SocketT]):
         held.claim = key
         return self.held.get(previous) if previous not in (None, connection_id) else None
 
-    def present(self, actor: str) -> bool:
-        """Whether some process of an actor takes connections."""
+    def has_process(self, actor: str) -> bool:
+        """Return whether a process of an actor takes connections."""
         return any(link.name == actor and not link.leaving for link in self.links)
 
     def _newest(self, actor: str) -> dict[int, Link]:

@@ -1,4 +1,4 @@
-"""TLS at the public port, for machines without a proxy: plain bytes for everybody behind it, through a socket pair.
+"""Terminates TLS at the public port, for machines without a proxy, and passes plain bytes on through a socket pair.
 
 Knows nothing of what is spoken inside. A connection's keys live in this process only, so, unlike a plain one, it does
 not outlive the gateway; nginx in front is for those who need that.
@@ -36,7 +36,8 @@ OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, 
 
 
 class Certificate:
-    """The certificate and its key, read again when their files have changed. Bad new files leave the old ones in use.
+    """Holds the certificate and its key, and reads them again when their files have changed. Bad new files change
+    nothing.
 
     Raises:
         OSError, ssl.SSLError: (when made) the files can't be used.
@@ -50,11 +51,11 @@ class Certificate:
 
     @classmethod
     def of(cls, settings: TlsSettings) -> Certificate | None:
-        """That of the settings; None: no TLS here."""
+        """Return the certificate of the settings; None: no TLS here."""
         return cls(settings.certfile, settings.keyfile) if settings.certfile and settings.keyfile else None
 
     def context(self, now: float) -> ssl.SSLContext:
-        """What new connections are made with; `now`: monotonic seconds."""
+        """Return the context for a new connection. `now`: monotonic seconds."""
         if now - self._looked_at >= LOOK_INTERVAL_S:
             self._looked_at = now
             if (stamp := self._stamp()) != self._seen and self.reload():
@@ -79,7 +80,7 @@ class Certificate:
 
 
 def make_context(certfile: str, keyfile: str) -> ssl.SSLContext:
-    """A server's context with modern settings."""
+    """Return a server's context with modern settings."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
@@ -90,11 +91,11 @@ def make_context(certfile: str, keyfile: str) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """OpenSSL would ask whoever sits at the terminal."""
+    """Refuse an encrypted key: OpenSSL would ask for a password at the terminal."""
     raise ssl.SSLError("the key is encrypted")
 
 
-async def shake_hands(
+async def handshake(
     sock: socket.socket, context: ssl.SSLContext, timeout_s: float
 ) -> trio.SSLStream[trio.SocketStream] | None:
     """Open TLS on a connection; None (and the connection is closed) when the peer does not or can't. Cancelling closes
@@ -116,8 +117,8 @@ async def shake_hands(
     return None
 
 
-class Carrier:
-    """Carries the bytes of all TLS connections, and ends those that outlast what they were for.
+class TlsRelay:
+    """Relays the bytes of all TLS connections, and ends those that outlast their plain side.
 
     Attributes:
         count: how many connections there are, those that are closing too.
@@ -132,10 +133,10 @@ class Carrier:
         self.refused = 0
         self.late = 0
 
-    async def carry(
+    async def relay(
         self, stream: trio.SSLStream[trio.SocketStream], serve: Callable[[socket.socket], Awaitable[None]]
     ) -> None:
-        """Give the plain side of a TLS connection to `serve`, which owns that socket, and carry bytes until either ends."""
+        """Give the plain side of a TLS connection to `serve`, which owns that socket, and relay bytes until either ends."""
         try:
             inner, plain = socket.socketpair()
         except OSError as error:
@@ -152,12 +153,12 @@ class Carrier:
                     nursery.start_soon(_inwards, stream, inside)
                     await _outwards(inside, stream)
                     with trio.move_on_after(CLOSE_TIMEOUT_S):
-                        await _say_goodbye(stream)
+                        await _close(stream)
                 nursery.cancel_scope.cancel()
         self.late += scope.cancelled_caught
 
-    async def end_late(self) -> None:
-        """Give what is left of each connection a time, once its plain side has ended. For ever."""
+    async def end_overdue(self) -> None:
+        """Give each connection a deadline once its plain side has ended. For ever."""
         while True:
             await trio.lowlevel.wait_readable(self._ends.fileno())
             for fd, _ in self._ends.poll(0):
@@ -175,7 +176,7 @@ class Carrier:
 
     @contextmanager
     def _watching(self, inner: socket.socket, scope: trio.CancelScope) -> Iterator[None]:
-        """Find out when the last copy of its plain side is closed: the kernel says so."""
+        """Learn from the kernel when the last copy of the plain side is closed."""
         fd = inner.fileno()
         self._scopes[fd] = scope
         self._ends.register(fd, 0)  # EPOLLHUP alone, which comes unasked
@@ -208,7 +209,7 @@ async def _outwards(inside: trio.SocketStream, stream: trio.SSLStream[trio.Socke
         return
 
 
-async def _say_goodbye(stream: trio.SSLStream[trio.SocketStream]) -> None:
+async def _close(stream: trio.SSLStream[trio.SocketStream]) -> None:
     try:
         await stream.aclose()
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):

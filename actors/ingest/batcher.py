@@ -99,7 +99,7 @@ class Batcher:
             self._interest.setdefault(change.call, set()).add(change.fanout_index)
             self._on_interest(change.call)
             if (queue := self._queues.get(change.fanout_index)) is not None:
-                queue.append(batches.news_entry(batches.HEEDED, 0, change.call))  # acknowledges the interest
+                queue.append(batches.news_entry(batches.ACKNOWLEDGED, 0, change.call))  # acknowledges the interest
         else:
             self._withdrawn[change.call, change.fanout_index] = trio.current_time() + INTEREST_GRACE_S
 

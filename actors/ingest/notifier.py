@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from patchbay.bus.event_sender import LOST
 from patchbay.process.ttl_cache import TtlCache
 from patchbay.protocol import batches
+from patchbay.protocol.events import EVENTS_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -87,7 +87,7 @@ class Notifier:
         """Send one event about all events of this stream that were not recorded, if there are any."""
         if lost := stream.event_limit.take_unrecorded():
             log.warning("more events than are recorded: %s", lost, extra=stream.log_fields)
-            self.record(stream, LOST, {"lost": lost})
+            self.record(stream, EVENTS_LOST, {"lost": lost})
 
 
 def event_fields(start: Start | None) -> dict[str, Any]:

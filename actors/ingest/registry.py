@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from actors.ingest.contest import Contests
-from patchbay.protocol import batches
-from patchbay.websocket.frames import CLOSE_NORMAL
+from patchbay.protocol import batches, events
+from patchbay.protocol.errors import CLOSE_NORMAL
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -111,4 +111,4 @@ class StreamRegistry:
             extra=stream.log_fields,
         )
         payload = {"times": contest.times, "closed_after_s": contest.wait_s}
-        self._notifier.record(stream, "stream.contested", payload)
+        self._notifier.record(stream, events.STREAM_CONTESTED, payload)

@@ -24,10 +24,10 @@ from actors.ingest.talk.receiver import TalkReceiver
 from actors.ingest.talk.router import TalkRouter
 from actors.ingest.ticker import Ticker
 from patchbay.process.periodic import SECOND, every
-from patchbay.protocol import batches
+from patchbay.protocol import batches, events
+from patchbay.protocol.errors import CLOSE_POLICY
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.talk import FRAME_MS
-from patchbay.websocket.frames import CLOSE_POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ class Streams:
         self._set_note(stream, stream.state())
         self._notifier.publish(stream, batches.START, stream.start.raw)
         media_format = msgspec.structs.asdict(stream.start.media_format)
-        self._notifier.record(stream, "stream.started", {"media_format": media_format})
+        self._notifier.record(stream, events.STREAM_STARTED, {"media_format": media_format})
         log.info("stream started", extra=stream.log_fields)
         self.counters["streams_started"] += 1
         self._request_stats()
@@ -113,7 +113,7 @@ class Streams:
             self._notifier.publish(stream, batches.STOP, raw)
         self._notifier.record_lost(stream)
         frames = sum(stream.audio.frames)
-        self._notifier.record(stream, "stream.stopped", {"frames": frames, **stream.counters()})
+        self._notifier.record(stream, events.STREAM_STOPPED, {"frames": frames, **stream.counters()})
         stream.peer.handed.set_note(b"")
         log.info("stream stopped", extra={**stream.log_fields, "frames": frames})
         self._request_stats()
@@ -125,7 +125,7 @@ class Streams:
             self.registry.remove(stream)
             self._notifier.publish(stream, batches.GONE, b"")
             self._notifier.record_lost(stream)
-            self._notifier.record(stream, "stream.failed", {"reason": reason})
+            self._notifier.record(stream, events.STREAM_FAILED, {"reason": reason})
             log.warning("stream lost: %s", reason, extra=stream.log_fields)
             self._request_stats()
 
@@ -144,16 +144,16 @@ class Streams:
         """Pass an error of Telnyx on: to listeners verbatim, to call events in fields."""
         self._notifier.publish(stream, batches.ERROR, error.raw)
         payload = {"code": error.code, "title": error.title, "detail": error.detail}
-        self._notifier.record(stream, "stream.error", payload)
+        self._notifier.record(stream, events.STREAM_ERROR, payload)
 
     def on_dtmf(self, stream: Stream, dtmf: Dtmf) -> None:
         """Record a key that was pressed."""
-        self._notifier.record(stream, "stream.dtmf", {"digit": dtmf.digit}, dtmf.occurred_at)
+        self._notifier.record(stream, events.STREAM_DTMF, {"digit": dtmf.digit}, dtmf.occurred_at)
 
     def on_mark(self, stream: Stream, mark: Mark, *, is_recorded: bool) -> None:
         """Tell who asked for a mark that all talk before it has been played, or cleared."""
         if is_recorded:
-            self._notifier.record(stream, "stream.mark", {"name": mark.name})
+            self._notifier.record(stream, events.STREAM_MARK, {"name": mark.name})
         self.talk_router.on_mark(stream, mark.name)
         self.ticker.wake()
 

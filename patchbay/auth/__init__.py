@@ -1,1 +1,1 @@
-"""Access tokens, rights, origins, sessions: who may do what. The public port and the actors decide by these modules."""
+"""Access tokens, rights, origins and sessions, for the public port and the actors alike."""

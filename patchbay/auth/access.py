@@ -1,4 +1,4 @@
-"""Who may in (contract, section 5): decided from the request's head alone, before any upgrade.
+"""Decides who may connect (contract, section 5), from the request's head alone, before any upgrade.
 
 Pure: the time is an argument. Grants claims, which travel with the connection, or refuses with a status and a reason
 that holds no part of a token. What claims are good for later is the actors' to see to.
@@ -10,8 +10,8 @@ import hmac
 from typing import TYPE_CHECKING, Any, Final
 
 from config.networks import is_everywhere
-from patchbay.auth.local_request import elsewhere
 from patchbay.auth.origins import Origins
+from patchbay.auth.page_cookie import COOKIE_NAME
 from patchbay.auth.rights import TABLE, is_open, may, needed_right
 from patchbay.auth.tokens import (
     CARRIER,
@@ -25,10 +25,11 @@ from patchbay.auth.tokens import (
 )
 from patchbay.http.cookies import cookie_of
 from patchbay.http.head import BadRequest, call_ids
-from patchbay.http.query import is_nothing
+from patchbay.http.local_request import why_remote
 from patchbay.net.client_address import is_in, networks_of
+from patchbay.protocol.errors import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
+from patchbay.protocol.query import is_null
 from patchbay.protocol.v1 import frames
-from patchbay.websocket.frames import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from patchbay.http.head import RequestHead, Route
     from patchbay.net.addresses import Address
 
-COOKIE: Final = "patchbay_token"
 ORIGINS_SETTING: Final = "auth.allowed_origins (PATCHBAY_AUTH__ALLOWED_ORIGINS)"
 SHOWN_CHARS: Final = 100
 STREAM_TOKEN_HEADER: Final = "x-telnyx-streaming-auth-token"
@@ -53,15 +53,15 @@ BY_SIGNATURE: Final[dict[str, Any]] = {"sub": "", "calls": [], "can": []}
 
 
 class Refused(BadRequest):
-    """401: no token, or a bad one. 403: a good one, but not for this; or not from there."""
+    """401: no token, or a bad one. 403: a good token, but not for this request, or not from there."""
 
 
 class RefusedExpired(Refused):
-    """401: a good one, but for its age."""
+    """401: an expired token."""
 
 
 class Anonymous:
-    """Who is let in without a token: clients of some networks, where their page is on the list.
+    """Admits clients without a token: from some networks, where the Origin of their page is on the list.
 
     Args:
         networks: theirs; one that is everywhere takes an Origin too, which programs do not send by themselves.
@@ -74,7 +74,7 @@ class Anonymous:
         self._origins = {loopback: Origins(listed, loopback=loopback) for loopback in (False, True)}
 
     def claims(self, head: RequestHead, address: Address | None, right: Right) -> dict[str, Any] | None:
-        """Return what a client without a token may; None: it needs one.
+        """Return what a client without a token may do; None: it needs a token.
 
         Raises:
             Refused: its page may not.
@@ -92,14 +92,13 @@ class Anonymous:
 
 
 class Access:
-    """The rules of one configuration.
+    """Applies the rules of one configuration.
 
     Raises:
         ValueError: (when made) authentication is on without a key that can be used.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._auth = settings.auth
         self._stream_token = (settings.telnyx.stream_token or "").encode()
         self._stream_networks = networks_of(settings.telnyx.stream_networks)
         self._verifier = Verifier(settings.auth) if settings.auth.enabled else None
@@ -107,7 +106,7 @@ class Access:
         self._anonymous = Anonymous(settings.auth.anonymous_networks, settings.auth.allowed_origins)
 
     def decide(self, head: RequestHead, target: Route, address: Address | None, now: float) -> dict[str, Any] | None:
-        """Return the claims that a request is let in with; None when authentication is off.
+        """Return the claims that a request is admitted with; None when authentication is off.
 
         Args:
             address: the client's, None where it has none.
@@ -133,11 +132,11 @@ class Access:
             return self._anonymous.claims(head, address, right) or _frontend(self._verifier, head, right, now)
         except Refused as refusal:
             if right == "listen" and frames.SUBPROTOCOL in head.subprotocols:
-                return _told_later(refusal)
+                return _refused_after_upgrade(refusal)
             raise
 
     def _check_origin(self, head: RequestHead) -> None:
-        """A page of anybody's can open a WebSocket to this machine, and a browser says only here whose page it is."""
+        """Refuse pages whose Origin is not on the list. A page of anybody's can open a WebSocket to this machine."""
         if self._origins.is_empty:
             return
         for origin in head.every("origin"):
@@ -152,7 +151,8 @@ class Access:
             raise Refused(403, "Forbidden: media streams do not come from this address")
 
     def _stream(self, verifier: Verifier, head: RequestHead, now: float) -> dict[str, Any]:
-        """Telnyx's token: the one of all calls, or one for this call (a token with the right `stream`)."""
+        """Return the claims of a media stream, from Telnyx's token for all calls, or a token for one call (with the
+        right `stream`)."""
         given = stream_tokens(head)
         if not given:
             raise Refused(401, f"Unauthorized: no stream token, neither in {STREAM_TOKEN_HEADER} nor in ?token=")
@@ -170,8 +170,8 @@ class Access:
 
 
 def _check_machine(head: RequestHead) -> None:
-    """Without authentication only this machine may connect."""
-    if (why := elsewhere(head)) is not None:
+    """Refuse requests from other machines while authentication is off."""
+    if (why := why_remote(head)) is not None:
         raise Refused(
             403,
             f"Forbidden: authentication is off, so only this machine may connect, and this request comes from elsewhere "
@@ -188,8 +188,8 @@ def stream_tokens(head: RequestHead) -> list[bytes]:
     or as a space."""
     in_query = [*head.query.get("token", ()), *head.literal("token")]
     given = [
-        *(value.encode("latin-1") for value in head.every(STREAM_TOKEN_HEADER) if not is_nothing(value)),
-        *(value.encode("utf-8", "replace") for value in in_query if not is_nothing(value)),
+        *(value.encode("latin-1") for value in head.every(STREAM_TOKEN_HEADER) if not is_null(value)),
+        *(value.encode("utf-8", "replace") for value in in_query if not is_null(value)),
     ]
     return list(dict.fromkeys(given))
 
@@ -202,7 +202,7 @@ def find_token(head: RequestHead) -> str | None:
         *(credentials.strip() for scheme, _, credentials in _authorizations(head) if scheme.lower() == "bearer"),
         *tokens_of_subprotocols(head.subprotocols),
     ]
-    token = next((each for each in found if not is_nothing(each)), None)
+    token = next((each for each in found if not is_null(each)), None)
     return token if token is not None or head.is_upgrade else _cookie(head)
 
 
@@ -227,7 +227,7 @@ def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -
     return claims
 
 
-def _told_later(refusal: Refused) -> dict[str, Any]:
+def _refused_after_upgrade(refusal: Refused) -> dict[str, Any]:
     """Claims that grant nothing, for a client of `patchbay.v1`: a browser could not read an answer to its upgrade, so it
     is told by a close code."""
     code = CLOSE_BAD_TOKEN if refusal.status == 401 else CLOSE_NOT_ALLOWED
@@ -244,5 +244,6 @@ def _check_calls(claims: dict[str, Any], head: RequestHead) -> None:
 
 
 def _cookie(head: RequestHead) -> str | None:
-    """What the console's page was given. Not for WebSockets: any page can open one, and the browser adds its cookies."""
-    return cookie_of(head.every("cookie"), COOKIE)
+    """Return the token that the console's page was given. Not for WebSockets: any page can open one, with the browser's
+    cookies."""
+    return cookie_of(head.every("cookie"), COOKIE_NAME)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from patchbay.auth.local_request import is_loopback_host
+from patchbay.http.local_request import is_loopback_host
 
 if TYPE_CHECKING:
     from patchbay.http.message import Request
@@ -20,8 +20,8 @@ HEADER: Final = "x-patchbay-request"
 VALUE: Final = "console"
 
 
-def objection(request: Request) -> str | None:
-    """Why a request that changes something is not believed; None: it is."""
+def csrf_error(request: Request) -> str | None:
+    """Return why a request that changes something is not from our page; None: it is."""
     if request.header(HEADER) != VALUE:
         return f"the header {HEADER}: {VALUE} is missing"
     site = request.header("sec-fetch-site")
@@ -37,7 +37,7 @@ def objection(request: Request) -> str | None:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    """By host and port; the scheme is the proxy's."""
+    """Compare an Origin with a Host by name and port; the scheme is the proxy's."""
     try:
         given, wanted = urlsplit(origin), urlsplit(f"//{host}")
         if given.hostname is None or given.hostname != wanted.hostname:

@@ -1,4 +1,4 @@
-"""Which web pages may connect, by the Origin that their browser says (RFC 6454). Pure.
+"""Decides which web pages may connect, by the Origin that their browser sends (RFC 6454). Pure.
 
 Programs send no Origin and are not asked. With authentication off, pages of this machine may: `localhost`, 127.0.0.0/8
 and `[::1]`, on any port.
@@ -21,7 +21,7 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 class Origins:
-    """An allow-list. `loopback`: pages of this machine are on it."""
+    """Holds a list of allowed Origins. `loopback`: pages of this machine are allowed too."""
 
     def __init__(self, listed: Iterable[str], *, loopback: bool) -> None:
         self._listed = frozenset(normalised(origin) for origin in listed)
@@ -29,16 +29,16 @@ class Origins:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is on it."""
+        """Return whether no page is allowed."""
         return not self._listed and not self._loopback
 
     def allow(self, origin: str) -> bool:
-        """Whether pages of an Origin may connect."""
+        """Return whether pages of an Origin may connect."""
         return EVERY in self._listed or normalised(origin) in self._listed or (self._loopback and is_loopback(origin))
 
 
 def normalised(origin: str) -> str:
-    """An Origin as browsers write it: in lower case, without the scheme's usual port."""
+    """Return an Origin as browsers write it: in lower case, without the scheme's usual port."""
     text = origin.strip().lower().removesuffix("/")
     found = _ORIGIN.fullmatch(text)
     if found is not None and found["port"] == _DEFAULT_PORTS.get(found["scheme"]):
@@ -47,7 +47,7 @@ def normalised(origin: str) -> str:
 
 
 def is_loopback(origin: str) -> bool:
-    """Whether an Origin is a page's that was loaded from this machine."""
+    """Return whether an Origin is that of a page from this machine."""
     found = _ORIGIN.fullmatch(origin.lower())
     if found is None or found["scheme"] not in _DEFAULT_PORTS:
         return False

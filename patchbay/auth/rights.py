@@ -1,4 +1,4 @@
-"""What each right in a token's `can` is good for: the one table that all who check rights read. Pure.
+"""Lists what each right in a token's `can` is good for: the one table for all who check rights. Pure.
 
 No right contains another. docs/security.md quotes the table, and a test compares the two. None in place of claims is
 authentication switched off: everything may be done then, but what takes a right that nobody has by default.
@@ -19,10 +19,12 @@ Right = Literal["listen", "talk", "events", "admin", "stream"]
 
 @dataclass(frozen=True)
 class Grant:
-    """Attributes:
-    what: it is good for, in words.
-    without: what happens without it.
-    by_call: whether it holds for the token's calls only.
+    """Describes a right, in words for docs/security.md.
+
+    Attributes:
+        what: it is good for.
+        without: what happens without it.
+        by_call: whether it holds for the token's calls only.
     """
 
     what: str
@@ -40,11 +42,11 @@ TABLE: Final[dict[Right, Grant]] = {
     "stream": Grant("to be a media stream", "403"),
 }
 RIGHTS: Final[frozenset[str]] = frozenset(TABLE)
-OF_PAGES: Final[tuple[Right, ...]] = ("listen", "talk", "events", "admin")  # those that a page of ours asks about
+PAGE_RIGHTS: Final[tuple[Right, ...]] = ("listen", "talk", "events", "admin")  # those that a page of ours asks about
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})  # for probes; they tell nothing of calls
 WEBHOOK_PATH: Final = "/calls/telnyx/webhook"  # its signature is checked where its body is read
-_OF_ACTOR: Final[dict[str, Right]] = {
+_RIGHT_OF_ACTOR: Final[dict[str, Right]] = {
     "ingest": "stream",
     "fanout": "listen",
     "call_events": "events",
@@ -53,7 +55,7 @@ _OF_ACTOR: Final[dict[str, Right]] = {
 
 
 def may(claims: Mapping[str, Any] | None, right: Right) -> bool:
-    """Whether claims grant a right. None, which is authentication switched off, grants everything."""
+    """Return whether claims grant a right. None, which is authentication switched off, grants every right."""
     if claims is None:
         return True
     can = claims.get("can")
@@ -61,22 +63,22 @@ def may(claims: Mapping[str, Any] | None, right: Right) -> bool:
 
 
 def granted(claims: Mapping[str, Any] | None) -> list[Right]:
-    """The rights that claims grant to a page."""
-    return [right for right in OF_PAGES if may(claims, right)]
+    """Return the rights that claims grant to a page."""
+    return [right for right in PAGE_RIGHTS if may(claims, right)]
 
 
 def may_preempt(claims: Mapping[str, Any] | None) -> bool:
-    """Whether somebody who may talk may take the floor from others. Never without authentication: everybody could."""
+    """Return whether a talker may take the floor from others. Never without authentication, or everybody could."""
     return claims is not None and may(claims, "admin")
 
 
 def is_open(head: RequestHead, target: Route) -> bool:
-    """Whether a request is everybody's."""
+    """Return whether a request needs no token."""
     return target.kind == "http" and head.path in OPEN_PATHS
 
 
 def needed_right(head: RequestHead, target: Route) -> Right | None:
-    """Which right a request takes; None: everybody's, or checked elsewhere."""
+    """Return which right a request needs; None: none, or it is checked elsewhere."""
     if is_open(head, target) or (target.kind == "http" and head.path == WEBHOOK_PATH):
         return None
-    return _OF_ACTOR[target.actor]
+    return _RIGHT_OF_ACTOR[target.actor]

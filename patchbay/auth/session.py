@@ -1,4 +1,4 @@
-"""What the token of one open connection grants, from the claims that the gateway handed over with it, and its renewal.
+"""Holds what the token of one open connection grants, and renews it.
 
 A client shows a newer token in band, before the old one expires: `{"event":"auth","token":"…"}`. It is answered
 `{"event":"auth","exp":…}`, or with an error, and then the old token counts on.
@@ -7,13 +7,14 @@ A client shows a newer token in band, before the old one expires: `{"event":"aut
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from patchbay.auth.rights import Right, may, may_preempt
 from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
 from patchbay.protocol import legacy
+from patchbay.protocol.errors import TOKEN_NOT_ACCEPTED
 from patchbay.protocol.lenient_json import DECODE_ERRORS, Malformed, clean
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from patchbay.handover.connection import HandedConnection
 
 log = logging.getLogger(__name__)
-
-NOT_RENEWED: Final = (200011, "token_not_accepted")
 
 
 class _Auth(msgspec.Struct, tag_field="event", tag="auth"):
@@ -33,7 +32,7 @@ _decode = msgspec.json.Decoder(_Auth).decode
 
 
 class Session:
-    """The grants of one connection.
+    """Holds the grants of one connection.
 
     Args:
         verifier: of this process; None when authentication is off, and then everything is granted.
@@ -52,7 +51,7 @@ class Session:
         self._take_rights()
 
     def renew(self, message: bytes, now: float) -> bytes:
-        """Take a newer token; returns the text that answers it. `now`: seconds since 1970.
+        """Take a newer token, and return the text that answers it. `now`: seconds since 1970.
 
         It must be for the same `sub`, grant what the connection is for, and cover the calls of the token before.
         """
@@ -90,9 +89,9 @@ class Session:
     def _refuse(self, why: str) -> bytes:
         sub = (self._handed.claims or {}).get("sub")
         log.warning("token not renewed: %s", why, extra={"peer": self._handed.peer, "sub": sub})
-        return legacy.error_message(*NOT_RENEWED, why)
+        return legacy.error_message(*TOKEN_NOT_ACCEPTED, why)
 
 
 def verifier_of(auth: AuthSettings) -> Verifier | None:
-    """The verifier of a process; None when authentication is off."""
+    """Return the verifier of a process; None when authentication is off."""
     return Verifier(auth) if auth.enabled else None

@@ -1,4 +1,4 @@
-"""Access tokens of frontends (contract, section 5): JSON Web Tokens, read and verified with one fixed algorithm.
+"""Verifies access tokens of frontends (contract, section 5): JSON Web Tokens, with one fixed algorithm.
 
 Pure: the time is an argument. Says who somebody is and what the token grants; where that is enough is decided by
 `patchbay.auth.access`. Never puts a token, or a part of one, into an error or a log.
@@ -41,11 +41,11 @@ _OPTIONS: Final[Options] = {
 
 
 class BadToken(Exception):
-    """A token that says nothing to us. The text tells its owner why, and holds no part of it."""
+    """The token is not valid. The text tells its owner why, and holds no part of it."""
 
 
 class Expired(BadToken):
-    """It was good once."""
+    """The token was valid, and has expired."""
 
 
 class Verifier:
@@ -100,25 +100,25 @@ class Verifier:
 
 
 def granted_calls(claims: Mapping[str, Any] | None) -> frozenset[str] | None:
-    """The calls that claims are good for; None: every call."""
+    """Return the calls that claims are good for; None: every call."""
     if claims is None or claims.get("calls") == EVERY_CALL:
         return None
     return frozenset(claims.get("calls", ()))
 
 
 def covers(claims: Mapping[str, Any], calls: frozenset[str] | None) -> bool:
-    """Whether claims are good for all of these calls (None: for every call)."""
+    """Return whether claims are good for all of these calls (None: for every call)."""
     granted = granted_calls(claims)
     return granted is None or (calls is not None and calls <= granted)
 
 
 def expires_at(claims: Mapping[str, Any] | None) -> float:
-    """When claims end, in seconds since 1970; never, without any."""
+    """Return when claims expire, in seconds since 1970; infinity without claims."""
     return math.inf if claims is None else float(claims.get("exp", math.inf))
 
 
 def tokens_of_subprotocols(offered: Iterable[str]) -> list[str]:
-    """The tokens among the subprotocols that a browser offers, which can send one in no other header."""
+    """Return the tokens among the subprotocols that a browser offers: it can send a token in no other header."""
     return [name[len(SUBPROTOCOL_PREFIX) :] for name in offered if name.startswith(SUBPROTOCOL_PREFIX)]
 
 
@@ -159,7 +159,7 @@ def _checked(claims: dict[str, Any], now: float, leeway_s: float) -> dict[str, A
 
 
 def _is_time(value: object) -> bool:
-    """Finite, and in the range where every second has a float of its own."""
+    """Return whether a value is finite, and in the range where every second has a float of its own."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= TIME_MAX_S
 
 
@@ -168,5 +168,5 @@ def _is_texts(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Text that can be written again: into a log, a journal, a message."""
+    """Return whether a text can be written again: into a log, a journal, a message."""
     return isinstance(value, str) and not SURROGATES.search(value)

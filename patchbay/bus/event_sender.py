@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
-from patchbay.bus.pending_events import FLOODS, Event, PendingEvents
-from patchbay.protocol.lenient_json import encode_any
+from patchbay.bus.pending_events import Event, PendingEvents
+from patchbay.protocol.events import EVENTS_LOST, FLOODS, pack_event
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
@@ -26,11 +26,10 @@ logger = logging.getLogger(__name__)
 LOOK_INTERVAL_S: Final = 0.25  # how soon a peer that came back gets what it missed
 ACKNOWLEDGED_APART_S: Final = 0.01  # a flood of events wakes nobody for each of its acknowledgements
 ACKNOWLEDGED_AT_ONCE: Final = 64
-LOST: Final = "events.lost"
 
 
 class Dealer(Protocol):
-    """What is needed of the bus: `bus.dealer("call_events", "in")`."""
+    """Sends to the bus and receives from it: `bus.dealer("call_events", "in")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
 
@@ -38,7 +37,7 @@ class Dealer(Protocol):
 
 
 class EventSender:
-    """The sending side. `run` must be running for acknowledgements and repeats; the socket is closed by its maker.
+    """Sends events. `run` must be running for acknowledgements and repeats; whoever made the socket closes it.
 
     Args:
         dealer: a DEALER on `call_events`' endpoint `in`.
@@ -69,7 +68,7 @@ class EventSender:
         event_id = str(uuid.uuid4())
         when = occurred_at or timestamp(time.time_ns() // 1000)
         try:
-            frame = encode_any({"id": event_id, "type": event_type, "occurred_at": when, "payload": payload})
+            frame = pack_event(event_id, event_type, when, payload)
         except TypeError as error:
             logger.error("event %s left out: %s", event_type, error)
             self.counters["events_unwritable"] += 1
@@ -88,21 +87,22 @@ class EventSender:
                 for event_id in acknowledged:
                     if self._pending.acknowledge(event_id.decode("utf-8", "replace")):
                         self.counters["events_acknowledged"] += 1
-                self._tell_lost()
+                self._report_lost()
                 if not len(self._pending):
                     self._all_acknowledged.set()
                 if len(acknowledged) < ACKNOWLEDGED_AT_ONCE:
                     await trio.sleep(ACKNOWLEDGED_APART_S)
 
     def totals(self) -> dict[str, int]:
-        """Counters, for `/metrics`. `events_dropped_floods` are those dropped that a peer can say without end."""
+        """Return the counters, for `/metrics`. `events_dropped_floods` counts dropped events that a peer can cause
+        without end."""
         dropped = self._pending.dropped
         floods = sum(dropped[kind] for kind in FLOODS)
         return {**self.counters, "events_dropped": dropped.total(), "events_dropped_floods": floods}
 
     @property
     def waiting(self) -> int:
-        """How many have not been acknowledged."""
+        """Return how many events have not been acknowledged."""
         return len(self._pending)
 
     async def flush(self) -> None:
@@ -127,10 +127,10 @@ class EventSender:
             self._pending.sent(event, now)
             self.counters["events_sent"] += 1
 
-    def _tell_lost(self) -> None:
+    def _report_lost(self) -> None:
         for source, payload in self._pending.take_lost():
             logger.error("events were lost while they could not be kept: %s", payload["lost"], extra=_about(payload))
-            self.send_nowait(LOST, payload, source=source)
+            self.send_nowait(EVENTS_LOST, payload, source=source)
 
 
 def _about(payload: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Events that nobody has acknowledged yet: which are due, and which go when there are too many. Pure.
+"""Keeps events that are not acknowledged yet, and decides which are due, and which go when there are too many. Pure.
 
-There are two rooms. What was promised (who heard and said what, which streams there were) is in one; what a peer can say
-as often as it likes (keys, marks, errors) is in the other, and can't push the first out. In each the one source that has
-the most gives way, with its oldest, so that a flood costs its own source only. Everything is done in constant time but
-for what comes out.
+There are two queues. One holds events that must not be lost (who heard and said what, which streams there were). The other
+holds events that a peer can cause without end (keys, marks, errors), and can't push out those of the first. In each, the
+source with the most events loses its oldest, so that a flood costs its own source only. Operations take constant time.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from patchbay.protocol.events import FLOODS
+
 RESEND_FIRST_S: Final = 1.0  # an event not acknowledged by then is sent again; the wait doubles …
 RESEND_MAX_S: Final = 15.0  # … up to this
-FLOODS: Final = frozenset({"stream.dtmf", "stream.mark", "stream.error"})
-FLOOD_SHARE: Final = 4  # the other room is so much smaller
+FLOOD_SHARE: Final = 4  # the queue of floods is so much smaller
 FLOOD_OF_SOURCE: Final = 100  # events of these kinds of one source
 LOST_SOURCES_MAX: Final = 1000  # about which it is remembered what they have lost
 ABOUT: Final = ("call_control_id", "stream_id", "connection")
@@ -25,7 +25,7 @@ _Queue = OrderedDict[str, None]
 
 @dataclass(eq=False)
 class Event:
-    """Attributes: source: whose doing it is: a connection's number, say."""
+    """Holds an event that is to be sent. `source`: who caused it, a connection's number for example."""
 
     id: str
     type: str
@@ -37,8 +37,8 @@ class Event:
     queue: _Queue = field(default_factory=OrderedDict)  # that it is in now
 
 
-class Room:
-    """A bounded number of events.
+class EventQueue:
+    """Holds a bounded number of events.
 
     Args:
         limit: of all. of_source: of one source.
@@ -58,7 +58,7 @@ class Room:
         return len(self._events)
 
     def add(self, event: Event) -> Event | None:
-        """Keep an event; returns the one that goes for it."""
+        """Add an event. Returns the event that is dropped for it."""
         self._events[event.id] = event
         self._enqueue(event, self._fresh)
         mine = self._sources.setdefault(event.source, OrderedDict())
@@ -72,7 +72,7 @@ class Room:
         return None
 
     def remove(self, event_id: str) -> Event | None:
-        """Let go of an event; None: it is not here."""
+        """Remove an event; None: it is not here."""
         event = self._events.pop(event_id, None)
         if event is not None:
             del event.queue[event_id]
@@ -84,7 +84,7 @@ class Room:
         return event
 
     def first_due(self, now: float) -> Event | None:
-        """The one to be sent next: those never sent, oldest first; then those whose wait is over."""
+        """Return the next event to be sent: those never sent, oldest first; then those whose wait is over."""
         if self._fresh:
             return self._events[next(iter(self._fresh))]
         for queue in self._sent.values():
@@ -93,7 +93,7 @@ class Room:
         return None
 
     def sent(self, event: Event, now: float) -> None:
-        """An event has left: it is due again later, and later each time."""
+        """Note that an event was sent: it is due again later, and later each time."""
         event.due_at = now + event.wait_s
         del event.queue[event.id]
         self._enqueue(event, self._sent.setdefault(event.wait_s, OrderedDict()))
@@ -116,7 +116,7 @@ class Room:
 
 
 class PendingEvents:
-    """Both rooms.
+    """Holds both queues.
 
     Attributes:
         dropped: events that went unsent, or unacknowledged, by type.
@@ -124,40 +124,40 @@ class PendingEvents:
 
     def __init__(self, limit: int) -> None:
         floods = max(limit // FLOOD_SHARE, 1)
-        self._promised = Room(limit, limit)
-        self._floods = Room(floods, min(floods, FLOOD_OF_SOURCE))
+        self._main = EventQueue(limit, limit)
+        self._floods = EventQueue(floods, min(floods, FLOOD_OF_SOURCE))
         self._lost: OrderedDict[object, tuple[dict[str, Any], Counter[str]]] = OrderedDict()
         self.dropped: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._promised) + len(self._floods)
+        return len(self._main) + len(self._floods)
 
     def add(self, event: Event) -> None:
-        """Keep an event; it is due at once."""
-        gone = self._room_of(event).add(event)
+        """Add an event; it is due at once."""
+        gone = self._queue_of(event).add(event)
         if gone is not None:
             self._drop(gone)
 
     def acknowledge(self, event_id: str) -> bool:
-        """Let go of an event; False when it was not waited for."""
-        return (self._promised.remove(event_id) or self._floods.remove(event_id)) is not None
+        """Remove an event that was acknowledged. Returns False when it was not waited for."""
+        return (self._main.remove(event_id) or self._floods.remove(event_id)) is not None
 
     def first_due(self, now: float) -> Event | None:
-        """The one to be sent next; what was promised first."""
-        return self._promised.first_due(now) or self._floods.first_due(now)
+        """Return the next event to be sent; floods come last."""
+        return self._main.first_due(now) or self._floods.first_due(now)
 
     def sent(self, event: Event, now: float) -> None:
-        """An event has left."""
-        self._room_of(event).sent(event, now)
+        """Note that an event was sent."""
+        self._queue_of(event).sent(event, now)
 
     def take_lost(self) -> list[tuple[object, dict[str, Any]]]:
-        """What sources have lost since this was last asked: by source, the payload of an event that says so."""
+        """Return what sources have lost since the last call: by source, the payload of an event that says so."""
         lost = [(source, {**about, "lost": dict(counts)}) for source, (about, counts) in self._lost.items()]
         self._lost.clear()
         return lost
 
-    def _room_of(self, event: Event) -> Room:
-        return self._floods if event.type in FLOODS else self._promised
+    def _queue_of(self, event: Event) -> EventQueue:
+        return self._floods if event.type in FLOODS else self._main
 
     def _drop(self, event: Event) -> None:
         self.dropped[event.type] += 1

@@ -1,4 +1,4 @@
-"""ZeroMQ sockets driven from trio, and the endpoints of the bus.
+"""Drives ZeroMQ sockets from trio, and knows the endpoints of the bus.
 
 ZMQ_FD is an *edge*: it says "the state may have changed", and any call into libzmq (send, poll, EVENTS) can swallow
 that edge. So: one task receives; it drains to EAGAIN before it waits; and every other call made while it waits looks
@@ -38,7 +38,7 @@ NOBLOCK, EVENTS, POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)  # 
 
 
 class BusSocket:
-    """One pyzmq socket. One task receives, any task of the same thread may send. `close` wakes the receiver."""
+    """Wraps one pyzmq socket. One task receives; any task of the same thread may send. `close` wakes the receiver."""
 
     def __init__(self, sock: zmq.Socket[bytes]) -> None:
         self._sock = sock
@@ -88,8 +88,7 @@ class BusSocket:
         return batch
 
     async def serve(self, take: Callable[[list[bytes]], None], limit: int = 64) -> None:
-        """Give what comes to `take`, 1..limit frames at a time, for ever. For what comes hundreds of times a second: no
-        task is woken for it. Cancelling never loses a frame.
+        """Call `take` with 1..limit frames at a time, for ever, without waking a task. Cancelling never loses a frame.
 
         Raises:
             trio.BusyResourceError: another task is receiving.
@@ -126,7 +125,7 @@ class BusSocket:
         self._rearm()
 
     def unsubscribe(self, topic: bytes) -> None:
-        """Receive them no more."""
+        """Receive these messages no more."""
         self._sock.setsockopt(zmq.UNSUBSCRIBE, topic)
         self._rearm()
 
@@ -151,7 +150,7 @@ class BusSocket:
             self._is_waiting = False
 
     def _rearm(self) -> None:
-        """After a call into libzmq: the edge may be gone that the receiver waits for, or was about to."""
+        """Wake the receiver after a call into libzmq, which may have swallowed the edge that the receiver waits for."""
         self._is_drained = False
         if self._is_waiting and int(self._sock.getsockopt(EVENTS)) & POLLIN:
             notify_closing(self._fd)  # wakes who waits, at no cost to those who wait in vain; nothing is closed
@@ -160,7 +159,7 @@ class BusSocket:
 
 
 class RouterSocket(BusSocket):
-    """A ROUTER: every frame comes with, and goes to, a peer's routing id."""
+    """Wraps a ROUTER: every frame comes with, and goes to, a peer's routing id."""
 
     async def receive_from(self, limit: int = 64) -> list[tuple[bytes, bytes]]:
         """Return 1..limit pairs of (routing id, frame). Cancelling never loses one."""
@@ -191,6 +190,12 @@ class RouterSocket(BusSocket):
         return True
 
 
+async def discard_received(socket: BusSocket) -> None:
+    """Receive and discard, for ever. For a publisher that asks nobody for interest: subscriptions would pile up."""
+    while True:
+        await socket.receive_many()
+
+
 class Bus:
     """Makes the sockets of one process. Closing it closes what it made."""
 
@@ -202,20 +207,20 @@ class Bus:
         self._made: list[BusSocket] = []
 
     def publisher(self, endpoint: str) -> BusSocket:
-        """An XPUB on our own endpoint; what it receives are subscriptions, repeated ones too."""
+        """Make an XPUB on our own endpoint. It receives subscriptions, repeated ones too."""
         sock = self._socket(zmq.XPUB, queue=AUDIO_QUEUE)
         sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # a second subscriber is new to the calls, and is told them
         return self._bind(sock, endpoint)
 
     def subscriber(self, actor: str, endpoint: str, *topics: bytes) -> BusSocket:
-        """A SUB that hears every process of an actor, of both generations."""
+        """Make a SUB to every process of an actor, of both generations."""
         sock = self._socket(zmq.SUB, queue=AUDIO_QUEUE)
         for topic in topics:
             sock.setsockopt(zmq.SUBSCRIBE, topic)
         return self._connect(sock, actor, range(self._processes(actor)), SLOTS, endpoint)
 
     def router(self, endpoint: str) -> RouterSocket:
-        """A ROUTER on our own endpoint."""
+        """Make a ROUTER on our own endpoint."""
         sock = self._socket(zmq.ROUTER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._bind_fd(sock, endpoint)
@@ -224,17 +229,17 @@ class Bus:
         return made
 
     def dealer(self, actor: str, endpoint: str) -> BusSocket:
-        """A DEALER to whichever generation of an actor answers; what has no peer is refused, not queued."""
+        """Make a DEALER to whichever generation of an actor answers. A frame without a peer is refused, not queued."""
         sock = self._socket(zmq.DEALER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         return self._connect(sock, actor, range(self._processes(actor)), SLOTS, endpoint)
 
     def puller(self, endpoint: str) -> BusSocket:
-        """A PULL on our own endpoint."""
+        """Make a PULL on our own endpoint."""
         return self._bind(self._socket(zmq.PULL, queue=AUDIO_QUEUE), endpoint)
 
     def pusher(self, actor: str, index: int, slot: str, endpoint: str) -> BusSocket:
-        """A PUSH to one process; what it can't take at once is refused, not queued."""
+        """Make a PUSH to one process. A frame that it can't take at once is refused, not queued."""
         sock = self._socket(zmq.PUSH, queue=AUDIO_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         return self._connect(sock, actor, (index,), (slot,), endpoint)

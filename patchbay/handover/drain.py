@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.websocket.frames import CLOSE_GOING_AWAY
+from patchbay.protocol.errors import CLOSE_GOING_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""HTTP answers to connections that will not be served: one line of text (a person may get a page), then the end. Pure."""
+"""Writes HTTP answers to connections that will not be served: one line of text, or a page, then the end. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ EXTRA = {
 
 
 def answer(status: int, text: str, *, is_tls: bool = False) -> bytes:
-    """A whole HTTP/1.1 response that closes the connection. `is_tls`: it goes over TLS of our own."""
+    """Return a whole HTTP/1.1 response that closes the connection. `is_tls`: it goes over TLS of our own."""
     return _answer(status, "text/plain", f"{text}\n".encode(), "", is_tls=is_tls)
 
 
 def html_answer(status: int, page: bytes, headers: str, *, is_tls: bool = False) -> bytes:
-    """The same with a page; `headers` are whole lines."""
+    """Return such a response with a page; `headers` are whole lines."""
     return _answer(status, "text/html", page, headers, is_tls=is_tls)
 
 

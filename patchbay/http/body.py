@@ -90,5 +90,5 @@ class BodyReader:
 
 
 def too_large(max_bytes: int) -> BadRequest:
-    """The refusal of a body that is longer than is allowed."""
+    """Return the refusal of a body that is too long."""
     return BadRequest(413, f"Content Too Large: at most {max_bytes} bytes")

@@ -1,4 +1,4 @@
-"""A request's body in chunks (RFC 9112 §7.1), decoded in time that grows with its length, a bounded part at a time. Pure.
+"""Decodes a body in chunks (RFC 9112 §7.1), in time proportional to its length, a bounded part at a time. Pure.
 
 Strict: what two parsers could frame differently is malformed. Chunk extensions and trailers are passed over.
 """
@@ -18,7 +18,7 @@ END_OF_LINE: Final = b"\r\n"
 
 
 class MalformedBody(Exception):
-    """The peer's fault: this is not a body in chunks."""
+    """The body is not in chunks: the peer's fault."""
 
 
 class TooMuchFraming(MalformedBody):
@@ -26,7 +26,7 @@ class TooMuchFraming(MalformedBody):
 
 
 class ChunkedBody:
-    """Decodes what is given to it.
+    """Decodes one body.
 
     Attributes:
         content: what has been decoded.
@@ -44,16 +44,16 @@ class ChunkedBody:
 
     @property
     def announced_bytes(self) -> int:
-        """How long the content is with the chunk that has begun."""
+        """Return the length of the content with the chunk that has begun."""
         return len(self.content) + max(0, self._left - len(END_OF_LINE))
 
     def feed(self, data: bytes | bytearray) -> None:
-        """Take bytes from the wire; they are decoded by `decode`."""
+        """Add bytes from the wire; `decode` decodes them."""
         self._waiting += data
         self._taken += len(data)
 
     def decode(self, steps: int) -> bool:
-        """Decode at most so many chunks and lines; whether there may be more to decode without more bytes.
+        """Decode at most so many chunks and lines. Returns whether there may be more to decode without more bytes.
 
         Raises:
             MalformedBody: it is none.

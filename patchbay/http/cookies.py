@@ -1,4 +1,4 @@
-"""The Cookie header (RFC 6265 §5.4): one value, found in one pass over what a peer sends. Pure."""
+"""Reads one value from the Cookie header (RFC 6265 §5.4), in one pass over it. Pure."""
 
 from __future__ import annotations
 

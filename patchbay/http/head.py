@@ -1,4 +1,4 @@
-"""HTTP request heads: parsing one, and which actor it is for.
+"""Parses HTTP request heads, and decides which actor a request is for.
 
 Pure. The rules of HTTP are h11's (RFC 9112); the routes and how Telnyx is told from a browser are the wire
 contract's. Who may in is decided elsewhere.
@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote
 
 import h11
 
-from patchbay.http.query import BadQuery, calls_of, names_of
+from patchbay.protocol.query import BadQuery, calls_of, names_of
 
 MAX_QUERY_FIELDS = 200
 MAX_HEADERS = 200
@@ -29,7 +29,7 @@ SLASHES = re.compile("/+")
 END_OF_HEAD = b"\r\n\r\n"
 # Of a head that h11 makes more of than its lines say: folded lines, headers whose values it changes, lines before the first,
 # an end in the middle.
-SELDOM = re.compile(rb"\n[ \t]|content-length|transfer-encoding|^[\r\n]|\n\r?\n.", re.IGNORECASE | re.DOTALL)
+UNUSUAL = re.compile(rb"\n[ \t]|content-length|transfer-encoding|^[\r\n]|\n\r?\n.", re.IGNORECASE | re.DOTALL)
 
 # No line of a head has them, and h11 goes back and forth in a line that does, for the square of its length.
 FORBIDDEN = re.compile(rb"[\0\v\f]|\r(?!\n)")
@@ -44,7 +44,7 @@ IGNORED_SEGMENTS = ("/api", "/ws")
 
 
 class BadRequest(Exception):
-    """A head that gets an answer instead of an actor.
+    """The request is refused by the gateway, or before its handler is called.
 
     Attributes:
         status: HTTP status code; the text is the one-line body of the answer.
@@ -59,7 +59,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class RequestHead:
-    """One parsed head. Header names are lower-case; `path` is decoded, without `/api`, `/ws` or a trailing slash."""
+    """Holds one parsed head. Header names are lower-case; `path` is decoded, without `/api`, `/ws` or a trailing slash."""
 
     method: str
     path: str
@@ -69,12 +69,12 @@ class RequestHead:
     version: str = "1.1"
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, or None."""
+        """Return the first value of a header, or None."""
         wanted = name.lower().encode()
         return next((value.decode("latin-1") for key, value in self.headers if key == wanted), None)
 
     def every(self, name: str) -> list[str]:
-        """All values of a header, in order."""
+        """Return all values of a header, in order."""
         wanted = name.lower().encode()
         return [value.decode("latin-1") for key, value in self.headers if key == wanted]
 
@@ -85,7 +85,7 @@ class RequestHead:
 
     @property
     def subprotocols(self) -> list[str]:
-        """What a WebSocket client offers, in its order."""
+        """Return what a WebSocket client offers, in its order."""
         return [part.strip() for value in self.every("sec-websocket-protocol") for part in value.split(",")]
 
     @property
@@ -96,24 +96,27 @@ class RequestHead:
 
     @property
     def asks_for_upgrade(self) -> bool:
-        """Whether the headers say so."""
+        """Return whether the headers ask for a WebSocket."""
         return "websocket" in self.listed("upgrade") and "upgrade" in self.listed("connection")
 
     def listed(self, name: str) -> list[str]:
-        """The members of a header that is a list, in lower case."""
+        """Return the members of a header that is a list, in lower case."""
         return [part.strip().lower() for value in self.every(name) for part in value.split(",")]
 
 
 @dataclass(frozen=True)
 class Route:
-    """Which actor a request is for, and whether as WebSocket or as plain HTTP."""
+    """Names the actor that a request is for, and whether as WebSocket or as plain HTTP."""
 
     actor: ActorName
     kind: Kind
 
 
-def parse_head(head: bytes) -> RequestHead:
+def parse_head(head: bytes, connection: h11.Connection | None = None) -> RequestHead:
     """Parse a whole request head, blank line included.
+
+    Args:
+        connection: parses the head, and can read the body then. After BadRequest it can't be used any more.
 
     Raises:
         BadRequest: 400 for what is not HTTP, with h11's reason, 431 for too many headers, 505 for what is not HTTP/1.
@@ -122,7 +125,8 @@ def parse_head(head: bytes) -> RequestHead:
         raise BadRequest(400, "Bad Request: a control character, or a carriage return alone, in the head")
     if head.count(b"\n") > MAX_HEADERS + 2:
         raise BadRequest(431, f"Request Header Fields Too Large: at most {MAX_HEADERS} headers")
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
+    if connection is None:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=max(len(head), 1))
     try:
         connection.receive_data(head)
         event = connection.next_event()
@@ -132,22 +136,22 @@ def parse_head(head: bytes) -> RequestHead:
         raise BadRequest(400, "Bad Request: incomplete request head")
     if not event.http_version.startswith(b"1."):
         raise BadRequest(505, "HTTP Version Not Supported: this is HTTP/1")
-    return _made_of(event.method, event.target, event.http_version, list(event.headers))
+    return _request_head(event.method, event.target, event.http_version, list(event.headers))
 
 
 def parse_known_head(head: bytes) -> RequestHead:
     """The same for one that has been parsed before, by the gateway: at a third of the price, which counts for whoever
     takes over hundreds of connections at once."""
-    if SELDOM.search(head):
+    if UNUSUAL.search(head):
         return parse_head(head)
     first, *lines = head.rstrip(b"\r\n").split(b"\n")
     method, target, version = first.split(b" ", 2)
     pairs = (line.partition(b":") for line in lines)
     version = version.strip().removeprefix(b"HTTP/")
-    return _made_of(method, target, version, [(name.lower(), value.strip(b" \t\r")) for name, _, value in pairs])
+    return _request_head(method, target, version, [(name.lower(), value.strip(b" \t\r")) for name, _, value in pairs])
 
 
-def _made_of(method: bytes, raw_target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
+def _request_head(method: bytes, raw_target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
     target = raw_target.decode("latin-1")
     path, query = _split(target)
     return RequestHead(
@@ -161,7 +165,7 @@ def _made_of(method: bytes, raw_target: bytes, version: bytes, headers: list[tup
 
 
 def _split(target: str) -> tuple[str, str]:
-    """Path and query of a request target (RFC 9112 §3.2), which is no URL reference: `//host` in it is a path."""
+    """Split a request target into path and query (RFC 9112 §3.2). It is no URL reference: `//host` in it is a path."""
     path, _, query = target.partition("?")
     if "#" in target:
         raise BadRequest(400, "Bad Request: the request target has a fragment (#)")
@@ -174,7 +178,7 @@ def _split(target: str) -> tuple[str, str]:
 
 
 def _decoded(path: str) -> str:
-    """A slash that is encoded is a part of a name (RFC 3986 §2.2), and no path of ours has one."""
+    """Decode a path. An encoded slash is a part of a name (RFC 3986 §2.2), which no path here has."""
     if "%2f" in path.lower():
         raise BadRequest(404, "Not Found: no path here has an encoded slash (%2F)")
     return unquote(path)
@@ -217,7 +221,7 @@ def _target(head: RequestHead) -> Route:
     if head.path in SOCKET_PATHS:
         _check_handshake(head)
         return Route(_socket_actor(head), "ws")
-    if (meant := _meant(head.path)) is not None:
+    if (meant := _intended_path(head.path)) is not None:
         raise BadRequest(404, f"Not Found: write the path as {meant}, exactly so")
     if head.is_upgrade:
         raise BadRequest(404, "Not Found: no WebSocket here; /audio-stream and /call-events have one")
@@ -227,7 +231,7 @@ def _target(head: RequestHead) -> Route:
 
 
 def _check_handshake(head: RequestHead) -> None:
-    """RFC 6455 §4.2.1. What gets half a handshake past us would be sent audio."""
+    """Check the opening handshake (RFC 6455 §4.2.1): a connection with half of one would be sent audio."""
     if not head.is_upgrade and head.version == "1.0" and head.asks_for_upgrade:
         raise BadRequest(426, "Upgrade Required: WebSocket needs HTTP/1.1 (in nginx: proxy_http_version 1.1)")
     if not head.is_upgrade:
@@ -243,8 +247,8 @@ def _check_handshake(head: RequestHead) -> None:
         raise BadRequest(400, "Bad Request: the opening of a WebSocket has no body")
 
 
-def _meant(path: str) -> str | None:
-    """The path that is meant by one that is nearly it: in another case, with slashes or segments too many."""
+def _intended_path(path: str) -> str | None:
+    """Return the path that is meant by one that is nearly it: in another case, with slashes or segments too many."""
     segments = posixpath.normpath(SLASHES.sub("/", path.partition(";")[0].lower())).split("/")[1:]
     ignored = takewhile(lambda segment: f"/{segment}" in IGNORED_SEGMENTS, segments[:-1])
     bare = "/" + "/".join(segments[sum(1 for _ in ignored) :])
@@ -252,7 +256,7 @@ def _meant(path: str) -> str | None:
 
 
 def is_telnyx(head: RequestHead) -> bool:
-    """Whether a peer on /audio-stream claims to be Telnyx. A claim only: it lets nobody in."""
+    """Return whether a peer on /audio-stream claims to be Telnyx. The claim alone admits nobody."""
     return (
         head.header("x-telnyx-streaming-auth-token") is not None
         or "telnyx" in head.query.get("role", ())
@@ -277,7 +281,7 @@ def _socket_actor(head: RequestHead) -> ActorName:
 
 
 def call_ids(head: RequestHead) -> list[str]:
-    """The calls that a request names. One whose query `route` would refuse names none."""
+    """Return the calls that a request names; none, where `route` would refuse its query."""
     try:
         return list(calls_of(head.query))
     except BadQuery:

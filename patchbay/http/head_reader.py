@@ -23,11 +23,11 @@ PAUSE_S = 0.02
 
 
 class HeadTooLarge(Exception):
-    """The head is longer than allowed. Not a byte was taken."""
+    """The head is longer than allowed. No byte was taken."""
 
 
 class HeadTimeout(Exception):
-    """The head was not complete in time. `seen` is how much of it there was."""
+    """The head was not complete in time. `seen`: how many bytes of it there were."""
 
     def __init__(self, seen: int) -> None:
         super().__init__(f"{seen} bytes of a request head, then nothing")
@@ -35,7 +35,7 @@ class HeadTimeout(Exception):
 
 
 class PeerGone(Exception):
-    """The peer closed or reset the connection before its head was complete. `seen` as above."""
+    """The peer closed or reset the connection before its head was complete. `seen`: as in HeadTimeout."""
 
     def __init__(self, seen: int) -> None:
         super().__init__(f"closed after {seen} bytes of a request head")
@@ -54,7 +54,7 @@ async def read_head(sock: socket.socket, *, max_bytes: int, timeout_s: float) ->
 
 
 async def peek_head(sock: socket.socket, *, max_bytes: int, timeout_s: float) -> bytes:
-    """The same, but leave the head in the socket."""
+    """Return the next request head as `read_head` does, and leave it in the socket."""
     seen = b""
     try:
         with trio.move_on_after(timeout_s):
@@ -102,7 +102,8 @@ def _peek(sock: socket.socket, limit: int, seen: bytes) -> bytes:
 
 
 async def _spurious(sock: socket.socket, seen: int) -> None:
-    """Readable, but nothing new: the peer has closed, or (memory pressure) the kernel did not wait for more."""
+    """Wait when the socket is readable without new bytes: the kernel was short of memory. Raises PeerGone where the
+    peer has closed."""
     poll = select.poll()
     poll.register(sock, select.POLLRDHUP)
     if poll.poll(0):

@@ -1,4 +1,4 @@
-"""How many bytes are held for peers that have not finished: bodies that are still coming, answers that are not read yet. Pure.
+"""Counts the bytes that are held for unfinished peers: bodies that still come, answers that are not read yet. Pure.
 
 Whoever means well sends and reads in one go. So where there is no more room, the one that takes the longest is ended, and those
 that come are served.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Item:
-    """The bytes of one peer.
+    """Holds how many bytes are held for one peer.
 
     Attributes:
         size: in bytes.
@@ -29,27 +29,25 @@ class Item:
         self.was_ended = False
 
     def end(self) -> None:
-        """Have its task give up."""
+        """End the task of its peer."""
         self.was_ended = True
         self._end()
 
 
 class InFlight:
-    """All of one kind.
+    """Holds the items of one kind.
 
     Args:
         max_bytes: that may be held at once.
 
     Attributes:
         held_bytes: now.
-        ended: how many items had to go.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._unfinished: OrderedDict[Item, None] = OrderedDict()  # the oldest first
         self.held_bytes = 0
-        self.ended = 0
 
     def begin(self, end: Callable[[], object]) -> Item:
         """Return a new item, which holds nothing yet; `end` is called when it has to go."""
@@ -71,16 +69,15 @@ class InFlight:
         return True
 
     def settle(self, item: Item) -> None:
-        """Have an item stay until it is finished: its peer has done its part."""
+        """Keep an item until it is finished: its peer has done its part."""
         self._unfinished.pop(item, None)
 
     def finish(self, item: Item) -> None:
-        """Let go of an item."""
+        """Remove an item."""
         self.settle(item)
         self.held_bytes -= item.size
         item.size = 0
 
     def _end(self, item: Item) -> None:
         self.finish(item)
-        self.ended += 1
         item.end()

@@ -1,6 +1,6 @@
-"""HTTP requests and responses as handlers see them, and the headers that every response has.
+"""Defines HTTP requests and responses as handlers see them, and the headers that every response has.
 
-Pure: framing is `http.py`'s (by h11), routes are `http_routes.py`'s.
+Pure: `server` frames them (by h11), `routes` calls their handlers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_HEADERS = {
 
 @dataclass(frozen=True)
 class Request:
-    """One whole request.
+    """Holds one whole request.
 
     Attributes:
         path: decoded, without a leading `/api` or `/ws` segment or a trailing slash.
@@ -44,20 +44,21 @@ class Request:
     claims: dict[str, Any] | None = field(default=None, repr=False)
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, or None."""
+        """Return the first value of a header, or None."""
         wanted = name.lower().encode()
         return next((value.decode("latin-1") for key, value in self.headers if key == wanted), None)
 
     @property
     def media_type(self) -> str | None:
-        """`Content-Type` without its parameters, in lower case; None when there is none."""
+        """Return `Content-Type` without its parameters, in lower case; None when there is none."""
         value = self.header("content-type")
         return None if value is None else value.partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True)
 class Response:
-    """One whole response. Its headers win over DEFAULT_HEADERS; length, date and connection are added when it is sent."""
+    """Holds one whole response. Its headers win over DEFAULT_HEADERS; length, date and connection are added when it is
+    sent."""
 
     status: int = 200
     body: bytes = b""
@@ -66,16 +67,16 @@ class Response:
 
     @classmethod
     def text(cls, text: str, status: int = 200, **headers: str) -> Response:
-        """A one-line answer; a header is named with underscores (`retry_after="1"`)."""
+        """Return an answer of one line; a header is named with underscores (`retry_after="1"`)."""
         return cls(status, f"{text}\n".encode(), TEXT_TYPE, _named(headers))
 
     @classmethod
     def json(cls, value: Any, status: int = 200, **headers: str) -> Response:
-        """A JSON answer; a header is named with underscores."""
+        """Return a JSON answer; a header is named with underscores."""
         return cls(status, orjson.dumps(value), JSON_TYPE, _named(headers))
 
     def header_lines(self) -> list[tuple[str, str]]:
-        """All headers that do not depend on the connection."""
+        """Return all headers that do not depend on the connection."""
         merged = {
             **DEFAULT_HEADERS,
             **{name.lower(): value for name, value in self.headers.items()},

@@ -1,4 +1,4 @@
-"""Which handler answers which path and method: 404, 405 with `Allow`, and HEAD where there is GET."""
+"""Calls the handler of a path and method, and answers 404, 405 with `Allow`, and HEAD where there is GET."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Handler = Callable[["Request"], Awaitable[Response]]
 
 
 class Routes:
-    """A table of handlers; itself a handler, to be given to `HttpServer`.
+    """Holds a table of handlers, and is a handler itself, for `HttpServer`.
 
     Args:
         fallback: asked for GET and HEAD of a path that is not in the table; None from it means 404.
@@ -25,7 +25,7 @@ class Routes:
         self._fallback = fallback
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """Let a handler answer one method of one path; the path as `wire.request` normalises it."""
+        """Let a handler answer one method of one path; the path as `patchbay.http.head` normalises it."""
         self._table.setdefault(path, {})[method] = handler
 
     async def __call__(self, request: Request) -> Response:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import h11
 import trio
 
-from patchbay.auth.local_request import elsewhere
 from patchbay.http.answers import STRICT_TRANSPORT
 from patchbay.http.body import READ_BYTES, BodyReader, too_large
-from patchbay.http.head import BadRequest, parse_head, route
+from patchbay.http.head import BadRequest
 from patchbay.http.head_reader import HeadTimeout, HeadTooLarge, PeerGone, peek_head, take
 from patchbay.http.in_flight import InFlight
+from patchbay.http.local_request import why_remote
 from patchbay.http.message import Request, Response
+from patchbay.http.received_head import ReceivedHead, receive_head
 from patchbay.net.addresses import host_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ LINGER_BYTES = 2 * 1024 * 1024
 
 
 class Connection(Protocol):
-    """What is needed of a handed connection. It is shut down and released by whoever called `serve`."""
+    """Describes the connection that `serve` is given. Its maker shuts it down and releases it."""
 
     head: bytes
     peer: str
@@ -51,12 +52,12 @@ class Connection(Protocol):
     on_drain: Callable[[], None]
 
     def hand_back(self) -> None:
-        """The next request, not yet read, is another actor's."""
+        """Give the connection back to the gateway: the next request, not yet read, is another actor's."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a client may make us hold and wait for, and over what."""
+    """Bounds what a client may make us hold and wait for."""
 
     body_max_bytes: int
     bodies_max_bytes: int = 8 * 1024 * 1024  # of all requests at once
@@ -104,7 +105,7 @@ class HttpServer:
 
 
 class _Session:
-    """One connection's requests."""
+    """Serves the requests on one connection."""
 
     def __init__(self, server: HttpServer, handed: Connection) -> None:
         self._server = server
@@ -117,38 +118,37 @@ class _Session:
         handed.on_drain = self._draining.set
 
     async def run(self) -> None:
-        head: bytes | None = self._handed.head
-        while head is not None:
-            if not await self._exchange(head):
+        received: ReceivedHead | None = receive_head(self._handed.head, self._limits.head_max_bytes)
+        while received is not None:
+            if not await self._exchange(received):
                 await self._linger()
                 return
-            head = await self._next_head()
+            received = await self._next_request()
 
-    async def _exchange(self, head: bytes) -> bool:
-        """Answer one request; whether the connection may carry another one."""
+    async def _exchange(self, received: ReceivedHead) -> bool:
+        """Answer one request. Returns whether the connection may carry another one."""
         self._counters["requests"] += 1
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.head_max_bytes)
+        connection, head = received.connection, received.parsed
         scope = trio.CancelScope()
         held = self._server.bodies.begin(scope.cancel)
         try:
-            parsed = _parse(connection, head)
-            body = await self._body(connection, parsed, held, scope)
+            if received.refusal is not None:
+                raise received.refusal
+            body = await self._body(connection, head, held, scope)
             self._server.bodies.settle(held)
         except BadRequest as refusal:
             retry = {"retry_after": "1"} if refusal.status == 503 else {}
             response, close = Response.text(str(refusal)[:REASON_CHARS], refusal.status, **retry), True
         else:
             # Where a chunked body ends shows only once it, and maybe more, has been taken from the socket.
-            is_chunked = parsed.header("transfer-encoding") is not None
-            response, failed = await self._handle(parsed, body)
+            is_chunked = head.header("transfer-encoding") is not None
+            response, failed = await self._handle(head, body)
             close = failed or is_chunked
-            if "token" in parsed.query:  # the address holds a secret: whatever it answers is kept nowhere
+            if "token" in head.query:  # the address holds a secret: whatever it answers is kept nowhere
                 response = replace(response, headers={**response.headers, "cache-control": "no-store"})
         finally:
             self._server.bodies.finish(held)
-        # A refused head may never have been shown to h11, which then expects the body that a HEAD does not get.
-        is_silent = connection.their_state is not h11.IDLE and head.startswith(b"HEAD ")
-        return await self._answer(connection, response, close=close, is_silent=is_silent)
+        return await self._answer(connection, response, close=close, is_silent=head.method == "HEAD")
 
     async def _handle(self, head: RequestHead, body: bytes) -> tuple[Response, bool]:
         handed = self._handed
@@ -208,7 +208,7 @@ class _Session:
         self._counters["answers_ended" if held is not None and held.was_ended else "timeouts"] += 1
         raise trio.BrokenResourceError("the peer does not read its answer")
 
-    async def _next_head(self) -> bytes | None:
+    async def _next_request(self) -> ReceivedHead | None:
         """Take the next head that is ours; None when the connection has no more for us, and nothing was taken then."""
         if not await self._wait_for_bytes():
             if self._draining.is_set():
@@ -217,8 +217,9 @@ class _Session:
         limits = self._limits
         try:
             head = await peek_head(self._sock, max_bytes=limits.head_max_bytes, timeout_s=limits.head_timeout_s)
-            if self._is_ours(head):
-                return take(self._sock, len(head))
+            if (received := self._ours(head)) is not None:
+                take(self._sock, len(head))
+                return received
             self._hand_back()
         except HeadTooLarge:
             await self._refuse(431, "Request Header Fields Too Large")
@@ -243,17 +244,17 @@ class _Session:
             nursery.cancel_scope.cancel()
         return arrived
 
-    def _is_ours(self, head: bytes) -> bool:
+    def _ours(self, head: bytes) -> ReceivedHead | None:
+        """Parse the next head; None: the gateway must decide about this request."""
         if self._handed.claims is not None:
-            return False  # they are one request's: a proxy may send another client's next, and the gateway looks again
-        try:
-            parsed = parse_head(head)
-            target = route(parsed)
-        except BadRequest:
-            return True  # whoever has it may say so
-        if parsed.header("origin") is not None or elsewhere(parsed) is not None:
-            return False  # one that may not can share a connection, a proxy's, with one that may
-        return target.kind == "http" and target.actor == self._server.actor
+            return None  # they are of one request: a proxy may send another client's request next
+        received = receive_head(head, self._limits.head_max_bytes)
+        if received.target is None:
+            return received  # refused: any actor may answer
+        if received.parsed.header("origin") is not None or why_remote(received.parsed) is not None:
+            return None  # a request that is not allowed may follow an allowed one on a proxy's connection
+        is_for_us = received.target.kind == "http" and received.target.actor == self._server.actor
+        return received if is_for_us else None
 
     def _hand_back(self) -> None:
         self._counters["handed_back"] += 1
@@ -270,19 +271,3 @@ class _Session:
             left = LINGER_BYTES
             while left > 0 and (data := await self._stream.receive_some(READ_BYTES)):
                 left -= len(data)
-
-
-def _parse(connection: h11.Connection, head: bytes) -> RequestHead:
-    """Parse a head and refuse what two parsers could frame differently: that is how requests are smuggled (RFC 9112 §11.2)."""
-    parsed = parse_head(head)
-    chunked = parsed.header("transfer-encoding") is not None
-    if head.count(b"\n") != head.count(b"\r\n"):
-        raise BadRequest(400, "Bad Request: a line ends without a carriage return")
-    if chunked and parsed.header("content-length") is not None:
-        raise BadRequest(400, "Bad Request: both Content-Length and Transfer-Encoding")
-    if chunked and b" HTTP/1.0\r\n" in head:
-        raise BadRequest(400, "Bad Request: Transfer-Encoding needs HTTP/1.1")
-    connection.receive_data(head)
-    connection.next_event()
-    route(parsed)
-    return parsed

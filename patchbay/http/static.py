@@ -1,4 +1,4 @@
-"""The files of the page, read once at start and served from memory: a path is looked up, never opened."""
+"""Serves the files of the page from memory: they are read once, and a path is looked up, never opened."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _File:
 
 
 class StaticFiles:
-    """The files under a directory whose kind is known, and `index.html` as `/`. Hidden files and links stay out."""
+    """Holds the files of known types under a directory, and `index.html` as `/`. Hidden files and links are left out."""
 
     def __init__(self, directory: Path) -> None:
         self._files: dict[str, _File] = {}
@@ -69,7 +69,7 @@ class StaticFiles:
             logger.error("no page: there is no index.html in %s", directory)
 
     def respond(self, request: Request) -> Response | None:
-        """The file at a request's path, or that the client has it already; None when there is none."""
+        """Return the file at a request's path, or 304 where the client has it; None when there is none."""
         found = self._files.get(request.path)
         if found is None:
             return None
@@ -89,7 +89,7 @@ def _read(path: Path) -> _File:
 
 
 def _matches(wanted: str | None, etag: str) -> bool:
-    """RFC 9110 §13.1.2: weak comparison with each of a list."""
+    """Compare weakly with each tag of a list (RFC 9110 §13.1.2)."""
     if wanted is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in wanted.split(",")]

@@ -1,6 +1,6 @@
-"""How much one peer may send, and how much all peers of one token: so much in the long run, and so much at once.
+"""Limits rates by token buckets: of one peer, of all connections of one token, of one address.
 
-Pure: the time is an argument. Everything is done in constant time.
+Pure: the time is an argument. Every operation takes constant time.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUBS_MAX: Final = 10_000  # whose spending is remembered
+KEYS_MAX: Final = 20_000
+SUBS_MAX: Final = 10_000
 
 
 class RateLimit:
-    """Spent by what a peer sends; comes back with time.
+    """A token bucket. It is full at first.
 
     Args:
-        per_s: what comes back in a second.
-        burst: what there is at most.
+        per_s: tokens that come back in a second.
+        burst: tokens that there are at most.
     """
 
     __slots__ = ("_at", "_burst", "_left", "_per_s")
@@ -31,7 +32,7 @@ class RateLimit:
         self._at = float("-inf")
 
     def spend(self, amount: float, now: float) -> bool:
-        """Spend so much; False, and nothing is spent, when there is not so much."""
+        """Spend some tokens; False, and none is spent, when there are too few. `now`: seconds, monotonic."""
         left = self._left + (now - self._at) * self._per_s
         if left > self._burst:
             left = self._burst
@@ -42,19 +43,45 @@ class RateLimit:
 
     @property
     def complaint(self) -> tuple[str, str]:
-        """Return what has been exceeded, for counters, and for the peer."""
+        """Return which limit was exceeded: a name for counters, and a text for the peer."""
         return "flood", "too many messages"
 
     def refill(self) -> None:
-        """Give back all that was spent."""
+        """Fill the bucket."""
         self._left = self._burst
 
 
-class SharedRateLimit(RateLimit):
-    """What one connection may send, of what all connections of its token may send together.
+class RateLimitsByKey:
+    """A rate limit for each key. When there are too many keys, the one that was not used for longest is full again.
 
     Args:
-        together: spent by all of them.
+        per_s, burst: see `RateLimit`.
+        max_keys: how many are remembered.
+    """
+
+    def __init__(self, per_s: float, burst: float, max_keys: int = KEYS_MAX) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._max_keys = max_keys
+        self._limits: OrderedDict[str, RateLimit] = OrderedDict()  # the key that was used last is at the end
+
+    def of(self, key: str, times: int = 1) -> RateLimit:
+        """Return the limit of a key. `times`: how many times as large as others the limit of this key is."""
+        limit = self._limits.pop(key, None) or RateLimit(self._per_s * times, self._burst * times)
+        self._limits[key] = limit
+        if len(self._limits) > self._max_keys:
+            self._limits.popitem(last=False)
+        return limit
+
+    def __len__(self) -> int:
+        return len(self._limits)
+
+
+class SharedRateLimit(RateLimit):
+    """The rate limit of one connection, which also spends from the limit of all connections of its token.
+
+    Args:
+        together: the limit of all of them.
     """
 
     __slots__ = ("_is_together_spent", "_together")
@@ -65,7 +92,7 @@ class SharedRateLimit(RateLimit):
         self._is_together_spent = False
 
     def spend(self, amount: float, now: float) -> bool:
-        """Spend so much of both; False, and nothing is spent, when there is not so much of either."""
+        """Spend tokens of both limits; False, and none is spent, when one has too few."""
         if not super().spend(amount, now):
             return False
         self._is_together_spent = not self._together.spend(amount, now)
@@ -75,14 +102,14 @@ class SharedRateLimit(RateLimit):
 
     @property
     def complaint(self) -> tuple[str, str]:
-        """Return which of the two has been exceeded."""
+        """Return which of the two limits was exceeded."""
         if self._is_together_spent:
             return "token_flood", "too many messages of all connections with this token's `sub`"
         return super().complaint
 
 
 class RateLimits:
-    """RateLimits of connections. Those of one `sub` share a second one, also with connections that have ended.
+    """Makes the rate limits of connections. Connections of one `sub` share a second limit, also with ended ones.
 
     Args:
         per_s, burst: of each connection.
@@ -91,16 +118,10 @@ class RateLimits:
 
     def __init__(self, per_s: float, burst: float, *, token_per_s: float, token_burst: float) -> None:
         self._each = per_s, burst
-        self._together = token_per_s, token_burst
-        self._of_sub: OrderedDict[str, RateLimit] = OrderedDict()  # the one asked for last is at the end
+        self._of_subs = RateLimitsByKey(token_per_s, token_burst, SUBS_MAX)
 
     def of(self, claims: Mapping[str, Any] | None) -> RateLimit:
-        """Make the rate limit of a connection. Without claims, nobody is known to share it."""
+        """Return a new rate limit for a connection. Without claims it is shared with no other."""
         if not claims or not claims.get("sub"):
             return RateLimit(*self._each)
-        sub = str(claims["sub"])
-        together = self._of_sub.pop(sub, None) or RateLimit(*self._together)
-        self._of_sub[sub] = together
-        if len(self._of_sub) > SUBS_MAX:
-            self._of_sub.popitem(last=False)
-        return SharedRateLimit(*self._each, together)
+        return SharedRateLimit(*self._each, self._of_subs.of(str(claims["sub"])))

@@ -1,1 +1,2 @@
-"""Formats of all that peers and processes say: Telnyx, browsers, the bus, the hand-over. Pure: no I/O, no clock."""
+"""Formats of all messages between peers and processes: Telnyx, browsers, the bus, the hand-over. Pure: no I/O, no
+clock."""

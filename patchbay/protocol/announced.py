@@ -1,4 +1,4 @@
-"""Which calls may have a stream, as call_events tells it to the ingests: those that a webhook has announced. Pure."""
+"""Defines how call_events tells the ingests which calls may have a stream: those that a webhook has announced. Pure."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ LIVE: Final = 6  # payload: the streams (8 bytes each) of all live calls of this
 FLOOR: Final = 7  # payload: JSON, who may talk into the call now
 LEFT: Final = 9  # the stream goes on in another process; this one has sent all it had
 # This fan-out's interest in the call (EVERY_CALL: in all) has arrived: it misses nothing from now on.
-HEEDED: Final = 10
+ACKNOWLEDGED: Final = 10
 REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 MARKED: Final = 11  # payload: JSON, to one talker: Telnyx has sent its mark back
 DROPPED: Final = 12  # payload: JSON, to one talker: how much of its talk was dropped, and why
@@ -53,7 +53,7 @@ IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and 
 KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
 STEP_MASK: Final = 0xFF
-SAID_BEFORE: Final = 0x100  # flag of AUDIO: kept from before anybody listened
+REPLAYED: Final = 0x100  # flag of AUDIO: kept from before anybody listened
 # Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its position;
 # a fan-out that has just come itself does not, and must take it for delivered.
 AGAIN: Final = 0x200
@@ -84,22 +84,22 @@ pack_any_audio = struct.Struct("<IIIIIQ").pack  # the same, of numbers that have
 
 @cache  # there are few of them, so that they are at hand
 def audio_head(track: int, flags: int) -> int:
-    """The first fields of an entry of audio, for `pack_audio`."""
+    """Return the first fields of an entry of audio, for `pack_audio`."""
     return int.from_bytes(_HEAD.pack(AUDIO, track, flags), "little")
 
 
 def news_entry(kind: int, stream: int, call: bytes, payload: bytes = b"", flags: int = 0) -> bytes:
-    """Make an entry that is no audio."""
+    """Return an entry that is not audio."""
     return pack_entry(kind, 0, flags, 0, 0, 0, len(payload), 0, stream, call) + payload
 
 
 def entry_tail(stream: int, call: bytes) -> bytes:
-    """The last fields of every entry of a stream."""
+    """Return the last fields of every entry of a stream."""
     return _TAIL.pack(stream, call)
 
 
 class Batch(NamedTuple):
-    """The header of a batch."""
+    """Holds the header of a batch."""
 
     ingest: int
     slot: str
@@ -109,26 +109,26 @@ class Batch(NamedTuple):
 
 
 class BusFormatError(Exception):
-    """A message that no Patchbay of this version sends."""
+    """The message is not of this version of Patchbay."""
 
 
 def digest(call_control_id: str) -> bytes:
-    """A call's name on the bus. Of any text, also such that no encoding has."""
+    """Return a call's name on the bus, of any text, also text that has no encoding."""
     return blake2b(call_control_id.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
 def batch_topic(fanout_index: int) -> bytes:
-    """What fan-out `fanout_index` subscribes to."""
+    """Return the topic that fan-out `fanout_index` subscribes to."""
     return b"f" + bytes((fanout_index,))
 
 
 def interest_topic(fanout_index: int, call: bytes) -> bytes:
-    """What it subscribes to besides, for each call (digest, or EVERY_CALL) that somebody listens to there."""
+    """Return the topic that a fan-out subscribes to for each call (digest, or EVERY_CALL) with listeners there."""
     return batch_topic(fanout_index) + call
 
 
 class Subscription(NamedTuple):
-    """What an XPUB receives. `call`: None for the batches themselves."""
+    """Holds what an XPUB receives. `call`: None for the batches themselves."""
 
     wanted: bool
     fanout_index: int
@@ -177,7 +177,7 @@ def unpack_batch(message: bytes) -> tuple[Batch, int]:
 
 
 class Entry(NamedTuple):
-    """One frame or piece of news: the fields as they are packed, then the payload."""
+    """Holds one entry: the fields as they are packed, then the payload."""
 
     kind: int
     track: int
@@ -193,7 +193,8 @@ class Entry(NamedTuple):
 
 
 def entry_at(message: bytes, at: int) -> Entry:
-    """The entry that begins there. Of one that is cut short, the payload is shorter than it says, or struct.error is raised."""
+    """Return the entry that begins there. A payload that is cut short is shorter than `length`; struct.error: the
+    fields are."""
     fields = _ENTRY.unpack_from(message, at)
     at += ENTRY_BYTES
     return Entry._make((*fields, message[at : at + fields[_LENGTH]]))
@@ -213,7 +214,7 @@ NOBODY: Final = 255  # in the place of a fan-out's index: nobody is told what be
 
 
 class Talk(NamedTuple):
-    """One piece of talk. `talker` is the number of the talking connection."""
+    """Holds one piece of talk. `talker` is the number of the talking connection."""
 
     kind: int
     fanout_index: int

@@ -1,4 +1,4 @@
-"""What the gateway and the actors say to each other over their Unix socket, a message a packet.
+"""Defines the messages between the gateway and the actors on their Unix socket, one a packet.
 
 Pure. A packet is MessagePack; the descriptor of a connection travels beside it (SCM_RIGHTS), with `Offer` and
 `Deposit` only. What the messages lead to is decided in `actors.gateway.table` and `patchbay.handover.link`.
@@ -16,11 +16,11 @@ MAX_UNSENT_BYTES = 48 * 1024  # of a parked connection's output; one that is fur
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
-    """One message."""
+    """Holds one message."""
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What is known of a connection, whoever serves it.
+    """Describes a connection, whichever process serves it.
 
     Attributes:
         id: unique over restarts of the gateway, and growing: a later connection has a higher one.
@@ -41,7 +41,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Known(Protocol):
-    """A connection as either side has it: `patchbay.handover.connection.HandedConnection`, `actors.gateway.table.Held`."""
+    """Describes a connection as either side has it: `HandedConnection`, and the gateway's `Held`."""
 
     id: int
     kind: Literal["ws", "http"]
@@ -53,7 +53,7 @@ class Known(Protocol):
 
 
 def describe(known: Known) -> Connection:
-    """What another process needs to know of a connection."""
+    """Return what another process needs to know of a connection."""
     return Connection(
         id=known.id,
         kind=known.kind,
@@ -66,7 +66,7 @@ def describe(known: Known) -> Connection:
 
 
 class Hello(Packet, frozen=True):
-    """Actor to gateway, first: who is calling."""
+    """Actor to gateway, first: names the process."""
 
     name: str
     index: int
@@ -75,7 +75,7 @@ class Hello(Packet, frozen=True):
 
 
 class Welcome(Packet, frozen=True):
-    """Gateway to actor: hello understood; connections will follow."""
+    """Gateway to actor: the hello is understood, connections will follow."""
 
 
 class Offer(Packet, frozen=True):

@@ -1,4 +1,5 @@
-"""What browsers send and get on the audio sockets (contract, sections 2 and 3): JSON text, and the query of the URL.
+"""Reads and writes the messages on the legacy audio sockets (contract, sections 2 and 3), and reads the query of their
+URL.
 
 Knows nothing of sockets or of who may hear what. Field order is the old backend's.
 """
@@ -9,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from patchbay.http.query import BadQuery, names_of
 from patchbay.protocol.lenient_json import DECODE_ERRORS, Malformed, decode_base64, decode_object, require_utf8
+from patchbay.protocol.query import BadQuery, names_of
 from patchbay.protocol.talk import MARK_NAME_MAX_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SINCE_MAX_CHARS: Final = 64
-WORD_MAX_BYTES: Final = 32
+KEEPALIVE_MAX_BYTES: Final = 32
 ECHO_MAX_BYTES: Final = 256
 # What clients send only to keep a connection open, as plain text or as a `type`.
-_WORDS: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat"})
+_KEEPALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat"})
 
 TrackChoice = Literal["inbound", "outbound", "both"]
 FormatChoice = Literal["binary", "json"]
@@ -34,27 +35,27 @@ _FORMATS: Final[dict[str, FormatChoice]] = {"binary": "binary", "json": "json"}
 
 
 class TalkStop(msgspec.Struct, frozen=True):
-    """The talker has said what he wanted to say."""
+    """The talker has stopped."""
 
 
 class TalkClear(msgspec.Struct, frozen=True):
-    """Nothing more of what the talker has said is to be played."""
+    """What the talker has sent, and is not played yet, is to be dropped."""
 
 
 class TalkMark(msgspec.Struct, frozen=True):
-    """The talker wants to know when all that it has said so far has been played."""
+    """The talker asks to be told when everything sent before has been played."""
 
     name: str
 
 
 class TalkPing(msgspec.Struct, frozen=True):
-    """The talker wants to know whether we are there."""
+    """The talker asks whether we are there."""
 
     answer: bytes
 
 
 class TalkOther(msgspec.Struct, frozen=True):
-    """An event that means nothing here; it is ignored."""
+    """The event means nothing here, and is ignored."""
 
     event: str
 
@@ -63,7 +64,7 @@ Said = bytes | TalkStop | TalkClear | TalkMark | TalkPing | TalkOther
 
 
 class ListenQuery(msgspec.Struct, frozen=True):
-    """What a client asks for in its URL. Without a call and a stream: every call that it may hear."""
+    """Holds what a client asks for in its URL. Without a call and a stream: every call that it may hear."""
 
     call_control_ids: tuple[str, ...] = ()
     stream_ids: tuple[str, ...] = ()
@@ -73,7 +74,8 @@ class ListenQuery(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, query: Mapping[str, Sequence[str]]) -> ListenQuery:
-        """From the percent-decoded query; of a repeated choice the last counts. Raises BadQuery; see `wire.query`."""
+        """Read a percent-decoded query; of a repeated choice the last counts. Raises BadQuery; see
+        `patchbay.protocol.query`."""
         since = _last(query, "since")
         if since is not None and len(since) > SINCE_MAX_CHARS:
             raise BadQuery("since is too long")
@@ -93,7 +95,7 @@ def _last(query: Mapping[str, Sequence[str]], name: str) -> str | None:
 
 
 def _choice(query: Mapping[str, Sequence[str]], name: str, choices: tuple[str, ...]) -> str:
-    """The value of a parameter that is one of `choices`; the first one is the default."""
+    """Return the value of a parameter that is one of `choices`; the first one is the default."""
     value = _last(query, name)
     if value is None:
         return choices[0]
@@ -103,7 +105,7 @@ def _choice(query: Mapping[str, Sequence[str]], name: str, choices: tuple[str, .
 
 
 def connected_message(codec: str = "PCMU", sample_rate: int = 8000, channels: int = 1) -> bytes:
-    """The welcome on the audio socket, with the format of the call it listens to when that is known."""
+    """Return the welcome on the audio socket, with the format of its call when that is known."""
     config = {"codec": codec, "sampleRate": sample_rate, "channels": channels}
     return msgspec.json.encode({"event": "connected", "message": "Connected to audio stream", "config": config})
 
@@ -138,19 +140,19 @@ def media_json(
     payload: bytes,
     fmt: str,
 ) -> bytes:
-    """Audio as text for `?format=json`. Numbers are text as in Telnyx's frames, empty where Telnyx sent none."""
+    """Return audio as text for `?format=json`. Numbers are text as in Telnyx's frames, empty where Telnyx sent none."""
     media = _MediaOut(track, _digits(chunk), _digits(timestamp), payload, fmt)
     return _encode(_MediaFrameOut(_digits(sequence_number), stream_id, media))
 
 
 def error_message(code: int, title: str, detail: str, **more: int) -> bytes:
-    """An error in the form of Telnyx's; the frontend shows `detail` to the user."""
+    """Return an error in the form of Telnyx's; the frontend shows `detail` to the user."""
     payload = {"code": code, "title": title, "detail": detail, **more}
     return msgspec.json.encode({"event": "error", "payload": payload})
 
 
 def mark_message(name: str, stream_id: str | None) -> bytes:
-    """A mark that Telnyx has sent back, in the form of Telnyx's."""
+    """Return a mark that Telnyx has sent back, in the form of Telnyx's."""
     return msgspec.json.encode({"event": "mark", "stream_id": stream_id, "mark": {"name": name}})
 
 
@@ -177,13 +179,13 @@ def decode_talk(message: bytes) -> Said:
 
 
 def _decode_any_talk(message: bytes) -> Said:
-    if len(message) <= WORD_MAX_BYTES and (word := message.strip().lower()) in _WORDS:
+    if len(message) <= KEEPALIVE_MAX_BYTES and (word := message.strip().lower()) in _KEEPALIVES:
         return TalkPing(b'{"type":"pong"}') if word == b"ping" else TalkOther(word.decode())
     frame = decode_object(require_utf8(message))
     event = frame.get("event")
     if not isinstance(event, str):
         kind = frame.get("type")
-        if isinstance(kind, str) and kind.encode(errors="replace") in _WORDS:
+        if isinstance(kind, str) and kind.encode(errors="replace") in _KEEPALIVES:
             return _answered("type", frame, message) if kind == "ping" else TalkOther(kind)
         raise Malformed("event is missing")
     match event:
@@ -218,7 +220,7 @@ def _mark_name(mark: object) -> str:
 
 
 def looks_like_telnyx(message: bytes) -> bool:
-    """Whether a peer that was taken for a frontend opens as Telnyx does: `connected` with a version, or `start`."""
+    """Return whether a peer that was taken for a frontend opens as Telnyx does: `connected` with a version, or `start`."""
     try:
         frame = decode_object(message)
     except Malformed:

@@ -1,4 +1,4 @@
-"""What the JSON protocols share: reading anything that peers send without raising anything but `Malformed`.
+"""Reads JSON from peers, and raises nothing but `Malformed`.
 
 What a message is needed for is read strictly; a field that nobody needs never costs the message. So JSON is decoded as
 RFC 8259 says where it can be, and otherwise once more with everything replaced that can't be read: half a surrogate pair,
@@ -34,7 +34,7 @@ DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Malformed(ValueError):
-    """The peer's fault: a message that cannot be read. `reason` is short, and safe to log and to send back."""
+    """The peer sent a message that can't be read. `reason` is short, and safe to log and to send back."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -95,7 +95,7 @@ def encode_any(value: Any) -> bytes:
 
 
 def is_whole(text: str, mended: list[str]) -> bool:
-    """Whether nothing in a text was replaced."""
+    """Return whether no part of a text was replaced."""
     return not (mended and REPLACEMENT in text)
 
 
@@ -143,7 +143,7 @@ def _writable(value: Any, depth: int) -> Any:
 
 
 def decode_base64(text: object, field: str) -> bytes:
-    """Base64 as peers write it: with line breaks, without its padding, or with the URL-safe alphabet."""
+    """Decode base64 as peers write it: with line breaks, without its padding, or with the URL-safe alphabet."""
     if not isinstance(text, str):
         raise Malformed(f"{field} is not text")
     try:
@@ -154,7 +154,7 @@ def decode_base64(text: object, field: str) -> bytes:
 
 
 def integer(value: object, field: str) -> int | None:
-    """A number of 0 or more that may be written as text; None when there is none."""
+    """Return a number of 0 or more, which may be written as text; None when there is none."""
     if value is None:
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
@@ -167,7 +167,7 @@ def integer(value: object, field: str) -> int | None:
 
 
 def optional_integer(value: object, field: str, mended: list[str]) -> int | None:
-    """The same for a number that is good to have: None when it can't be read."""
+    """Return such a number; None, named in `mended`, when it can't be read."""
     try:
         return integer(value, field)
     except Malformed:
@@ -176,13 +176,31 @@ def optional_integer(value: object, field: str, mended: list[str]) -> int | None
 
 
 def text(value: object) -> str | None:
-    """Text, or None for whatever is not: for fields that are good to have but worth no error."""
+    """Return a text; None for anything else, without an error."""
     return value if isinstance(value, str) else None
 
 
 def optional_text(value: object, field: str, mended: list[str], max_chars: int) -> str | None:
-    """The same, of a length that can be kept."""
+    """Return a text of at most `max_chars`; None, named in `mended`, for anything else."""
     if value is None or (isinstance(value, str) and len(value) <= max_chars):
         return value
     mended.append(field)
     return None
+
+
+def required_text(value: object, field: str, mended: list[str], max_chars: int) -> str:
+    """Return a text without which a message means nothing. Raises Malformed, also where a part of it was replaced."""
+    if not isinstance(value, str) or not 0 < len(value) <= max_chars or not is_whole(value, mended):
+        raise Malformed(f"{field} is missing or too long")
+    return value
+
+
+def object_field(message: dict[str, Any], name: str, mended: list[str]) -> dict[str, Any]:
+    """Return the object under a name; an empty one when there is none, or something else (named in `mended`)."""
+    value = message.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        mended.append(name)
+        return {}
+    return value

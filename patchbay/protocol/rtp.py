@@ -1,4 +1,4 @@
-"""RTP packets of G.711 (RFC 3550, section 5.1), and how they are told from bare audio. Pure.
+"""Reads RTP packets of G.711 (RFC 3550 §5.1), and tells them from bare audio. Pure.
 
 The existing frontend sends whole packets, Telnyx wants the bytes without a header.
 """
@@ -25,11 +25,11 @@ _DROPOUT_MAX: Final = 100  # sequence numbers that a packet may be ahead of the 
 
 
 class NotAudio(Malformed):
-    """A packet that can be read, but is not G.711: it is dropped."""
+    """The packet can be read, but is not G.711. It is dropped."""
 
 
 class Packet(NamedTuple):
-    """The audio of a packet, in the codec that its header names; or, where it is bare, in the call's codec."""
+    """Holds the audio of a packet, in the codec that its header names; of bare audio, in the call's codec."""
 
     payload: bytes
     codec: Codec | None
@@ -44,7 +44,7 @@ def source_of(data: bytes) -> bytes:
 
 
 def is_packet(data: bytes) -> bool:
-    """Whether these bytes can be an RTP or RTCP packet: version 2, and a header that fits."""
+    """Return whether these bytes can be an RTP or RTCP packet: version 2, and a header that fits."""
     if not source_of(data):
         return False
     return _is_rtcp(data) if data[1] in _RTCP else _header_bytes(data) <= len(data)
@@ -77,7 +77,7 @@ def unpack(data: bytes) -> Packet:
 
 
 def _header_bytes(data: bytes) -> int:
-    """How long the header is, with sources and extension; more than the packet has where it is cut short."""
+    """Return the length of the header, with sources and extension; more than the packet's where it is cut short."""
     size = HEADER_BYTES + 4 * (data[0] & SOURCES)
     if data[0] & EXTENSION:
         size += 4 + 4 * int.from_bytes(data[size + 2 : size + 4], "big")
@@ -85,7 +85,7 @@ def _header_bytes(data: bytes) -> int:
 
 
 def _is_rtcp(data: bytes) -> bool:
-    """Whether this is a compound packet, to the byte (RFC 3550, section 6.1)."""
+    """Return whether this is a compound packet, to the byte (RFC 3550 §6.1)."""
     at = 0
     while at + 4 <= len(data) and data[at] & _VERSION_BITS == _VERSION_2 and data[at + 1] in _RTCP:
         at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big")
@@ -165,7 +165,7 @@ class Depacketizer:
 
 
 def _has_whole_blocks(data: bytes) -> bool:
-    """Whether there would be whole 10 ms blocks of G.711 behind the header."""
+    """Return whether there would be whole 10 ms blocks of G.711 behind the header."""
     try:
         return len(unpack(data).payload) % _BLOCK_BYTES == 0
     except Malformed:
@@ -173,7 +173,8 @@ def _has_whole_blocks(data: bytes) -> bool:
 
 
 def _follows(data: bytes, before: bytes) -> bool:
-    """Whether a packet comes after another one, of the same source; its number may be the same, but not all of it."""
+    """Return whether a packet comes after another one of the same source. Its number may be the same, but not all of
+    it."""
     if source_of(before) != source_of(data) or data == before:
         return False
     ahead = int.from_bytes(data[2:4], "big") - int.from_bytes(before[2:4], "big")

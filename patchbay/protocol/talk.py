@@ -1,4 +1,4 @@
-"""In which form talk travels from a browser to Telnyx. Pure."""
+"""Defines in which form talk travels from a browser to Telnyx. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telnyx's media streaming frames, both ways: JSON text, one object each.
+"""Reads Telnyx's media streaming frames: JSON text, one object each. `telnyx_commands` writes what we send.
 
 Source: Telnyx's guide "Media Streaming over Websockets" and its AsyncAPI page, with the older OpenAPI text's spellings.
 Knows nothing of sockets, calls or audio; unknown events and fields are accepted, numbers may be text.
@@ -6,7 +6,6 @@ Knows nothing of sockets, calls or audio; unknown events and fields are accepted
 
 from __future__ import annotations
 
-import binascii
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from zlib import crc32
 
@@ -14,7 +13,6 @@ import msgspec
 import orjson
 
 from patchbay.audio.media_format import MediaFormat, read_media_format
-from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import (
     DECODE_ERRORS,
     INTEGER_MAX,
@@ -22,11 +20,13 @@ from patchbay.protocol.lenient_json import (
     decode_base64,
     decode_object,
     encode_any,
-    is_whole,
+    object_field,
     optional_integer,
     optional_text,
+    required_text,
     text,
 )
+from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.times import TIME_MAX_CHARS
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ MESSAGE_MAX_BYTES: Final = 128 * 1024  # of a media frame, as JSON
 PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
 WORDS_MAX_CHARS: Final = 1000  # of an error
 CHUNK: Final = "media.chunk"  # in `mended`: where the frame belongs is not known
-MEDIA_ENDS: Final = b'"}}'  # behind the payload of a media message of ours
 TOKEN_KEY: Final = "x-telnyx-streaming-auth-token"
 
 _TRACKS: Final[dict[object, Track]] = {
@@ -52,11 +51,11 @@ _TRACKS: Final[dict[object, Track]] = {
 
 
 class TooLong(Malformed):
-    """A frame that is longer than any needs to be."""
+    """The frame is longer than any needs to be."""
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):
-    """A piece of audio. Numbers are None where Telnyx sent none."""
+    """Holds a piece of audio. Numbers are None where Telnyx sent none."""
 
     payload: bytes  # in the codec of the stream's start frame, no RTP header
     track: Track = "inbound"
@@ -72,7 +71,7 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A stream begins. `raw` is the frame as it came (mended, where it had to be), for those who join late.
+    """Begins a stream. `raw` is the frame as it came (mended, where that was needed), for those who join late.
 
     `digest` stands for all that the frame says but its sequence number: two frames with the same one say the same.
     """
@@ -96,14 +95,14 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What was queued before our mark of this name has been played, or cleared."""
+    """Says that everything sent before our mark of this name has been played, or cleared."""
 
     name: str
     stream_id: str | None
 
 
 class Dtmf(msgspec.Struct, frozen=True):
-    """A key was pressed. Out of order with others: `occurred_at` (ISO 8601) orders them."""
+    """Says that a key was pressed. These frames come out of order with others: `occurred_at` (ISO 8601) orders them."""
 
     digit: str
     occurred_at: str | None
@@ -137,7 +136,7 @@ class _MediaBody(msgspec.Struct, gc=False):
 
 
 class MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
-    """A media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
+    """Holds a media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
 
     media: _MediaBody
     stream_id: str | None = None
@@ -149,7 +148,8 @@ decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
 
 
 def decode(message: bytes, mended: list[str] | None = None) -> Frame:
-    """One frame from Telnyx. Raises Malformed, and nothing else, for whatever cannot be read; TooLong where it is that.
+    """Read one frame from Telnyx. Raises Malformed, and nothing else, for anything that can't be read; TooLong for a
+    long one.
 
     Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way:
     what the frame is needed for is read strictly, and of the rest what can't be read is replaced and named in `mended`.
@@ -165,7 +165,7 @@ def decode(message: bytes, mended: list[str] | None = None) -> Frame:
 
 
 def media_of(frame: MediaFrame) -> Media:
-    """What a media frame says."""
+    """Return the audio of a media frame."""
     body = frame.media
     return Media(
         body.payload,
@@ -192,30 +192,12 @@ def _decode_any(message: bytes, mended: list[str]) -> Frame:
     return Unknown(event, message)
 
 
-def _part(frame: dict[str, Any], name: str, mended: list[str]) -> dict[str, Any]:
-    """The object under `name`; an empty one when there is none."""
-    value = frame.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        mended.append(name)
-        return {}
-    return value
-
-
 def _id(frame: dict[str, Any], name: str, mended: list[str]) -> str | None:
     return optional_text(frame.get(name), name, mended, ID_MAX_CHARS)
 
 
-def _needed(value: object, field: str, mended: list[str]) -> str:
-    """Text that the frame is for: nothing in it may have been replaced."""
-    if not isinstance(value, str) or not 0 < len(value) <= ID_MAX_CHARS or not is_whole(value, mended):
-        raise Malformed(f"{field} is missing or too long")
-    return value
-
-
 def _read_media(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Media:
-    body = _part(frame, "media", mended)
+    body = object_field(frame, "media", mended)
     track = body.get("track")
     if not isinstance(track, str | None) or track not in _TRACKS:
         raise Malformed("media.track is neither inbound nor outbound")
@@ -238,23 +220,23 @@ def _bounded(media: Media) -> Media:
 
 
 def _read_start(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Start:
-    start = _part(frame, "start", mended)
+    start = object_field(frame, "start", mended)
     return Start(
-        call_control_id=_needed(start.get("call_control_id"), "start.call_control_id", mended),
+        call_control_id=required_text(start.get("call_control_id"), "start.call_control_id", mended, ID_MAX_CHARS),
         stream_id=_id(frame, "stream_id", mended),
         call_session_id=_id(start, "call_session_id", mended),
         from_=_id(start, "from", mended),
         to=_id(start, "to", mended),
         client_state=text(start.get("client_state")),
         sequence_number=optional_integer(frame.get("sequence_number"), "sequence_number", mended),
-        media_format=read_media_format(_part(start, "media_format", mended), mended),
+        media_format=read_media_format(object_field(start, "media_format", mended), mended),
         raw=raw,
         digest=_digest(frame),
     )
 
 
 def _digest(frame: dict[str, Any]) -> int:
-    """32 bits, never 0."""
+    """Return 32 bits, never 0."""
     told = {name: value for name, value in frame.items() if name != "sequence_number"}
     try:
         text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
@@ -264,24 +246,24 @@ def _digest(frame: dict[str, Any]) -> int:
 
 
 def _read_connected(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Connected:
-    return Connected(text(frame.get("version")), text(_part(frame, "connected", mended).get(TOKEN_KEY)))
+    return Connected(text(frame.get("version")), text(object_field(frame, "connected", mended).get(TOKEN_KEY)))
 
 
 def _read_stop(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Stop:
-    call = text(_part(frame, "stop", mended).get("call_control_id"))
+    call = text(object_field(frame, "stop", mended).get("call_control_id"))
     return Stop(call, _id(frame, "stream_id", mended), raw)
 
 
 def _read_mark(frame: dict[str, Any], _raw: bytes, mended: list[str]) -> Mark:
-    name = _needed(_part(frame, "mark", mended).get("name"), "mark.name", mended)
+    name = required_text(object_field(frame, "mark", mended).get("name"), "mark.name", mended, ID_MAX_CHARS)
     return Mark(name, _id(frame, "stream_id", mended))
 
 
 def _read_dtmf(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Dtmf:
-    digit = _part(frame, "dtmf", mended).get("digit")
+    digit = object_field(frame, "dtmf", mended).get("digit")
     if isinstance(digit, int) and not isinstance(digit, bool) and 0 <= digit <= 9:
         digit = str(digit)
-    digit = _needed(digit, "dtmf.digit", mended)
+    digit = required_text(digit, "dtmf.digit", mended, ID_MAX_CHARS)
     return Dtmf(
         digit,
         optional_text(frame.get("occurred_at"), "occurred_at", mended, TIME_MAX_CHARS),
@@ -291,8 +273,8 @@ def _read_dtmf(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Dtmf:
 
 
 def _read_error(frame: dict[str, Any], raw: bytes, mended: list[str]) -> StreamError:
-    """Both shapes: `payload` in the current guide, `error` in the older text, whose code is text."""
-    body = _part(frame, "payload", mended) or _part(frame, "error", mended)
+    """Read an error of either form: `payload` in the current guide, `error` in the older text, whose code is text."""
+    body = object_field(frame, "payload", mended) or object_field(frame, "error", mended)
     code = optional_integer(body.get("code"), "code", mended)  # an error whose number cannot be read is still an error
     title, detail = text(body.get("title")) or "", text(body.get("detail")) or ""
     return StreamError(code, title[:WORDS_MAX_CHARS], detail[:WORDS_MAX_CHARS], _id(frame, "stream_id", mended), raw)
@@ -307,20 +289,3 @@ _READERS: Final[dict[str, Callable[[dict[str, Any], bytes, list[str]], Frame]]] 
     "dtmf": _read_dtmf,
     "error": _read_error,
 }
-
-
-def media_message(payload: bytes, stream_id: str | None = None) -> bytes:
-    """Audio to be played into the call: raw codec bytes, 20 ms or more, no RTP header (mode `rtp`)."""
-    name = b"" if stream_id is None else b'"stream_id":%b,' % msgspec.json.encode(stream_id)
-    encoded = binascii.b2a_base64(payload, newline=False)
-    return b'{"event":"media",%b"media":{"payload":"%b%b' % (name, encoded, MEDIA_ENDS)
-
-
-def clear_message() -> bytes:
-    """Telnyx drops what it has not played yet, and sends back all marks that wait."""
-    return b'{"event":"clear"}'
-
-
-def mark_message(name: str) -> bytes:
-    """Telnyx sends the mark back once everything sent before it has been played."""
-    return b'{"event":"mark","mark":{"name":%b}}' % msgspec.json.encode(name)

@@ -1,6 +1,6 @@
-"""Times that peers write, and times as we write them: ISO 8601 text and µs since 1970, in a range that every reader has.
+"""Converts times: ISO 8601 text in UTC from and to µs, or seconds, since 1970, in a range that every reader has.
 
-Pure. `0` stands for a time that is not known. Whatever is accepted can be written again, compared, and added to.
+Pure. 0 stands for a time that is not known. Every time that is accepted can be written again, compared, and added to.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _US: Final = timedelta(microseconds=1)
 UNKNOWN: Final = 0
 EARLIEST: Final = 1
 LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # in every time zone still in a year of four digits
+LATEST_S: Final = 253_402_300_799  # the last second of the year 9999
 AHEAD_MAX: Final = timedelta(days=1) // _US  # clocks and time zones that are wrong
 TIME_MAX_CHARS: Final = 64
-LATEST_S: Final = 253_402_300_799  # the last second of the year 9999
 
 
 def microseconds(text: str) -> int:

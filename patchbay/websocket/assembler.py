@@ -8,16 +8,8 @@ from __future__ import annotations
 from codecs import utf_8_decode
 from typing import Final, NamedTuple
 
-from patchbay.websocket.frames import (
-    CLOSE_BAD_TEXT,
-    CLOSE_PROTOCOL,
-    CLOSE_TOO_BIG,
-    CONTROL_BIT,
-    FINAL_BIT,
-    NO_CLOSE_CODE,
-    OPCODE_BITS,
-    Opcode,
-)
+from patchbay.protocol.errors import CLOSE_BAD_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG
+from patchbay.websocket.frames import CONTROL_BIT, FINAL_BIT, NO_CLOSE_CODE, OPCODE_BITS, Opcode
 
 CONTROL_PAYLOAD_MAX_BYTES: Final = 125
 RESERVED_BITS: Final = 0x70

@@ -14,8 +14,9 @@ import trio
 from patchbay.auth.owner import owner_of
 from patchbay.net.peek import bytes_waiting, discard, looked_at
 from patchbay.process.no_op import nothing
+from patchbay.protocol.errors import CLOSE_RESTART
 from patchbay.websocket.frame_reader import FrameReader
-from patchbay.websocket.frames import CLOSE_RESTART, close_frame
+from patchbay.websocket.frames import close_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,15 +13,12 @@ import trio
 
 from patchbay.net.turns import FRAMES_A_TURN
 from patchbay.process.no_op import nothing
+from patchbay.protocol.errors import CLOSE_BAD_TEXT, CLOSE_FLOOD, CLOSE_PROTOCOL, CLOSE_TOO_BIG
 from patchbay.websocket.assembler import CONTROL_PAYLOAD_MAX_BYTES, Assembler, Close, Fault, LongFrame
 from patchbay.websocket.fast_path import COUNTED_AT_ONCE, LONGEST_ALIGNED, FastPath
 from patchbay.websocket.frames import (
     BINARY,
     CLIENT_PING,
-    CLOSE_BAD_TEXT,
-    CLOSE_FLOOD,
-    CLOSE_PROTOCOL,
-    CLOSE_TOO_BIG,
     FRAME_HEAD_MAX_BYTES,
     MEDIUM_HEADER_BYTES,
     MEDIUM_TEXT,

@@ -68,21 +68,6 @@ class Opcode(IntEnum):
 NO_CLOSE_CODE: Final = 1005  # never sent: stands for a close frame without a code
 REASON_MAX_BYTES: Final = 123
 
-# Close codes beyond RFC 6455's. 4000-4499: come back; 4500-4999: do not, unchanged.
-CLOSE_NORMAL: Final = 1000
-CLOSE_GOING_AWAY: Final = 1001
-CLOSE_PROTOCOL: Final = 1002
-CLOSE_BAD_TEXT: Final = 1007
-CLOSE_POLICY: Final = 1008
-CLOSE_TOO_BIG: Final = 1009
-CLOSE_RESTART: Final = 1012  # the process is replaced, and this connection could not be moved: come back
-CLOSE_LIFETIME: Final = 4009  # it has been open as long as any may: come back
-CLOSE_BAD_TOKEN: Final = 4501  # its token is missing or not valid
-CLOSE_NOT_ALLOWED: Final = 4503  # its token does not grant what it asked for
-CLOSE_EXPIRED: Final = 4502  # its token has expired: come back with a new one
-CLOSE_FLOOD: Final = 4506  # the client sent more messages than it may
-CLOSE_SLOW: Final = 4008  # the client did not keep up with its events: come back with `since`
-
 Frame = tuple[int, int, int, int]  # first byte, start of the frame, start of its payload, end
 
 _SHORT = struct.Struct(">BB").pack

@@ -16,7 +16,8 @@ import trio
 
 from patchbay.auth.tokens import expires_at
 from patchbay.process.periodic import SECOND, every
-from patchbay.websocket.frames import CLOSE_EXPIRED, CLOSE_LIFETIME, CLOSE_POLICY, PING
+from patchbay.protocol.errors import CLOSE_EXPIRED, CLOSE_LIFETIME, CLOSE_POLICY
+from patchbay.websocket.frames import PING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -11,8 +11,7 @@ import trio
 from actors.call_events.calls.call_state import CallState
 from actors.call_events.dispatcher import Dispatcher
 from actors.call_events.entry import Interest, entry_of
-from actors.call_events.journal.journal import Commit
-from actors.call_events.journal.writer import Opened
+from actors.call_events.journal.interface import Commit, Opened
 from config.settings import EventSettings
 from tests.call_events.samples import arrival
 
@@ -41,10 +40,10 @@ class FakeClient:
             self.cursor = self.dispatcher.tail.last
             self.written += 1
 
-    def begin_anew(self, epoch: str, offset: int) -> None:
+    def switch_journal(self, epoch: str, offset: int) -> None:
         self.epoch, self.cursor = epoch, offset
 
-    def give_up(self, reason: str) -> None:
+    def evict(self, reason: str) -> None:
         self.reason = reason
 
 
@@ -58,8 +57,7 @@ def opened(epoch: str, last: int, *entries: Entry) -> Opened:
 
 @pytest.fixture
 async def dispatcher() -> AsyncIterator[Dispatcher]:
-    published: list[bytes] = []
-    found = Dispatcher(EventSettings(), published.append)
+    found = Dispatcher(EventSettings())
     found.opened(opened("7", 10, entry(9), entry(10)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(found.deliver)
@@ -109,11 +107,11 @@ async def test_only_those_who_stand_still_are_given_up(dispatcher: Dispatcher, a
 
 
 def test_the_first_words() -> None:
-    dispatcher = Dispatcher(EventSettings(), lambda frame: None)
+    dispatcher = Dispatcher(EventSettings())
     dispatcher.opened(Opened("7", 10, 1, [], {"v3:a": CallState("v3:a", phase=1), "v3:b": CallState("v3:b", phase=1)}))
-    plain = dispatcher.first_words(Interest(), resume=False, recovered=True, snapshot=False)
+    plain = dispatcher.welcome(Interest(), resume=False, recovered=True, snapshot=False)
     assert orjson.loads(plain[2:]) == {"type": "welcome", "message": "Connected to call events WebSocket"}
-    words = dispatcher.first_words(Interest(frozenset({"v3:b"})), resume=True, recovered=True, snapshot=False)
+    words = dispatcher.welcome(Interest(frozenset({"v3:b"})), resume=True, recovered=True, snapshot=False)
     assert b'"recovered":true' in words
     assert b'"call_control_id":"v3:b"' in words
     assert b"v3:a" not in words

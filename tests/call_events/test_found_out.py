@@ -26,7 +26,7 @@ def test_a_call_without_a_sign_of_life_is_lost_once() -> None:
     calls = {"v3:a": state("v3:a"), "v3:b": state("v3:b")}
     looker = LostCalls(calls, never, lost_after_s=60)
     assert looker.lost(NOW_US + 60 * SECOND) == []
-    looker.hear(orjson.dumps({"calls": [{"call_control_id": "v3:b"}]}), NOW_US + 60 * SECOND)
+    looker.receive(orjson.dumps({"calls": [{"call_control_id": "v3:b"}]}), NOW_US + 60 * SECOND)
     (lost,) = looker.lost(NOW_US + 61 * SECOND)
     assert (lost.event.type, lost.event.call_control_id) == ("call.lost", "v3:a")
     (again,) = looker.lost(NOW_US + 62 * SECOND)
@@ -41,7 +41,7 @@ def test_a_call_without_a_sign_of_life_is_lost_once() -> None:
 def test_odd_statistics_are_ignored() -> None:
     looker = LostCalls({"v3:a": state("v3:a")}, never, lost_after_s=60)
     for odd in (b"", b"[]", b"{}", b'{"calls":1}', b'{"calls":[1,{}]}'):
-        looker.hear(odd, NOW_US + 60 * SECOND)
+        looker.receive(odd, NOW_US + 60 * SECOND)
     assert len(looker.lost(NOW_US + 61 * SECOND)) == 1
 
 

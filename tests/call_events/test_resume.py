@@ -61,7 +61,7 @@ class Process:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         events = EventSettings(**settings)
-        self.dispatcher = Dispatcher(events, lambda frame: None)
+        self.dispatcher = Dispatcher(events)
         self.recorder = JournalWriter(directory, events, self.dispatcher.opened, self.dispatcher.committed)
         self.poller = Poller(0.001)
         self.clients = Clients(self.dispatcher, self.recorder, self.poller, events)
@@ -77,7 +77,7 @@ async def process(directory: Path, *connections: Connection, **settings: Any) ->
     async with trio.open_nursery() as nursery:
         for task in (found.recorder.run, found.poller.run, found.dispatcher.deliver, found.dispatcher.watch_progress):
             nursery.start_soon(task)
-        await found.recorder.ready.wait()
+        await found.recorder.session.ready.wait()
         for connection in connections:
             nursery.start_soon(connection.serve, found)
         yield found
@@ -250,6 +250,6 @@ async def test_nothing_is_overlooked_that_a_predecessor_writes_meanwhile(
         await first.record(arrival(0))
     monkeypatch.setattr(Journal, "newest", newest_and_then_one_more)
     async with process(tmp_path) as second:
-        await second.recorder.refresh()
+        await second.recorder.session.refresh()
         tail = second.dispatcher.tail
         assert [orjson.loads(entry.text)["id"] for entry in tail.entries_after(tail.before)] == ["0", "1"]

@@ -73,9 +73,9 @@ class EchoClients(Clients):
     """Clients of events that hear themselves."""
 
     def _start(self, client: EventClient, asked: EventFilter, found: tuple[Cursor, int, bytes] | None) -> None:
-        client.begin(self._dispatcher.epoch, self._dispatcher.tail.last, b"")
+        client.start(self._dispatcher.epoch, self._dispatcher.tail.last, b"")
 
-    async def _converse(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
+    async def _serve_open(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
         _echo(peer)
         self.peers.add(peer)
         try:

@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from actors.console import actions
 from actors.console.actions import PATH, Actions
 from actors.console.page_rights import session
-from patchbay.auth.csrf import objection
+from patchbay.auth.csrf import csrf_error
 from patchbay.http.message import Request, Response
 
 OURS = {
@@ -173,8 +173,8 @@ def test_paths(path: str, groups: tuple[str, str] | None) -> None:
 
 
 def test_a_read_needs_no_proof() -> None:
-    """`objection` is asked about what changes something; it does not look at the method itself."""
-    assert objection(request(method="DELETE")) is None
+    """`csrf_error` is asked about what changes something; it does not look at the method itself."""
+    assert csrf_error(request(method="DELETE")) is None
 
 
 def test_sessions() -> None:

@@ -44,8 +44,8 @@ def test_all_metrics_come_out_with_no_sample_twice() -> None:
     for epoch in (1, 2):
         call = {"call_control_id": "v3:a", "stream_id": "s"}
         counted = {"counters": {"frames_in": 3, "frames-in": 1}, "gauges": {"g": 2}}
-        book.hear({"from": "ingest.0", "epoch": epoch, "calls": [call], **counted}, 0)
-    book.hear({"from": "fanout.0", "epoch": 1, "listeners": {"v3:a": 2}, "unbound_listeners": 1, "counters": {}}, 0)
+        book.receive({"from": "ingest.0", "epoch": epoch, "calls": [call], **counted}, 0)
+    book.receive({"from": "fanout.0", "epoch": 1, "listeners": {"v3:a": 2}, "unbound_listeners": 1, "counters": {}}, 0)
     status = {
         "supervisor": {"pid": 1},
         "actors": [

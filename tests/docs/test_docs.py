@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
-from patchbay.http import head, query
-from patchbay.protocol import legacy
-from patchbay.websocket import frames
+import pytest
+
+from patchbay.http import head
+from patchbay.protocol import errors, events, legacy, query
 from tests.docs import settings_table
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
-FANOUT = ROOT / "actors" / "fanout"
-SENDERS = (
-    FANOUT / "legacy" / "talker.py",
-    FANOUT / "talk_losses.py",
-    FANOUT / "calls" / "subscriber.py",
-    ROOT / "patchbay" / "auth" / "session.py",
-)
-ERROR_CODE = re.compile(r"\b2000\d\d\b")
 
 
 def test_every_setting_is_in_the_table() -> None:
@@ -30,32 +24,59 @@ def test_every_setting_is_in_the_table() -> None:
 
 
 def test_every_error_code_is_in_the_protocol() -> None:
-    """With their titles, of those who send errors to browsers."""
-    source = "".join(path.read_text(encoding="utf-8") for path in SENDERS)
-    pairs = {
-        *re.findall(r'\((2000\d\d), "(\w+)"', source),
-        *((code, title) for title, code in re.findall(r'"(\w+)": (2000\d\d)', source)),
-    }
-    assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
-    assert set(re.findall(r"\| (2000\d\d) \| `(\w+)` \|", PROTOCOL)) == pairs
-
-
-def test_every_close_code_is_in_the_protocols() -> None:
-    """Those that `patchbay.websocket.frames` names, and what a client says of a lost connection."""
-    named = {value for name, value in vars(frames).items() if name.startswith("CLOSE_")}
-    rows = re.findall(r"^\| (\d{4}(?:, \d{4})*) \|", PROTOCOL + PROTOCOL_V1, re.MULTILINE)
-    listed = {int(code) for row in rows for code in row.split(", ")}
-    assert listed == named | {1006}
+    """With their titles, of the first protocol."""
+    rows = re.findall(r"\| (2000\d\d) \| `(\w+)` \|", PROTOCOL)
+    assert {(int(code), title) for code, title in rows} == errors.OF_LEGACY
 
 
 def test_every_error_of_v1_is_in_its_protocol() -> None:
-    """Those of its own, and those of talking that it has in common with the first one."""
-    paths = (FANOUT / "v1" / "connection.py", FANOUT / "v1" / "talk.py", FANOUT / "talk_losses.py")
-    source = "".join(path.read_text(encoding="utf-8") for path in paths)
-    pairs = re.findall(r'\((2000\d\d), "(\w+)"', source)
-    assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
-    for code, title in (*pairs, ("200001", "no_live_call"), ("200004", "call_unreachable"), ("200005", "floor_taken")):
-        assert f"{code} {title}" in PROTOCOL_V1
+    """With their titles, those of talking that it has in common with the first one too."""
+    listed = re.findall(r"\b(2000\d\d) (\w+_\w+)", PROTOCOL_V1)
+    assert {(int(code), title) for code, title in listed} == errors.OF_V1
+
+
+@pytest.mark.parametrize(
+    ("page", "codes"), [(PROTOCOL, errors.CLOSE_OF_LEGACY), (PROTOCOL_V1, errors.CLOSE_OF_V1 | {1006})]
+)
+def test_every_close_code_is_in_the_protocols(page: str, codes: frozenset[int]) -> None:
+    """And 1006, which is what a client of `patchbay.v1` says of a lost connection."""
+    rows = re.findall(r"^\| (\d{4}(?:, \d{4})*) \|", page, re.MULTILINE)
+    assert {int(code) for row in rows for code in row.split(", ")} == codes
+
+
+def test_codes_are_in_one_place() -> None:
+    """Whoever sends an error, or closes a WebSocket with a code of ours, takes the code from the table."""
+    ours = {value for name, value in vars(errors).items() if name.startswith("CLOSE_") and isinstance(value, int)}
+    for path in (*(ROOT / "actors").rglob("*.py"), *(ROOT / "patchbay").rglob("*.py")):
+        if path != Path(errors.__file__):
+            found = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            numbers = {value for value in found if type(value) is int}
+            assert not numbers & {*range(200_000, 200_100), *(code for code in ours if code >= 4000)}, path
+
+
+def test_every_event_type_is_in_the_page_of_events() -> None:
+    """With its sender and the fields of its payload. What all events of a kind have stands with the first of them."""
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    rows = {
+        name: (who, what)
+        for name, who, what in re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \| ?(.*)\|$", page, re.MULTILINE)
+    }
+    assert {name: who for name, (who, _) in rows.items()} == {name: each.sender for name, each in events.TABLE.items()}
+    shared = {
+        **dict.fromkeys(events.OF_STREAM, events.STREAM_STARTED),
+        **dict.fromkeys(events.OF_LISTENER, events.LISTENER_JOINED),
+    }
+    for name, each in events.TABLE.items():
+        for field in each.payload:
+            assert f"`{field}`" in rows[name][1] + rows[shared.get(field, name)][1], (name, field)
+
+
+def test_event_types_are_named_in_one_place() -> None:
+    """Whoever sends or reads one takes its name from `patchbay.protocol.events`."""
+    for path in (*(ROOT / "actors").rglob("*.py"), *(ROOT / "patchbay").rglob("*.py")):
+        if path != Path(events.__file__):
+            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert not constants & events.TABLE.keys(), path
 
 
 def test_every_path_and_parameter_is_in_the_protocol() -> None:

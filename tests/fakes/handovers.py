@@ -1,4 +1,4 @@
-"""A gateway's switchboard without a door: the test admits connections, and actors' links call in over a real socket."""
+"""A gateway's router without a door: the test admits connections, and actors' links call in over a real socket."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Exchange:
     def __init__(self, listener: socket.socket, **environ: str) -> None:
         self.turned_away: list[tuple[int, str]] = []
         self.handed_back: list[str] = []
-        self.switchboard = Router(
+        self.router = Router(
             load({"PATCHBAY_RUN_DIR": "/nonexistent", **environ}).gateway,
-            self._turn_away,
-            self._receive_again,
+            self._refuse,
+            self._take_back,
             lambda peer, actor, claims: (),
         )
         self._listener = listener
@@ -44,32 +44,32 @@ class Exchange:
     async def run(self) -> None:
         with self.scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.switchboard.watch_overdue)
+                nursery.start_soon(self.router.watch_overdue)
                 while True:
                     await trio.lowlevel.wait_readable(self._listener)
                     sock, _ = self._listener.accept()
-                    nursery.start_soon(self.switchboard.serve_link, sock)
+                    nursery.start_soon(self.router.links.serve, sock)
 
     def connect(self, head: bytes = INGEST, pair: tuple[socket.socket, socket.socket] | None = None) -> socket.socket:
         """A client whose head has been read. `pair`: its two ends."""
         client, server = pair or tcp_pair()
         parsed = parse_head(head)
         admission = Admitted("192.0.2.7:1", None, {"connections": 10_000})
-        self.switchboard.admit(server, head, parsed, route(parsed), admission)
+        self.router.admit(server, head, parsed, route(parsed), admission)
         return client
 
     def die(self) -> None:
         """As with SIGKILL: the kernel closes what this process had; nobody is told anything else."""
         self.scope.cancel()
-        for held in self.switchboard.table.held.values():
+        for held in self.router.table.held.values():
             held.sock.close()
-        self.switchboard.table.held.clear()
+        self.router.table.held.clear()
 
-    def _turn_away(self, sock: socket.socket, status: int, text: str) -> None:
+    def _refuse(self, sock: socket.socket, status: int, text: str) -> None:
         self.turned_away.append((status, text))
         sock.close()
 
-    def _receive_again(self, sock: socket.socket, peer: str) -> None:
+    def _take_back(self, sock: socket.socket, peer: str) -> None:
         self.handed_back.append(peer)
         sock.close()
 

@@ -49,4 +49,4 @@ def test_a_call_that_cannot_be_written_is_nobodys(call: str) -> None:
     assert someone.topics() == [batches.digest(call)]
     assert len(someone.topics()[0]) == batches.DIGEST_BYTES
     assert browser_of(someone).handed.note == b""
-    assert entry(batches.HEEDED, call)
+    assert entry(batches.ACKNOWLEDGED, call)

@@ -124,7 +124,7 @@ calls = st.sampled_from(CALLS)
 steps = st.one_of(
     st.tuples(st.just("batch"), st.lists(st.tuples(calls, st.sampled_from([1] * 9 + [0, -1, -3, 4, 3000]),
         st.sampled_from([0, 0, 0, 1, 1, 7]), st.sampled_from([160] * 6 + [80, 0, 170, 330]),
-        st.sampled_from([batches.AUDIO] * 12 + [99, batches.HEEDED])), min_size=1, max_size=40)),
+        st.sampled_from([batches.AUDIO] * 12 + [99, batches.ACKNOWLEDGED])), min_size=1, max_size=40)),
     st.tuples(st.just("join"), st.tuples(calls, st.sampled_from(["inbound", "inbound", "outbound", "both"]),
         st.sampled_from(["binary", "binary", "binary", "json"]))),
     st.tuples(st.sampled_from(["read", "read", "shut", "leave"]), st.integers(0, 5)),

@@ -37,7 +37,7 @@ def test_any_report(tracks: list[dict[str, Any]], output_ms: float, rtt_ms: floa
     assert isinstance(request, control.Playout)
     meter = PlayoutStats()
     assert orjson.loads(orjson.dumps(meter.take(request, None, 0)))["ear_ms"] is None
-    assert orjson.dumps(meter.ear_delay.statistics())
+    assert orjson.dumps(meter.ear_delay.report())
 
 
 @given(numbers)

@@ -11,7 +11,7 @@ import jwt
 import msgspec
 
 from actors.call_events.calls.call_state import merge, of_event, view
-from actors.call_events.clients.filter import wish
+from actors.call_events.clients.filter import parse_filter
 from actors.call_events.entry import entry_of
 from actors.call_events.events import MalformedEvent, parse_inside
 from config import load
@@ -20,12 +20,12 @@ from patchbay.auth import tokens
 from patchbay.auth.access import find_token
 from patchbay.auth.origins import Origins
 from patchbay.http.head import MAX_QUERY_FIELDS, RequestHead
-from patchbay.http.query import BadQuery, calls_of, names_of
 from patchbay.net.addresses import parse_address
 from patchbay.net.client_address import counted_as
 from patchbay.process import sd_notify
 from patchbay.protocol import batches as bus
 from patchbay.protocol import handover, legacy, lenient_json, rtp, telnyx, times
+from patchbay.protocol.query import BadQuery, calls_of, names_of
 from patchbay.websocket.assembler import Assembler, Close, Fault
 from tests.fakes.listening import FakeFanout, listener
 from tests.fuzz.seeds import SECRET
@@ -79,7 +79,7 @@ def query(data: bytes) -> None:
         parsed = parse_qs(data.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return
-    for read in (calls_of, names_of, legacy.ListenQuery.parse, lambda asked: wish(asked, None)):
+    for read in (calls_of, names_of, legacy.ListenQuery.parse, lambda asked: parse_filter(asked, None)):
         with suppress(BadQuery):
             cast("Callable[[object], object]", read)(parsed)
 

@@ -21,7 +21,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from actors.call_events import events
 from actors.call_events.clients.cursor import LostCursor, decode_cursor
-from actors.call_events.clients.filter import wish
+from actors.call_events.clients.filter import parse_filter
 from actors.call_events.webhooks.signature import BadSignature
 from actors.call_events.webhooks.signature import Verifier as SignatureVerifier
 from actors.ingest.stream.idle_reader import IdleReader
@@ -30,10 +30,10 @@ from patchbay.audio import float32, g711
 from patchbay.auth.access import Access, find_token
 from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
 from patchbay.http.head import BadRequest, call_ids, parse_head, parse_known_head, route
-from patchbay.http.query import BadQuery
 from patchbay.net.client_address import client_address, networks_of
 from patchbay.protocol import batches, handover, legacy, rtp, telnyx
 from patchbay.protocol.lenient_json import Malformed
+from patchbay.protocol.query import BadQuery
 from patchbay.protocol.v1 import control
 from patchbay.protocol.v1 import frames as v1
 from patchbay.websocket.frames import BINARY, NOT_MASKED, TEXT, cannot_be_text, find_frames, unmask
@@ -89,7 +89,7 @@ def head(data: bytes) -> None:
         call_ids(parsed)
         find_token(parsed)
         with suppress(BadQuery):
-            wish(parsed.query, None)
+            parse_filter(parsed.query, None)
         with suppress(BadQuery):
             legacy.ListenQuery.parse(parsed.query)
         _access().decide(parsed, route(parsed), ip_address("192.0.2.1"), NOW)
@@ -158,7 +158,7 @@ async def _telnyx_stream(data: bytes) -> None:
             ingest.now += 0.05
             stream.audio.expire(ingest.now)
     for entry in ingest.entries():
-        assert entry.kind in (batches.LIVE, batches.HEEDED) or entry.stream == stream.number
+        assert entry.kind in (batches.LIVE, batches.ACKNOWLEDGED) or entry.stream == stream.number
     stream.counters()
 
 

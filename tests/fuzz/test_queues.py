@@ -15,8 +15,7 @@ from actors.gateway.table import Held, Link, Table
 from patchbay.audio.reorder import Reorder
 from patchbay.bus.pending_events import Event, PendingEvents
 from patchbay.net.quota import Quota
-from patchbay.net.rate_limit import RateLimits
-from patchbay.net.token_bucket import Buckets
+from patchbay.net.rate_limit import RateLimits, RateLimitsByKey
 from patchbay.process.ttl_cache import TtlCache
 from patchbay.protocol import batches
 from patchbay.websocket.send_queue import SendQueue
@@ -93,10 +92,10 @@ def topics(times: int) -> None:
 
 def limits(times: int) -> None:
     """What is asked at each request and each message."""
-    buckets, held = Buckets(1.0, 10), Quota[str](5)
+    by_key, held = RateLimitsByKey(1.0, 10), Quota[str](5)
     rate_limits = RateLimits(10.0, 10, token_per_s=10.0, token_burst=20)
     for number in range(times):
-        buckets.take(str(number), NOW)
+        by_key.of(str(number)).spend(1, NOW)
         held.add(str(number % 100))
         held.has_room(str(number % 100))
         rate_limits.of({"sub": str(number)}).spend(1, NOW)

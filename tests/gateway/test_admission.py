@@ -10,15 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.gateway.admission import Admission, TooMany
+from actors.gateway.admission import Admission, TooMany, kind_of
 from actors.gateway.fd_limits import RESERVED, fitted
-from actors.gateway.router import kind_of
 from actors.gateway.table import Held, Table
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 from patchbay.http.head import BadRequest, Route, parse_head, route
 from patchbay.net.addresses import parse_address
 from patchbay.net.client_address import client_address, counted_as, networks_of
-from patchbay.net.token_bucket import MAX_KEYS, Buckets
 
 if TYPE_CHECKING:
     import ipaddress
@@ -87,34 +85,6 @@ def test_many_networks_of_one() -> None:
     receive(by, "[2001:db8:1::1]:1")
 
 
-def test_buckets() -> None:
-    """So much at once, then as time brings it; keys do not share."""
-    buckets = Buckets(2.0, 3)
-    assert [buckets.take("a", NOW) for _ in range(4)] == [True, True, True, False]
-    assert buckets.take("b", NOW)
-    assert not buckets.take("a", NOW + 0.4)
-    assert buckets.take("a", NOW + 0.6)
-    assert [buckets.take("a", NOW + 100) for _ in range(4)] == [True, True, True, False]
-
-
-def test_buckets_are_bounded() -> None:
-    """Whoever has many addresses can't fill our memory."""
-    buckets = Buckets(1.0, 1)
-    for number in range(MAX_KEYS + 10):
-        assert buckets.take(str(number), NOW)
-    assert len(buckets) == MAX_KEYS
-
-
-@given(st.floats(0.1, 1000), st.integers(1, 100), st.lists(st.floats(0, 10), max_size=200))
-def test_a_bucket_never_gives_more_than_it_may(per_s: float, burst: int, waits: list[float]) -> None:
-    """At most the burst and what time brought."""
-    buckets, now, taken = Buckets(per_s, burst), NOW, 0
-    for wait in waits:
-        now += wait
-        taken += buckets.take("a", now)
-    assert taken <= burst + (now - NOW) * per_s + 1e-6
-
-
 def admission(**gateway: object) -> Admission:
     return Admission(Settings(gateway=GatewaySettings(**gateway)))  # type: ignore[arg-type]
 
@@ -157,12 +127,12 @@ def test_how_connections_count() -> None:
     page = receive(by, "203.0.113.9:1")
     assert page.counted == {"connections": 10, "connections from 203.0.113.9": 2}
     assert receive(by, "127.0.0.1:1").counted == {"connections": 10}
-    assert by.counted_again(page.peer, PAGE, page.claims) == page.counted
+    assert by.count_again(page.peer, PAGE, page.claims) == page.counted
     behind = receive(by, "127.0.0.1:1", "X-Forwarded-For: 203.0.113.9")
-    assert by.counted_again(behind.peer, PAGE, behind.claims) == page.counted
+    assert by.count_again(behind.peer, PAGE, behind.claims) == page.counted
     stream = receive(by, "203.0.113.9:1", target="/audio-stream?role=telnyx", upgrade=True)
     assert stream.counted == {"media streams": 5}
-    assert by.counted_again("203.0.113.9:1", PAGE, {"sub": "me"})["connections with tokens of me"] == 500
+    assert by.count_again("203.0.113.9:1", PAGE, {"sub": "me"})["connections with tokens of me"] == 500
 
 
 def guarded(**gateway: object) -> Admission:
@@ -186,7 +156,7 @@ def test_streams_of_the_carrier_count_apart() -> None:
     by = guarded(max_streams=10, carrier_share=0.7, streams_per_address=4, streams_per_token=2)
     telnyx = stream(by, STREAM_TOKEN)
     assert telnyx.counted == {"media streams": 10}
-    assert by.counted_again(telnyx.peer, STREAM, telnyx.claims) == telnyx.counted
+    assert by.count_again(telnyx.peer, STREAM, telnyx.claims) == telnyx.counted
     other = stream(by, signed("telnyx", "stream"))
     assert other.counted == {
         "media streams": 10,
@@ -194,7 +164,7 @@ def test_streams_of_the_carrier_count_apart() -> None:
         "media streams from 203.0.113.9": 4,
         "media streams with tokens of telnyx": 2,
     }
-    assert by.counted_again(other.peer, STREAM, other.claims) == other.counted
+    assert by.count_again(other.peer, STREAM, other.claims) == other.counted
 
 
 @pytest.mark.parametrize(("share", "others"), [(0.0, 10), (0.01, 9), (0.5, 5), (1.0, 0)])

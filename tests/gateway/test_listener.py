@@ -145,7 +145,7 @@ async def test_a_crowd_that_says_nothing_shuts_nobody_out() -> None:
         await until(lambda: place.listener.counters.accepted == 8)
         await place.answer(upgrade_head())
         assert len(place.admitted) == 1
-        await until(lambda: place.listener.at_the_door <= 5)
+        await until(lambda: place.listener.pending <= 5)
         assert place.listener.counters.too_many >= 3
         for stream in crowd:
             await stream.aclose()

@@ -217,11 +217,11 @@ def test_who_is_present() -> None:
     """One that leaves takes no connections."""
     table: Table[str] = Table()
     link = Link("console", 0, 1, 1)
-    assert not table.present("console")
+    assert not table.has_process("console")
     table.join(link)
-    assert table.present("console")
+    assert table.has_process("console")
     link.leaving = True
-    assert not table.present("console")
+    assert not table.has_process("console")
 
 
 def test_one_that_is_to_be_no_more_gets_nothing() -> None:

@@ -17,7 +17,7 @@ import trio
 
 from actors.gateway import tls
 from actors.gateway.listener import Listener
-from actors.gateway.tls import Carrier, Certificate, shake_hands
+from actors.gateway.tls import Certificate, TlsRelay, handshake
 from config import load
 from tests.e2e.test_auth_tls import write_certificate
 from tests.fakes.handovers import until
@@ -73,7 +73,7 @@ async def entrance(directory: Path, **environ: str) -> AsyncIterator[Entrance]:
     with trio.fail_after(20), made.listening:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(made.listener.accept, made.listening, nursery)
-            nursery.start_soon(made.listener.carrier.end_late)
+            nursery.start_soon(made.listener.tls.end_overdue)
             try:
                 yield made
             finally:
@@ -111,13 +111,13 @@ async def test_peers_that_never_read_are_ended_once_nobody_here_has_them(
         await until(lambda: len(place.admitted) == 5)
         for sock in place.admitted:
             await fill(sock)
-        assert place.listener.carrier.count == 5
+        assert place.listener.tls.count == 5
         await trio.sleep(0.1)
-        assert place.listener.carrier.count == 5  # we still have them
+        assert place.listener.tls.count == 5  # we still have them
         for sock in place.admitted:
             sock.close()
-        await until(lambda: place.listener.carrier.late == 5)
-        assert place.listener.carrier.count == 0
+        await until(lambda: place.listener.tls.late == 5)
+        assert place.listener.tls.count == 0
         for stream in deaf:
             await trio.aclose_forcefully(stream)
         await until(lambda: descriptors() <= before)
@@ -135,7 +135,7 @@ async def test_what_is_left_is_read_to_its_end_by_those_who_read(directory: Path
         while piece := await stream.receive_some():
             received += len(piece)
         assert received == sent
-        assert place.listener.carrier.late == 0
+        assert place.listener.tls.late == 0
 
 
 async def test_a_peer_that_takes_nothing_is_ended(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ async def test_a_peer_that_takes_nothing_is_ended(directory: Path, monkeypatch: 
         sock = place.admitted[0]
         with suppress(BrokenPipeError):
             await fill(sock)
-        await until(lambda: place.listener.carrier.count == 0)
+        await until(lambda: place.listener.tls.count == 0)
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
@@ -167,7 +167,7 @@ async def test_no_descriptor_for_the_plain_side_refuses_that_peer(
         with pytest.raises((trio.BrokenResourceError, AssertionError)):
             await stream.send_all(GET)
             assert await stream.receive_some() != b""
-        await until(lambda: place.listener.carrier.refused == 1)
+        await until(lambda: place.listener.tls.refused == 1)
         monkeypatch.setattr(socket, "socketpair", pair)
         await (await place.connect()).send_all(GET)
         await until(lambda: place.admitted)
@@ -175,16 +175,16 @@ async def test_no_descriptor_for_the_plain_side_refuses_that_peer(
 
 async def test_a_fault_of_this_machine_ends_one_connection(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel may have no memory to watch it."""
-    real = Carrier._watching
+    real = TlsRelay._watching
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
     async with entrance(directory) as place:
-        monkeypatch.setattr(Carrier, "_watching", fail)
+        monkeypatch.setattr(TlsRelay, "_watching", fail)
         await place.connect()
         await until(lambda: place.listener.counters.failed == 1)
-        monkeypatch.setattr(Carrier, "_watching", real)
+        monkeypatch.setattr(TlsRelay, "_watching", real)
         await (await place.connect()).send_all(GET)
         await until(lambda: place.admitted)
 
@@ -194,12 +194,12 @@ async def test_so_many_with_tls_and_no_more(directory: Path) -> None:
     given = {"PATCHBAY_GATEWAY__MAX_CONNECTIONS": "2", "PATCHBAY_GATEWAY__MAX_STREAMS": "1"}
     async with entrance(directory, **given) as place:
         streams = [await place.connect() for _ in range(3)]
-        await until(lambda: place.listener.carrier.count == 3)
+        await until(lambda: place.listener.tls.count == 3)
         with pytest.raises((trio.BrokenResourceError, OSError)):
             await place.connect()
         assert place.listener.counters.too_many_tls == 1
         await trio.aclose_forcefully(streams[0])
-        await until(lambda: place.listener.carrier.count == 2)
+        await until(lambda: place.listener.tls.count == 2)
         await (await place.connect()).send_all(GET)
         await until(lambda: place.admitted)
 
@@ -236,5 +236,5 @@ async def test_a_handshake_that_is_given_up_leaves_nothing(directory: Path) -> N
     ours.setblocking(False)
     with theirs:
         context = tls.make_context(str(directory / "cert.pem"), str(directory / "key.pem"))
-        assert await shake_hands(ours, context, 0.01) is None
+        assert await handshake(ours, context, 0.01) is None
         assert ours.fileno() == -1

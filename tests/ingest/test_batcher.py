@@ -71,7 +71,7 @@ async def test_who_wants_something_is_told_that_it_is_known() -> None:
     assert message.startswith(batches.batch_topic(1))
     entries = entries_of(message)
     assert [(entry.kind, entry.call) for entry in entries] == [
-        (batches.HEEDED, call) for call in (CALL, batches.EVERY_CALL, CALL)
+        (batches.ACKNOWLEDGED, call) for call in (CALL, batches.EVERY_CALL, CALL)
     ]
 
 

@@ -105,11 +105,11 @@ async def test_in_a_long_round_whoever_has_many_waits(
         for each in both:
             each.way.round_is_long = is_long
             each.hears(b"".join(few))
-            assert (each.lanes[0].frames, each.way.waited) == (7, 0)
+            assert (each.tracks[0].frames, each.way.waited) == (7, 0)
             each.hears(b"".join(many))
             assert each.way.waited == is_long
-            assert (each.lanes[0].frames == 39) == (not is_long)
-            assert each.lanes[0].frames >= 7 + FEW_BYTES // len(many[0])
+            assert (each.tracks[0].frames == 39) == (not is_long)
+            assert each.tracks[0].frames >= 7 + FEW_BYTES // len(many[0])
             each.poller.round()
         assert both[0].state() == both[1].state()
 

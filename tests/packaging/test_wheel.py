@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import venv
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from tests.e2e.system import ROOT, System, eventually, new_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 SOURCES = ("actors", "bench", "config", "patchbay", "simulator", "supervisor", "tests", "web")
@@ -45,7 +45,7 @@ def pip(python: Path | str, *words: str, cwd: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel, and what the wheel asks for."""
     folder = tmp_path_factory.mktemp("wheel")
     checkout = folder / "checkout"
@@ -63,7 +63,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (wheel,) = folder.glob("*.whl")
     pip(made / "bin" / "python", "install", "--constraint", str(checkout / "constraints.txt"), str(wheel), cwd=folder)
     shutil.rmtree(checkout)
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -89,17 +89,22 @@ def test_only_what_runs_is_installed(environment: Path) -> None:
     assert done.stdout.split() == [str(packages / "actors" / "__init__.py"), "True"]
 
 
-async def test_the_demo_of_a_stranger(environment: Path, fresh: System) -> None:
-    """`patchbay demo`, from a folder of the stranger's: the page, its library, and three calls; Ctrl-C ends all of it."""
-    with fresh.log_path.open("wb") as log:
-        process = subprocess.Popen(
+def start_demo(environment: Path, system: System) -> subprocess.Popen[bytes]:
+    """Start `patchbay demo` in the stranger's folder."""
+    with system.log_path.open("wb") as log:
+        return subprocess.Popen(
             [environment / "bin" / "patchbay", "demo"],
-            cwd=fresh.home,
-            env=fresh.environ,
+            cwd=system.home,
+            env=system.environ,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+async def test_the_demo_of_a_stranger(environment: Path, fresh: System) -> None:
+    """`patchbay demo`, from a folder of the stranger's: the page, its library, and three calls; Ctrl-C ends all of it."""
+    process = start_demo(environment, fresh)
     fresh.process = process
     await trio.to_thread.run_sync(fresh.wait_ready)
     for path in ("/", "/patchbay.js", "/console.js"):

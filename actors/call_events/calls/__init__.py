@@ -1,1 +1,1 @@
-"""The state of each call, made from its events."""
+"""The state of each call, merged from its events."""

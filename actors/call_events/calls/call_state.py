@@ -1,4 +1,5 @@
-"""What is known of a call: a lattice, so that events may come in any order, late, or twice, and the end is the same.
+"""Merges the events of a call into its state, a lattice: events may come in any order, late, or twice, and the state is
+the same.
 
 Pure. Every part of a state only ever grows by `max` or `min`, over (when it occurred, id of the event) where two values
 compete; so `merge` is commutative, associative and idempotent. A hangup is terminal whatever comes after it.
@@ -9,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import orjson
 
+from patchbay.protocol import events
 from patchbay.protocol.times import microseconds, timestamp
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from actors.call_events.events import Event
 
-LOST = "call.lost"
 STREAMS_MAX = 32  # of a call; the newest are kept
 PHASES = {"call.initiated": 1, "call.ringing": 2, "call.answered": 3, "call.bridged": 4, "call.hangup": 5}
 PHASE_NAMES = ("unknown", "initiated", "ringing", "answered", "bridged", "hangup")
@@ -26,9 +26,9 @@ HANGUP = 5
 ANSWERED = 3
 HOLDS = {"call.hold": True, "call.unhold": False}
 STREAMS = {
-    "stream.started": True,
-    "stream.stopped": False,
-    "stream.failed": False,
+    events.STREAM_STARTED: True,
+    events.STREAM_STOPPED: False,
+    events.STREAM_FAILED: False,
     "streaming.started": True,
     "streaming.stopped": False,
     "streaming.failed": False,
@@ -38,23 +38,23 @@ FACT_MAX_CHARS = 256
 
 
 class Register(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A value with its place among others: the order is that of (at, id)."""
+    """Holds a value with its position among others, ordered by (at, id)."""
 
-    at: int  # µs since 1970, as whoever saw it happen wrote it
+    at: int  # µs since 1970, by the clock of the witness
     id: str
     value: bool | str = False
 
 
 class CallState(msgspec.Struct, frozen=True, array_like=True):
-    """All that is known of one call.
+    """Holds everything that is known of one call.
 
     Attributes:
         phase: index into PHASE_NAMES; never falls.
         first_at, last_at: of its events, µs since 1970; a loss is none.
-        facts: the earliest word on each.
+        facts: the earliest value of each.
         answered: the first answer. ended: the first hangup, with its cause.
-        held, talker: the latest word. streams: the latest on each stream; "" is Telnyx's word, which names none.
-        lost: the latest time that it was given up.
+        held, talker: the latest value. streams: the latest value of each; "" stands for Telnyx's webhooks, which name none.
+        lost: the latest loss.
     """
 
     call_control_id: str
@@ -71,26 +71,26 @@ class CallState(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def streaming(self) -> bool:
-        """Whether its audio comes to us; our own word counts for more than Telnyx's."""
+        """Return whether audio of the call is streamed to us. Our own events count for more than Telnyx's."""
         ours = [register.value for stream, register in self.streams.items() if stream]
         return any(ours) if ours else any(register.value for register in self.streams.values())
 
     @property
     def is_live(self) -> bool:
-        """A stream alone is a call too, as long as it lasts."""
+        """Return whether the call is live. A stream without webhooks is a call too, as long as it lasts."""
         if self.phase >= HANGUP or (self.lost is not None and self.lost.at >= self.last_at):
             return False
         return self.phase > 0 or self.streaming
 
 
 def of_event(event: Event) -> CallState | None:
-    """What one event tells of its call; None when it is about none."""
+    """Return what one event says of its call; None when it names none."""
     call = event.call_control_id
     if not call:
         return None
-    payload = orjson.loads(event.payload)
+    payload = event.fields
     at = microseconds(event.occurred_at)
-    if event.type == LOST:
+    if event.type == events.CALL_LOST:
         return CallState(call, lost=Register(at, event.id, True))
     phase = PHASES.get(event.type, 0)
     stream = str(payload.get("stream_id") or "") if event.type.startswith("stream.") else ""
@@ -109,7 +109,7 @@ def of_event(event: Event) -> CallState | None:
 
 
 def merge(one: CallState, other: CallState) -> CallState:
-    """Everything that either knows."""
+    """Return the state that knows everything that either of two states knows."""
     return CallState(
         one.call_control_id,
         phase=max(one.phase, other.phase),
@@ -126,7 +126,7 @@ def merge(one: CallState, other: CallState) -> CallState:
 
 
 def view(state: CallState) -> dict[str, Any]:
-    """A live call as clients get it (`snapshot`)."""
+    """Return a live call as clients get it in a `snapshot`."""
     held = state.held is not None and bool(state.held.value)
     return {
         "call_control_id": state.call_control_id,
@@ -146,9 +146,9 @@ def _facts(payload: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _talker(event: Event, payload: dict[str, Any], at: int) -> Register | None:
-    if event.type == "floor.taken":
+    if event.type == events.FLOOR_TAKEN:
         return Register(at, event.id, _text(payload.get("talker")))
-    return Register(at, event.id, "") if event.type == "floor.released" else None
+    return Register(at, event.id, "") if event.type == events.FLOOR_RELEASED else None
 
 
 def _text(value: object) -> str:
@@ -156,7 +156,7 @@ def _text(value: object) -> str:
 
 
 def _outer(better: Callable[[int, int], int], one: int, other: int) -> int:
-    """0 is "not known"."""
+    """Return the better of two times; 0 stands for a time that is not known."""
     return better(one, other) if one and other else one or other
 
 

@@ -1,7 +1,7 @@
-"""Calls without a sign of life: given up after a set time, by an event (`call.lost`) that everybody gets.
+"""Finds calls without a sign of life, and records an event (`call.lost`) for each, so that every client learns of it.
 
-A call's events are signs of life, and so is what the ingests say on the bus of the streams that they carry. A call
-that was given up and shows itself again is live again.
+Signs of life are the call's events, and the statistics of the ingests, which name the calls that they carry. A lost call
+with a new sign of life is live again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import trio
 
-from actors.call_events.calls.call_state import LOST
 from actors.call_events.internal_events import own_event
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from patchbay.protocol.batches import STATS_TOPIC
+from patchbay.protocol.events import CALL_LOST
 from patchbay.protocol.times import timestamp
 
 if TYPE_CHECKING:
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from actors.call_events.calls.call_state import CallState
     from actors.call_events.events import Arrival
-    from actors.call_events.webhooks.webhook import Record
+    from actors.call_events.journal.interface import Record
 
-LOOK_S = 5.0
-FIRST_LOOK_S = 30.0  # those that carry streams have spoken by then
+INTERVAL_S = 5.0
+FIRST_CHECK_S = 30.0  # ingests that carry streams have published by then
 
 
 class BusSubscriber(Protocol):
-    """What is needed of the bus: `bus.subscriber("ingest", "pub", b"s")`."""
+    """Receives from the bus: `bus.subscriber("ingest", "pub", b"s")`."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
 
 
 class LostCalls:
-    """Looks for them. Times are µs since 1970."""
+    """Watches the live calls. Times are µs since 1970."""
 
     def __init__(self, calls: Mapping[str, CallState], record: Record, lost_after_s: float) -> None:
         self._calls = calls
@@ -45,31 +45,31 @@ class LostCalls:
         self._seen: dict[str, int] = {}
 
     async def listen(self, subscriber: BusSubscriber) -> None:
-        """Hear which streams are carried, for ever."""
+        """Receive which streams the ingests carry, for ever."""
         while True:
             for frame in await subscriber.receive_many():
-                self.hear(frame[len(STATS_TOPIC) :], time.time_ns() // 1000)
+                self.receive(frame[len(STATS_TOPIC) :], time.time_ns() // 1000)
 
-    async def look(self) -> None:
-        """Give calls up, for ever."""
-        await trio.sleep(min(FIRST_LOOK_S, self._lost_after_us / 1e6))
+    async def watch(self) -> None:
+        """Record the loss of calls, for ever."""
+        await trio.sleep(min(FIRST_CHECK_S, self._lost_after_us / 1e6))
         while True:
             lost = self.lost(time.time_ns() // 1000)
             if lost:
                 try:
                     await self._record(lost)
                 except Unavailable:
-                    lost.clear()  # they are found again with the next look
-            await trio.sleep(LOOK_S)
+                    lost.clear()  # the next check finds them again
+            await trio.sleep(INTERVAL_S)
 
-    def hear(self, stats: bytes, now: int) -> None:
-        """Take what an ingest says of itself."""
+    def receive(self, stats: bytes, now: int) -> None:
+        """Take the statistics of an ingest, which name the calls that it carries."""
         for call in _calls_of(stats):
             if call in self._calls:
                 self._seen[call] = now
 
     def lost(self, now: int) -> list[Arrival]:
-        """The calls to be given up now, as events."""
+        """Return the events of the calls that are lost now."""
         self._seen = {call: seen for call, seen in self._seen.items() if call in self._calls}
         return [self._event(state, now) for state in self._calls.values() if self._is_lost(state, now)]
 
@@ -80,9 +80,9 @@ class LostCalls:
     def _event(self, state: CallState, now: int) -> Arrival:
         call = state.call_control_id
         payload = {"call_control_id": call, "last_event_at": timestamp(state.last_at)}
-        # A clock that is behind another's must not make the loss older than what it ends.
+        # Our clock may be behind: the loss must not be older than the call's last event.
         when = max(now, state.last_at)
-        return own_event(LOST, payload, name=f"{LOST} {call} {state.last_at}", occurred_at=when, now=now)
+        return own_event(CALL_LOST, payload, name=f"{CALL_LOST} {call} {state.last_at}", occurred_at=when, now=now)
 
 
 class _Call(msgspec.Struct):

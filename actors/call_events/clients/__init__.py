@@ -1,1 +1,1 @@
-"""Clients of `/call-events`: what each wants, how far it is, and the writing to it."""
+"""Clients of `/call-events`: filters, cursors, and writing events to each client."""

@@ -1,4 +1,4 @@
-"""One `/call-events` WebSocket, from its first words, or from where a predecessor was, to its end."""
+"""Serves `/call-events` WebSockets, from the handshake, or from where a predecessor was, to their end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import trio
 
 from actors.call_events.clients.cursor import Cursor, LostCursor, decode_cursor, walk
 from actors.call_events.clients.event_writer import EventWriter
-from actors.call_events.clients.filter import reader_of, wish
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.clients.filter import parse_filter, reader_of
+from actors.call_events.journal.interface import Unavailable
 from patchbay.auth.rights import may
 from patchbay.auth.session import Session
 from patchbay.http.head import parse_known_head
-from patchbay.http.query import BadQuery
 from patchbay.net.rate_limit import RateLimits
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.protocol.errors import CLOSE_SLOW
+from patchbay.protocol.query import BadQuery
 from patchbay.websocket.accept import accept
-from patchbay.websocket.frames import CLOSE_SLOW, text_frame
+from patchbay.websocket.frames import text_frame
 from patchbay.websocket.handshake import refuse
 
 if TYPE_CHECKING:
@@ -36,54 +37,54 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 10.0  # a client that is given up has so long to read what is on its way, and why
+GRACE_S = 10.0  # how long an evicted client may take to read what is being sent, and the reason
 RETRY_S = 0.5  # when older events can't be read
 GONE_REASON = "events that you have not had are not kept any more; come back with since=<offset of the last one>"
 
 
 class EventClient(EventWriter):
-    """A client as the dispatcher sees it: its event writer, and how it is given up."""
+    """Writes events to one client, until the dispatcher evicts it."""
 
-    __slots__ = ("given_up", "reason")
+    __slots__ = ("evicted", "reason")
 
     def __init__(self, handed: HandedConnection, dispatcher: Dispatcher, interest: Interest) -> None:
         super().__init__(handed, dispatcher.tail, interest)
-        self.given_up = trio.Event()
+        self.evicted = trio.Event()
         self.reason = ""
 
-    def give_up(self, reason: str) -> None:
-        """It gets no more events; it is closed with the reason once it has what is on its way."""
-        if not self.given_up.is_set():
+    def evict(self, reason: str) -> None:
+        """Write no more events. The connection is closed with the reason once everything before has been sent."""
+        if not self.evicted.is_set():
             self.stop()
             self.reason = reason
-            self.given_up.set()
+            self.evicted.set()
 
 
 class Clients:
-    """Serves connections.
+    """Serves the connections of all clients.
 
     Args:
-        settings: how much clients may say, who have nothing to say here.
+        settings: limits of what clients may send.
         verifier: of tokens that clients renew; None: authentication is off.
 
     Attributes:
-        peers: those that are open, to be asked whether they are there.
+        peers: the open connections, for keepalive.
     """
 
     def __init__(
         self,
         dispatcher: Dispatcher,
-        recorder: JournalWriter,
+        journal: JournalWriter,
         poller: Poller,
         settings: EventSettings,
         verifier: Verifier | None = None,
     ) -> None:
         self._dispatcher = dispatcher
-        self._recorder = recorder
+        self._journal = journal
         self._poller = poller
         self._settings = settings
         self._verifier = verifier
-        self._allowances = RateLimits(
+        self._rate_limits = RateLimits(
             settings.messages_per_s,
             settings.messages_burst,
             token_per_s=settings.token_messages_per_s,
@@ -97,128 +98,126 @@ class Clients:
         if not may(handed.claims, "events"):
             refuse(handed.sock, 403, "Forbidden: needs a token with the right `events`")
             return
-        if not self._recorder.ready.is_set() and not handed.resumed:
+        if not self._journal.session.ready.is_set() and not handed.resumed:
             refuse(handed.sock, 503, "Service Unavailable: the journal can't be opened")
             return
-        await self._recorder.ready.wait()
+        await self._journal.session.ready.wait()
         try:
-            asked = wish(head.query, handed.claims)
+            asked = parse_filter(head.query, handed.claims)
         except BadQuery as error:
             if not handed.resumed:  # else a predecessor of another version had let it in, and it comes back
                 refuse(handed.sock, 400, f"Bad Request: {error}")
             return
         client = EventClient(handed, self._dispatcher, asked.interest)
         try:
-            found = await self._find(handed, asked.interest)
+            found = await self._find_cursor(handed, asked.interest)
         except LostCursor as lost:
             log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
             return
-        limit, rate_limit = self._settings.message_max_bytes, self._allowances.of(handed.claims)
+        limit, rate_limit = self._settings.message_max_bytes, self._rate_limits.of(handed.claims)
         async with accept(handed, self._poller, client, message_max_bytes=limit, rate_limit=rate_limit) as peer:
             if peer is not None:
                 self._start(client, asked, found)
-                await self._converse(peer, client, asked.interest)
+                await self._serve_open(peer, client, asked.interest)
 
     def _start(self, client: EventClient, asked: EventFilter, found: tuple[Cursor, int, bytes] | None) -> None:
         if found is not None:
-            client.go_on(*found)
+            client.resume(*found)
             return
         offset, recovered = self._first_offset(asked.since)
         resume = asked.since is not None
-        words = self._dispatcher.first_words(
-            asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot
-        )
-        client.begin(self._dispatcher.epoch, offset, words)
+        first = self._dispatcher.welcome(asked.interest, resume=resume, recovered=recovered, snapshot=asked.snapshot)
+        client.start(self._dispatcher.epoch, offset, first)
 
     def _first_offset(self, since: int | None) -> tuple[int, bool]:
-        """Where a new client begins, and whether it misses nothing so."""
-        last, before_all = self._dispatcher.tail.last, self._recorder.oldest - 1
+        """Return where a new client begins, and whether it misses no event so."""
+        last, before_all = self._dispatcher.tail.last, self._journal.session.oldest - 1
         if since is None:
             return last, True
-        return min(max(since, before_all), last), max(before_all, self._recorder.first - 1) <= since <= last
+        return min(max(since, before_all), last), max(before_all, self._journal.session.first - 1) <= since <= last
 
-    async def _find(self, handed: HandedConnection, interest: Interest) -> tuple[Cursor, int, bytes] | None:
-        """Where a predecessor was with this connection; None when there was none, or it had written nothing."""
+    async def _find_cursor(self, handed: HandedConnection, interest: Interest) -> tuple[Cursor, int, bytes] | None:
+        """Find where a predecessor was with this connection; None when there was none, or it had written nothing."""
         if not handed.resumed or not handed.note:
             return None
-        place, unsent = decode_cursor(handed.note), handed.unsent
+        noted, unsent = decode_cursor(handed.note), handed.unsent
         handed.unsent = b""  # what is to be written is found here
-        if place.epoch != self._dispatcher.epoch:
+        if noted.epoch != self._dispatcher.epoch:
             raise LostCursor("the journal is another one")
-        if place.written == NO_COUNT:
-            return place, place.offset, unsent
+        if noted.written == NO_COUNT:
+            return noted, noted.offset, unsent
         written, who = bytes_carried(handed.sock), reader_of(handed.claims, handed.peer)
         try:
-            found = await self._walk(place, written, interest, who)
+            found = await self._walk(noted, written, interest, who)
             if found is None:
-                await self._recorder.refresh()  # the predecessor, which may still be there, was ahead of us
-                found = await self._walk(place, written, interest, who)
+                await self._journal.session.refresh()  # the predecessor, which may still be there, was ahead of us
+                found = await self._walk(noted, written, interest, who)
         except Unavailable as error:
             raise LostCursor(str(error)) from error
         if found is None:
             raise LostCursor("more was written than there are events")
-        return place, *found
+        return noted, *found
 
-    async def _walk(self, place: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
-        tail, offset = self._dispatcher.tail, place.offset
+    async def _walk(self, noted: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
+        tail, offset = self._dispatcher.tail, noted.offset
         if offset >= tail.before:
-            return walk(place, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
+            return walk(noted, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
         entries: list[Entry] = []
-        found = walk(place, written, entries)
+        found = walk(noted, written, entries)
         while found is None and offset < tail.last:
-            page = await self._recorder.page(interest, offset, who=who)
+            page = await self._journal.reader.page(interest, offset, who=who)
             if page.oldest > offset + 1:
                 raise LostCursor("the events there are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
-            found = walk(place, written, entries)
+            found = walk(noted, written, entries)
         return found
 
-    async def _converse(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
+    async def _serve_open(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
         session = Session(peer.handed, self._verifier, "events")
-        peer.on_text = partial(_heard, client, session)
+        peer.on_text = partial(_receive, client, session)
         self.peers.add(peer)
         self._dispatcher.join(client)
         try:
             peer.start()
             async with trio.open_nursery() as nursery:
                 who = reader_of(peer.handed.claims, peer.handed.peer)
-                nursery.start_soon(self._follow, client, interest, who)
-                nursery.start_soon(_close_when_given_up, peer, client, nursery.cancel_scope)
+                nursery.start_soon(self._feed_old_events, client, interest, who)
+                nursery.start_soon(_close_when_evicted, peer, client, nursery.cancel_scope)
                 await peer.until_closed()
                 nursery.cancel_scope.cancel()
         finally:
             self._dispatcher.leave(client)
             self.peers.discard(peer)
 
-    async def _follow(self, client: EventClient, interest: Interest, who: str) -> None:
-        """Give a client what the tail has no more, as fast as it reads. For ever."""
+    async def _feed_old_events(self, client: EventClient, interest: Interest, who: str) -> None:
+        """Give a client the events that are in the journal only, as fast as it reads. For ever."""
         while True:
             await client.starved.wait()
             client.starved = trio.Event()
-            while client.cursor < self._dispatcher.tail.before and not client.given_up.is_set():
+            while client.cursor < self._dispatcher.tail.before and not client.evicted.is_set():
                 await client.until_idle()
                 try:
-                    page = await self._recorder.page(interest, client.cursor, who=who)
+                    page = await self._journal.reader.page(interest, client.cursor, who=who)
                 except Unavailable:
                     await trio.sleep(RETRY_S)
                     continue
                 if page.oldest > client.cursor + 1 or client.epoch != self._dispatcher.epoch:
-                    client.give_up(GONE_REASON)
+                    client.evict(GONE_REASON)
                     return
                 await client.until_idle()
                 client.feed(b"".join(entry.frame for entry in page.entries), page.upto)
 
 
-async def _close_when_given_up(peer: WebSocketConnection, client: EventClient, scope: trio.CancelScope) -> None:
-    await client.given_up.wait()
+async def _close_when_evicted(peer: WebSocketConnection, client: EventClient, scope: trio.CancelScope) -> None:
+    await client.evicted.wait()
     with trio.move_on_after(GRACE_S):
         await client.until_idle()
     await peer.close(CLOSE_SLOW, client.reason)
     scope.cancel()
 
 
-def _heard(client: EventClient, session: Session, message: bytes) -> None:
-    """Clients have nothing to say here, but for a newer token. A `UnicodeDecodeError` is the peer's business."""
+def _receive(client: EventClient, session: Session, message: bytes) -> None:
+    """Take a message of a client: a newer token, or nothing that counts. UnicodeDecodeError closes the connection."""
     message.decode()
     if b'"auth"' in message:
         client.write_control(text_frame(session.renew(message, time.time())))

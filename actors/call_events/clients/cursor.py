@@ -1,4 +1,5 @@
-"""How far a client is in the stream of events, so that another process can go on with its connection to the byte.
+"""Finds out how far a client is in the stream of events, so that another process can continue its connection at the
+next byte.
 
 A client's socket carries the events that it wants, in order, one encoding for all: what comes after a known point is
 known. So it is enough to note that point now and then (`Cursor`), and to ask the kernel how much has been written since:
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from actors.call_events.entry import Entry
 
 FORM = 1  # of events as they are written: raise it when `encode` changes, or bytes would be counted wrong
-LOST = -1  # an offset: nobody can tell
+UNKNOWN_OFFSET = -1  # an offset: nobody can tell
 PREFIX_MAX_BYTES = 8 * 1024  # of what is noted with a place
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A point in what a connection carries.
+    """Holds a point in the bytes that a connection carries.
 
     Attributes:
         epoch: of the journal that `offset` belongs to.
@@ -48,39 +49,39 @@ _decode = msgspec.msgpack.Decoder(Cursor).decode
 
 
 class LostCursor(Exception):
-    """Nobody can tell where a client is. It must come back with `since`."""
+    """The client's position can't be determined. The client must come back with `since`."""
 
 
 def decode_cursor(note: bytes) -> Cursor:
     """Read a cursor. Raises LostCursor: it is another program's."""
     try:
-        place: Cursor = _decode(note)
+        noted: Cursor = _decode(note)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise LostCursor("the note can't be read") from error
-    if place.form != FORM:
+    if noted.form != FORM:
         raise LostCursor("events were written otherwise then")
-    if place.offset == LOST:
+    if noted.offset == UNKNOWN_OFFSET:
         raise LostCursor("what this connection carries is not counted")
-    return place
+    return noted
 
 
-def walk(place: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
-    """Find where a connection is.
+def walk(noted: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
+    """Find the position of a connection.
 
     Args:
         written: the kernel's count now.
-        entries: those that the client wants after the place, in order.
+        entries: those that the client wants after the noted cursor, in order.
 
     Returns:
         The offset up to which everything wanted has been written, at least in part, and what is left to be written of
         the last; None when it is further than these entries go.
     """
-    left = written - place.written
-    if left < len(place.prefix):
-        return place.offset, place.prefix[left:]
-    left -= len(place.prefix)
+    left = written - noted.written
+    if left < len(noted.prefix):
+        return noted.offset, noted.prefix[left:]
+    left -= len(noted.prefix)
     if not left:
-        return place.offset, b""
+        return noted.offset, b""
     for entry in entries:
         if left <= len(entry.frame):
             return entry.offset, entry.frame[left:]

@@ -1,8 +1,7 @@
-"""The way to one client: its place in the stream of events, and the bytes that are on their way.
+"""Writes events to one client, and keeps its position in the stream of events.
 
-Holds no queue. What is next is taken from the tail whenever the socket has room, so a client that is behind costs no
-more than one that is not; what the tail has no more comes from the journal, by `feed`. Frames of the WebSocket itself
-(pongs, the close) go between events.
+Has no queue: the next events are taken from the newest events in memory whenever the socket has room, so a slow client
+costs no more than a fast one. Older events come from the journal, by `feed`. Control frames go between events.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from actors.call_events.clients.cursor import LOST, PREFIX_MAX_BYTES, Cursor, encode_cursor
+from actors.call_events.clients.cursor import PREFIX_MAX_BYTES, UNKNOWN_OFFSET, Cursor, encode_cursor
 from patchbay.net.tcp_info import NO_COUNT, bytes_carried
 from patchbay.websocket.send_queue import CONTROL_MAX_BYTES, SendQueue
 
@@ -27,7 +26,7 @@ CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for mor
 
 
 class EventWriter(SendQueue):
-    """Writes to a client. `begin` starts it; before that only the handshake's answer is written.
+    """Writes to a client. `start` begins; before that only the handshake's answer is written.
 
     Args:
         tail: where events come from.
@@ -58,30 +57,30 @@ class EventWriter(SendQueue):
         self.idle = trio.Event()
         self.starved = trio.Event()
 
-    def begin(self, epoch: str, offset: int, first: bytes) -> None:
-        """Start with these bytes (a welcome, the rest of a frame), then everything wanted after an offset."""
+    def start(self, epoch: str, offset: int, first: bytes) -> None:
+        """Start with these bytes (a welcome, the rest of a frame), then write every wanted event after an offset."""
         if self.behind:  # the handshake's answer does not even go out
             self.break_off()
             return
         self._attach(epoch, offset, first)
         if self._base == NO_COUNT:
-            self._handed.set_note(encode_cursor(Cursor(epoch, NO_COUNT, LOST)))
+            self._handed.set_note(encode_cursor(Cursor(epoch, NO_COUNT, UNKNOWN_OFFSET)))
         elif len(first) <= PREFIX_MAX_BYTES:
             self._note(first)
         self.pull()
 
-    def go_on(self, place: Cursor, offset: int, rest: bytes) -> None:
-        """Go on where a predecessor was: `place` is what it had noted, `offset` and `rest` where it really was."""
-        self._attach(place.epoch, offset, rest)
-        self._noted = place.offset
+    def resume(self, noted: Cursor, offset: int, rest: bytes) -> None:
+        """Continue where a predecessor was: `noted` is its cursor, `offset` and `rest` are where it really was."""
+        self._attach(noted.epoch, offset, rest)
+        self._noted = noted.offset
         self.pull()
 
-    def begin_anew(self, epoch: str, offset: int) -> None:
-        """The journal is another one; this client has had all of the old one, and goes on here."""
+    def switch_journal(self, epoch: str, offset: int) -> None:
+        """Continue in another journal, at an offset. The client has had everything of the old one."""
         self.epoch, self.cursor, self._noted = epoch, offset, None
 
     def pull(self) -> None:
-        """Write what there is for this client, as far as there is room."""
+        """Write the events that wait for this client, as far as the socket has room."""
         if self.broken or not self.is_begun:
             return
         try:
@@ -104,7 +103,7 @@ class EventWriter(SendQueue):
         self.pull()
 
     def stop(self) -> None:
-        """Write no more events after what is on its way."""
+        """Write no more events after the bytes that are being sent."""
         self._is_closing = True
 
     def finish(self, frame: bytes) -> None:
@@ -146,7 +145,8 @@ class EventWriter(SendQueue):
             super().drain()
 
     def unsent(self) -> bytes | None:
-        """Nothing that can be found from the place; where bytes are not counted, the rest of what is on its way."""
+        """Return no bytes, since a successor finds them by the cursor; where the kernel counts no bytes, the rest of
+        the current frame."""
         if not self.is_begun or self.finished:
             return super().unsent()
         if self._base == NO_COUNT:
@@ -162,7 +162,7 @@ class EventWriter(SendQueue):
         self._rest = rest
 
     def _fill(self) -> bool:
-        """Whether there is something to write; whole frames only are begun."""
+        """Return whether there is something to write. Only whole frames are begun."""
         if self._rest:
             return True
         if self._noted is None:
@@ -186,7 +186,7 @@ class EventWriter(SendQueue):
             self._note(b"")
 
     def _note(self, prefix: bytes) -> None:
-        """Note the place; only when nothing is written in part. It is told before `prefix` is written."""
+        """Note the position, before `prefix` is written; only when no frame is written in part."""
         if self._base != NO_COUNT:
             self._noted = self.cursor
             place = Cursor(self.epoch, self._base + self.written, self.cursor, prefix)

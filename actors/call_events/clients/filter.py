@@ -1,4 +1,4 @@
-"""What a request asks of events, and what its token lets it have. Pure."""
+"""Reads which events a request asks for, and limits them to what its token grants. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.call_events.entry import Interest
-from patchbay.http.query import BadQuery, calls_only
 from patchbay.net.addresses import host_of
+from patchbay.protocol.query import BadQuery, calls_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ Query = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class EventFilter:
-    """What was asked.
+    """Holds what a request asks for.
 
     Attributes:
         since: the offset to go on after; one that could not be read is before everything. None: from now on.
@@ -38,8 +38,8 @@ class EventFilter:
     limit: int = LIMIT_DEFAULT
 
 
-def wish(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
-    """Read a query; what the token does not grant is not in it. Raises BadQuery; see `wire.query`."""
+def parse_filter(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
+    """Read a query; calls that the token does not grant are left out. Raises BadQuery; see `patchbay.protocol.query`."""
     return EventFilter(
         Interest(wanted_calls(query, claims), *_types(query)),
         since=_since(_first(query, "since")),
@@ -49,7 +49,8 @@ def wish(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
 
 
 def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[str] | None:
-    """The calls whose events a client gets: those it names, of those it may have. None: all. Raises BadQuery."""
+    """Return the calls whose events a client gets: those it names, of those that its token grants; None: all. Raises
+    BadQuery."""
     named = frozenset(calls_only(query)) or None
     if claims is None or claims.get("calls") == "*":
         return named
@@ -64,7 +65,7 @@ def reader_of(claims: Mapping[str, Any] | None, peer: str) -> str:
 
 
 def _types(query: Query) -> tuple[frozenset[str] | None, tuple[str, ...]]:
-    """`type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins so."""
+    """Read `type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins with `call.`."""
     names = {name for text in query.get("type", ()) for name in text.split(",") if name}
     if not names:
         return None, ()

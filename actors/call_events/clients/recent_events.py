@@ -1,4 +1,4 @@
-"""The newest events, in memory: what clients that keep up are served from.
+"""Keeps the newest events in memory, to serve the clients that keep up.
 
 Pure. Offsets in it have no gap. What several clients want at once is put together once.
 """
@@ -16,7 +16,7 @@ SPARE = 256  # entries beyond the bound, so that they go many at a time
 
 
 class RecentEvents:
-    """Bounded in events and bytes; the oldest go.
+    """Holds events, bounded in number and bytes; the oldest are dropped.
 
     Attributes:
         last: offset of the newest event, or what comes before the first.
@@ -32,22 +32,22 @@ class RecentEvents:
 
     @property
     def before(self) -> int:
-        """The offset after which everything is here."""
+        """Return the offset after which every event is here."""
         return self.last - len(self._entries)
 
-    def begin(self, last: int) -> None:
-        """Forget everything; the next event comes after `last`."""
+    def reset(self, last: int) -> None:
+        """Drop every event; the next event comes after `last`."""
         self._entries.clear()
         self._joined.clear()
         self._bytes = 0
         self.last = last
 
     def extend(self, entries: Sequence[Entry]) -> None:
-        """Take newer events. Where there is a gap before them, what was here is forgotten."""
+        """Add newer events. Where some are missing between, the older events are dropped."""
         if not entries:
             return
         if entries[0].offset != self.last + 1:
-            self.begin(entries[0].offset - 1)
+            self.reset(entries[0].offset - 1)
         self._joined.clear()
         self._entries += entries
         self._bytes += sum(len(entry.frame) for entry in entries)
@@ -56,7 +56,7 @@ class RecentEvents:
             self._shorten()
 
     def after(self, offset: int, interest: Interest, max_bytes: int) -> tuple[bytes, int]:
-        """The frames that somebody wants after an offset, as one piece, and the offset that this goes up to.
+        """Return the frames wanted after an offset, as one piece, and the offset up to which this is everything.
 
         The piece is empty when there are none. It is longer than `max_bytes` only when it is a single frame.
         `offset` must not be less than `before`.
@@ -69,11 +69,11 @@ class RecentEvents:
         return self._joined[key]
 
     def entries_after(self, offset: int) -> list[Entry]:
-        """Everything after an offset, which must not be less than `before`."""
+        """Return every event after an offset, which must not be less than `before`."""
         return self._entries[offset - self.before :]
 
     def statistics(self) -> dict[str, int]:
-        """How full it is."""
+        """Return how many events and bytes are kept."""
         return {"events_kept": len(self._entries), "bytes_kept": self._bytes}
 
     def _gather(self, offset: int, interest: Interest, max_bytes: int) -> tuple[bytes, int]:

@@ -1,11 +1,9 @@
-"""The journal: one SQLite file with every event as it was received, in the order in which it was taken.
+"""Keeps every event in one SQLite file, as it was received and in the order in which it was committed.
 
-Blocks, so it is used in a thread, by one at a time. What SQLite says is wrong is left as `sqlite3.Error`: `store`
-decides what becomes of it. Several processes may have the file open (during a roll): the place of an event is found
-inside the transaction that writes it.
+Blocks, so one thread at a time uses it. Errors of SQLite are raised as `sqlite3.Error`, and `store` handles them. Several
+processes may have the file open, during a roll: the offset of an event is chosen inside the transaction that writes it.
 
-A journal that is not the one that was left here (`mark`) is another one from now on: it has a new epoch, and offsets that
-nobody has had.
+A journal that is not the one that was left here (`watermark`) gets a new epoch, and offsets that no client has had.
 """
 
 from __future__ import annotations
@@ -14,70 +12,38 @@ import logging
 import sqlite3
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from actors.call_events.calls.call_state import CallState, merge, of_event
 from actors.call_events.entry import Entry, entry_of
-from actors.call_events.events import Arrival, Event, parse
+from actors.call_events.events import parse
 from actors.call_events.journal import schema
-from actors.call_events.journal.pages import Search
-from actors.call_events.journal.pruning import Gone, PruningBySize, prune_old
+from actors.call_events.journal.call_table import CallTable
+from actors.call_events.journal.interface import Commit, Page
+from actors.call_events.journal.pruning import Pruned, PruningBySize, prune_old
+from actors.call_events.journal.search import Search
 from actors.call_events.journal.watermark import Watermark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from actors.call_events.calls.call_state import CallState
     from actors.call_events.entry import Interest
+    from actors.call_events.events import Arrival
 
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 1000  # for another process's commit
 CACHE_KIB = 8 * 1024
-CALLS_KEPT_US = 86_400 * 1_000_000  # a call that is over is known so long: what comes late must not revive it
-_encode_state = msgspec.json.Encoder().encode
-_decode_state = msgspec.json.Decoder(CallState).decode
 
 
-class Receded(Exception):
-    """The file has less in it than it had: somebody has written over it."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What a commit has led to.
-
-    Attributes:
-        entries: new since the offset that the caller knew, oldest first; another process's too.
-        states: of the calls that these are about.
-        taken: for each arrival, whether it is new.
-    """
-
-    entries: list[Entry]
-    states: dict[str, CallState]
-    taken: list[bool]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of the journal.
-
-    Attributes:
-        entries: those wanted, oldest first.
-        upto: everything wanted up to this offset is in `entries`.
-        oldest: the first offset that there is.
-    """
-
-    entries: list[Entry]
-    upto: int
-    oldest: int
+class Truncated(Exception):
+    """The file has lost events that were committed."""
 
 
 class Journal:
-    """An open file. `epoch` names it: an offset means nothing in another one. The maker closes it.
+    """Reads and writes an open file. `epoch` names the journal: an offset means nothing in another one. Whoever made it
+    closes it.
 
     Raises:
         sqlite3.Error: it can't be opened, or is none. NewerSchema: see there.
@@ -85,8 +51,9 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mark = Watermark(path)
+        self._watermark = Watermark(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000)
+        self._calls = CallTable(self._db)
         self._by_size = PruningBySize(self._db, time.monotonic)
         try:
             self._prepare()
@@ -100,12 +67,12 @@ class Journal:
         db.execute("PRAGMA synchronous = FULL")  # a commit outlives the machine, not only the process
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         schema.migrate(db)
-        if self._strangeness() is not None:
-            with self._writing():
-                why = self._strangeness()  # another process may have been first
+        if self._mismatch() is not None:
+            with self._write_transaction():
+                why = self._mismatch()  # another process may have been first
                 if why is not None:
-                    self._name(why)
-            self._mark.write(self._meta()["epoch"], self._last_in_file())
+                    self._take_over(why)
+            self._watermark.write(self._meta()["epoch"], self._last_in_file())
         meta = self._meta()
         self.epoch: str = meta["epoch"]
         self.first_offset = int(meta["first_offset"])
@@ -113,14 +80,14 @@ class Journal:
     def _meta(self) -> dict[str, str]:
         return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
 
-    def _strangeness(self) -> str | None:
-        """See `Watermark.strangeness`."""
+    def _mismatch(self) -> str | None:
+        """Return why this is not the journal that was left here; see `Watermark.mismatch`."""
         meta = self._meta()
-        return self._mark.strangeness(meta.get("epoch"), meta.get("origin"), self._last_in_file())
+        return self._watermark.mismatch(meta.get("epoch"), meta.get("origin"), self._last_in_file())
 
-    def _name(self, why: str) -> None:
-        meta, now, left = self._meta(), time.time_ns(), self._mark.read()
-        named = {"origin": self._mark.origin()}
+    def _take_over(self, why: str) -> None:
+        meta, now, left = self._meta(), time.time_ns(), self._watermark.read()
+        named = {"origin": self._watermark.origin()}
         if why or "epoch" not in meta:
             # Offsets begin at µs since 1970: higher than any of an earlier file, and numbers that JavaScript can hold.
             first = max(now // 1000, self._last_in_file() + 1, left.offset + 1 if left else 0)
@@ -136,55 +103,57 @@ class Journal:
 
     @property
     def last_offset(self) -> int:
-        """Of the newest event, or what comes before the first of this epoch."""
+        """Return the offset of the newest event, or the one before the first of this epoch."""
         return max(self._last_in_file(), self.first_offset - 1)
 
     @property
     def oldest_offset(self) -> int:
-        """Of the oldest event that is kept, or of the first that will be."""
+        """Return the offset of the oldest event that is kept, or of the first that will be."""
         found = self._db.execute("SELECT min(offset) FROM events").fetchone()[0]
         return int(found) if found is not None else self.first_offset
 
     def commit(self, arrivals: Sequence[Arrival], known: int) -> Commit:
-        """Take events, all or none; those whose id is known are not taken again. On return they are on the disk.
+        """Write events, all or none. Those whose id is known are not written again. On return the events are on the
+        disk.
 
         Args:
             known: the offset up to which the caller has seen everything.
         """
-        with self._writing():
+        with self._write_transaction():
             offset = self.last_offset
             if offset < known:
-                raise Receded(f"it ends at offset {offset}, and had come to {known}")
+                raise Truncated(f"it ends at offset {offset}, and had come to {known}")
             entries = self._between(known, offset) if offset > known else []
-            states = self._states_of(entry.call_control_id for entry in entries)
+            states = self._calls.states(entry.call_control_id for entry in entries)
             taken = []
             for arrival in arrivals:
                 taken.append(self._insert(arrival, offset + 1))
                 if taken[-1]:
                     offset += 1
                     entries.append(entry_of(arrival.event, offset, self.epoch))
-                    self._apply(arrival.event, states)
-            self._keep(states)
+                    self._calls.merge(arrival.event, states)
+            self._calls.write(states)
         if any(taken):
-            self._mark.write(self.epoch, offset)
+            self._watermark.write(self.epoch, offset)
         return Commit(entries, states, taken)
 
     def newer(self, known: int) -> Commit:
-        """What another process has taken."""
-        with self.unchanging():
+        """Return what another process has committed after an offset."""
+        with self.read_transaction():
             entries = self._between(known, self.last_offset)
-            return Commit(entries, self._states_of(entry.call_control_id for entry in entries), [])
+            return Commit(entries, self._calls.states(entry.call_control_id for entry in entries), [])
 
     def newest(self, count: int) -> list[Entry]:
-        """The last events, oldest first."""
+        """Return the last `count` events, oldest first."""
         last = self.last_offset
         return self._between(last - count, last)
 
     def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
-        """What comes after an offset, at most so many and (but for the first) so much, and as much as is found in its time."""
+        """Return the wanted events after an offset: at most `limit`, at most `max_bytes` (but one at least), and what
+        is found in time."""
         entries: list[Entry] = []
         size = 0
-        with self.unchanging():
+        with self.read_transaction():
             last, oldest = self.last_offset, self.oldest_offset
             search = Search(self._db, interest)
             for row in search.forwards(after, last, limit):
@@ -196,57 +165,56 @@ class Journal:
         return Page(entries, search.upto, oldest)
 
     def latest(self, interest: Interest, limit: int) -> int:
-        """The offset after which there are so many events of those wanted, or as many as are found in its time."""
-        with self.unchanging():
+        """Return the offset after which there are `limit` wanted events, or as many as are found in time."""
+        with self.read_transaction():
             found = Search(self._db, interest).backwards(self.last_offset, limit)
             return self.oldest_offset - 1 if found is None else found
 
     def live_calls(self) -> dict[str, CallState]:
-        """The calls that are live."""
-        rows = self._db.execute("SELECT call, state FROM calls WHERE is_live")
-        return {call: _decode_state(state) for call, state in rows}
+        """Return the live calls."""
+        return self._calls.live()
 
     def last_webhook_at(self) -> int | None:
-        """When Telnyx was heard of last, µs since 1970; looks at the newest events only."""
+        """Return when the last webhook was received, µs since 1970. Looks at the newest events only."""
         sql = "SELECT received_at FROM events WHERE source = 'telnyx' AND offset > ? ORDER BY offset DESC LIMIT 1"
         found = self._db.execute(sql, (self.last_offset - 100_000,)).fetchone()
         return int(found[0]) if found else None
 
-    def prune(self, *, before: int, max_bytes: int, fresh: int) -> tuple[int, Gone]:
-        """Let a few events go. Returns how many went by their age, and which by the size of the file (`pruning`).
+    def prune(self, *, before: int, max_bytes: int, fresh: int) -> tuple[int, Pruned]:
+        """Delete a few events. Returns how many were too old, and how many were deleted for the size of the file
+        (`pruning`).
 
         Args:
             before: those received before this time (µs since 1970) go,
             max_bytes: and as long as there is more than this in the file, others,
             fresh: of which those received after this time go last.
         """
-        with self._writing():
-            old, by_size = prune_old(self._db, before, self.last_offset), Gone()
+        with self._write_transaction():
+            old, by_size = prune_old(self._db, before, self.last_offset), Pruned()
             if not old and self.used_bytes > max_bytes:
                 by_size = self._by_size.step(self.last_offset, fresh)
-            over = min(before, time.time_ns() // 1000 - CALLS_KEPT_US)
-            self._db.execute("DELETE FROM calls WHERE NOT is_live AND changed_at < ?", (over,))
+            self._calls.prune(before)
         return old, by_size
 
     @property
     def used_bytes(self) -> int:
-        """What the events take in the file, which never gets smaller itself."""
+        """Return how many bytes the events use in the file, which itself never shrinks."""
         pages, free, size = (int(self._db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
         return (pages - free) * size
 
     def check(self) -> str | None:
-        """What is wrong with the file as a whole; None: nothing. Reads all of it."""
+        """Return what is wrong with the file; None: nothing. Reads all of it."""
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         return None if found == "ok" else str(found)
 
     def copy_to(self, path: Path) -> None:
-        """Write all of it to a new file, which is this journal then."""
+        """Copy everything to a new file, which then is this journal."""
         target = sqlite3.connect(path)
         try:
             self._db.backup(target)
-            target.execute("UPDATE meta SET value = ? WHERE key = 'origin'", (self._mark.origin(),))
+            target.execute("UPDATE meta SET value = ? WHERE key = 'origin'", (self._watermark.origin(),))
             target.commit()
-            self._mark.write(self.epoch, self.last_offset)
+            self._watermark.write(self.epoch, self.last_offset)
         finally:
             target.close()
 
@@ -255,8 +223,8 @@ class Journal:
         self._db.close()
 
     @contextmanager
-    def unchanging(self) -> Iterator[None]:
-        """What is read in here belongs together, whatever other processes write meanwhile."""
+    def read_transaction(self) -> Iterator[None]:
+        """Read several times from one state of the file, whatever other processes write meanwhile."""
         self._db.execute("BEGIN")
         try:
             yield
@@ -265,7 +233,7 @@ class Journal:
                 self._db.execute("COMMIT")
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write_transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -280,26 +248,6 @@ class Journal:
         values = (offset, event.id, event.type, event.call_control_id, event.occurred_at, arrival.received_at)
         sql = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
         return self._db.execute(sql, (*values, arrival.source, arrival.body)).rowcount == 1
-
-    def _apply(self, event: Event, states: dict[str, CallState]) -> None:
-        told = of_event(event)
-        if told is None:
-            return
-        call = told.call_control_id
-        if call not in states:
-            states |= self._states_of([call])
-        states[call] = merge(states[call], told) if call in states else told
-
-    def _keep(self, states: dict[str, CallState]) -> None:
-        now = time.time_ns() // 1000
-        rows = [(call, state.is_live, now, _encode_state(state)) for call, state in states.items()]
-        sql = "INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT (call) DO UPDATE SET is_live = excluded.is_live, changed_at = excluded.changed_at, state = excluded.state"
-        self._db.executemany(sql, rows)
-
-    def _states_of(self, calls: Iterable[str | None]) -> dict[str, CallState]:
-        sql = "SELECT state FROM calls WHERE call = ?"
-        rows = ((call, self._db.execute(sql, (call,)).fetchone()) for call in set(calls) if call)
-        return {call: _decode_state(row[0]) for call, row in rows if row}
 
     def _between(self, after: int, upto: int) -> list[Entry]:
         sql = "SELECT offset, source, body, occurred_at FROM events WHERE offset > ? AND offset <= ? ORDER BY offset"

@@ -1,8 +1,9 @@
-"""Which events leave the journal: those that are old, and when there is more than there may be, first what peers can say without end.
+"""Chooses the events that leave the journal: old ones and, when it is too large, first those that a peer can cause
+without end.
 
-Events are in three rooms: floods (keys, marks, errors), what was promised most (who heard and who spoke), and all others. A call
-that has more in a room than its fair share gives that up first, so that a flood costs its own call only. Then go the oldest floods,
-the oldest others, and only in the end who heard and who spoke. The newest event always stays: places follow it.
+Events have one of three classes (column `room`): floods (keys, marks, errors), audit (who heard and who spoke), and others.
+A call with more than its share of a class loses the surplus first, so that a flood costs its own call only. Then the oldest
+floods go, the oldest others, and the audit last. The newest event always stays: offsets follow it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-STEP: Final = 500  # events that go at once by age …
+STEP: Final = 500  # events that are deleted at once by age …
 STEP_BY_SIZE: Final = 2000  # … and by size, when more may be coming
-FAIR: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
-SHARES_INTERVAL_S: Final = 10.0  # how often it is looked whether a call has more; that takes a look at all of them
+SHARES: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
+SHARES_INTERVAL_S: Final = 10.0  # how often the shares are checked, which reads all events
 
-Gone = Counter[tuple[str | None, str]]  # how many went, by call and type
+Pruned = Counter[tuple[str | None, str]]  # how many went, by call and type
 
 
 def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
-    """Let events go that were received before this time (µs since 1970). Returns how many."""
+    """Delete events that were received before a time (µs since 1970). Returns how many."""
     rows = db.execute(
         "SELECT offset, received_at FROM events WHERE offset < ? ORDER BY offset LIMIT ?", (last, STEP)
     ).fetchall()
@@ -36,42 +37,43 @@ def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
 
 
 class PruningBySize:
-    """Args: clock: monotonic seconds."""
+    """Deletes events while the journal is too large. `clock`: seconds, monotonic."""
 
     def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self._db = db
         self._clock = clock
-        self._fair_until = float("-inf")  # no call has more than its share, as far as is known
+        self._checked_until = float("-inf")  # no call has more than its share, as far as is known
 
-    def step(self, last: int, fresh: int) -> Gone:
-        """Let some events before the last one go; others that were received after `fresh` only when nothing else is left."""
+    def step(self, last: int, fresh: int) -> Pruned:
+        """Delete some events before the last one. Others that were received after `fresh` go only when no other event
+        is left."""
         now = self._clock()
-        if now >= self._fair_until:
-            if gone := self._more_than_fair(last):
-                return gone
-            self._fair_until = now + SHARES_INTERVAL_S
+        if now >= self._checked_until:
+            if pruned := self._over_share(last):
+                return pruned
+            self._checked_until = now + SHARES_INTERVAL_S
         anything = 2**63 - 1
         for room, before in ((FLOODS, anything), (OTHERS, fresh), (AUDIT, anything), (OTHERS, anything)):
-            if gone := self._oldest(room, last, before):
-                return gone
+            if pruned := self._oldest(room, last, before):
+                return pruned
         return Counter()
 
-    def _more_than_fair(self, last: int) -> Gone:
+    def _over_share(self, last: int) -> Pruned:
         sql = "SELECT call, count(*) FROM events WHERE room = ? AND call IS NOT NULL GROUP BY call ORDER BY 2 DESC LIMIT 1"
-        for room, fair in FAIR.items():
+        for room, share in SHARES.items():
             found = self._db.execute(sql, (room,)).fetchone()
-            if found is not None and found[1] > fair:
+            if found is not None and found[1] > share:
                 mine = "SELECT offset FROM events WHERE room = ? AND call = ? AND offset < ? ORDER BY offset LIMIT ?"
-                return self._delete(mine, (room, found[0], last, min(found[1] - fair, STEP_BY_SIZE)))
+                return self._delete(mine, (room, found[0], last, min(found[1] - share, STEP_BY_SIZE)))
         return Counter()
 
-    def _oldest(self, room: int, last: int, before: int) -> Gone:
+    def _oldest(self, room: int, last: int, before: int) -> Pruned:
         sql = (
             "SELECT offset FROM (SELECT offset, received_at FROM events WHERE room = ? AND offset < ?"
             " ORDER BY offset LIMIT ?) WHERE received_at < ?"
         )
         return self._delete(sql, (room, last, STEP_BY_SIZE, before))
 
-    def _delete(self, which: str, values: tuple[object, ...]) -> Gone:
+    def _delete(self, which: str, values: tuple[object, ...]) -> Pruned:
         rows = self._db.execute(f"DELETE FROM events WHERE offset IN ({which}) RETURNING call, type", values)
         return Counter((call, kind) for call, kind in rows.fetchall())

@@ -1,4 +1,4 @@
-"""The journal's tables and how an older file is brought to them. Its version is SQLite's `user_version`."""
+"""Defines the journal's tables, and migrates older files. The version of a file is SQLite's `user_version`."""
 
 from __future__ import annotations
 
@@ -48,11 +48,12 @@ VERSION = len(MIGRATIONS)
 
 
 class NewerSchema(Exception):
-    """The file was written by a later Patchbay; this one would spoil it."""
+    """The file was written by a later Patchbay, and this one could damage it."""
 
 
 def migrate(connection: sqlite3.Connection) -> int:
-    """Bring a file, empty ones too, to this version; returns the version that it had. Each step is whole or not at all.
+    """Migrate a file, an empty one too, to this version. Returns the version that it had. Each step is whole or not
+    done.
 
     Raises:
         NewerSchema: it is of a later one.
@@ -65,7 +66,7 @@ def migrate(connection: sqlite3.Connection) -> int:
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """The version of a file; 0: it is empty."""
+    """Return the version of a file; 0: it is empty."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > VERSION:
         raise NewerSchema(f"its version is {found}, and this Patchbay knows those up to {VERSION}")

@@ -1,8 +1,8 @@
-"""The journal as a thing that may fail: opened when it can be, watched, replaced when it is broken.
+"""Opens the journal's file when that is possible, watches it, and replaces it when it is damaged.
 
-Blocks; one thread at a time. Everything that is wrong comes out as `Unavailable`, whose text is for the log. A file
-that is damaged is set aside under another name, never deleted, and a new one begun. A file that was deleted while it
-was open is still whole in our hands, and is written to its place again.
+Blocks; one thread at a time. Every error is raised as `Unavailable`, whose text is for the log. A damaged file is renamed,
+never deleted, and a new one is begun. A file that was deleted while it was open is still whole in this process, and is
+written again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from actors.call_events.journal.journal import Journal, Receded
+from actors.call_events.journal.interface import Unavailable
+from actors.call_events.journal.journal import Journal, Truncated
 from actors.call_events.journal.schema import NewerSchema
 
 if TYPE_CHECKING:
@@ -37,34 +38,31 @@ REASONS = {
 }
 
 
-class Unavailable(Exception):
-    """The journal can't do this now. The text says why."""
-
-
-class _Gone(Exception):
+class _Replaced(Exception):
     """The file is not in its place any more."""
 
 
 class _Damaged(Exception):
-    """The file is not what we have written."""
+    """The file does not hold what was written."""
 
 
 class Store:
-    """The journal's file, open when it can be. Shut it in the end.
+    """Holds the journal's file, open when that is possible. Whoever made it closes it.
 
     Attributes:
-        opened: how often a file was opened; another number means another file, maybe with another epoch.
+        generation: how often a file was opened; another number means another file, maybe with another epoch.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
-        self.opened = 0
+        self.generation = 0
         self._journal: Journal | None = None
-        self._is_shut = False
+        self._is_closed = False
         self._sizes: dict[Path, tuple[int, int]] = {}
 
     def use(self, work: Callable[[Journal], Answer]) -> Answer:
-        """Do something with the open journal. When this returns, what was written is in the file that has the name.
+        """Call `work` with the open journal, and return its result. On return, what was written is in the file with the
+        journal's name.
 
         Work that met a broken file is done again with the one that took its place.
 
@@ -72,28 +70,28 @@ class Store:
             Unavailable: nothing has happened, or nobody can tell: try again later, with the same ids.
         """
         for _ in range(3):
-            if self._is_shut:
+            if self._is_closed:
                 raise Unavailable("this process is stopping")
             try:
                 return self._try(work)
             except _Damaged as error:
                 self._set_aside(str(error))
-            except _Gone as error:
-                self._put_back(str(error))
+            except _Replaced as error:
+                self._restore(str(error))
         raise Unavailable("its file breaks again and again")
 
-    def condemn(self, why: str) -> None:
-        """The file was found to be damaged: set it aside with the next use."""
-        self.close()
+    def set_aside(self, why: str) -> None:
+        """Move the damaged file away; the next use begins a new one."""
+        self.release()
         self._set_aside(why)
 
-    def shut(self) -> None:
-        """Close the file for good."""
-        self._is_shut = True
-        self.close()
-
     def close(self) -> None:
-        """Close the file; harmless when it is closed, and the next use opens it again."""
+        """Close the file for good."""
+        self._is_closed = True
+        self.release()
+
+    def release(self) -> None:
+        """Close the file; the next use opens it again. Harmless when it is closed."""
         journal, self._journal = self._journal, None
         self._sizes.clear()
         if journal is not None:
@@ -103,15 +101,15 @@ class Store:
     def _try(self, work: Callable[[Journal], Answer]) -> Answer:
         try:
             journal = self._journal or self._open()
-            self._look()
+            self._check_files()
             answer = work(journal)
-            self._look()
-        except Receded as error:
+            self._check_files()
+        except Truncated as error:
             raise _Damaged(str(error)) from error
         except sqlite3.Error as error:
-            raise self._judge(error) from error
+            raise self._classify(error) from error
         except (NewerSchema, OSError) as error:
-            self.close()
+            self.release()
             raise Unavailable(str(error)) from error
         return answer
 
@@ -125,35 +123,35 @@ class Store:
             journal.close()
             raise
         self._journal = journal
-        self.opened += 1
+        self.generation += 1
         return journal
 
-    def _look(self) -> None:
-        """Find out whether the files are still those that were opened, and have lost nothing: they never get shorter."""
+    def _check_files(self) -> None:
+        """Check that the files are still those that were opened, and that none is shorter: they never shrink."""
         for path in (self.path, self._sibling("-wal")):
             try:
                 found = path.stat()
             except FileNotFoundError:
                 if path in self._sizes:
-                    raise _Gone(f"{path} was deleted") from None
+                    raise _Replaced(f"{path} was deleted") from None
                 continue
             inode, size = self._sizes.get(path, (found.st_ino, 0))
             if inode != found.st_ino:
-                raise _Gone(f"{path} was replaced")
+                raise _Replaced(f"{path} was replaced")
             if found.st_size < size:
                 raise _Damaged(f"{path} was cut from {size} to {found.st_size} bytes")
             self._sizes[path] = inode, found.st_size
 
-    def _judge(self, error: sqlite3.Error) -> Exception:
+    def _classify(self, error: sqlite3.Error) -> Exception:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary one
         if code in DAMAGED:
             return _Damaged(str(error))
         if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL):
-            self.close()  # what it can do is found out with a new start
+            self.release()  # what it can do is found out with a new start
         return Unavailable(f"{REASONS.get(code, 'SQLite fails')} ({error})")
 
     def _set_aside(self, why: str) -> None:
-        self.close()
+        self.release()
         target = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
         try:
             self._move(target)
@@ -161,7 +159,7 @@ class Store:
             raise Unavailable(f"it is damaged ({why}) and can't be set aside: {error}") from error
         logger.error("journal damaged: %s; set aside as %s, a new one is begun", why, target)
 
-    def _put_back(self, why: str) -> None:
+    def _restore(self, why: str) -> None:
         journal, copy = self._journal, self.path.with_name(f"{self.path.name}.copy-{time.time_ns()}")
         if journal is None:
             return
@@ -172,7 +170,7 @@ class Store:
             copy.unlink(missing_ok=True)
             self._set_aside(f"{why}, and what is left can't be read: {error}")
             return
-        self.close()  # before: SQLite deletes what has its log's name
+        self.release()  # before: SQLite deletes what has its log's name
         try:
             if self.path.exists():
                 self._move(self.path.with_name(f"{self.path.name}.strange-{time.time_ns()}"))

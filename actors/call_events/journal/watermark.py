@@ -1,4 +1,4 @@
-"""What is known of the journal beside its file: that this is the place where it was written, and how far it had come.
+"""Notes beside the journal that this is the directory where it was written, and which offset it had reached.
 
 An older copy that was put back, the file without its log, or all of it on another machine would go on with offsets that clients
 have had for other events, and nobody could tell. So two small files lie beside the journal:
@@ -23,14 +23,14 @@ MAX_BYTES: Final = 128
 
 
 class Point(NamedTuple):
-    """A journal, and how far it had come."""
+    """Holds a journal's epoch, and the offset that it had reached."""
 
     epoch: str
     offset: int
 
 
 class Watermark:
-    """The two files beside a journal."""
+    """Reads and writes the two files beside a journal."""
 
     def __init__(self, path: Path) -> None:
         self._mark = Path(f"{path}-mark")
@@ -38,7 +38,7 @@ class Watermark:
         self._has_failed = False
 
     def origin(self) -> str:
-        """Return what no copy of this directory has; it is made where there is none.
+        """Return the time that no copy of this directory has; the file is made where there is none.
 
         Raises:
             OSError: it can't be made.
@@ -47,7 +47,8 @@ class Watermark:
         return str(self._origin.stat().st_ctime_ns)
 
     def is_origin(self, noted: str) -> bool:
-        """Whether this is the directory where that was noted. Some file systems forget the fractions of a second."""
+        """Return whether this is the directory where that time was noted. Some file systems drop the fraction of a
+        second."""
         try:
             found, before = self._origin.stat().st_ctime_ns, int(noted)
         except (OSError, ValueError):
@@ -55,7 +56,7 @@ class Watermark:
         return found == before or (found % SECOND_NS == 0 and found // SECOND_NS == before // SECOND_NS)
 
     def read(self) -> Point | None:
-        """Return how far the journal had come; None where that is not known."""
+        """Return which offset the journal had reached; None where that is not known."""
         try:
             with self._mark.open("rb") as file:
                 epoch, offset = file.read(MAX_BYTES).decode("ascii").splitlines()[0].split()
@@ -63,8 +64,9 @@ class Watermark:
         except (OSError, ValueError, IndexError):
             return None
 
-    def strangeness(self, epoch: str | None, origin: str | None, last: int) -> str | None:
-        """Say why a journal is not the one that was left here; None: it is. Empty: it is new, or of a version before marks.
+    def mismatch(self, epoch: str | None, origin: str | None, last: int) -> str | None:
+        """Return why a journal is not the one that was left here; None: it is. Empty: it is new, or from a version
+        without watermarks.
 
         Args:
             epoch, origin: what it says of itself; None: nothing.
@@ -82,7 +84,7 @@ class Watermark:
         return None if last >= left.offset else f"it ends at offset {last}, and {left.offset} was acknowledged"
 
     def write(self, epoch: str, offset: int) -> None:
-        """Note how far the journal has come. A disk that does not take it costs the note, not the events."""
+        """Note the offset that the journal has reached. When the disk refuses, the note is lost, and no event."""
         try:
             descriptor = os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -1,1 +1,1 @@
-"""Telnyx's webhooks: signatures, intake, and deliveries that were missed."""
+"""Telnyx's webhooks: signatures, recording, and missed deliveries."""

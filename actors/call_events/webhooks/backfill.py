@@ -1,7 +1,7 @@
-"""Webhooks that were missed: fetched from Telnyx's list of deliveries after a gap in our service.
+"""Fetches missed webhooks from Telnyx's list of deliveries, after a time without service.
 
-`GET /v2/webhook_deliveries` (telnyx.md §4). What is found takes the same way as what is delivered, so that nothing is
-taken twice. httpx is imported only when there is an API key.
+`GET /v2/webhook_deliveries` (telnyx.md §4). Webhooks that are found are recorded as delivered ones are, so that none is
+recorded twice. httpx is imported only when there is an API key.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from actors.call_events.events import Arrival, MalformedEvent, parse_webhook
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from patchbay.protocol.lenient_json import decode_any, encode_any
 from patchbay.protocol.times import timestamp
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from actors.call_events.journal.interface import Record
     from actors.call_events.journal.writer import JournalWriter
-    from actors.call_events.webhooks.webhook import Record
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ RETRY_FIRST_S, RETRY_MAX_S = 2.0, 300.0
 # Telnyx tries for a minute; what was under way when we were heard last may have failed since.
 MARGIN_US = 120 * 1_000_000
 GAP_MAX_US = 7 * 86_400 * 1_000_000
-SECOND_LOOK_S = 90.0  # deliveries that were under way when we came back have failed by then
+SECOND_FETCH_S = 90.0  # deliveries that were under way when we came back have failed by then
 
 
 class Backfill:
@@ -46,28 +46,28 @@ class Backfill:
         counters: `backfilled`, `backfill_known`, `backfill_failures`.
     """
 
-    def __init__(self, url: str, api_key: str, recorder: JournalWriter) -> None:
+    def __init__(self, url: str, api_key: str, journal: JournalWriter) -> None:
         self._url = f"{url.rstrip('/')}/webhook_deliveries"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
-        self._recorder = recorder
+        self._journal = journal
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Look when the journal is open, and once more; then after every time in which it could not be written."""
-        await self._recorder.ready.wait()
-        heard_at = await self._last_heard()
-        await self._fetch_until_done(heard_at)
+        await self._journal.session.ready.wait()
+        last_at = await self._last_webhook_at()
+        await self._fetch_until_done(last_at)
         while True:
-            await trio.sleep(SECOND_LOOK_S)
-            await self._fetch_until_done(heard_at)
-            await self._recorder.failed.wait()
-            heard_at = time.time_ns() // 1000
-            await self._recorder.recovered.wait()
+            await trio.sleep(SECOND_FETCH_S)
+            await self._fetch_until_done(last_at)
+            await self._journal.failed.wait()
+            last_at = time.time_ns() // 1000
+            await self._journal.recovered.wait()
 
-    async def _last_heard(self) -> int:
-        """When Telnyx was heard of last, µs since 1970; now, where it never was: there is no gap then."""
+    async def _last_webhook_at(self) -> int:
+        """Return when the last webhook was received, µs since 1970; now, where there was none, and so no gap."""
         try:
-            found = await self._recorder.last_webhook_at()
+            found = await self._journal.reader.last_webhook_at()
         except Unavailable:
             found = None
         return found or time.time_ns() // 1000
@@ -91,7 +91,7 @@ class Backfill:
 
         try:
             async with httpx.AsyncClient(headers=self._headers, timeout=TIMEOUT_S) as client:
-                await fetch(client, self._url, since, self._recorder.record, self.counters)
+                await fetch(client, self._url, since, self._journal.record, self.counters)
         except httpx.HTTPError as error:
             raise OSError(repr(error)) from error
 
@@ -125,7 +125,7 @@ async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterat
 
 
 def _arrival(delivery: Any) -> Arrival | None:
-    """The event of one delivery, in the form in which it would have been delivered; None for what is none."""
+    """Return the event of one delivery as it would have been delivered; None where there is none."""
     webhook = delivery.get("webhook") if isinstance(delivery, dict) else None
     if not isinstance(webhook, dict):
         return None

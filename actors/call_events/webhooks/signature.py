@@ -1,4 +1,5 @@
-"""Whether a webhook is Telnyx's: Ed25519 over `timestamp|raw body` (Telnyx's "Webhook Fundamentals"), and recent.
+"""Verifies that a webhook is Telnyx's, by Ed25519 over `timestamp|raw body` (Telnyx's "Webhook Fundamentals"), and
+recent.
 
 Pure but for the import of the signing library, which is not made before there is a key. Fails closed: without a key
 nothing is genuine.
@@ -22,7 +23,7 @@ TIMESTAMP_MAX_CHARS = 12
 
 
 class BadSignature(Exception):
-    """Not Telnyx's, or not fresh. The text says why in one line and quotes nothing of the webhook."""
+    """The webhook is not Telnyx's, or not recent. The text says why in one line and quotes nothing of the webhook."""
 
 
 class Verifier:

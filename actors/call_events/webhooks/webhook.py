@@ -1,7 +1,7 @@
-"""`POST /api/calls/telnyx/webhook`: Telnyx's events, each believed, taken once and answered at once.
+"""Answers `POST /api/calls/telnyx/webhook`: verifies each event, records it once, and answers at once.
 
-Statuses by telnyx.md §6.2: Telnyx retries 5xx and 429, and takes any 2xx for done. Method and size are settled before
-a byte of the body is read, the signature before a byte of it is understood.
+Statuses by telnyx.md §6.2: Telnyx retries 5xx and 429, and takes any 2xx for done. Method and size are checked before
+the body is read, the signature before it is parsed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from actors.call_events.events import Arrival, MalformedEvent, OldApi, parse_webhook
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from actors.call_events.webhooks.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, BadSignature, Verifier
 from patchbay.http.message import Request, Response
 from patchbay.protocol.times import timestamp
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PATH = "/calls/telnyx/webhook"
 RETRY_AFTER_S = 1
-COMPLAINT_INTERVAL_S = 60.0  # a line in the log of each kind; the counters tell the rest
+LOG_INTERVAL_S = 60.0  # a line in the log of each kind; the counters tell the rest
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 LIKE_A_FORM = re.compile(rb"[A-Za-z]\w*=")
 FORM = (
@@ -39,11 +39,11 @@ FORM = (
 
 
 class Webhook:
-    """The handler.
+    """Handles webhooks.
 
     Args:
         record: takes events for good, and says of each whether it is new. Only then is a webhook answered 200.
-        verifier: None: everybody is believed (a laptop).
+        verifier: None: every webhook is taken for genuine (a laptop).
 
     Attributes:
         counters: `webhooks`, `webhooks_duplicate`, `webhooks_mended` (a part that nobody needs could not be read),
@@ -53,13 +53,13 @@ class Webhook:
     def __init__(self, record: Record, verifier: Verifier | None) -> None:
         self._record = record
         self._verifier = verifier
-        self._complained_at: dict[str, float] = {}  # by counter
+        self._noted_at: dict[str, float] = {}  # by counter
         self.counters: Counter[str] = Counter()
 
     async def __call__(self, request: Request) -> Response:
         now = time.time()
         try:
-            self._believe(request, now)
+            self._verify(request, now)
         except BadSignature as error:
             return self._refuse(request, "unbelieved", 401, f"Unauthorized: {error}", now)
         if _is_form(request):
@@ -75,7 +75,7 @@ class Webhook:
             return self._refuse(request, "malformed", 400, f"Bad Request: {error}", now)
         if mended:
             about = {"peer": request.peer, "call_control_id": event.call_control_id, "type": event.type}
-            self._complain("mended", f"webhook read in part; not: {', '.join(mended)}", about, now)
+            self._note("mended", f"webhook read in part; not: {', '.join(mended)}", about, now)
         return await self._take(Arrival(event, "telnyx", request.body, received_at))
 
     async def _take(self, arrival: Arrival) -> Response:
@@ -89,26 +89,26 @@ class Webhook:
         self.counters["webhooks" if is_new else "webhooks_duplicate"] += 1
         return Response.text("ok")
 
-    def _believe(self, request: Request, now: float) -> None:
+    def _verify(self, request: Request, now: float) -> None:
         if self._verifier is not None:
             signature, timestamp_ = request.header(SIGNATURE_HEADER), request.header(TIMESTAMP_HEADER)
             self._verifier.check(request.body, signature=signature, timestamp=timestamp_, now=now)
 
     def _refuse(self, request: Request, kind: str, status: int, text: str, now: float) -> Response:
-        self._complain(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
+        self._note(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
         return Response.text(text, status)
 
-    def _complain(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
+    def _note(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
         """Count, and say it in the log once a minute for each kind."""
         name = f"webhooks_{kind}"
         self.counters[name] += 1
-        if now - self._complained_at.get(name, float("-inf")) >= COMPLAINT_INTERVAL_S:
-            self._complained_at[name] = now
+        if now - self._noted_at.get(name, float("-inf")) >= LOG_INTERVAL_S:
+            self._noted_at[name] = now
             logger.warning("%s", text, extra=about)
 
 
 def verifier_of(settings: Settings) -> Verifier | None:
-    """What webhooks are checked with; None only where authentication is off and there is no key."""
+    """Return the verifier of webhooks; None only where authentication is off and there is no key."""
     keys = settings.telnyx.public_key
     if not keys and not settings.auth.enabled:
         return None

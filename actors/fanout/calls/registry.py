@@ -177,7 +177,7 @@ class Calls(InOrder):
             self._confirm(entry.payload, (batch.ingest, batch.slot), now)
         elif entry.kind in TALK_NEWS:
             self._on_talk_news(entry.kind, orjson.loads(entry.payload))
-        elif entry.kind == batches.HEEDED:
+        elif entry.kind == batches.ACKNOWLEDGED:
             self._interest.acknowledge(entry.call, batch.ingest)
         elif entry.kind in batches.ENDS:
             self._over(entry, now)

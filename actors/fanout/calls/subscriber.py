@@ -3,7 +3,7 @@ connection, or the meter of peaks. Says nothing of what is sent to whom."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.batches import EndReason
     from patchbay.websocket.send_queue import SendQueue
-
-
-CANNOT_BE_HEARD: Final = (200020, "cannot_be_heard")
 
 
 def unheard_detail(call: CallAudio) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors.fanout.calls.subscriber import CANNOT_BE_HEARD, unheard_detail
-from patchbay.protocol import batches, legacy
+from actors.fanout.calls.subscriber import unheard_detail
+from patchbay.protocol import batches, errors, legacy
 from patchbay.websocket.frames import text_frame
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Listener:
 
     def unheard(self, call: CallAudio) -> None:
         """In words for the user."""
-        self.write_control(text_frame(legacy.error_message(*CANNOT_BE_HEARD, unheard_detail(call))))
+        self.write_control(text_frame(legacy.error_message(*errors.CANNOT_BE_HEARD, unheard_detail(call))))
 
     def floor_changed(self, call: Call) -> None:
         """The first protocol has no word for it."""

@@ -15,7 +15,7 @@ import trio
 from actors.fanout.talk_losses import TalkLosses
 from patchbay.audio.float32 import is_plausible
 from patchbay.audio.g711 import alaw_to_ulaw, encode_float32, ulaw_to_alaw
-from patchbay.protocol import batches, legacy, rtp
+from patchbay.protocol import batches, errors, legacy, rtp
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.rtp import Depacketizer
 from patchbay.websocket.frames import text_frame
@@ -37,23 +37,9 @@ ERROR_INTERVAL_S: Final = 1.0
 CLEAR_INTERVAL_S: Final = 1.0  # no more often than this may a talker run ahead anew
 FLOAT_BYTES: Final = 4
 
-# Our own error codes, apart from Telnyx's (100002…). docs/protocol.md lists them.
-NO_CALL: Final = (200001, "no_live_call")
-SEVERAL_CALLS: Final = (200002, "several_live_calls")
-BAD_TALK: Final = (200003, "malformed_talk")
-UNREACHABLE: Final = (200004, "call_unreachable")
-NOT_ALLOWED: Final = (200007, "not_allowed", "The token does not grant `talk`.")
-NOT_AUDIO: Final = (200013, "talk_not_audio")
-NOT_FLOAT32: Final = (200014, "talk_not_float32")
 FLOAT32_HINT: Final = (
     "Binary talk is Float32 samples, little endian, 8 kHz, in [-1, 1]; send µ-law as text: base64 in `media.payload`."
 )
-REFUSALS: Final = {"floor_taken": 200005, "call_gone": 200006, "too_many_marks": 200016}
-
-
-def refusal_code(title: str) -> int:
-    """Of what an ingest says of talk that it does not take."""
-    return REFUSALS.get(title, UNREACHABLE[0])
 
 
 class Talker:
@@ -125,7 +111,7 @@ class Talker:
         if not is_plausible(samples[:whole]):
             self._rest = b""
             self._calls.counters["talk_not_float32"] += 1
-            self._complain(*NOT_FLOAT32, FLOAT32_HINT)
+            self._complain(*errors.TALK_NOT_FLOAT32, FLOAT32_HINT)
         elif self._may_say(whole // FLOAT_BYTES):
             self._send(call, encode_float32(samples[:whole], call.talk_codec))
 
@@ -165,7 +151,7 @@ class Talker:
 
     def refused(self, title: str, detail: str) -> None:
         """The ingest does not take this talk."""
-        self._complain(refusal_code(title), title, detail)
+        self._complain(errors.refusal_code(title), title, detail)
 
     def marked(self, name: str, stream_id: str | None) -> None:
         """Telnyx has sent a mark of this talker back."""
@@ -178,7 +164,7 @@ class Talker:
 
     def not_reached(self) -> None:
         """What was said could not be sent to the call's ingest in time."""
-        self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.")
+        self._complain(*errors.CALL_UNREACHABLE, "What you say does not reach the call at the moment.")
 
     def tick(self) -> None:
         """Say what was held back, and tell what was dropped. To be called now and then."""
@@ -191,17 +177,18 @@ class Talker:
     def _target(self) -> Call | None:
         """The one call to talk to; without it, an error goes out and None comes back."""
         if self._session is not None and not self._session.may_talk:
-            self._complain(*NOT_ALLOWED)
+            self._complain(*errors.NOT_ALLOWED, "The token does not grant `talk`.")
             return None
         candidates = self._candidates
         if len(candidates) == 1:
             return next(iter(candidates))
         if candidates:
             self._complain(
-                *SEVERAL_CALLS, f"{len(candidates)} calls are live: say which one to talk to with ?call_control_id=…"
+                *errors.SEVERAL_LIVE_CALLS,
+                f"{len(candidates)} calls are live: say which one to talk to with ?call_control_id=…",
             )
         else:
-            self._complain(*NO_CALL, "There is no live call to talk to.")
+            self._complain(*errors.NO_LIVE_CALL, "There is no live call to talk to.")
         return None
 
     def _say_all(self, decided: list[tuple[bytes, bool]]) -> None:
@@ -213,7 +200,7 @@ class Talker:
                 payload, codec = rtp.unpack(data) if is_packet else (data, None)
             except rtp.NotAudio as error:
                 self._calls.counters["talk_not_audio"] += 1
-                self._complain(*NOT_AUDIO, f"{error.reason[0].upper()}{error.reason[1:]}.")
+                self._complain(*errors.TALK_NOT_AUDIO, f"{error.reason[0].upper()}{error.reason[1:]}.")
             except Malformed as error:
                 self._malformed(error)
             else:
@@ -265,7 +252,7 @@ class Talker:
 
     def _malformed(self, error: Malformed) -> None:
         self._calls.counters["talk_malformed"] += 1
-        self._complain(*BAD_TALK, str(error))
+        self._complain(*errors.MALFORMED_TALK, str(error))
 
     @property
     def _about(self) -> dict[str, str]:

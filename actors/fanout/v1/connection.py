@@ -9,10 +9,10 @@ from actors.fanout.v1.state import Note, decode, encode
 from actors.fanout.v1.subscription import Subscription
 from actors.fanout.v1.subscriptions import AUDIO_CALLS_MAX, Subscriptions
 from actors.fanout.v1.talk import V1Talk
-from patchbay.auth.rights import OF_PAGES
+from patchbay.auth.rights import PAGE_RIGHTS
 from patchbay.auth.tokens import BadToken, expires_at
 from patchbay.net.rate_limit import RateLimit
-from patchbay.protocol import batches, times
+from patchbay.protocol import batches, errors, times
 from patchbay.protocol.v1 import control, frames
 from patchbay.websocket.frames import text_frame
 
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from patchbay.websocket.send_queue import SendQueue
 
 EXPIRING_S: Final = 60.0
-NOT_ALLOWED: Final = (200007, "not_allowed")
-MALFORMED: Final = (200008, "malformed_message")
-TOO_MANY_CALLS: Final = (200009, "too_many_calls")
-TOKEN_NOT_ACCEPTED: Final = (200011, "token_not_accepted")
-TOO_MANY_LISTENERS: Final = (200012, "too_many_listeners")
-TOO_MANY_REQUESTS: Final = (200018, "too_many_requests")
 COSTLY: Final = (control.Subscribe, control.TalkStart, control.Token)  # requests that cost others something
 
 
@@ -124,7 +118,7 @@ class V1Connection:
     def open(self, asked: Sequence[str], tracks: list[TrackName], now: float) -> None:
         """Say welcome, and subscribe to what the URL names."""
         claims = self.handed.claims
-        can = [right for right in OF_PAGES if right != "admin"] if claims is None else list(claims.get("can", ()))
+        can = [right for right in PAGE_RIGHTS if right != "admin"] if claims is None else list(claims.get("can", ()))
         expiry = None if claims is None else expires_at(claims)
         self.about_to_tell()
         self._say(control.welcome(self.number, frames.EPOCH, can, expiry))
@@ -176,11 +170,11 @@ class V1Connection:
             request = control.decode(message)
         except control.BadRequest as error:
             message.decode()
-            self._fail(*MALFORMED, str(error), error.id)
+            self._fail(*errors.MALFORMED_MESSAGE, str(error), error.id)
             return
         if isinstance(request, COSTLY) and not self._requests.spend(1, now):
             self._around.calls.counters["requests_refused"] += 1
-            self._fail(*TOO_MANY_REQUESTS, "Too many requests: wait a little.", request.id)
+            self._fail(*errors.TOO_MANY_REQUESTS, "Too many requests: wait a little.", request.id)
             return
         match request:
             case control.Subscribe():
@@ -230,14 +224,14 @@ class V1Connection:
         calls = self._around.calls
         is_another = bool(wanted.tracks) and (before is None or before.person is None)
         if not self._is_granted(wanted.call_control_id):
-            self._fail(*NOT_ALLOWED, "The token is not for this call.", wanted.id)
+            self._fail(*errors.NOT_ALLOWED, "The token is not for this call.", wanted.id)
         elif before is None and (full := self.subscriptions.fullness(wanted.call_control_id)) is not None:
-            self._fail(*TOO_MANY_CALLS, full, wanted.id)
+            self._fail(*errors.TOO_MANY_CALLS, full, wanted.id)
         elif is_another and not self.subscriptions.has_ears:
-            self._fail(*TOO_MANY_CALLS, f"At most {AUDIO_CALLS_MAX} calls can be heard at once.", wanted.id)
+            self._fail(*errors.TOO_MANY_CALLS, f"At most {AUDIO_CALLS_MAX} calls can be heard at once.", wanted.id)
         elif is_another and calls.interest(batches.digest(wanted.call_control_id)) >= self._around.listeners_per_call:
             calls.counters["too_many_listeners"] += 1
-            self._fail(*TOO_MANY_LISTENERS, "This call has as many listeners as it may have.", wanted.id)
+            self._fail(*errors.TOO_MANY_LISTENERS, "This call has as many listeners as it may have.", wanted.id)
         else:
             return True
         return False
@@ -256,12 +250,12 @@ class V1Connection:
 
     def _start_talk(self, request: control.TalkStart, now: float) -> None:
         if not self._session.may_talk or not self._is_granted(request.call_control_id):
-            self._fail(*NOT_ALLOWED, "The token does not grant talking into this call.", request.id)
+            self._fail(*errors.NOT_ALLOWED, "The token does not grant talking into this call.", request.id)
             return
         subscription = self.subscriptions.call(request.call_control_id)
         if subscription is None:
             if (full := self.subscriptions.fullness(request.call_control_id)) is not None:
-                self._fail(*TOO_MANY_CALLS, full, request.id)
+                self._fail(*errors.TOO_MANY_CALLS, full, request.id)
                 return
             number = self.subscriptions.next_number()
             subscription = Subscription(self, number, request.call_control_id)
@@ -282,7 +276,7 @@ class V1Connection:
         try:
             expiry = self._session.take(request.token, time.time())
         except BadToken as error:
-            self._fail(*TOKEN_NOT_ACCEPTED, str(error), request.id)
+            self._fail(*errors.TOKEN_NOT_ACCEPTED, str(error), request.id)
             return
         told = None if expiry is None else times.utc_seconds(expiry)
         self._say(control.message("token.accepted", request.id, expires_at=told))

@@ -182,7 +182,7 @@ class V1Connections:
 
     def histograms(self) -> dict[str, Any]:
         """Likewise."""
-        return {"ear_delay_seconds": self._meter.ear_delay.statistics()}
+        return {"ear_delay_seconds": self._meter.ear_delay.report()}
 
     def playouts(self) -> dict[str, list[dict[str, Any]]]:
         """By call, how each listener hears it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.fanout.calls.encoder import Encoder, IngestClock
 from patchbay.audio.transcode import UnknownCodec
-from patchbay.protocol.batches import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
+from patchbay.protocol.batches import NO_NUMBER, NO_TIMESTAMP, REPLAYED, STEP_MASK, TRACKS
 from patchbay.protocol.v1 import frames
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class V1Encoder(Encoder):
             self._silences[track] = self._silences[track][:1] * len(payload)
         if len(payload) > self._max_bytes:
             return self._cut(entry, payload, sequence)
-        flags = frames.REPLAYED if entry.flags & SAID_BEFORE else self._flags
+        flags = frames.REPLAYED if entry.flags & REPLAYED else self._flags
         self._times[track][sequence % REMEMBERED] = (sequence & frames.MASK_32, self._clock.time_us)
         timestamp = sequence * FRAME_MS if entry.timestamp == NO_TIMESTAMP else entry.timestamp
         return frames.audio_frame(track, self._code, flags, self._stream, sequence, timestamp, payload)

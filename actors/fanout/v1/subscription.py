@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from actors.fanout.calls.subscriber import CANNOT_BE_HEARD, unheard_detail
-from patchbay.protocol import batches, telnyx
+from actors.fanout.calls.subscriber import unheard_detail
+from patchbay.protocol import batches, errors, telnyx
 from patchbay.protocol.v1 import control
 from patchbay.protocol.v1 import frames as v1
 from patchbay.websocket.frames import text_frame
@@ -195,7 +195,7 @@ class Subscription:
 
     def unheard(self, call: CallAudio) -> None:
         """In words for the user."""
-        text = control.error(*CANNOT_BE_HEARD, unheard_detail(call), call=self.call_number)
+        text = control.error(*errors.CANNOT_BE_HEARD, unheard_detail(call), call=self.call_number)
         self._client.send_queue.write_control(text_frame(text))
 
     def floor_changed(self, call: Call) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from actors.fanout.legacy.talker import BAD_TALK, CLEAR_INTERVAL_S, NO_CALL, UNREACHABLE, refusal_code
+from actors.fanout.legacy.talker import CLEAR_INTERVAL_S
 from actors.fanout.talk_losses import TalkLosses
 from patchbay.audio.g711 import alaw_to_ulaw, ulaw_to_alaw
-from patchbay.protocol import batches
+from patchbay.protocol import batches, errors
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.v1 import control, frames
 from patchbay.websocket.frames import text_frame
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from patchbay.protocol.v1.frames import TalkFrame
     from patchbay.websocket.send_queue import SendQueue
 
-NOT_TALKING: Final = (200017, "not_talking")
 ANSWER_TIMEOUT_S: Final = 3.0  # for ingest to say whether the floor is given
 COMPLAINT_INTERVAL_S: Final = 1.0
 _NEVER: Final = float("-inf")
@@ -97,7 +96,7 @@ class V1Talk:
         self.stop()
         call = self._find(call_control_id)
         if call is None:
-            self._fail(*NO_CALL, "There is no live call to talk to.", request_id, call_number)
+            self._fail(*errors.NO_LIVE_CALL, "There is no live call to talk to.", request_id, call_number)
             return
         self.call_control_id, self.call_number = call_control_id, call_number
         self._request_id, self._answer_by = request_id, now + ANSWER_TIMEOUT_S
@@ -116,7 +115,7 @@ class V1Talk:
             frame = frames.unpack_talk(message)
         except Malformed as error:
             self._counters["talk_malformed"] += 1
-            self._complain(*BAD_TALK, str(error), now)
+            self._complain(*errors.MALFORMED_TALK, str(error), now)
         else:
             if frame is not None:
                 self._take(frame, now)
@@ -166,7 +165,7 @@ class V1Talk:
     def refused(self, title: str, detail: str) -> None:
         """The ingest does not take this talk; or one mark of it."""
         if title == "too_many_marks":
-            self._fail(refusal_code(title), title, detail, None, self.call_number)
+            self._fail(errors.refusal_code(title), title, detail, None, self.call_number)
         else:
             self._lose(title, detail)
 
@@ -191,7 +190,7 @@ class V1Talk:
             self.not_reached()
         if self._is_unreached:
             self._is_unreached = False
-            self._complain(*UNREACHABLE, "What you say does not reach the call at the moment.", now)
+            self._complain(*errors.CALL_UNREACHABLE, "What you say does not reach the call at the moment.", now)
         self._tell_losses(now)
 
     def _started(self, call: Call) -> None:
@@ -214,7 +213,7 @@ class V1Talk:
         if self._answer_by is not None:
             number, request_id = self.call_number, self._request_id
             self._forget()
-            self._fail(refusal_code(title), title, detail, request_id, number)
+            self._fail(errors.refusal_code(title), title, detail, request_id, number)
         elif self.call_control_id:
             self._end("call_gone" if title == "call_gone" else "pre_empted")
 
@@ -235,7 +234,7 @@ class V1Talk:
         """Ask something of the call's ingest that is in order with what was said."""
         call = self._find(self.call_control_id) if self.is_active else None
         if call is None:
-            self._fail(*NOT_TALKING, "There is no talk: ask for the floor first.", request_id, self.call_number)
+            self._fail(*errors.NOT_TALKING, "There is no talk: ask for the floor first.", request_id, self.call_number)
         else:
             self._tell(call, kind, payload)
 

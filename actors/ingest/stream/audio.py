@@ -211,7 +211,7 @@ class StreamAudio:
         self._peer.warm()
 
     def _replay(self, idle: IdleReader, now: float, flags: int) -> None:
-        self._set_flags(batches.SAID_BEFORE | flags)
+        self._set_flags(batches.REPLAYED | flags)
         for message in idle.replay(now):
             with suppress(UnicodeDecodeError):  # too late to close the WebSocket for it
                 self.on_text(message)

@@ -96,7 +96,7 @@ class MediaTrack:
         return position
 
     def set_flags(self, flags: int) -> None:
-        """Mark the entries of frames that follow (`batches.SAID_BEFORE`, `AGAIN`)."""
+        """Mark the entries of frames that follow (`batches.REPLAYED`, `AGAIN`)."""
         self._update_window()
         self._flags = flags
         self._update_expected()

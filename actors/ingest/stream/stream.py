@@ -14,7 +14,7 @@ from actors.ingest.stream.audio import StreamAudio
 from actors.ingest.stream.limits import EventLimit, MalformedMessages
 from patchbay.auth.tokens import granted_calls
 from patchbay.net.rate_limit import RateLimit
-from patchbay.protocol import batches, telnyx
+from patchbay.protocol import batches, events, telnyx
 from patchbay.protocol.lenient_json import Malformed
 
 if TYPE_CHECKING:
@@ -234,14 +234,14 @@ class Stream:
             case telnyx.Stop():
                 self._on_stop(frame)
             case telnyx.StreamError():
-                if self._is_recorded("stream.error"):
+                if self._is_recorded(events.STREAM_ERROR):
                     log.warning("Telnyx: %s (%s): %s", frame.title, frame.code, frame.detail, extra=self.log_fields)
                     self._owner.on_error(self, frame)
             case telnyx.Dtmf():
-                if self._is_recorded("stream.dtmf"):
+                if self._is_recorded(events.STREAM_DTMF):
                     self._owner.on_dtmf(self, frame)
             case telnyx.Mark():
-                self._owner.on_mark(self, frame, is_recorded=self._is_recorded("stream.mark"))
+                self._owner.on_mark(self, frame, is_recorded=self._is_recorded(events.STREAM_MARK))
             case telnyx.Connected() | telnyx.Unknown() | telnyx.Media():
                 pass  # greetings, and frames of future versions of the protocol, are accepted
 

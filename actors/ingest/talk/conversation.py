@@ -12,7 +12,7 @@ from actors.ingest.talk.floor import Floor
 from patchbay.audio.g711 import QUIET, SILENCE
 from patchbay.audio.marks import Mark, Marks
 from patchbay.audio.pacer import Item, TalkPacer
-from patchbay.protocol import batches, telnyx
+from patchbay.protocol import batches, telnyx, telnyx_commands
 from patchbay.protocol.talk import FRAME_BASE64_BYTES, FRAME_BYTES, talk_codec
 from patchbay.websocket.frames import text_frame
 
@@ -81,8 +81,8 @@ class Conversation:
             tail_s=settings.release_ms / 1000,
         )
         stream_id = start.stream_id if with_stream_id and start else None
-        message = text_frame(telnyx.media_message(bytes(FRAME_BYTES), stream_id))
-        message_head = message[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
+        message = text_frame(telnyx_commands.media_message(bytes(FRAME_BYTES), stream_id))
+        message_head = message[: -FRAME_BASE64_BYTES - len(telnyx_commands.MEDIA_ENDS)]
         floor = Floor(settings.release_ms / 1000)
         return cls(codec, pacer, floor, message_head, QUIET[codec], send_queue, stream_id)
 
@@ -102,8 +102,8 @@ class Conversation:
     def message(self, item: Item) -> bytes:
         """Return the message to Telnyx for a frame or a mark, as a WebSocket frame."""
         if isinstance(item, Mark):
-            return text_frame(telnyx.mark_message(item.name))
-        return text_frame(telnyx.media_message(item, self.stream_id))
+            return text_frame(telnyx_commands.mark_message(item.name))
+        return text_frame(telnyx_commands.media_message(item, self.stream_id))
 
     def padded(self, item: Item) -> Item:
         """Return a frame padded with silence to its whole length, or a mark as it is."""

@@ -14,7 +14,7 @@ from actors.ingest.talk.notifier import TalkNotifier, floor_entry
 from patchbay.audio.g711 import is_silent
 from patchbay.audio.marks import MARKS_MAX, Mark
 from patchbay.audio.pacer import duration_ms
-from patchbay.protocol import batches, telnyx
+from patchbay.protocol import batches, telnyx_commands
 from patchbay.protocol.talk import BYTES_PER_S, FRAME_MS
 from patchbay.websocket.frames import text_frame
 
@@ -32,7 +32,7 @@ SUB_MAX_BYTES: Final = 200
 AUDIO: Final = (batches.TALK, batches.TALK_PREEMPT)
 CLAIMS: Final = (batches.TALK_CLAIM, batches.TALK_CLAIM_PREEMPT)
 PREEMPTING: Final = (batches.TALK_PREEMPT, batches.TALK_CLAIM_PREEMPT)
-CLEAR: Final = text_frame(telnyx.clear_message())
+CLEAR: Final = text_frame(telnyx_commands.clear_message())
 
 
 class TalkRouter:
@@ -56,7 +56,9 @@ class TalkRouter:
         plain talk."""
         conversation = self._conversation(stream, now)
         if self._is_plain(conversation, talk, now):
-            stream.peer.write(conversation.message_head + b2a_base64(talk.payload, newline=False) + telnyx.MEDIA_ENDS)
+            stream.peer.write(
+                conversation.message_head + b2a_base64(talk.payload, newline=False) + telnyx_commands.MEDIA_ENDS
+            )
             return
         holder = conversation.holder(now)
         if talk.kind in AUDIO or talk.kind in CLAIMS:

@@ -1,4 +1,4 @@
-"""The text messages of `patchbay.v1` (docs/protocol-v1.md): reading a client's requests, and making a server's words. Pure."""
+"""Reads and writes the text messages of `patchbay.v1` (docs/protocol-v1.md). Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from patchbay.http.query import ID_MAX_CHARS
 from patchbay.protocol.lenient_json import DECODE_ERRORS, REPLACEMENT, Malformed, clean, require_utf8
+from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.talk import MARK_NAME_MAX_CHARS
 from patchbay.protocol.times import utc_seconds
 
@@ -56,7 +56,7 @@ class TalkMark(msgspec.Struct, frozen=True):
 
 
 class TrackPlayout(msgspec.Struct, frozen=True):
-    """How one track is heard. Of what a client may say besides, nothing is used."""
+    """Holds how one track is heard. Other fields that a client sends are not used."""
 
     track: TrackName
     stream: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
@@ -109,7 +109,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Request]]] = {
 
 
 class BadRequest(Malformed):
-    """`id`: the request's, when that much could be read."""
+    """The message can't be read. `id`: the request's, when that much could be read."""
 
     def __init__(self, reason: str, request_id: int | None = None) -> None:
         super().__init__(reason)
@@ -117,7 +117,7 @@ class BadRequest(Malformed):
 
 
 def decode(message: bytes) -> Request | None:
-    """A client's text message; None for a type of the future. Raises BadRequest."""
+    """Read a client's text message; None for a type that is not known. Raises BadRequest."""
     if message.strip() == b"ping":
         return Ping()
     try:
@@ -131,7 +131,7 @@ def decode(message: bytes) -> Request | None:
 
 
 def _of_a_whole_call(request: Request | None) -> Request | None:
-    """A request that had to be mended, but not the call that it is about."""
+    """Return a request that was mended, unless the mended part names its call."""
     if isinstance(request, Subscribe | TalkStart) and REPLACEMENT in request.call_control_id:
         raise BadRequest("call_control_id can't be read", request.id)
     return request
@@ -152,7 +152,7 @@ def _decode(message: bytes) -> Request | None:
 
 
 def welcome(connection: int, epoch: str, can: list[str], expires_at: float | None) -> bytes:
-    """The first word. `expires_at`: of the token, in seconds since 1970."""
+    """Return the first message. `expires_at`: of the token, in seconds since 1970."""
     return encode(
         {
             "type": "welcome",
@@ -166,7 +166,7 @@ def welcome(connection: int, epoch: str, can: list[str], expires_at: float | Non
 
 
 def message(kind: str, request_id: int | None = None, **fields: Any) -> bytes:
-    """Any other one."""
+    """Return any other message."""
     answered = {} if request_id is None else {"id": request_id}
     return encode({"type": kind, **answered, **fields})
 
@@ -180,13 +180,13 @@ def error(
     request_id: int | None = None,
     **more: int,
 ) -> bytes:
-    """What went wrong; `detail` is for the user."""
+    """Return an error; `detail` is for the user."""
     about = {} if call is None else {"call": call}
     return message("error", request_id, **about, code=code, title=title, detail=detail, **more)
 
 
 def pong(asked: Ping, now: float) -> bytes:
-    """The answer to a ping. `now`: seconds since 1970."""
+    """Return the answer to a ping. `now`: seconds since 1970."""
     echoed = {} if isinstance(asked.sent, msgspec.UnsetType) else {"sent": asked.sent}
     return message("pong", asked.id, **echoed, time=round(now * 1000))
 
@@ -199,7 +199,7 @@ _decode_started: Final = msgspec.json.Decoder(_Started).decode
 
 
 def start_object(frame: bytes) -> msgspec.Raw:
-    """The `start` of Telnyx's start frame, verbatim."""
+    """Return the `start` of Telnyx's start frame, verbatim."""
     try:
         return _decode_started(frame).start
     except DECODE_ERRORS:

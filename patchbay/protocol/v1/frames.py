@@ -1,4 +1,4 @@
-"""`patchbay.v1` (docs/protocol-v1.md): its binary messages, and which codecs they carry. Pure.
+"""Reads and writes the binary messages of `patchbay.v1` (docs/protocol-v1.md), and chooses their codecs. Pure.
 
 A binary message is a header of 20 bytes and the audio. What differs from one listener to the next is the call's number
 on its connection alone, so a server's frame is made once, with the number 1, and others have theirs put in its place.
@@ -54,7 +54,7 @@ _SILENCES: Final = (SILENCE_ULAW, SILENCE_ALAW, b"\xff", *[b"\0"] * 4)  # likewi
 
 
 class WireFormat(NamedTuple):
-    """In which form a call's audio is sent. `as_it_is`: as Telnyx sends it, else it is made to PCMU."""
+    """Holds in which form a call's audio is sent. `as_it_is`: as Telnyx sends it, else it is converted to PCMU."""
 
     code: int
     codec: str
@@ -62,7 +62,7 @@ class WireFormat(NamedTuple):
     as_it_is: bool
 
     def silence(self, ms: int) -> bytes:
-        """Make so much of it."""
+        """Return so many milliseconds of silence."""
         return _SILENCES[self.code] * (_BYTES_PER_MS[self.code] * ms)
 
     @property
@@ -71,7 +71,7 @@ class WireFormat(NamedTuple):
 
 
 def wire_format(given: MediaFormat) -> WireFormat:
-    """What a call of this format is sent as."""
+    """Return the form in which a call of this format is sent."""
     rate = 8000 if given.encoding == "G722" else given.sample_rate  # its rate in RTP, whatever is declared (RFC 3551)
     code = _CODES.get((given.encoding, rate)) if given.channels == 1 else None
     return WireFormat(0, "PCMU", 8000, False) if code is None else WireFormat(code, given.encoding, rate, True)
@@ -84,7 +84,7 @@ def stream_number(connection: int) -> int:
 
 
 def audio_frame(track: int, code: int, flags: int, stream: int, sequence: int, timestamp: int, payload: bytes) -> bytes:
-    """A WebSocket frame of audio, for the connection's first call."""
+    """Return a WebSocket frame of audio, for the connection's first call."""
     size = HEADER.size + len(payload)
     if 126 <= size < 65_536:
         length = size.to_bytes(2, "big")
@@ -98,7 +98,7 @@ def audio_frame(track: int, code: int, flags: int, stream: int, sequence: int, t
 
 
 def renumbered(frames: bytes, call: bytes) -> bytes:
-    """The same frames for another call's number (two bytes, little endian)."""
+    """Return the same frames for another call's number (two bytes, little endian)."""
     if frames[1] == 126 and len(frames) == _LONG_HEADER + int.from_bytes(frames[2:4], "big"):
         return b"".join((frames[: _LONG_HEADER + _CALL_AT], call, frames[_LONG_HEADER + _CALL_AT + 2 :]))
     changed = bytearray(frames)
@@ -108,7 +108,7 @@ def renumbered(frames: bytes, call: bytes) -> bytes:
 
 
 def _messages(frames: bytes) -> Iterator[int]:
-    """Where each message of some frames of ours begins."""
+    """Yield where each message of some frames of ours begins."""
     at = 0
     while at < len(frames):
         size, head = frames[at + 1], _SHORT_HEADER
@@ -119,7 +119,7 @@ def _messages(frames: bytes) -> Iterator[int]:
 
 
 class TalkFrame(NamedTuple):
-    """20 ms of talk."""
+    """Holds 20 ms of talk."""
 
     call: int
     talk: int

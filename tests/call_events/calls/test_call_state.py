@@ -25,7 +25,7 @@ TYPES = [
 
 def event(kind: str, second: int = 0, number: int = 0, **payload: object) -> Event:
     occurred_at = timestamp(1_767_225_600_000_000 + second * 1_000_000)
-    return Event(f"{kind} {second} {number}", kind, occurred_at, orjson.dumps(payload), "v3:a")
+    return Event(f"{kind} {second} {number}", kind, occurred_at, orjson.dumps(payload), "v3:a", payload)
 
 
 def fold(*events: Event) -> CallState:
@@ -125,4 +125,4 @@ def test_the_view_of_a_call() -> None:
 
 
 def test_an_event_about_no_call_tells_nothing() -> None:
-    assert of_event(Event("1", "actor.restarted", "", b"{}", None)) is None
+    assert of_event(Event("1", "actor.restarted", "", b"{}", None, {})) is None

@@ -34,9 +34,9 @@ async def test_nothing_follows_a_close_frame(behind: bool) -> None:
     """Events that come after it wait for the client's next connection."""
     client, server = tcp_pair()
     tail = RecentEvents(max_events=1000, max_bytes=1 << 20)
-    tail.begin(10)
+    tail.reset(10)
     send_queue = EventWriter(cast("HandedConnection", FakeHandedConnection(server, b"", kind="ws")), tail, Interest())
-    send_queue.begin("7", 10, text_frame(b"welcome"))
+    send_queue.start("7", 10, text_frame(b"welcome"))
     if behind:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         while not send_queue.behind:

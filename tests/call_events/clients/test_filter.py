@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.call_events.clients.filter import EventFilter, wish
+from actors.call_events.clients.filter import EventFilter, parse_filter
 from actors.call_events.entry import Interest, entry_of
-from patchbay.http.query import BadQuery
+from patchbay.protocol.query import BadQuery
 from tests.call_events.samples import arrival
 
 
 def asked(text: str, claims: dict[str, object] | None = None) -> EventFilter:
-    return wish(parse_qs(text, keep_blank_values=True), claims)
+    return parse_filter(parse_qs(text, keep_blank_values=True), claims)
 
 
 def test_the_calls_of_a_client_are_those_it_names_of_those_it_may_have() -> None:
@@ -73,6 +73,6 @@ def test_who_means_one_call_does_not_get_all(text: str) -> None:
 @given(st.integers(-(10**20), 10**20).map(str) | st.text(max_size=25))
 def test_whatever_is_asked_for_the_journal_can_be_asked(text: str) -> None:
     """Numbers that SQLite has."""
-    got = wish({"since": [text], "limit": [text]}, None)
+    got = parse_filter({"since": [text], "limit": [text]}, None)
     assert got.since is None or -1 <= got.since < 2**63
     assert 1 <= got.limit <= 1000

@@ -18,7 +18,7 @@ def entry(offset: int, call: str = "v3:a", size: int = 10) -> Entry:
 
 def tail(last: int = 99, max_events: int = 1000, max_bytes: int = 10**6) -> RecentEvents:
     found = RecentEvents(max_events=max_events, max_bytes=max_bytes)
-    found.begin(last)
+    found.reset(last)
     return found
 
 

@@ -74,7 +74,7 @@ def test_what_is_read_together_belongs_together(tmp_path: Path) -> None:
     would be an event that it never tells anybody."""
     with journal(tmp_path) as one, journal(tmp_path) as two:
         one.commit([arrival("a")], one.last_offset)
-        with two.unchanging():
+        with two.read_transaction():
             assert ids(two.newest(10)) == ["a"]
             last = one.commit([arrival("b")], one.last_offset).entries[0].offset
             assert two.last_offset == last - 1

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from actors.call_events.journal import pruner as pruner_module
 from actors.call_events.journal import schema
-from actors.call_events.journal import writer as recorder_module
 from actors.call_events.journal.journal import Journal
-from actors.call_events.journal.pruning import FAIR, STEP_BY_SIZE, Gone
+from actors.call_events.journal.pruning import SHARES, STEP_BY_SIZE, Pruned
 from actors.call_events.journal.schema import AUDIT, FLOODS, OTHERS
 from actors.call_events.journal.writer import JournalWriter
 from config.settings import EventSettings
-from patchbay.bus.pending_events import FLOODS as FLOOD_TYPES
+from patchbay.protocol import events
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from actors.call_events.journal.journal import Commit
+    from actors.call_events.journal.interface import Commit
 
 MIB = 1024 * 1024
 NOW = time.time_ns() // 1000
@@ -41,22 +41,22 @@ def fill(journal: Journal, count: int, call: str, kind: str, note: str = "", *, 
     journal.commit([arrival(name, call, kind, note=note, received_at=at) for name in names], known)
 
 
-def prune(journal: Journal, max_bytes: int = 1, *, times: int = 1, fresh: int = 0) -> Gone:
-    gone: Gone = Gone()
+def prune(journal: Journal, max_bytes: int = 1, *, times: int = 1, fresh: int = 0) -> Pruned:
+    gone: Pruned = Pruned()
     for _ in range(times):
         gone += journal.prune(before=0, max_bytes=max_bytes, fresh=fresh)[1]
     return gone
 
 
 def test_each_kind_of_event_has_a_room(journal: Journal) -> None:
-    """Floods are those that senders take for such."""
+    """The schema sorts as the table of event types does."""
     fill(journal, 1, "v3:a", "call.answered")
-    for kind in (*FLOOD_TYPES, "listener.joined", "listener.left", "floor.taken", "floor.released", "stream.started"):
+    for kind in (*events.FLOODS, *events.AUDIT, events.STREAM_STARTED):
         fill(journal, 1, "v3:a", kind)
     rooms = dict(journal._db.execute("SELECT type, room FROM events").fetchall())
-    assert {kind for kind, room in rooms.items() if room == FLOODS} == FLOOD_TYPES
+    assert {kind for kind, room in rooms.items() if room == FLOODS} == events.FLOODS
     assert {kind for kind, room in rooms.items() if room == OTHERS} == {"call.answered", "stream.started"}
-    assert len([room for room in rooms.values() if room == AUDIT]) == 4
+    assert {kind for kind, room in rooms.items() if room == AUDIT} == events.AUDIT
 
 
 def test_the_call_with_most_floods_gives_way_first(journal: Journal) -> None:
@@ -65,7 +65,7 @@ def test_the_call_with_most_floods_gives_way_first(journal: Journal) -> None:
     fill(journal, 50, "v3:old", "listener.joined")
     fill(journal, 500, "v3:more", "stream.dtmf")
     fill(journal, 700, "v3:most", "stream.mark")
-    fair = FAIR[FLOODS]
+    fair = SHARES[FLOODS]
     assert prune(journal) == {("v3:most", "stream.mark"): 700 - fair}
     assert prune(journal) == {("v3:more", "stream.dtmf"): 500 - fair}
 
@@ -110,11 +110,11 @@ def test_what_is_fair_is_looked_at_now_and_then(journal: Journal, monkeypatch: p
     fill(journal, 10, "v3:a", "stream.mark")
     looks: list[int] = []
 
-    def look(last: int) -> Gone:
+    def look(last: int) -> Pruned:
         looks.append(last)
-        return Gone()
+        return Pruned()
 
-    monkeypatch.setattr(journal._by_size, "_more_than_fair", look)
+    monkeypatch.setattr(journal._by_size, "_over_share", look)
     prune(journal, times=5)
     assert len(looks) == 1
 
@@ -123,13 +123,13 @@ async def test_a_full_journal_is_pruned_at_once_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of which call how many of which type had to go; who heard is still there."""
-    monkeypatch.setattr(recorder_module, "PRUNED_TOLD_S", 0.3)
+    monkeypatch.setattr(pruner_module, "REPORT_INTERVAL_S", 0.3)
     commits: list[Commit] = []
     recorder = JournalWriter(tmp_path, EventSettings(journal_max_mb=1), lambda opened: None, commits.append)
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(recorder.run)
-            await recorder.ready.wait()
+            await recorder.session.ready.wait()
             await recorder.record([arrival(f"a{number}", "v3:a", "listener.joined") for number in range(20)])
             for batch in range(8):
                 names = [f"{batch} {number}" for number in range(400)]
@@ -143,11 +143,11 @@ async def test_a_full_journal_is_pruned_at_once_and_says_so(
                     for entry in commit.entries
                     if b"events.pruned" in entry.text
                 ]
-            await recorder.refresh()
+            await recorder.session.refresh()
             nursery.cancel_scope.cancel()
     assert '"pruned":{"stream.mark":' in told[0]
     assert "v3:a" in told[0]
-    assert recorder.counters["events_pruned_by_size"] > 1000
+    assert recorder.totals()["events_pruned_by_size"] > 1000
     assert "the journal is full" in caplog.text
     with closing(Journal(tmp_path / "journal.sqlite3")) as left:
         assert left.used_bytes < 2 * MIB

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.call_events.journal.store import NAME, Store, Unavailable
+from actors.call_events.journal.interface import Unavailable
+from actors.call_events.journal.store import NAME, Store
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.call_events.journal.journal import Commit, Journal
+    from actors.call_events.journal.interface import Commit
+    from actors.call_events.journal.journal import Journal
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     found = Store(tmp_path)
     yield found
-    found.shut()
+    found.close()
 
 
 def record(store: Store, *names: str) -> Commit:
@@ -61,10 +63,10 @@ def test_the_directory_is_deleted_while_it_is_open(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "data")
     record(store, "b")
     assert kept(store) == ["a", "b"]
-    store.shut()
+    store.close()
     store = Store(tmp_path / "data")
     assert epoch(store) == before
-    store.shut()
+    store.close()
 
 
 def test_replaced_while_it_is_open(store: Store, tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_no_journal_at_all(store: Store, content: bytes, tmp_path: Path) -> None
 
 def test_spoilt_pages_are_found_at_the_start(store: Store, tmp_path: Path) -> None:
     record(store, *map(str, range(500)))
-    store.close()
+    store.release()
     path = tmp_path / NAME
     data = bytearray(path.read_bytes())
     data[8192:40960] = bytes(40960 - 8192)
@@ -165,15 +167,15 @@ def test_breaks_again_and_again(store: Store) -> None:
         store.use(spoil)
 
 
-def test_condemned(store: Store, tmp_path: Path) -> None:
+def test_set_aside(store: Store, tmp_path: Path) -> None:
     record(store, "a")
-    store.condemn("a check says so")
+    store.set_aside("a check says so")
     record(store, "b")
     assert kept(store) == ["b"]
     assert list(tmp_path.glob("*.damaged-*[0-9]"))
 
 
-def test_shut(store: Store) -> None:
-    store.shut()
+def test_closed(store: Store) -> None:
+    store.close()
     with pytest.raises(Unavailable):
         record(store, "a")

@@ -22,7 +22,7 @@ from tests.call_events.samples import arrival
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.call_events.journal.journal import Commit
+    from actors.call_events.journal.interface import Commit
 
 ROOT = Path(__file__).parents[3]
 Kept = tuple[str, list[int]]  # epoch and offsets
@@ -35,7 +35,7 @@ def record(directory: Path, *names: str) -> tuple[str, list[int]]:
         done = store.use(lambda journal: journal.commit([arrival(name) for name in names], journal.last_offset))
         return store.use(lambda journal: journal.epoch), [entry.offset for entry in done.entries]
     finally:
-        store.shut()
+        store.close()
 
 
 @pytest.fixture
@@ -145,11 +145,11 @@ def test_a_plain_copy_of_the_open_file(home: Path, tmp_path: Path) -> None:
     epoch = store.use(lambda journal: journal.epoch)
     shutil.copy(home / NAME, tmp_path / "without tables")
     commit("b")
-    store.shut()
+    store.close()
     store = Store(home)
     last = commit("c").entries[-1].offset
     shutil.copy(home / NAME, tmp_path / "without the end")
-    store.shut()
+    store.close()
     for name in ("without tables", "without the end"):
         shutil.copy(tmp_path / name, home / NAME)
         other, offsets = record(home, name)
@@ -192,8 +192,8 @@ def test_two_that_have_it_open(home: Path) -> None:
     for number, store in enumerate([one, two, two, one]):
         store.use(lambda journal, number=number: journal.commit([arrival(number)], 0))  # type: ignore[misc]
     epochs = {store.use(lambda journal: journal.epoch) for store in (one, two)}
-    one.shut()
-    two.shut()
+    one.close()
+    two.close()
     assert {record(home, "more")[0]} == epochs
 
 
@@ -212,7 +212,7 @@ def test_written_over_while_it_is_open(home: Path, tmp_path: Path) -> None:
     assert after.entries[-1].offset > known
     assert store.use(lambda journal: journal.epoch) != epoch
     assert list(home.glob("*.damaged-*"))
-    store.shut()
+    store.close()
 
 
 WRITER = """
@@ -286,5 +286,5 @@ def test_a_mark_that_can_not_be_written(full: Path, caplog: pytest.LogCaptureFix
         assert store.use(
             lambda journal, name=name: journal.commit([arrival(name)], journal.last_offset).taken  # type: ignore[misc]
         ) == [True]
-    store.shut()
+    store.close()
     assert [record.levelname for record in caplog.records] == ["ERROR"]

@@ -34,12 +34,12 @@ def failed(name: str, *, webhook: object = None) -> Delivery:
 
 async def test_what_was_missed_is_taken_once(tmp_path: Path) -> None:
     book, settings = DeliveryBook(), EventSettings()
-    dispatcher = Dispatcher(settings, lambda frame: None)
+    dispatcher = Dispatcher(settings)
     recorder = JournalWriter(tmp_path, settings, dispatcher.opened, dispatcher.committed)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(lambda task_status: serve_api(book, port=0, api_key="k", task_status=task_status))
         nursery.start_soon(recorder.run)
-        await recorder.ready.wait()
+        await recorder.session.ready.wait()
         assert await recorder.record([arrival("known")]) == [True]
         for name in ("missed", "known", "missed too"):
             book.add(failed(name))

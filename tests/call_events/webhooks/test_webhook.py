@@ -10,7 +10,7 @@ import orjson
 import pytest
 from nacl.signing import SigningKey
 
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from actors.call_events.webhooks.webhook import Webhook, verifier_of
 from config import ConfigError, load
 from patchbay.http.message import Request, Response

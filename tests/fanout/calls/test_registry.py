@@ -347,7 +347,7 @@ def test_a_stop_that_a_predecessor_has_told(fanout: FakeFanout) -> None:
 
 def test_a_newcomer_is_heeded_once_every_ingest_knows(fanout: FakeFanout) -> None:
     """Who wants the same as another has not to wait again, unless nobody wanted it in between."""
-    acknowledged = {index: entry(batches.HEEDED, call) for index, call in enumerate(("a", "b"))}
+    acknowledged = {index: entry(batches.ACKNOWLEDGED, call) for index, call in enumerate(("a", "b"))}
     first, second = listener(1, call_control_id=["a", "b"]), listener(2, call_control_id="a")
     fanout.calls.expect(first)
     for index in (0, 1):
@@ -465,7 +465,7 @@ TestInterest.settings = settings(max_examples=30, stateful_step_count=25, deadli
         batches.ERROR,
         batches.LEFT,
         batches.LIVE,
-        batches.HEEDED,
+        batches.ACKNOWLEDGED,
     ],
 )
 def test_a_fault_in_one_entry_harms_no_other(
@@ -577,7 +577,7 @@ def test_interest_is_lent(fanout: FakeFanout) -> None:
     digest = batches.digest("a")
     assert [batches.interest_topic(index, digest) for index in (1, 2)] == fanout.topics[1:3]
     assert not is_known(1)
-    fanout.hears(entry(batches.HEEDED).replace(batches.digest("v3:call"), LENT))
+    fanout.hears(entry(batches.ACKNOWLEDGED).replace(batches.digest("v3:call"), LENT))
     assert is_known(1)
     assert not is_known(2)
 

@@ -10,11 +10,10 @@ import orjson
 import pytest
 import trio
 
-from actors.fanout.legacy import talker as codes
 from actors.fanout.legacy.talker import Talker
 from patchbay.audio.g711 import encode_float32, ulaw_to_alaw
 from patchbay.net.rate_limit import RateLimit
-from patchbay.protocol import batches
+from patchbay.protocol import batches, errors
 from tests.fakes.listening import FakeFanout, heard, listener, started
 from tests.fakes.telnyx import start
 
@@ -121,14 +120,14 @@ async def test_no_call_and_several_calls(autojump_clock: MockClock) -> None:
     room = Room(listener(9))
     for _ in range(3):
         room.talker.on_text(text(ULAW))
-    assert room.errors() == [codes.NO_CALL[0]]
+    assert room.errors() == [errors.NO_LIVE_CALL.code]
     room.fanout.hears(started("a", stream=1), started("b", stream=2))
     room.talker.on_text(text(ULAW))
     room.talker.on_text(text(ULAW))
-    assert room.errors() == [codes.SEVERAL_CALLS[0]]
+    assert room.errors() == [errors.SEVERAL_LIVE_CALLS.code]
     await trio.sleep(1)
     room.talker.on_text(text(ULAW))
-    assert room.errors() == [codes.SEVERAL_CALLS[0]]
+    assert room.errors() == [errors.SEVERAL_LIVE_CALLS.code]
     assert room.said.take() == []
 
 
@@ -137,7 +136,7 @@ async def test_only_into_the_call_it_named() -> None:
     room = Room(listener(9, call_control_id="b"))
     room.fanout.hears(started("a", stream=1))
     room.talker.on_text(text(ULAW))
-    assert room.errors() == [codes.NO_CALL[0]]
+    assert room.errors() == [errors.NO_LIVE_CALL.code]
     room.fanout.hears(started("b", stream=2))
     room.talker.on_text(text(ULAW))
     assert [talk.call for talk in room.said.pieces] == [batches.digest("b")]
@@ -149,7 +148,7 @@ async def test_what_is_no_talk() -> None:
     room.fanout.hears(started())
     room.talker.on_text(b"rubbish")
     room.talker.on_text(b'{"event":"hello"}')
-    assert room.errors() == [codes.BAD_TALK[0]]
+    assert room.errors() == [errors.MALFORMED_TALK.code]
     with pytest.raises(UnicodeDecodeError):
         room.talker.on_text(b"\xff")
     assert room.said.take() == []
@@ -212,9 +211,9 @@ async def test_marks_are_asked_for_in_their_place() -> None:
 async def test_nothing_can_be_asked_of_no_call(message: bytes) -> None:
     room = Room(listener(9))
     room.talker.on_text(message)
-    assert room.errors() == [codes.NO_CALL[0]]
+    assert room.errors() == [errors.NO_LIVE_CALL.code]
     room.talker.on_text(b'{"event":"mark","mark":{}}')
-    assert room.errors() == [codes.BAD_TALK[0]]
+    assert room.errors() == [errors.MALFORMED_TALK.code]
 
 
 async def test_signs_of_life() -> None:
@@ -239,7 +238,7 @@ async def test_packets_of_other_shapes(autojump_clock: MockClock) -> None:
             room.talker.on_text(text(struct.pack(">BBHII", 0x80, other, number, 2, 3) + ULAW[:4]))
     room.talker.on_text(text(struct.pack(">BBHII", 0xA0, 0, 9, 2, 3) + b"\xff"))
     assert room.said.take() == [(batches.TALK, ULAW[:128])] * 3
-    assert room.errors() == [codes.NOT_AUDIO[0], codes.BAD_TALK[0]]
+    assert room.errors() == [errors.TALK_NOT_AUDIO.code, errors.MALFORMED_TALK.code]
     assert room.fanout.calls.counters["talk_not_audio"] == 9
 
 
@@ -286,7 +285,7 @@ async def test_binary_that_is_no_float32(size: int, autojump_clock: MockClock) -
     for _ in range(5):
         room.talker.on_binary(b"\xff\x7e\xfe" * 300 + b"\xff" * size)
     assert room.said.take() == []
-    assert room.errors() == [codes.NOT_FLOAT32[0]]
+    assert room.errors() == [errors.TALK_NOT_FLOAT32.code]
     assert room.fanout.calls.counters["talk_not_float32"] == 5
     room.talker.on_binary(bytes(640))
     assert room.said.take() == [(batches.TALK, b"\xff" * 160)]
@@ -298,4 +297,4 @@ async def test_refusals_are_passed_on() -> None:
     room.talker.refused("floor_taken", "x")
     room.talker.refused("call_gone", "x")
     room.talker.not_reached()
-    assert room.errors() == [codes.REFUSALS["floor_taken"], codes.REFUSALS["call_gone"], codes.UNREACHABLE[0]]
+    assert room.errors() == [errors.FLOOR_TAKEN.code, errors.CALL_GONE.code, errors.CALL_UNREACHABLE.code]

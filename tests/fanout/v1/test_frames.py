@@ -13,7 +13,7 @@ from actors.fanout.peaks import KEPT, PeakEncoder, step_of
 from actors.fanout.v1.frames import REMEMBERED, STEP_DOWN_AFTER, Numbering, V1Encoder
 from patchbay.audio.media_format import MediaFormat
 from patchbay.audio.transcode import UnknownCodec
-from patchbay.protocol.batches import AUDIO, NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, Entry
+from patchbay.protocol.batches import AUDIO, NO_NUMBER, NO_TIMESTAMP, REPLAYED, Entry
 from patchbay.protocol.v1 import frames as v1
 from tests.fakes.listening import messages
 
@@ -51,7 +51,7 @@ def test_what_was_said_before_is_flagged() -> None:
     making = encoder()
     assert headers(making.replay([piece(b"x")], 0))[0][3] == 1
     assert headers(making.encode(piece(b"x"), 0))[0][3] == 0
-    assert headers(making.encode(piece(b"x", flags=1 | SAID_BEFORE), 0))[0][3] == 1
+    assert headers(making.encode(piece(b"x", flags=1 | REPLAYED), 0))[0][3] == 1
 
 
 @pytest.mark.parametrize("making", [encoder, PeakEncoder])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.console.page_rights import session
-from patchbay.auth.page_cookie import remembering
+from patchbay.auth.page_cookie import setting_cookie
 from patchbay.http.message import Request, Response
 
 CLAIMS = {"sub": "ann", "exp": 1060.0, "calls": "*", "can": ["admin"]}
@@ -15,7 +15,7 @@ PAGE = Response(200, b"<p>", "text/html; charset=utf-8")
 def cookie(headers: dict[str, str] | None = None, *, is_tls: bool = False, page: Response = PAGE) -> str | None:
     lines = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     request = Request("GET", "/", {"token": ["a.b.c"]}, lines, b"", "192.0.2.7:1", CLAIMS)
-    response = remembering(lambda _: page, lambda: 1000.0, is_tls=is_tls)(request)
+    response = setting_cookie(lambda _: page, lambda: 1000.0, is_tls=is_tls)(request)
     assert response is not None
     return response.headers.get("set-cookie")
 

@@ -14,8 +14,8 @@ from patchbay.bus.pending_events import (
     RESEND_FIRST_S,
     RESEND_MAX_S,
     Event,
+    EventQueue,
     PendingEvents,
-    Room,
 )
 
 
@@ -60,7 +60,7 @@ sources = st.sampled_from("abcd")
 @given(st.lists(st.tuples(st.booleans(), sources), max_size=80), st.integers(1, 6), st.integers(1, 4))
 def test_a_room_is_as_a_plain_list_would_be(steps: list[tuple[bool, str]], limit: int, of_source: int) -> None:
     """The source with the most gives way, and it alone where it has more than one source may have."""
-    room, kept = Room(limit, of_source), list[Event]()
+    room, kept = EventQueue(limit, of_source), list[Event]()
     for number, (adds, source) in enumerate(steps):
         if adds:
             gone = room.add(added := event(str(number), source=source))

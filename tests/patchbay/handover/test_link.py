@@ -71,7 +71,7 @@ async def test_a_connection_comes_with_its_head_and_works(tmp_path: Path) -> Non
         assert handed.sock.recv(100) == b"hello"
         handler.let_go.set()
         await until(lambda: closed(client))
-        await until(lambda: not exchange.switchboard.table.held)
+        await until(lambda: not exchange.router.table.held)
         assert not link.connections
         client.close()
 
@@ -93,7 +93,7 @@ async def test_connections_outlive_the_gateway(tmp_path: Path) -> None:
         await until(lambda: not link.present)
         handler.seen[1].set_note(b"changed meanwhile")
         second = place.exchange()
-        held = second.switchboard.table.held
+        held = second.router.table.held
         await until(lambda: set(held) == numbers)
         assert held[handler.seen[0].id].unsent == b"the rest"
         assert held[handler.seen[1].id].note == b"changed meanwhile"
@@ -124,7 +124,7 @@ async def test_connections_outlive_their_actor(tmp_path: Path) -> None:
         handler.seen[0].set_rest(b"half a frame")
         await link.flush()
         kill(link, scope)
-        await until(lambda: not exchange.switchboard.table.links)
+        await until(lambda: not exchange.router.table.links)
         await place.actor(successor, generation=2)
         await until(lambda: successor.seen)
         [resumed] = successor.seen
@@ -193,7 +193,7 @@ async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
             old.sock.send(b"a call")
         await link.flush()
         kill(link, scope)
-        await until(lambda: not exchange.switchboard.table.links)
+        await until(lambda: not exchange.router.table.links)
         found = {handed.id: handed for handed in await succeeded(place, 2)}
         assert found[new.id].resumed == written
         assert (found[old.id].resumed, found[old.id].note) == (True, b"told of a call" if written else b"welcomed")
@@ -231,7 +231,7 @@ async def test_where_bytes_are_not_counted_a_promise_holds_at_once(tmp_path: Pat
         await until(lambda: handler.seen)
         [handed] = handler.seen
         assert handed.answered
-        held = exchange.switchboard.table.held[handed.id]
+        held = exchange.router.table.held[handed.id]
         await until(lambda: not held.fresh)
         handed.promise_note(b"welcomed")
         await until(lambda: held.note == b"welcomed")
@@ -290,7 +290,7 @@ async def test_http_ends_with_its_actor_and_stays_with_it(tmp_path: Path) -> Non
         assert not closed(client)
         exchange.die()
         second = place.exchange()
-        await until(lambda: second.switchboard.table.held)
+        await until(lambda: second.router.table.held)
         kill(link, scope)
         await until(lambda: closed(client))
         client.close()
@@ -309,7 +309,7 @@ async def test_an_actor_that_says_hello_and_dies_harms_nobody(tmp_path: Path) ->
             sock.connect(place.path)
             sock.send(b"rubbish")
         await place.actor(Handler())
-        await until(lambda: len(exchange.switchboard.table.links) == 1)
+        await until(lambda: len(exchange.router.table.links) == 1)
 
 
 async def test_a_drain_moves_everything(tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ async def test_a_handler_that_fails_ends_one_connection(tmp_path: Path, caplog: 
             await until(lambda: closed(client))  # noqa: B023
             client.close()
         assert "failed" in caplog.text
-        await until(lambda: not exchange.switchboard.table.held)
+        await until(lambda: not exchange.router.table.held)
 
 
 async def test_a_handler_may_close_its_socket(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ async def test_a_handler_may_close_its_socket(tmp_path: Path) -> None:
         await place.actor(close)
         client = exchange.connect()
         await until(lambda: closed(client))
-        assert not exchange.switchboard.table.held
+        assert not exchange.router.table.held
         client.close()
 
 
@@ -448,7 +448,7 @@ async def test_no_descriptor_leaks(tmp_path: Path) -> None:
             for handed in (*handler.seen, *console.seen):
                 handed.scope.cancel()
             await until(lambda: not link.connections)  # noqa: B023
-            await until(lambda: not exchange.switchboard.table.held)
+            await until(lambda: not exchange.router.table.held)
             for client in clients:
                 client.close()
             console.seen[:] = console.seen[: 25 * (part + 1)]
@@ -491,7 +491,7 @@ async def test_a_note_is_bounded(tmp_path: Path) -> None:
         [handed] = handler.seen
         handed.set_note(b"short")
         handed.set_note(b"x" * (handover.MAX_NOTE_BYTES + 1))
-        await until(lambda: exchange.switchboard.table.held[handed.id].note == b"short")
+        await until(lambda: exchange.router.table.held[handed.id].note == b"short")
         assert link.present
         assert os.get_blocking(handed.sock.fileno()) is False
         client.close()
@@ -512,7 +512,7 @@ async def test_whoever_has_given_a_connection_away_notes_nothing_more(tmp_path: 
         handed.set_note(b"late")
         last.set_note(b"after that")
         await link.flush()
-        held = exchange.switchboard.table.held
+        held = exchange.router.table.held
         await until(lambda: held[last.id].note == b"after that")
         assert held[handed.id].note == b"exact"
         handler.let_go.set()

@@ -96,7 +96,7 @@ async def test_a_thousand_deaths(tmp_path: Path, caplog: pytest.LogCaptureFixtur
             assert process.served is not None
             process.served.given_away = True  # a process that is killed tells nobody, and shuts nothing down
             scope.cancel()
-            await until(lambda: not exchange.switchboard.table.links)
+            await until(lambda: not exchange.router.table.links)
             if cycle == WARM_UP:
                 before = held()
         after = held()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchbay.net.quota import Quota
-from patchbay.net.rate_limit import SUBS_MAX, RateLimit, RateLimits, SharedRateLimit
+from patchbay.net.rate_limit import KEYS_MAX, SUBS_MAX, RateLimit, RateLimits, RateLimitsByKey, SharedRateLimit
 
 NOW = 100.0
 ME, YOU = {"sub": "me"}, {"sub": "you"}
@@ -120,3 +120,22 @@ def test_holdings_are_given_back_whatever_happens() -> None:
     with pytest.raises(KeyError), held.held("a"):
         raise KeyError
     assert held.has_room("a")
+
+
+def test_keys_do_not_share() -> None:
+    """So much at once, then as time brings it; a key may have several times as much."""
+    limits = RateLimitsByKey(2.0, 3)
+    assert [limits.of("a").spend(1, NOW) for _ in range(4)] == [True, True, True, False]
+    assert limits.of("b").spend(1, NOW)
+    assert not limits.of("a").spend(1, NOW + 0.4)
+    assert limits.of("a").spend(1, NOW + 0.6)
+    assert [limits.of("a").spend(1, NOW + 100) for _ in range(4)] == [True, True, True, False]
+    assert [limits.of("c", 2).spend(1, NOW) for _ in range(7)] == [True] * 6 + [False]
+
+
+def test_keys_are_bounded() -> None:
+    """Whoever has many addresses can't fill our memory."""
+    limits = RateLimitsByKey(1.0, 1)
+    for number in range(KEYS_MAX + 10):
+        assert limits.of(str(number)).spend(1, NOW)
+    assert len(limits) == KEYS_MAX

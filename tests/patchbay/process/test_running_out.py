@@ -13,7 +13,7 @@ import trio
 
 from actors.call_events.dispatcher import Dispatcher
 from actors.call_events.entry import Interest
-from actors.call_events.journal.store import Unavailable
+from actors.call_events.journal.interface import Unavailable
 from actors.call_events.journal.writer import JournalWriter
 from actors.gateway.actor import _next_gateway
 from config.settings import EventSettings
@@ -115,7 +115,7 @@ async def test_a_journal_without_a_thread_is_unavailable(
 ) -> None:
     """For that moment; what is given again is taken then."""
     settings = EventSettings()
-    hub = Dispatcher(settings, lambda frame: None)
+    hub = Dispatcher(settings)
     recorder = JournalWriter(tmp_path, settings, hub.opened, hub.committed)
     real = trio.to_thread.run_sync
 
@@ -126,12 +126,12 @@ async def test_a_journal_without_a_thread_is_unavailable(
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(recorder.run)
-            await recorder.ready.wait()
+            await recorder.session.ready.wait()
             monkeypatch.setattr(trio.to_thread, "run_sync", fail)
             with pytest.raises(Unavailable):
                 await recorder.record([arrival("a")])
             with pytest.raises(Unavailable):
-                await recorder.page(Interest(), 0)
+                await recorder.reader.page(Interest(), 0)
             assert not recorder.is_available
             monkeypatch.setattr(trio.to_thread, "run_sync", real)
             assert await recorder.record([arrival("a")]) == [True]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from patchbay.http.query import BadQuery
 from patchbay.protocol import legacy
 from patchbay.protocol.legacy import ListenQuery, TalkClear, TalkMark, TalkOther, TalkPing, TalkStop
 from patchbay.protocol.lenient_json import Malformed
+from patchbay.protocol.query import BadQuery
 
 
 def test_the_welcome_is_the_contract_s_to_the_letter() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchbay.audio.media_format import MediaFormat, normalise_encoding
-from patchbay.protocol import telnyx
+from patchbay.protocol import telnyx, telnyx_commands
 from patchbay.protocol.lenient_json import Malformed
 
 AUDIO = bytes(range(160))
@@ -375,17 +375,17 @@ def test_an_error_without_a_readable_code_is_still_an_error() -> None:
 def test_frames_to_telnyx() -> None:
     encoded = base64.b64encode(AUDIO).decode()
     media = {"event": "media", "media": {"payload": encoded}}
-    assert json.loads(telnyx.media_message(AUDIO, None)) == media
-    assert json.loads(telnyx.media_message(AUDIO, 'a"b')) == media | {"stream_id": 'a"b'}
-    assert json.loads(telnyx.clear_message()) == {"event": "clear"}
-    assert json.loads(telnyx.mark_message('é"')) == {"event": "mark", "mark": {"name": 'é"'}}
+    assert json.loads(telnyx_commands.media_message(AUDIO, None)) == media
+    assert json.loads(telnyx_commands.media_message(AUDIO, 'a"b')) == media | {"stream_id": 'a"b'}
+    assert json.loads(telnyx_commands.clear_message()) == {"event": "clear"}
+    assert json.loads(telnyx_commands.mark_message('é"')) == {"event": "mark", "mark": {"name": 'é"'}}
 
 
 @given(st.binary(max_size=400), st.none() | st.text())
 def test_media_survives_the_round_trip(payload: bytes, stream_id: str | None) -> None:
     if stream_id is not None:
         stream_id = stream_id.encode(errors="replace").decode()
-    media = telnyx.decode(telnyx.media_message(payload, stream_id))
+    media = telnyx.decode(telnyx_commands.media_message(payload, stream_id))
     assert media == telnyx.Media(payload, stream_id=stream_id)
 
 

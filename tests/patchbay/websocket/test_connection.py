@@ -24,10 +24,11 @@ from patchbay.net.peek import PEEK, remember_looks
 from patchbay.net.poller import OPENINGS_AT_ONCE, Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.process.no_op import nothing
+from patchbay.protocol.errors import CLOSE_RESTART
 from patchbay.websocket import connection as peer_module
 from patchbay.websocket.accept import accept
 from patchbay.websocket.fast_path import LONGEST_ALIGNED
-from patchbay.websocket.frames import CLOSE_RESTART, WAITING_FRAGMENTS_MAX, find_frames, text_frame
+from patchbay.websocket.frames import WAITING_FRAGMENTS_MAX, find_frames, text_frame
 from patchbay.websocket.send_queue import SendQueue
 from tests.fakes.connections import FakeHandedConnection, tcp_pair
 from tests.fakes.handovers import until

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 
-from patchbay.websocket.frames import CLOSE_EXPIRED, CLOSE_LIFETIME, CLOSE_POLICY, PING
+from patchbay.protocol.errors import CLOSE_EXPIRED, CLOSE_LIFETIME, CLOSE_POLICY
+from patchbay.websocket.frames import PING
 from patchbay.websocket.keepalive import keep_alive
 from tests.fakes.listening import FakeBrowser
 

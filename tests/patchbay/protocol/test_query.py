@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.http.query import (
+from patchbay.protocol.query import (
     CALL_PARAMETERS,
     IDS_MAX,
     STREAM_PARAMETERS,
     BadQuery,
     calls_of,
     calls_only,
-    is_nothing,
+    is_null,
     names_of,
 )
 
@@ -98,5 +98,5 @@ def test_whoever_names_a_call_is_never_taken_for_one_who_names_none(query: dict[
 
 
 def test_nothing() -> None:
-    assert all(is_nothing(text) for text in ("", "undefined", "NULL", " none "))
-    assert not any(is_nothing(text) for text in ("v3:a", "0", "undefined1"))
+    assert all(is_null(text) for text in ("", "undefined", "NULL", " none "))
+    assert not any(is_null(text) for text in ("v3:a", "0", "undefined1"))

@@ -1,14 +1,11 @@
-"""Histograms from the bus to Prometheus."""
+"""How listeners hear calls: from the bus to Prometheus, and to the list of calls."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from actors.console import metrics, prometheus
-from actors.console.histogram import read_histogram
 from actors.console.stats import StatsBook
 
 SAID = {"buckets": [0.1, 0.2], "counts": [3, 2, 1], "sum": 0.9}
@@ -17,7 +14,7 @@ SAID = {"buckets": [0.1, 0.2], "counts": [3, 2, 1], "sum": 0.9}
 def book_of(*said: dict[str, Any]) -> StatsBook:
     book = StatsBook()
     for each in said:
-        book.hear(each, 0)
+        book.receive(each, 0)
     return book
 
 
@@ -40,30 +37,6 @@ def test_as_prometheus_reads_it() -> None:
     ):
         assert line in text.splitlines()
     assert "bad" not in text
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        None,
-        [],
-        {},
-        {**SAID, "counts": [1]},
-        {**SAID, "sum": "x"},
-        {**SAID, "counts": [1, 2, "3"]},
-        {**SAID, "buckets": []},
-    ],
-)
-def test_rubbish_is_none(said: object) -> None:
-    assert read_histogram(said) is None
-
-
-def test_of_other_bounds() -> None:
-    """The newer process counts."""
-    mine, other = read_histogram(SAID), read_histogram({"buckets": [1], "counts": [1, 1], "sum": 1})
-    assert mine is not None
-    assert mine + other == mine
-    assert mine + None == mine
 
 
 def test_how_a_call_is_heard() -> None:

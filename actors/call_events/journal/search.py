@@ -1,6 +1,7 @@
-"""Finds events in the journal's file a window of offsets at a time, so that no request reads for long, whatever it asks for.
+"""Finds events in the journal's file a window of offsets at a time, so that no request reads for long, whatever it asks
+for.
 
-Whoever asks for what is rare gets what was found in its time, and where to go on. Blocks; used by `journal`.
+A search for rare events returns what was found in its time, and where to continue. Blocks; used by `journal`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ TIME_BACKWARDS_S: Final = 0.1
 
 
 class Search:
-    """A search for what somebody wants. Valid inside one transaction.
+    """Searches for wanted events. Valid inside one transaction.
 
     Args:
         clock: seconds, monotonic.
@@ -41,7 +42,7 @@ class Search:
         self.upto = 0
 
     def forwards(self, after: int, last: int, limit: int) -> Iterator[Row]:
-        """Yield at most so many events after an offset, oldest first."""
+        """Yield at most `limit` events after an offset, oldest first."""
         self.upto, found = after, 0
         until = self._clock() + TIME_S
         columns = "offset, source, body, occurred_at"
@@ -61,7 +62,8 @@ class Search:
         self.upto = last
 
     def backwards(self, last: int, count: int) -> int | None:
-        """Return the offset after which there are so many events, or as many as were found in time; None: there are fewer."""
+        """Return the offset after which there are `count` events, or as many as were found in time; None: there are
+        fewer."""
         until = self._clock() + TIME_BACKWARDS_S
         left, before = count + 1, last + 1
         sql = f"SELECT offset FROM events WHERE offset BETWEEN ? AND ?{self._where} ORDER BY offset DESC LIMIT ?"

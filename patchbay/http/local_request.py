@@ -1,4 +1,4 @@
-"""Whether a request comes from this machine, by what its head says of where it has come from. Pure.
+"""Tells from a request's head whether it comes from this machine. Pure.
 
 With authentication off, only this machine may connect. A port on loopback is not enough for that: a proxy in front passes on
 requests of anybody's, and a page of anybody's can have a name of its own resolved to 127.0.0.1 (DNS rebinding). Both show in
@@ -26,8 +26,8 @@ _ABSOLUTE: Final = re.compile(r"[a-z]+://([^/?#]*)", re.IGNORECASE)
 SHOWN_CHARS: Final = 60
 
 
-def elsewhere(head: RequestHead) -> str | None:
-    """Return what in a head says that the request comes from elsewhere, in words; None: nothing does."""
+def why_remote(head: RequestHead) -> str | None:
+    """Return what in a head says that the request comes from another machine, in words; None: nothing does."""
     for name, value in _addresses(head):
         if not is_loopback_address(value):
             return f"{name} names {value[:SHOWN_CHARS]!r}"
@@ -38,19 +38,19 @@ def elsewhere(head: RequestHead) -> str | None:
 
 
 def is_loopback_address(text: str) -> bool:
-    """Whether an address, with or without a port, is this machine's."""
+    """Return whether an address, with or without a port, is a loopback address."""
     address = parse_address(text)
     return bare_address(text).lower() == "localhost" if address is None else address.is_loopback
 
 
 def is_loopback_host(text: str) -> bool:
-    """Whether a host, as in Host, is a name or an address that is this machine wherever it is resolved (RFC 6761 §6.3)."""
+    """Return whether a host, as in Host, is this machine wherever its name is resolved (RFC 6761 §6.3)."""
     name = _name(text)
     return name is not None and (name == "localhost" or name.endswith(".localhost") or is_loopback_address(name))
 
 
 def is_local_host(text: str) -> bool:
-    """Whether nobody elsewhere can have made a host's name point here: loopback, or a name without a dot, of no domain."""
+    """Return whether no DNS can have made a host's name point here: loopback, or a name without a dot, of no domain."""
     name = _name(text)
     return is_loopback_host(text) or (name is not None and "." not in name and ":" not in name)
 

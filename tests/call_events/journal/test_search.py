@@ -12,12 +12,11 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.call_events.clients.filter import PREFIXES_MAX, TYPES_MAX, reader_of, wish
+from actors.call_events.clients.filter import PREFIXES_MAX, TYPES_MAX, parse_filter, reader_of
 from actors.call_events.entry import Interest
-from actors.call_events.journal import pages
 from actors.call_events.journal.journal import Journal
-from actors.call_events.journal.pages import Search
-from patchbay.http.query import BadQuery
+from actors.call_events.journal.search import TIME_BACKWARDS_S, TIME_S, WINDOW, Search
+from patchbay.protocol.query import BadQuery
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "WINDOW", 10)
-    monkeypatch.setattr(pages, "WINDOW_OF_CALLS", 10)
+    monkeypatch.setattr("actors.call_events.journal.search.WINDOW", 10)
+    monkeypatch.setattr("actors.call_events.journal.search.WINDOW_OF_CALLS", 10)
 
 
 def ticking(seconds: float) -> Callable[[], float]:
@@ -68,7 +67,7 @@ def test_a_search_that_takes_too_long_says_where_to_go_on(journal: Journal) -> N
     reads = 0
     while after < last:
         reads += 1
-        search = Search(journal._db, RARE, ticking(pages.TIME_S / 3))
+        search = Search(journal._db, RARE, ticking(TIME_S / 3))
         found += [row[0] for row in search.forwards(after, last, 100)]
         assert search.upto <= max(after, first - 1) + 30
         after = search.upto
@@ -82,7 +81,7 @@ def test_the_latest_that_are_found_in_time(journal: Journal) -> None:
     last = journal.last_offset
     assert Search(journal._db, RARE, lambda: 0.0).backwards(last, 1) == journal.oldest_offset + 5
     assert Search(journal._db, RARE, lambda: 0.0).backwards(last, 2) is None
-    at = Search(journal._db, RARE, ticking(pages.TIME_BACKWARDS_S)).backwards(last, 1)
+    at = Search(journal._db, RARE, ticking(TIME_BACKWARDS_S)).backwards(last, 1)
     assert at == last - 10
 
 
@@ -101,7 +100,7 @@ def test_a_search_reads_no_more_than_its_time_whatever_is_asked_for(journal: Jou
 
     def steps(prefixes: int) -> int:
         interest = Interest(types=frozenset(), prefixes=tuple(f"none{n}" for n in range(prefixes)))
-        clock = ticking(pages.TIME_S)
+        clock = ticking(TIME_S)
         return counted(
             journal, lambda: list(Search(journal._db, interest, clock).forwards(0, journal.last_offset, 100))
         )
@@ -109,7 +108,7 @@ def test_a_search_reads_no_more_than_its_time_whatever_is_asked_for(journal: Jou
     pages_window = steps(10)
     assert steps(20) < 2.2 * pages_window
     journal.commit([arrival(f"more {n}") for n in range(4000)], journal.last_offset)
-    assert steps(10) < pages_window * pages.WINDOW / 900 * 1.5
+    assert steps(10) < pages_window * WINDOW / 900 * 1.5
 
 
 interests = st.builds(
@@ -130,8 +129,8 @@ def test_what_is_found_is_what_is_wanted(
     limit: int,
 ) -> None:
     """A page after the other, of any size and in any time, and the latest by counting back."""
-    monkeypatch.setattr(pages, "WINDOW", 3)
-    monkeypatch.setattr(pages, "WINDOW_OF_CALLS", 4)
+    monkeypatch.setattr("actors.call_events.journal.search.WINDOW", 3)
+    monkeypatch.setattr("actors.call_events.journal.search.WINDOW_OF_CALLS", 4)
     with closing(Journal(tmp_path_factory.mktemp("j") / "j")) as journal:
         start = journal.last_offset
         arrivals = [arrival(n, f"v3:{call}", kind) for n, (call, kind) in enumerate(events)]
@@ -139,7 +138,7 @@ def test_what_is_found_is_what_is_wanted(
         wanted = [entry.offset for entry in entries if interest.wants(entry)]
         found, after = list[int](), start
         while after < journal.last_offset:
-            search = Search(journal._db, interest, ticking(pages.TIME_S))
+            search = Search(journal._db, interest, ticking(TIME_S))
             found += [row[0] for row in search.forwards(after, journal.last_offset, limit)]
             after = search.upto
         assert found == wanted
@@ -149,13 +148,13 @@ def test_what_is_found_is_what_is_wanted(
 
 def test_so_many_types_and_no_more() -> None:
     """In words that say how many."""
-    assert wish({"type": [",".join(f"t{n}" for n in range(TYPES_MAX))]}, None).interest.types
-    assert len(wish({"type": [f"t{n}*" for n in range(PREFIXES_MAX)]}, None).interest.prefixes) == PREFIXES_MAX
+    assert parse_filter({"type": [",".join(f"t{n}" for n in range(TYPES_MAX))]}, None).interest.types
+    assert len(parse_filter({"type": [f"t{n}*" for n in range(PREFIXES_MAX)]}, None).interest.prefixes) == PREFIXES_MAX
     for kinds in ([f"t{n}" for n in range(TYPES_MAX + 1)], [f"t{n}*" for n in range(PREFIXES_MAX + 1)]):
         for query in ({"type": kinds}, {"type": [",".join(kinds)]}):
             with pytest.raises(BadQuery, match=str(PREFIXES_MAX)):
-                wish(query, None)
-    repeated = wish({"type": ["a*,a*,b"] * 500}, None).interest
+                parse_filter(query, None)
+    repeated = parse_filter({"type": ["a*,a*,b"] * 500}, None).interest
     assert (repeated.types, repeated.prefixes) == (frozenset({"b"}), ("a",))
 
 
@@ -182,7 +181,9 @@ async def test_pages_of_one_reader_at_once() -> None:
     waiting = 0
 
     class Slow:
-        first = oldest = 0
+        @property
+        def reader(self) -> Slow:
+            return self
 
         async def latest(self, *_: object, **__: object) -> int:
             nonlocal waiting

@@ -1,6 +1,6 @@
-"""Tells the ingests which calls signed webhooks have announced, so that they take no stream of any other.
+"""Announces to the ingests which calls have signed webhooks, so that they accept no stream of any other call.
 
-What is told comes from the picture of the calls, and that from the journal, so it holds over restarts.
+Announcements are made from the states of the calls, which come from the journal, so they survive restarts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from actors.call_events.calls.call_state import CallState
     from patchbay.bus.sockets import BusSocket
 
-AGAIN_S = 5.0  # all of it is told so often: a message may have been lost
+REPEAT_S = 5.0  # how often everything is announced: a message may be lost
 SUBSCRIBED = b"\x01" + announced.TOPIC
 
 
-class Announcing:
-    """Args: calls: those that are live. within_s: how long after its last event a call may have its first stream."""
+class Announcer:
+    """Publishes announcements. `calls`: the live calls. `within_s`: how long after its last event a call may get its
+    first stream."""
 
     def __init__(
         self, calls: Mapping[str, CallState], within_s: float, publish: Callable[[bytes], object], is_open: trio.Event
@@ -32,24 +33,24 @@ class Announcing:
         self._publish = publish
         self._is_open = is_open
 
-    def changed(self, states: Mapping[str, CallState]) -> None:
-        """Events of these calls have been committed."""
+    def announce(self, states: Mapping[str, CallState]) -> None:
+        """Announce calls whose events have been committed."""
         self._publish(announced.pack({call: self._until(state) for call, state in states.items()}, whole=False))
 
-    async def listen(self, publisher: BusSocket) -> None:
-        """Tell everything to whoever subscribes. For ever."""
+    async def answer_subscribers(self, publisher: BusSocket) -> None:
+        """Announce everything to each new subscriber. For ever."""
         while True:
             if SUBSCRIBED in await publisher.receive_many():
-                self._tell_all()
+                self._announce_all()
 
-    async def tell(self) -> None:
-        """Tell everything now and then. For ever."""
+    async def repeat(self) -> None:
+        """Announce everything now and then. For ever."""
         await self._is_open.wait()
         while True:
-            self._tell_all()
-            await trio.sleep(AGAIN_S)
+            self._announce_all()
+            await trio.sleep(REPEAT_S)
 
-    def _tell_all(self) -> None:
+    def _announce_all(self) -> None:
         if self._is_open.is_set():  # before that, we know of none
             self._publish(announced.pack({call: self._until(state) for call, state in self._calls.items()}, whole=True))
 

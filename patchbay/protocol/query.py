@@ -1,4 +1,4 @@
-"""The calls and streams that a URL's query names: one reader, for every path. Pure.
+"""Reads the calls and streams that a URL's query names, for every path. Pure.
 
 A client that means one call must never get all. So a name that is empty is refused, and so is a parameter that looks like
 a call's name and is none: whoever wrote it would otherwise be given every call.
@@ -21,7 +21,7 @@ SHOWN_CHARS: Final = 40
 CALL_PARAMETERS: Final = ("call_control_id", "call_id", "callId", "callControlId", "call")
 STREAM_PARAMETERS: Final = ("stream_id", "streamId")
 # What programs write where they have nothing to write: JavaScript, Python, and what both make of an object.
-NOTHING: Final = frozenset({"", "undefined", "null", "none", "nan", "[object object]"})
+NULLS: Final = frozenset({"", "undefined", "null", "none", "nan", "[object object]"})
 
 _LIST: Final = re.compile(r"\[\d*\]$")  # `call_control_id[]`, `call_control_id[0]`: lists, as some libraries write them
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")  # of `callControlId`, `CALL_ID`, `call-id`
@@ -32,12 +32,12 @@ _OF_A_STREAM: Final = re.compile(rf"(?:\w+_)?streams?{_ID}")
 
 
 class BadQuery(ValueError):
-    """A query that cannot be served. Its text is for the person who wrote it."""
+    """The query can't be served. The text is for the person who wrote it."""
 
 
-def is_nothing(value: str) -> bool:
-    """Whether a value is what a program writes that has none."""
-    return value.strip().lower() in NOTHING
+def is_null(value: str) -> bool:
+    """Return whether a value is what a program writes that has none."""
+    return value.strip().lower() in NULLS
 
 
 def calls_of(query: Query) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _ids(query: Query, names: tuple[str, ...]) -> tuple[str, ...]:
     for value in ids:
         if not value.strip() or len(value) > ID_MAX_CHARS:
             raise BadQuery(f"{names[0]} is empty or too long")
-        if is_nothing(value):
+        if is_null(value):
             raise BadQuery(f"{names[0]} is `{value}`, which is no id: the program that wrote this URL had none")
     return ids
 

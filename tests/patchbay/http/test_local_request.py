@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchbay.auth.local_request import elsewhere, is_local_host, is_loopback_address, is_loopback_host
 from patchbay.http.head import BadRequest, parse_head
+from patchbay.http.local_request import is_local_host, is_loopback_address, is_loopback_host, why_remote
 from tests.fakes.work import assert_linear
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def said(*lines: str, host: str = "127.0.0.1:5006", target: str = "/calls") -> str | None:
     text = "".join(f"{line}\r\n" for line in lines)
-    return elsewhere(parse_head(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{text}\r\n".encode("latin-1")))
+    return why_remote(parse_head(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{text}\r\n".encode("latin-1")))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_a_long_list_takes_work_by_its_length(name: str, piece: str) -> None:
 
     def work(count: int) -> Callable[[], object]:
         head = parse_head(f"GET / HTTP/1.1\r\nHost: localhost\r\n{name}: {piece * count}x\r\n\r\n".encode())
-        return lambda: elsewhere(head)
+        return lambda: why_remote(head)
 
     assert_linear(work, 400)
