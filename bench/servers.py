@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 from bench import cache
+from bench.ports import reserved_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -90,16 +91,16 @@ def running(peer: Peer, cores: Collection[int], *, urgent: bool = False, **envir
         cache.Unavailable: it can't be had here, or does not start.
     """
     home = Path(tempfile.mkdtemp(prefix="patchbay-bench-"))
-    port = free_port()
     given = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}
     ours = {"PYTHONPATH": str(peer.tree), **peer.environ, **environ}  # not another checkout that is installed
-    given |= {key: value.format(home=home, port=port) for key, value in ours.items()}
     process = None
     try:
-        with (home / "log").open("wb") as log, placed(cores, urgent=urgent):
-            process = subprocess.Popen(peer.command(port), env=given, cwd=peer.tree, stdout=log, stderr=log)
-        _wait_until_ready(peer, port, process, home)
-        yield Server(process.pid, port, home, given)
+        with reserved_port() as port:
+            given |= {key: value.format(home=home, port=port) for key, value in ours.items()}
+            with (home / "log").open("wb") as log, placed(cores, urgent=urgent):
+                process = subprocess.Popen(peer.command(port), env=given, cwd=peer.tree, stdout=log, stderr=log)
+            _wait_until_ready(peer, port, process, home)
+            yield Server(process.pid, port, home, given)
     finally:
         if process is not None:
             _stop(process)
@@ -109,13 +110,6 @@ def running(peer: Peer, cores: Collection[int], *, urgent: bool = False, **envir
 def baseline(tree: Path) -> Peer:
     """Another checkout of Patchbay, to see what a change brought."""
     return replace(PATCHBAY, name="baseline", about=f"Patchbay in {tree}", tree=tree)
-
-
-def free_port() -> int:
-    """A TCP port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

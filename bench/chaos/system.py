@@ -16,7 +16,8 @@ import trio
 
 from bench import cache
 from bench.chaos.promises import SUPERVISOR
-from bench.servers import PATCHBAY_ENVIRON, ROOT, free_port, placed
+from bench.ports import reserved_port
+from bench.servers import PATCHBAY_ENVIRON, ROOT, placed
 from supervisor.commands.client import NoSupervisorError, ask
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ class NotReadyError(Exception):
 class System:
     """A running system."""
 
-    def __init__(self, home: Path, *, urgent: bool = False) -> None:
+    def __init__(self, home: Path, port: int, *, urgent: bool = False) -> None:
         self.home = home
         self._urgent = urgent
-        self.port = free_port()
+        self.port = port
         self.log = home / "log"
         given = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}
         ours = {key: value.format(home=home, port=self.port) for key, value in PATCHBAY_ENVIRON.items()}
@@ -142,12 +143,13 @@ class System:
 async def running(*, urgent: bool = False) -> AsyncIterator[System]:
     """Start a system, wait until it is ready; it is stopped at the end."""
     home = Path(tempfile.mkdtemp(prefix="patchbay-chaos-"))
-    system = System(home, urgent=urgent)
-    system.start_supervisor()
-    try:
-        await system.until_ready()
-        yield system
-    finally:
-        system.stop()
-        shutil.copy(system.log, cache.directory() / LAST_LOG)
-        shutil.rmtree(home, ignore_errors=True)
+    with reserved_port() as port:
+        system = System(home, port, urgent=urgent)
+        system.start_supervisor()
+        try:
+            await system.until_ready()
+            yield system
+        finally:
+            system.stop()
+            shutil.copy(system.log, cache.directory() / LAST_LOG)
+            shutil.rmtree(home, ignore_errors=True)

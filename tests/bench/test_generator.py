@@ -9,6 +9,7 @@ import pytest
 
 from bench import generator, servers
 from bench.generator import Load
+from bench.ports import reserved_port
 from bench.servers import Peer, Placement
 
 pytestmark = [
@@ -60,6 +61,6 @@ def test_a_fault_is_seen(fault: str, seen: set[str]) -> None:
 
 
 def test_a_server_that_is_not_there() -> None:
-    server = servers.Server(1, servers.free_port(), servers.ROOT, {})
-    with pytest.raises(generator.GeneratorError, match="cannot connect"):
+    with reserved_port() as port, pytest.raises(generator.GeneratorError, match="cannot connect"):
+        server = servers.Server(1, port, servers.ROOT, {})
         generator.run(LOAD, server, Placement.default())

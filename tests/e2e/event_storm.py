@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import trio
 
 from tests.e2e.event_wire import PUBLIC_KEY, Listener, Poster, webhook
@@ -137,14 +136,8 @@ async def kill_again_and_again(system: System, work: Storm, every_s: float) -> N
 
 
 async def pid_of(system: System, name: str) -> int | None:
-    """The process of an actor that is READY; asked of the supervisor itself, which is quicker than its command."""
-    stream = await trio.open_unix_socket(system.run_dir / "control.sock")
-    async with stream:
-        await stream.send_all(b'{"command":"status"}\n')
-        answer = b""
-        while not answer.endswith(b"\n"):
-            answer += await stream.receive_some()
-    actors = orjson.loads(answer)["actors"]
+    """The process of an actor that is READY."""
+    actors = await system.actors()
     return next((row["pid"] for row in actors if row["name"] == name and row["state"] == "READY"), None)
 
 

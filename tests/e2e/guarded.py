@@ -91,7 +91,7 @@ async def ask(system: System, path: str, *, upgrade: bool = False, headers: str 
     WebSocket was opened, its first bytes."""
     lines = UPGRADE if upgrade else "Host: localhost\r\nConnection: close\r\n"
     answer = b""
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         async with await trio.open_tcp_stream("127.0.0.1", system.port) as stream:
             await stream.send_all(f"GET {path} HTTP/1.1\r\n{lines}{headers}\r\n".encode())
             while piece := await stream.receive_some():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 
-async def exchange(port: int, request: bytes, *, timeout_s: float = 15.0) -> bytes:
+async def exchange(port: int, request: bytes, *, timeout_s: float = 60.0) -> bytes:
     """Send bytes, return all that comes back until the server closes."""
     with trio.fail_after(timeout_s):
         stream = await trio.open_tcp_stream("127.0.0.1", port)

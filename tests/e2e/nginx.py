@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.system import POLL_S, READY_TIMEOUT_S, ROOT, System, free_port
+from bench.ports import reserved_port
+from tests.e2e.system import POLL_S, READY_TIMEOUT_S, ROOT, System
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,21 +68,20 @@ def nginx(behind: System, changes: Mapping[str, str]) -> Iterator[System]:
         changes: what stands in the shipped configuration, and what is to stand there.
     """
     assert NGINX is not None
-    directory = Path(tempfile.mkdtemp(prefix="patchbay-nginx-"))
-    port = free_port()
-    _write_configuration(directory, port, behind.port, changes)
-    with (directory / "errors").open("wb") as errors:
-        command = [NGINX, "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
-    try:
-        system = replace(behind, port=port, process=None)
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while not system.status():
-            assert process.poll() is None, (directory / "errors").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(POLL_S)
-        yield system
-    finally:
-        process.terminate()
-        process.wait(READY_TIMEOUT_S)
-        shutil.rmtree(directory)
+    with reserved_port() as port, TemporaryDirectory(prefix="patchbay-nginx-") as name:
+        directory = Path(name)
+        _write_configuration(directory, port, behind.port, changes)
+        with (directory / "errors").open("wb") as errors:
+            command = [NGINX, "-p", str(directory), "-c", "nginx.conf", "-e", "stderr"]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+        try:
+            system = replace(behind, port=port, process=None)
+            deadline = time.monotonic() + READY_TIMEOUT_S
+            while not system.status():
+                assert process.poll() is None, (directory / "errors").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(POLL_S)
+            yield system
+        finally:
+            process.terminate()
+            process.wait(READY_TIMEOUT_S)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import trio
 
+from bench.ports import reserved_port
+from supervisor.commands import client
 from tests.e2e.http_client import fetch
 
 if TYPE_CHECKING:
@@ -27,16 +27,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 ROOT = Path(__file__).parents[2]
 READY_TIMEOUT_S = 90.0  # it takes about one; a busy machine has made it 26
-STOP_TIMEOUT_S = 10.0  # that it takes at most 5 s is test_run.py's to show
+STOP_TIMEOUT_S = 60.0  # that it takes at most 5 s is test_run.py's to show
 POLL_S = 0.05
 ACTORS = ("gateway", "ingest", "fanout", "call_events", "console")
-
-
-def free_port() -> int:
-    """A TCP port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def eventually(ask: Callable[[], Awaitable[Answer]], timeout_s: float = READY_TIMEOUT_S) -> Answer:
@@ -121,13 +114,23 @@ class System:
             raise AssertionError(f"{words}: status {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
         return done.stdout.decode()
 
+    async def supervision(self) -> dict[str, Any]:
+        """What the supervisor says to `status`, asked without the price of a command line: many a test asks in a loop.
+
+        Raises:
+            NoSupervisorError: nobody is there to answer.
+        """
+        return await trio.to_thread.run_sync(
+            lambda: client.ask(self.run_dir, {"command": "status"}, timeout_s=READY_TIMEOUT_S)
+        )
+
     async def actors(self) -> list[dict[str, Any]]:
-        """What `status --json` says of the actors."""
-        found: list[dict[str, Any]] = orjson.loads(await self.command("status", "--json"))["actors"]
+        """What the supervisor says of the actors."""
+        found: list[dict[str, Any]] = (await self.supervision())["actors"]
         return found
 
     async def actor(self, name: str) -> dict[str, Any]:
-        """One actor's entry of `status --json`."""
+        """What the supervisor says of one actor."""
         return next(entry for entry in await self.actors() if entry["name"] == name)
 
     async def until_ready(self) -> None:
@@ -187,26 +190,25 @@ class System:
 @contextmanager
 def new_system(**settings: str) -> Iterator[System]:
     """A system that is not started yet. Settings: `FANOUT__QUEUE_MS="400"` and the like. Nothing of it is left after."""
-    home = Path(tempfile.mkdtemp(prefix="patchbay-test-"))
-    port = free_port()
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}
-    environ |= {
-        "PATCHBAY_PORT": str(port),
-        "PATCHBAY_RUN_DIR": str(home / "run"),
-        "PATCHBAY_DATA_DIR": str(home / "data"),
-        "PATCHBAY_INGEST__PROCESSES": "1",  # whatever the machine has
-        "PATCHBAY_FANOUT__PROCESSES": "1",
-        "PATCHBAY_SUPERVISOR__SPARES": "0",  # else loading them is most of what the tests do
-        **{f"PATCHBAY_{key}": value for key, value in settings.items()},
-    }
-    system = System(port, home, environ)
-    try:
-        yield system
-    finally:
-        if system.process is not None and system.process.poll() is None:
-            system.process.kill()  # the actors follow: their life line has ended, and nobody adopts them
-            system.process.wait()
-        shutil.rmtree(home, ignore_errors=True)
+    with reserved_port() as port, TemporaryDirectory(prefix="patchbay-test-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}
+        environ |= {
+            "PATCHBAY_PORT": str(port),
+            "PATCHBAY_RUN_DIR": str(home / "run"),
+            "PATCHBAY_DATA_DIR": str(home / "data"),
+            "PATCHBAY_INGEST__PROCESSES": "1",  # whatever the machine has
+            "PATCHBAY_FANOUT__PROCESSES": "1",
+            "PATCHBAY_SUPERVISOR__SPARES": "0",  # else loading them is most of what the tests do
+            **{f"PATCHBAY_{key}": value for key, value in settings.items()},
+        }
+        system = System(port, home, environ)
+        try:
+            yield system
+        finally:
+            if system.process is not None and system.process.poll() is None:
+                system.process.kill()  # the actors follow: their life line has ended, and nobody adopts them
+                system.process.wait()
 
 
 @contextmanager

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 TELNYX = {"X-Telnyx-Streaming-Auth-Token": STREAM_TOKEN}
-ADMIN = f"Authorization: Bearer {token(sub='probe', calls='*', can=('admin',))}\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +62,10 @@ async def announce(system: System, call: str, event_type: str = "call.initiated"
 
 
 async def until_live(system: System, call: str) -> None:
+    admin = f"Authorization: Bearer {token(sub='probe', calls='*', can=('admin',))}\r\n"
+
     async def live() -> bool:
-        told = orjson.loads((await fetch(system.port, "/api/calls", headers=ADMIN))[1])
+        told = orjson.loads((await fetch(system.port, "/api/calls", headers=admin))[1])
         return any(known["call_control_id"] == call for known in told["calls"])
 
     await eventually(live)

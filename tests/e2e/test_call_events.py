@@ -234,7 +234,7 @@ async def test_many_at_once(patchbay: System, browser: Client) -> None:
     async def deliver(each: dict[str, Any]) -> None:
         statuses.append(await post(patchbay, each))
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for each in posted:
                 nursery.start_soon(deliver, each)

@@ -13,13 +13,14 @@ import orjson
 import pytest
 import trio
 
+from bench.ports import reserved_port
 from simulator.deliveries import Delivery, DeliveryBook
 from simulator.rest import serve_api
 from tests.e2e.calls import call, new_call_id
 from tests.e2e.clients import client, listener
 from tests.e2e.event_storm import SETTINGS, Storm, check, new_listeners, pid_of, storm
 from tests.e2e.event_wire import PUBLIC_KEY, Poster, webhook
-from tests.e2e.system import System, eventually, free_port, running_system
+from tests.e2e.system import System, eventually, running_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,23 +203,24 @@ async def test_who_heard_and_who_spoke_is_told(patchbay: System) -> None:
 
 async def test_what_was_missed_is_fetched() -> None:
     """After a time without us, from Telnyx's list of deliveries (the simulator's)."""
-    port, book = free_port(), DeliveryBook()
-    settings = {"TELNYX__API_KEY": "k", "TELNYX__API_URL": f"http://127.0.0.1:{port}/v2"}
-    async with trio.open_nursery() as nursery:
-        await nursery.start(lambda task_status: serve_api(book, port=port, api_key="k", task_status=task_status))
-        starting = running_system(**settings, **SETTINGS)
-        system = await trio.to_thread.run_sync(starting.__enter__)
-        try:
-            assert await post(system, webhook(1)) == 200
-            book.add(_missed("storm-2"))
-            book.add(_missed("storm-1"))
-            os.kill(await pid_of(system, "call_events") or 0, 9)
-            await eventually(lambda: _has(system, "storm-2"))
-            assert [name for name in kept(system) if name.startswith("storm-")] == ["storm-1", "storm-2"]
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(starting.__exit__, None, None, None)
-        nursery.cancel_scope.cancel()
+    book = DeliveryBook()
+    with reserved_port() as port:
+        settings = {"TELNYX__API_KEY": "k", "TELNYX__API_URL": f"http://127.0.0.1:{port}/v2"}
+        async with trio.open_nursery() as nursery:
+            await nursery.start(lambda task_status: serve_api(book, port=port, api_key="k", task_status=task_status))
+            starting = running_system(**settings, **SETTINGS)
+            system = await trio.to_thread.run_sync(starting.__enter__)
+            try:
+                assert await post(system, webhook(1)) == 200
+                book.add(_missed("storm-2"))
+                book.add(_missed("storm-1"))
+                os.kill(await pid_of(system, "call_events") or 0, 9)
+                await eventually(lambda: _has(system, "storm-2"))
+                assert [name for name in kept(system) if name.startswith("storm-")] == ["storm-1", "storm-2"]
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(starting.__exit__, None, None, None)
+            nursery.cancel_scope.cancel()
 
 
 def _missed(name: str) -> Delivery:

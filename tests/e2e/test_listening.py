@@ -15,8 +15,11 @@ from simulator.codecs import G722, PCMA, PCMU
 from tests.e2e.audio import mixed, power, samples, snr_db
 from tests.e2e.calls import call, media, new_call_id, recording, until_over
 from tests.e2e.clients import Client, client, listener
+from tests.e2e.system import running_system
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simulator.clips import Clip
     from tests.e2e.system import System
 
@@ -28,15 +31,22 @@ WELCOME = (
 FRAMES = 50
 
 
-async def test_the_whole_recording(patchbay: System) -> None:
+@pytest.fixture
+def patient() -> Iterator[System]:
+    """A system whose listeners may be late, since the machine may be busy: that must not count as a loss."""
+    with running_system(FANOUT__QUEUE_MS="20000") as system:
+        yield system
+
+
+async def test_the_whole_recording(patient: System) -> None:
     """Every frame, byte for byte and in order, at ten listeners at once: binary and JSON."""
     call_id, clip = new_call_id(), recording()
     heard: list[list[bytes]] = []
 
     async def listen(format_: str, task_status: trio.TaskStatus[None]) -> None:
-        async with listener(patchbay, call_id, format=format_) as browser:
+        async with listener(patient, call_id, format=format_) as browser:
             task_status.started()
-            await browser.until(lambda: browser.of("stop"), timeout_s=60)
+            await browser.until(lambda: browser.of("stop"))
             heard.append(browser.json_audio if format_ == "json" else browser.audio)
             assert not (browser.audio if format_ == "json" else browser.of("media"))
 
@@ -44,7 +54,7 @@ async def test_the_whole_recording(patchbay: System) -> None:
         for format_ in ("binary", "json") * 5:
             await nursery.start(listen, format_)
         # Faster than real time, since a frame has nothing to do with the clock but when it is lost
-        async with call(patchbay, call_id, tracks={"inbound": clip}, speed=4.0) as running:
+        async with call(patient, call_id, tracks={"inbound": clip}, speed=4.0) as running:
             await until_over(running)
     assert [len(frames) for frames in heard] == [len(clip.frames)] * 10
     assert all(frames == list(clip.frames) for frames in heard)

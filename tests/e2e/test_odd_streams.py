@@ -218,7 +218,7 @@ async def test_goodbye_right_after_a_restart(patchbay: System) -> None:
                 await patchbay.command("roll", "fanout")
             else:
                 os.kill((await patchbay.actor("fanout"))["pid"], signal.SIGKILL)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await on.page.inner.websocket.ping(b"first")
                 await on.ears["json"].websocket.aclose()
                 assert (await on.ears["json"].until_closed()).code == 1000

@@ -11,13 +11,13 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import pytest
 import trio
 
 from bench import cache, windows
 from bench.generator import Load
 from config import transfer
+from supervisor.commands.client import NoSupervisorError
 from tests.e2e.calls import call, new_call_id, numbered
 from tests.e2e.clients import client, listener
 from tests.e2e.system import System, eventually, new_system
@@ -185,8 +185,10 @@ async def test_the_run_directory_is_removed() -> None:
             await trio.to_thread.run_sync(shutil.rmtree, system.run_dir)
 
             async def all_are_new() -> bool:
-                found = await system.command("status", "--json", check=False)
-                actors = orjson.loads(found).get("actors") or [{"pid": None, "state": ""}]
+                try:
+                    actors = await system.actors()
+                except NoSupervisorError:
+                    return False  # its socket is not there yet either
                 pids = {entry["pid"] for entry in actors if entry["state"] == "READY"}
                 return len(pids) == len(actors) and not pids & before
 

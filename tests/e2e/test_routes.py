@@ -112,7 +112,7 @@ async def test_a_head_byte_by_byte(patchbay: System) -> None:
             await stream.send_all(bytes([byte]))
             await trio.sleep(0.001)
         answer = b""
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while b"welcome" not in answer:
                 answer += await stream.receive_some()
     assert status_of(answer) == 101
@@ -139,7 +139,7 @@ async def test_a_head_that_is_never_complete(patchbay: System) -> None:
             await stream.send_all(b"a")
             await trio.sleep(0.2)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send, "half", b"GET / HTTP/1.1\r\nHost: local")
             nursery.start_soon(send, "nothing", b"")
@@ -223,7 +223,7 @@ async def test_a_websocket_on_a_connection_that_was_used_before(patchbay: System
     """As a proxy with a pool of connections does it."""
     async with await trio.open_tcp_stream("127.0.0.1", patchbay.port) as stream:
         answer = b""
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             while b"ok" not in answer.partition(b"\r\n\r\n")[2]:
                 answer += await stream.receive_some()

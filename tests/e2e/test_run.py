@@ -142,6 +142,7 @@ async def run_to_the_end(system: System, *command: str) -> int:
 async def test_a_busy_port(fresh: System) -> None:
     """Is said in words, with what to do about it."""
     with socket.socket() as busy:
+        busy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         busy.bind(("127.0.0.1", fresh.port))
         busy.listen()
         assert await run_to_the_end(fresh, RUN) == EX_UNAVAILABLE

@@ -72,7 +72,7 @@ async def test_one_that_stands_in_stops_as_any_other(patchbay: System, scene: Sc
 
 
 async def has_spares(system: System) -> bool:
-    return '"spares":2' in (await system.command("status", "--json")).replace(" ", "")
+    return bool((await system.supervision())["supervisor"]["spares"] == 2)
 
 
 async def is_back(system: System, name: str, before: int) -> bool:

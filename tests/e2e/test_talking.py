@@ -128,14 +128,16 @@ async def test_float32_that_was_never_g711(patchbay: System) -> None:
 async def test_the_existing_frontend(quiet: System) -> None:
     """Two sockets without any id, one to listen and one to talk, and one call: it is that one."""
     clip = recording(frames=FRAMES, start=SPEECH)
-    caller = recording(frames=3 * FRAMES, start=SPEECH)  # the call must outlast the talk
-    async with listener(quiet) as ear, listener(quiet) as mouth, call(quiet, tracks={"inbound": caller}) as running:
-        await mouth.until_start()
-        await talk(mouth, clip, say_rtp)
-        await until_said(running, FRAMES)
+    async with listener(quiet) as ear, listener(quiet) as mouth:
+        async with call(quiet, tracks={"inbound": clip.looped()}) as running:  # it lasts until all is said
+            await mouth.until_start()
+            await talk(mouth, clip, say_rtp)
+            await until_said(running, FRAMES)
+            await ear.until(lambda: len(ear.audio) >= FRAMES)
         assert media_payloads(running) == list(clip.frames)
         await ear.until_stop()
-        assert ear.audio == list(caller.frames)
+        assert ear.audio[:FRAMES] == list(clip.frames)
+        assert ear.audio == running.frames_sent["inbound"]
         assert not mouth.of("error")
 
 

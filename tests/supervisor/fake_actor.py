@@ -1,6 +1,7 @@
 """An actor for tests: says READY, beats, drains on SIGTERM, says hello to the next supervisor.
 
-Run as a program; how it misbehaves is in FAKE_ACTOR, comma separated words, each alone or as `instance:word`.
+Run as a program; how it misbehaves is in FAKE_ACTOR, comma separated words, each alone or as `instance:word`. How long it
+looks for the next supervisor is in FAKE_ACTOR_GRACE_S.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 RETRY_S = 0.05
+GRACE_S = float(os.environ.get("FAKE_ACTOR_GRACE_S", "60"))  # without a supervisor
 
 
 def main(name: str) -> int:
@@ -72,7 +74,7 @@ def find_supervisor(name: str, index: int, generation: int, fds: dict[str, str])
     about = {"name": name, "index": index, "pid": os.getpid(), "generation": generation}
     hello = json.dumps({"hello": {**about, "ready": True, "fds": list(fds)}}).encode()
     rights = array.array("i", [int(fd) for fd in fds.values()])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GRACE_S
     while time.monotonic() < deadline:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:

@@ -9,10 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.ports import reserved_port
 from supervisor.commands import client
 from supervisor.commands.client import NoSupervisorError
 from supervisor.procfs import start_time
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 PROGRAM = str(Path(__file__).with_name("fake_supervisor.py"))
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0  # a second is plenty, but on a machine with better things to do
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -42,7 +43,8 @@ class Running:
     def __init__(self, directory: Path, **settings: str) -> None:
         self.directory = directory
         self.run_dir = directory / "run"
-        self.port = free_port()
+        self._reserved = ExitStack()
+        self.port = self._reserved.enter_context(reserved_port())
         self.ways = directory / "ways"
         self.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")},
@@ -160,13 +162,7 @@ class Running:
             with suppress(ProcessLookupError):
                 if b"fake_actor" in cmdline(pid):
                     os.kill(pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+        self._reserved.close()
 
 
 def lines(text: str) -> list[dict[str, Any]]:

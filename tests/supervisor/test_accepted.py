@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config import transfer
-from tests.supervisor.running import Running, lines, until
+from tests.supervisor.running import PATIENCE_S, Running, lines, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_a_refused_configuration_harms_nothing_later(system: Configured, text: s
     system.config.write_text(text, encoding="latin-1")
     system.actors()
     assert system.run("stop").returncode == 0
-    assert process.wait(5) == 0
+    assert process.wait(PATIENCE_S) == 0
     _, log = process.communicate()
     errors = [line["message"] for line in lines(log) if line["level"] == "error"]
     assert any("configuration: it can't be used" in message for message in errors)

@@ -60,7 +60,7 @@ async def run(
     inherited = " ".join(fd.name for fd in descriptors() if inheritable(int(fd.name)))
     environ = {**os.environ, "NOTIFY_SOCKET": "theirs", "WATCHDOG_USEC": "1", "INHERITED": inherited}
     process = ProcessLauncher(sockets, lifeline, environ, tmp_path).start(spec, generation, beside=beside)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         ended = await process.wait()
     words = process.crash_log_tail().decode().splitlines()
     assert await process.wait() == ended
@@ -175,7 +175,7 @@ async def test_what_it_has_started_ends_with_it() -> None:
     child = int(os.read(read, 100))
     with open_pidfd(child) as theirs:
         assert await process.wait() == Exit(code=0)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await trio.lowlevel.wait_readable(theirs)
     process.close()
     os.close(read)
@@ -191,7 +191,7 @@ async def test_a_process_that_is_not_our_child() -> None:
     process = KernelProcess("actor.0", 1, pid, started_at=0.0, lifeline=ours)
     assert process.adopted
     process.signal(signal.SIGTERM)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         assert await process.wait() == Exit()
     process.signal(signal.SIGTERM)
     process.kill()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervisor.commands.client import NoSupervisorError
-from tests.supervisor.running import Running, lines, until
+from tests.supervisor.running import PATIENCE_S, Running, lines, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def test_it_is_made_anew(system: Running, removed: str) -> None:
         return False
 
     until(is_anew, "every actor is another process")
-    assert system.ask("wait-ready", timeout_s=10)["ok"]
+    assert system.ask("wait-ready", timeout_s=PATIENCE_S)["ok"]
     assert system.supervisor()["pid"] == process.pid
     assert system.run_dir.stat().st_mode & 0o777 == 0o700
     assert (system.run_dir / "supervisor.lock").exists()
@@ -65,11 +65,12 @@ def test_it_is_made_anew(system: Running, removed: str) -> None:
 
 def test_it_can_not_be_made_anew(system: Running) -> None:
     """Then everything ends in good order, and it is said why."""
+    system.environ["FAKE_ACTOR_GRACE_S"] = "1"
     process = system.start()
     system.actors()
     shutil.rmtree(system.run_dir)
     system.run_dir.write_text("in the way")
-    _, log = process.communicate(timeout=15)
+    _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 71
     assert "was removed and can't be made again" in log
     system.run_dir.unlink()
@@ -81,6 +82,6 @@ def test_a_stop_in_that_moment(system: Running) -> None:
     system.actors()
     shutil.rmtree(system.run_dir)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=15)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     system.nothing_is_left()

@@ -152,7 +152,7 @@ async def test_all_end_with_the_task(started: Started) -> None:
     """Also those that were just ended, and nothing is left of them."""
     before = open_descriptors()
     fill(started, 2)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(started.spares.run, lambda: 2, lambda: False)
             await trio.testing.wait_all_tasks_blocked()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tests.e2e.system import ROOT
+from tests.e2e.system import ROOT, STOP_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ LISTEN = """async ([id, options]) => {
   call.on("report", (report) => reports.push(report));
   await call.listen(options);
 }"""
-WAIT_MS = 30_000
+WAIT_MS = 120_000  # for what takes a moment; a machine with better things to do has taken most of it
 
 
 @contextmanager
@@ -99,7 +99,9 @@ def playwright() -> Iterator[Playwright]:
 def chromium(driver: Playwright, *flags: str, autoplay: bool = True) -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     more = ("--autoplay-policy=no-user-gesture-required",) if autoplay else ()
-    browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *more, *flags])
+    browser = driver.chromium.launch(
+        executable_path=shutil.which("chromium"), args=[*FLAGS, *more, *flags], timeout=WAIT_MS
+    )
     try:
         yield browser
     finally:
@@ -113,6 +115,7 @@ def library_page(
     """The console's page, for its origin and its content security policy, with a `patchbay` of the test's own."""
     with browser.new_context(permissions=["microphone"] if microphone else [], bypass_csp=bypass_csp) as context:
         page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
         page.goto(system.http_url("/"))
         page.evaluate(
             f"""async () => {{
@@ -164,7 +167,7 @@ def simulated_call(system: System, call_id: str, *options: str) -> Iterator[subp
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(STOP_TIMEOUT_S)
 
 
 def write_tone(path: Path, frequency: int) -> Path:

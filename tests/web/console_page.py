@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.system import ROOT
+from tests.e2e.system import ROOT, STOP_TIMEOUT_S
 from tests.web.browser import WAIT_MS, until
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def simulated(system: System, *options: str) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(STOP_TIMEOUT_S)
 
 
 def until_rows(page: Page, count: int) -> None:

@@ -39,6 +39,7 @@ class V1Server:
     talk: list[bytes] = field(default_factory=list)
     connections: list[WebSocketConnection] = field(default_factory=list)
     floor_taken: bool = False
+    _sent: int = 0
     _token: trio.lowlevel.TrioToken | None = None
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -94,8 +95,10 @@ class V1Server:
                 await _say(websocket, type="pong", sent=message["sent"], time=0)
 
     async def _play(self, websocket: WebSocketConnection) -> None:
+        """Play what is kept and then what is live. A page that comes again, however late, hears some of it twice."""
         now = int((trio.current_time() - self._began) / FRAME_S) + REPLAYED
-        for sequence in range(now - REPLAYED, 1 << 31):
+        for sequence in range(min(now, self._sent or now) - REPLAYED, 1 << 31):
+            self._sent = max(self._sent, sequence + 1)
             for track in range(len(TRACKS)):
                 payload = self.frames[(sequence + track * len(self.frames) // 2) % len(self.frames)]
                 flags = int(sequence < now)

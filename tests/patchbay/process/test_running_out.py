@@ -90,7 +90,7 @@ async def test_a_packet_that_the_kernel_has_no_room_for_is_sent_later(code: int)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     full = Full(fileno=ours.detach())
     packets = PacketSocket(full, max_packet_bytes=100)
-    with theirs, trio.fail_after(5):
+    with theirs, trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(packets.write_queued)
             packets.send_nowait(b"hello", 0)
@@ -123,7 +123,7 @@ async def test_a_journal_without_a_thread_is_unavailable(
         await trio.lowlevel.checkpoint()
         raise error
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(recorder.run)
             await recorder.session.ready.wait()

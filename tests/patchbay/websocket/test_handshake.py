@@ -50,7 +50,7 @@ def opening(header: str, value: str) -> bytes:
 async def answer(head: bytes, subprotocol: str | None = None) -> tuple[bool, bytes]:
     client, server = tcp_pair()
     send_queue = FakeSendQueue()
-    with client, server, trio.fail_after(5):
+    with client, server, trio.fail_after(60):
         handed = FakeHandedConnection(server, head, kind="ws")
         accepted = await shake_hands(cast("HandedConnection", handed), cast("SendQueue", send_queue), subprotocol)
     return accepted, b"".join(send_queue.control)
