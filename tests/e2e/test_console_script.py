@@ -88,6 +88,7 @@ async def test_a_demo_is_stopped_before_it_is_ready(fresh: System) -> None:
 async def test_a_demo_that_can_not_start(fresh: System) -> None:
     """The status is the supervisor's, and no call is left."""
     with socket.socket() as busy:
+        busy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as whoever reserves the port does
         busy.bind(("127.0.0.1", fresh.port))
         busy.listen()
         assert await run_to_the_end(fresh, PATCHBAY, "demo") == EX_UNAVAILABLE
