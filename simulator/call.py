@@ -188,9 +188,9 @@ class SimulatedCall:
     async def _serve(self, connection: Connection) -> None:
         """One connection, from the connected frame on."""
         await connection.send(self._numbers.connected(self.options.token))
-        if self._begun.is_set() and self.options.restart_chunks:
-            self._numbers.restart_chunks()
         await connection.send(self._numbers.start())
+        if self._begun.is_set() and self.options.restart_chunks:
+            self._numbers.restart_chunks()  # only now: until the connection is there, ticks use numbers up
         self.counters["connections"] += 1
         self._begin()
         self._connection = connection
