@@ -974,7 +974,7 @@ static const char HELP[] =
     "  --settle F    s, quiet before the media (0.7)    --warmup F    s, sent and not measured (1)\n"
     "  --seconds F   measured (5)                       --drain F     s, longest wait for the rest (3)\n"
     "  --cpu N       run on this core                   --pid N       server: CPU and memory of it and all below\n"
-    "  --urgent      SCHED_RR, before all other work\n"
+    "  --urgent      SCHED_RR, before all other work, the server too\n"
     "  --telnyx-header, --browser-header TEXT   one more header of their requests, for a token\n"
     "  --control     run until stdin says quit; begin/end make a window and print its counts, reopen reconnects\n"
     "Prints JSON. Status 0: everything came, intact, in order, to whom it was for; 1: not so; 2: could not run.\n";
@@ -1022,7 +1022,7 @@ int main(int argc, char **argv) {
     CPU_SET(O.cpu, &s);
     sched_setaffinity(0, sizeof s, &s);
   }
-  struct sched_param priority = {.sched_priority = 10};
+  struct sched_param priority = {.sched_priority = 20}; /* before the server: what is late here would be measured as late there */
   if (O.urgent && sched_setscheduler(0, SCHED_RR, &priority))
     die("SCHED_RR: %s", strerror(errno));
   struct rlimit files;
