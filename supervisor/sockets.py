@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.paths import unix_path
-from supervisor.configuration.specs import SLOTS, slot
+from patchbay.bus.endpoints import SLOTS, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -100,7 +100,7 @@ class Sockets:
         """Return the descriptors for one process of the actor by the names that it knows them by."""
         given = {name: self._held[name].fileno() for name in spec.listeners}
         for endpoint in spec.endpoints:
-            path = spec.endpoint_path(slot(generation), endpoint)
+            path = spec.endpoint_path(slot_of(generation), endpoint)
             given[endpoint] = self._held[path].fileno()
         return given
 
@@ -121,7 +121,7 @@ def names(spec: ActorSpec) -> list[str]:
     """Return the names of all the sockets that the processes of an actor are given, for both slots."""
     return [
         *spec.listeners,
-        *(spec.endpoint_path(letter, endpoint) for letter in SLOTS for endpoint in spec.endpoints),
+        *(spec.endpoint_path(slot, endpoint) for slot in SLOTS for endpoint in spec.endpoints),
     ]
 
 

@@ -11,8 +11,8 @@ import trio
 from actors.ingest.native import reading_in_c, take_talk_in_c
 from actors.ingest.stream import Stream
 from actors.ingest.streams import Streams
+from patchbay.bus.endpoints import SLOTS, other_slot
 from patchbay.bus.event_sender import EventSender
-from patchbay.bus.sockets import SLOTS
 from patchbay.handover.drain import drain
 from patchbay.net.poller import Poller
 from patchbay.net.rate_limit import RateLimit
@@ -178,8 +178,7 @@ class Ingest:
         """From now on, talk for streams that are not here any more goes to the process that takes them over: the next of this
         index, or, where there is none, whichever of the others has the stream."""
         identity, bus = self._context.identity, self._context.bus
-        other = "a" if identity.slot == "b" else "b"
-        successor = bus.pusher("ingest", identity.index, other, "talk")
+        successor = bus.pusher("ingest", identity.index, other_slot(identity.slot), "talk")
         indexes = [index for index in range(self._context.settings.ingest.processes) if index != identity.index]
         others = [bus.pusher("ingest", index, slot, "talk") for index in indexes for slot in SLOTS]
         self.streams.talk_switch.pass_on = passes_on(successor.send_nowait, [link.send_nowait for link in others])

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from patchbay.bus.endpoints import slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from patchbay.bus.endpoints import Slot
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class Identity:
         return f"{self.name}.{self.index}"
 
     @property
-    def slot(self) -> Literal["a", "b"]:
-        """Which of the two sets of bus endpoints is ours; the next generation has the other."""
-        return "a" if self.generation % 2 else "b"
+    def slot(self) -> Slot:
+        """Return the slot of this process's endpoints on the bus."""
+        return slot_of(self.generation)
 
     @classmethod
     def from_environment(cls, name: str, environ: Mapping[str, str] = os.environ) -> Identity:

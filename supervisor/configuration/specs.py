@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from patchbay.bus.endpoints import slot_of, socket_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from config import Settings
-
-# Two generations of one actor never share a ZeroMQ endpoint: the odd ones have slot a, the even ones b.
-SLOTS = ("a", "b")
 
 # Loads what ingest and fan-out need, and waits to be told which of them it is.
 SPARE = (sys.executable, "-m", "patchbay.process.spare")
@@ -49,17 +48,13 @@ class ActorSpec:
 
     def endpoint_path(self, slot: str, endpoint: str) -> str:
         """Return the name of that endpoint's socket in the run directory."""
-        return f"{self.instance}.{slot}.{endpoint}"
-
-
-def slot(generation: int) -> str:
-    return SLOTS[(generation + 1) % 2]
+        return socket_name(self.name, self.index, slot, endpoint)
 
 
 def next_generation(last: int, running: int | None) -> int:
     """Return the number of the next process: higher than the last, and not in the slot of one that still runs."""
     following = last + 1
-    if running is not None and slot(running) == slot(following):
+    if running is not None and slot_of(running) == slot_of(following):
         return following + 1
     return following
 

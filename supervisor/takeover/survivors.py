@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from patchbay.bus.endpoints import slot_of
 from supervisor.actors.launcher import CRASHLOG
 from supervisor.actors.process import KernelProcess
-from supervisor.configuration.specs import ActorSpec, slot
 from supervisor.run_directory import CONTROL_NAME, HELLO_NAME, NOTIFY_NAME, ActorNote, RunDir, start_time
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from supervisor.actors.actor import Actor
     from supervisor.commands.history import History
+    from supervisor.configuration.specs import ActorSpec
     from supervisor.sockets import Sockets
     from supervisor.takeover.adoption import Hello
 
@@ -92,7 +93,7 @@ class Survivors:
 
     def _hold(self, spec: ActorSpec, generation: int, name: str, descriptor: int) -> None:
         if name in spec.endpoints:
-            name = spec.endpoint_path(slot(generation), name)
+            name = spec.endpoint_path(slot_of(generation), name)
         elif name == CRASHLOG:
             return
         elif name not in spec.listeners:

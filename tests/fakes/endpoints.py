@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from config import load
+from patchbay.bus.endpoints import SLOTS, slot_of, socket_name
 from patchbay.bus.sockets import Bus
 from patchbay.process.identity import Identity
 
@@ -34,11 +35,10 @@ class Endpoints:
 
     def bus(self, name: str, *endpoints: str, index: int = 0, generation: int = 1) -> Bus:
         """The bus of one process, which owns these endpoints."""
-        slot = "a" if generation % 2 else "b"
         for each in endpoints:
-            for other in "ab":
-                os.close(self.listen(f"{name}.{index}.{other}.{each}"))
-        fds = {each: self.listen(f"{name}.{index}.{slot}.{each}") for each in endpoints}
+            for slot in SLOTS:
+                os.close(self.listen(socket_name(name, index, slot, each)))
+        fds = {each: self.listen(socket_name(name, index, slot_of(generation), each)) for each in endpoints}
         made = Bus(self.settings, Identity(name, index, generation, fds=fds))
         self._buses.append(made)
         return made

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Settings, load
-from supervisor.configuration.specs import ActorSpec, SpecError, actors, levels, matching, next_generation, slot
+from patchbay.bus.endpoints import slot_of
+from supervisor.configuration.specs import ActorSpec, SpecError, actors, levels, matching, next_generation
 
 
 def spec(name: str, *after: str, index: int = 0, restart_with: tuple[str, ...] = ()) -> ActorSpec:
@@ -65,15 +66,11 @@ def test_a_name_means_all_its_processes() -> None:
     assert matching(specs, "c") == []
 
 
-def test_slots() -> None:
-    assert [slot(generation) for generation in (1, 2, 3)] == ["a", "b", "a"]
-
-
 @given(st.integers(0, 1000), st.none() | st.integers(1, 1000))
 def test_two_generations_never_share_a_slot(last: int, running: int | None) -> None:
     following = next_generation(last, running)
     assert following > last
-    assert running is None or slot(following) != slot(running)
+    assert running is None or slot_of(following) != slot_of(running)
 
 
 def test_endpoint_paths() -> None:
