@@ -11,7 +11,6 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from patchbay.audio.reorder import NOBODYS, RESTART_CHUNKS
-from patchbay.process.no_op import nothing
 from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import DECODE_ERRORS
 from patchbay.protocol.telnyx import PAYLOAD_MAX_BYTES, decode_media, media_of
@@ -151,7 +150,8 @@ class MediaReader:
 
     def forget(self) -> None:
         """The stream has ended: let go of it, or only the collector would find the two."""
-        self._on_media = self._on_other = nothing
+        self._on_media = lambda track, media: None
+        self._on_other = lambda message: None
 
     def on_text(self, message: bytes) -> None:
         """Take one message. Never raises, but for text that is not UTF-8."""

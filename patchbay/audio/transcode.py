@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from patchbay.audio import amr_wb
 from patchbay.audio.g711 import FRAME_BYTES, SILENCE_ULAW, alaw_to_ulaw, decode_alaw, decode_ulaw, encode_ulaw
-from patchbay.process.no_op import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +43,7 @@ class Transcoder(ABC):
 
     _is_costly = False
 
-    def __init__(self, on_undecodable: Callable[[], None] = nothing) -> None:
+    def __init__(self, on_undecodable: Callable[[], None] = lambda: None) -> None:
         self._on_undecodable = on_undecodable
         self._spoken_at = float("-inf")  # when all that was made would have been spoken, at the fastest
         self._usual_bytes = FRAME_BYTES  # that the last payload gave
@@ -78,7 +77,7 @@ class Transcoder(ABC):
 
     @staticmethod
     def for_format(
-        media_format: MediaFormat, on_undecodable: Callable[[], None] = nothing, *, big_endian: bool = False
+        media_format: MediaFormat, on_undecodable: Callable[[], None] = lambda: None, *, big_endian: bool = False
     ) -> Transcoder:
         """Make the one for this format.
 

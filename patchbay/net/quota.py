@@ -7,8 +7,6 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from patchbay.process.no_op import nothing
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -23,7 +21,7 @@ class Quota(Generic[Key]):
         on_full: called with a key for which no more may be held.
     """
 
-    def __init__(self, limit: int = sys.maxsize, on_full: Callable[[Key], object] = nothing) -> None:
+    def __init__(self, limit: int = sys.maxsize, on_full: Callable[[Key], object] = lambda key: None) -> None:
         self._limit = limit
         self._on_full = on_full
         self._held: Counter[Key] = Counter()

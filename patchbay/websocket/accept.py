@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.process.no_op import nothing
 from patchbay.websocket.connection import WebSocketConnection
+from patchbay.websocket.frame_reader import ignore
 from patchbay.websocket.handshake import shake_hands
 
 if TYPE_CHECKING:
@@ -84,5 +84,5 @@ def _part(peer: WebSocketConnection, send_queue: SendQueue, handed: HandedConnec
     while it does."""
     peer.forget()
     send_queue.detach()  # one that was behind would hold itself, and all that waits in it
-    send_queue.on_broken = send_queue.on_behind = send_queue.on_rest = nothing
-    handed.on_drain, handed.on_end = nothing, None
+    send_queue.on_broken = send_queue.on_behind = send_queue.on_rest = ignore
+    handed.on_drain, handed.on_end = ignore, None

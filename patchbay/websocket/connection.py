@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from patchbay.net.peek import bytes_waiting, discard, looked_at
-from patchbay.process.no_op import nothing
-from patchbay.websocket.frame_reader import FrameReader
+from patchbay.websocket.frame_reader import FrameReader, ignore
 from patchbay.websocket.frames import CLOSE_RESTART, close_frame
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class WebSocketConnection(FrameReader):
 
     async def close(self, code: int, reason: str) -> None:
         """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
-        self.on_text = self.on_binary = nothing
+        self.on_text = self.on_binary = ignore
         if self._closing:
             await self.closed.wait()
             return
@@ -189,8 +188,8 @@ class WebSocketConnection(FrameReader):
 
     def forget(self) -> None:
         """It has ended: let go of all that held on to it."""
-        self.on_text = self.on_binary = nothing
-        self.on_too_much = self.on_again = nothing
+        self.on_text = self.on_binary = ignore
+        self.on_too_much = self.on_again = ignore
         self.skim = None
 
     def park(self) -> None:

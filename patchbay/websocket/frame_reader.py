@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from patchbay.net.turns import FRAMES_A_TURN
-from patchbay.process.no_op import nothing
 from patchbay.websocket.assembler import CONTROL_PAYLOAD_MAX_BYTES, Assembler, Close, Fault, LongFrame
 from patchbay.websocket.fast_path import COUNTED_AT_ONCE, LONGEST_ALIGNED, FastPath
 from patchbay.websocket.frames import (
@@ -45,6 +44,10 @@ if TYPE_CHECKING:
 SKIMMED_AT_ONCE_BYTES: Final = 4096
 
 
+def ignore(*_: object) -> None:
+    """Do nothing: a connection's callbacks before it is served and after it has ended."""
+
+
 class FrameReader(FastPath):
     """Reads the frames of one connection. What they lead to at its end is the connection's (`patchbay.websocket.connection`).
 
@@ -75,9 +78,9 @@ class FrameReader(FastPath):
         self.send_queue = send_queue
         self._turns = turns
         self._owner = owner
-        self.on_text = nothing
-        self.on_binary: Callable[[bytes], object] = nothing
-        self.on_again: Callable[[bool], object] = nothing
+        self.on_text = ignore
+        self.on_binary: Callable[[bytes], object] = ignore
+        self.on_again: Callable[[bool], object] = ignore
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self._rate_limit = rate_limit
         self._assembler = Assembler(message_max_bytes, is_strict=strict_text)

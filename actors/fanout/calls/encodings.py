@@ -15,7 +15,6 @@ from patchbay.audio.g711 import SILENCE_ULAW
 from patchbay.audio.mixer import Mixer
 from patchbay.audio.transcode import Transcoder
 from patchbay.net.batched_send import Targets
-from patchbay.process.no_op import nothing
 from patchbay.protocol import legacy
 from patchbay.protocol.batches import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
 from patchbay.websocket.frames import binary_frame, text_frame
@@ -205,7 +204,7 @@ def make_group(
     clock: IngestClock | None = None,
     batched_send: BatchedSend | None = None,
     *,
-    on_undecodable: Callable[[], None] = nothing,
+    on_undecodable: Callable[[], None] = lambda: None,
     on_failed: Callable[[Group, Exception], None] | None = None,
 ) -> Group:
     """Make the group of listeners that asked for this form and these tracks; one that has failed, where that can't be made.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from actors.fanout.calls.encoder import Encoder, IngestClock
 from patchbay.audio.transcode import Transcoder
-from patchbay.process.no_op import nothing
 from patchbay.protocol.batches import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
 from patchbay.protocol.v1 import frames
 
@@ -56,7 +55,11 @@ class V1Encoder(Encoder):
     """One stream."""
 
     def __init__(
-        self, media_format: MediaFormat, number: int, clock: IngestClock, on_undecodable: Callable[[], None] = nothing
+        self,
+        media_format: MediaFormat,
+        number: int,
+        clock: IngestClock,
+        on_undecodable: Callable[[], None] = lambda: None,
     ) -> None:
         form = frames.wire_format(media_format)
         self._code = form.code

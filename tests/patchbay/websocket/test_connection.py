@@ -23,7 +23,6 @@ from patchbay.net.io_uring import IoUring
 from patchbay.net.peek import PEEK, remember_looks
 from patchbay.net.poller import OPENINGS_AT_ONCE, Poller
 from patchbay.net.rate_limit import RateLimit
-from patchbay.process.no_op import nothing
 from patchbay.websocket import connection as peer_module
 from patchbay.websocket.accept import accept
 from patchbay.websocket.fast_path import LONGEST_ALIGNED
@@ -64,7 +63,7 @@ class Served:
         self.send_queue = SendQueue(server, lossy_s=1)
         self.peer: WebSocketConnection | None = None
         self.heard: list[bytes | str | bool] = []
-        self.on_again: Callable[[bool], object] = nothing
+        self.on_again: Callable[[bool], object] = lambda again: None
         self.opened = trio.Event()
         self.ended = trio.Event()
 
