@@ -16,8 +16,8 @@ from patchbay.auth.access import CARRIER, Access
 from patchbay.auth.tokens import REFUSED
 from patchbay.http.head import BadRequest
 from patchbay.net.addresses import VIA, parse_address
-from patchbay.net.client_address import client_address, counted_as, networks_of
-from patchbay.net.token_bucket import Buckets
+from patchbay.net.client_address import client_address, limit_keys, parse_networks
+from patchbay.net.rate_limit import KeyedRateLimits
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -60,10 +60,10 @@ class Admission:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.gateway
         self._access = Access(settings)
-        self._proxy_networks = networks_of(settings.gateway.proxy_networks)
+        self._proxy_networks = parse_networks(settings.gateway.proxy_networks)
         given = settings.gateway
-        self._handshakes = Buckets(given.handshakes_per_s, given.handshakes_burst)
-        self._token_handshakes = Buckets(given.token_handshakes_per_s, given.token_handshakes_burst)
+        self._handshakes = KeyedRateLimits(given.handshakes_per_s, given.handshakes_burst)
+        self._token_handshakes = KeyedRateLimits(given.token_handshakes_per_s, given.token_handshakes_burst)
         self._streams_of_others = given.max_streams - math.ceil(given.max_streams * given.carrier_share)
         self.counters: Counter[str] = Counter()
 
@@ -81,7 +81,7 @@ class Admission:
         direct = parse_address(end.rpartition(":")[0]) or NOWHERE
         client = self._client(direct, head)
         try:
-            keys = counted_as(client)
+            keys = limit_keys(client)
             if not all(self._handshakes.take(key, now, times) for key, times in keys.items()):
                 self.counters["too_often_by_address"] += 1
                 raise TooMany(429, "Too Many Requests: this address asks too often")
@@ -99,7 +99,7 @@ class Admission:
         """How a connection counts that an earlier gateway had let in."""
         client, via, end = peer.rpartition(VIA)
         address = parse_address(client if via else end.rpartition(":")[0]) or NOWHERE
-        return self._names(target, counted_as(address), claims)
+        return self._names(target, limit_keys(address), claims)
 
     def _check_pace(self, claims: dict[str, Any] | None, now: float) -> None:
         """Refuse a token that is shown too often, from wherever. Telnyx's own is not counted: all calls come with it."""

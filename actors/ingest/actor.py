@@ -151,7 +151,7 @@ class Ingest:
             finally:
                 del self._streams[handed.id], self.peers[peer]
                 self._frames_of_ended += sum(stream.frames)
-                (self.streams.parked if handed.given_away else self.streams.gone)(stream)
+                (self.streams.parked if handed.is_transferred else self.streams.gone)(stream)
                 stream.ended()
 
     async def receive_subscriptions(self, publisher: BusSocket) -> None:

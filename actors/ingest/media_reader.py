@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from patchbay.audio.reorder import NOBODYS, RESTART_CHUNKS
+from patchbay.audio.reorder import NO_CHUNK, RESTART_CHUNKS
 from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import DECODE_ERRORS
 from patchbay.protocol.telnyx import PAYLOAD_MAX_BYTES, decode_media, media_of
@@ -45,7 +45,7 @@ class MediaTrack:
         self.base = 0
         self._least = 0  # position that the next frame may have
         self._is_fresh = True  # no frame has left the window yet
-        self.turn = NOBODYS
+        self.turn = NO_CHUNK
         self.renew(window)
 
     @property
@@ -67,13 +67,13 @@ class MediaTrack:
     def left_at(self) -> tuple[int, int, int]:
         """Where this track is, for `go_on` elsewhere: base, turn and step. Nothing may be held."""
         self._catch_up()
-        return self.base, self.window.turn, self.window.step
+        return self.base, self.window.next_chunk, self.window.step
 
     def go_on(self, base: int, turn: int, step: int) -> None:
-        """Begin where a predecessor was; `turn` NOBODYS: only its base is known."""
+        """Begin where a predecessor was; `turn` NO_CHUNK: only its base is known."""
         self.base = base
-        if turn != NOBODYS:
-            self.window.go_on(turn, step)
+        if turn != NO_CHUNK:
+            self.window.resume(turn, step)
             self._least, self._is_fresh = turn + base, False
             self._settle()
 
@@ -109,13 +109,13 @@ class MediaTrack:
         return ready
 
     def _catch_up(self) -> None:
-        if self.turn != NOBODYS:
+        if self.turn != NO_CHUNK:
             self._counted += (self.turn - self._settled) // self.step
-            self.window.passed(self.turn)
+            self.window.skip_to(self.turn)
             self._least = self.turn + self.base
 
     def _settle(self) -> None:
-        self.turn = self._settled = self.window.turn
+        self.turn = self._settled = self.window.next_chunk
         self.step = self.window.step
         self.head = batches.audio_head(self._track, self.step | self._flags)
 

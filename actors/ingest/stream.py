@@ -16,7 +16,7 @@ import msgspec
 
 from actors.ingest.idle_reader import IdleReader, media_in
 from actors.ingest.media_reader import MediaReader, MediaTrack
-from patchbay.audio.reorder import NOBODYS, Reorder
+from patchbay.audio.reorder import NO_CHUNK, Reorder
 from patchbay.auth.tokens import granted_calls
 from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol import batches, telnyx
@@ -366,7 +366,7 @@ class Stream:
     def note(self) -> bytes:
         """What a successor needs."""
         is_exact = self.leaving and self._cold is None
-        tracks = tuple(lane.left_at() if is_exact else (lane.base, NOBODYS, 1) for lane in self._lanes)
+        tracks = tuple(lane.left_at() if is_exact else (lane.base, NO_CHUNK, 1) for lane in self._lanes)
         start = self.start.raw if self.start else b""
         return _encode_note(StreamState(start, self.started_at, self.talker, self.leaving, tracks))
 

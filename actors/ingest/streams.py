@@ -244,7 +244,7 @@ class Streams:
         await self._callback.run()
 
     def _wake(self) -> None:
-        self._callback.plan(self._ticked_at + TICK_S)
+        self._callback.schedule(self._ticked_at + TICK_S)
 
     def _do(self) -> float | None:
         now = self._ticked_at = self.now()

@@ -1,6 +1,6 @@
-/* The hot path of ingest in C: what `MediaReader.on_text` does with media messages that are as nearly all are.
+/* Turns plain media messages of Telnyx into entries of the bus, as `MediaReader.on_text` does (native.h).
  *
- * Knows one kind of message: media as Telnyx sends it, in plain ASCII, whose chunk has its turn. See ../runtime/native.h.
+ * A media message is plain when it is printable ASCII, has all keys once, and has the next chunk of its track.
  */
 #include "messages.h"
 #include "reading.h"
@@ -8,13 +8,13 @@
 enum { ENTRY_BYTES = 52, TAIL_AT = 28, TAIL_BYTES = ENTRY_BYTES - TAIL_AT };
 
 /* Set by `bind`. */
-static PyTypeObject *lane_type;
+static PyTypeObject *track_type;
 static struct {
     Py_ssize_t inbound, outbound, queues, tail; /* of an MediaReader */
     Py_ssize_t turn, step, head, base;         /* of a MediaTrack */
 } slots;
 
-/* What a message says. All of it must be there, once. */
+/* The fields of a message. Each key must be there once. */
 enum { EVENT = 1, MEDIA = 2, SEQUENCE = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64, ALL = 127 };
 struct media {
     unsigned seen;
@@ -23,42 +23,43 @@ struct media {
     struct text payload;
 };
 
-/* The value of a key of `media`. */
+/* Take the value of a key of `media`. */
 static bool
 take_inner(struct cursor *c, struct text key, void *into)
 {
     struct media *media = into;
     struct text track;
-    if (is(key, "payload"))
-        return take_base64(c, &media->payload) && see(&media->seen, PAYLOAD);
-    if (is(key, "chunk"))
-        return take_number(c, &media->chunk) && see(&media->seen, CHUNK);
-    if (is(key, "timestamp"))
-        return take_number(c, &media->timestamp) && see(&media->seen, TIMESTAMP);
-    if (!is(key, "track"))
+    if (equals(key, "payload"))
+        return take_base64(c, &media->payload) && note_seen(&media->seen, PAYLOAD);
+    if (equals(key, "chunk"))
+        return take_number(c, &media->chunk) && note_seen(&media->seen, CHUNK);
+    if (equals(key, "timestamp"))
+        return take_number(c, &media->timestamp) && note_seen(&media->seen, TIMESTAMP);
+    if (!equals(key, "track"))
         return skip_value(c);
-    if (!take_text(c, &track) || !see(&media->seen, TRACK))
+    if (!take_text(c, &track) || !note_seen(&media->seen, TRACK))
         return false;
-    media->is_outbound = is(track, "outbound");
-    return media->is_outbound || is(track, "inbound");
+    media->is_outbound = equals(track, "outbound");
+    return media->is_outbound || equals(track, "inbound");
 }
 
-/* The value of a key of the message. */
+/* Take the value of a key of the message. */
 static bool
 take_outer(struct cursor *c, struct text key, void *into)
 {
     struct media *media = into;
     struct text text;
-    if (is(key, "media"))
-        return take_object(c, take_inner, media) && see(&media->seen, MEDIA);
-    if (is(key, "sequence_number"))
-        return take_number(c, &media->sequence_number) && see(&media->seen, SEQUENCE);
-    if (is(key, "event"))
-        return take_text(c, &text) && is(text, "media") && see(&media->seen, EVENT);
-    return is(key, "stream_id") ? take_text(c, &text) : skip_value(c);
+    if (equals(key, "media"))
+        return take_object(c, take_inner, media) && note_seen(&media->seen, MEDIA);
+    if (equals(key, "sequence_number"))
+        return take_number(c, &media->sequence_number) && note_seen(&media->seen, SEQUENCE);
+    if (equals(key, "event"))
+        return take_text(c, &text) && equals(text, "media") && note_seen(&media->seen, EVENT);
+    return equals(key, "stream_id") ? take_text(c, &text) : skip_value(c);
 }
 
-/* The entry of a frame of audio (patchbay/protocol/batches.py); NULL, without an exception, when its base64 is none. */
+/* Make the entry of a frame of audio (patchbay/protocol/batches.py). NULL without an exception: its base64 is
+ * invalid. */
 static PyObject *
 make_entry(const struct media *media, uint32_t head, int64_t position, PyObject *tail)
 {
@@ -76,29 +77,30 @@ make_entry(const struct media *media, uint32_t head, int64_t position, PyObject 
     return entry;
 }
 
-/* `MediaReader.on_text`: 1 when this was dealt with, 0 when it is the Python's, -1 with an exception. */
+/* Handle a message as `MediaReader.on_text` does. Return 1 when it was plain, 0 when it is left to the Python, -1
+ * with an exception. */
 static int
 take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyObject *now)
 {
     (void)now;
     struct media media = {0};
     PyObject *queues = SLOT(media_reader, slots.queues), *tail = SLOT(media_reader, slots.tail);
-    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || queues == NULL || !PyTuple_CheckExact(queues) || tail == NULL ||
-        !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
+    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || queues == NULL ||
+        !PyTuple_CheckExact(queues) || tail == NULL || !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
         return 0;
-    PyObject *lane = SLOT(media_reader, media.is_outbound ? slots.outbound : slots.inbound);
-    if (lane == NULL || !Py_IS_TYPE(lane, lane_type))
+    PyObject *track = SLOT(media_reader, media.is_outbound ? slots.outbound : slots.inbound);
+    if (track == NULL || !Py_IS_TYPE(track, track_type))
         return 0;
-    int64_t step = number_in_slot(lane, slots.step, 0), head = number_in_slot(lane, slots.head, -1);
-    int64_t base = number_in_slot(lane, slots.base, INT64_MIN);
-    if (media.chunk != number_in_slot(lane, slots.turn, -1) || step < 1 || head < 0 || head > UINT32_MAX ||
+    int64_t step = number_in_slot(track, slots.step, 0), head = number_in_slot(track, slots.head, -1);
+    int64_t base = number_in_slot(track, slots.base, INT64_MIN);
+    if (media.chunk != number_in_slot(track, slots.turn, -1) || step < 1 || head < 0 || head > UINT32_MAX ||
         media.chunk > INT32_MAX || media.sequence_number > INT32_MAX || base < -media.chunk ||
         base > INT32_MAX - media.chunk)
         return 0;
     PyObject *entry = make_entry(&media, (uint32_t)head, media.chunk + base, tail);
     if (entry == NULL)
         return PyErr_Occurred() ? -1 : 0;
-    int result = set_slot(lane, slots.turn, PyLong_FromLongLong(media.chunk + step));
+    int result = set_slot(track, slots.turn, PyLong_FromLongLong(media.chunk + step));
     for (Py_ssize_t i = 0; result == 0 && i < PyTuple_GET_SIZE(queues); i++)
         result = PyList_Append(PyTuple_GET_ITEM(queues, i), entry);
     Py_DECREF(entry);
@@ -106,10 +108,10 @@ take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyOb
 }
 
 static void
-prefetch_turn(PyObject *lane)
+prefetch_turn(PyObject *track)
 {
-    if (lane != NULL && Py_IS_TYPE(lane, lane_type))
-        prefetch_object(SLOT(lane, slots.turn));
+    if (track != NULL && Py_IS_TYPE(track, track_type))
+        prefetch_object(SLOT(track, slots.turn));
 }
 
 static void
@@ -125,30 +127,30 @@ prefetch_reader(PyObject *media_reader, int step)
     }
 }
 
-PyDoc_STRVAR(bind_doc, "bind(peer: type, media_reader: type, lane: type, on_text: function) -> None\n\n"
-                       "Which classes it deals with, and whose messages it understands.");
+PyDoc_STRVAR(bind_doc, "bind(peer: type, media_reader: type, track: type, on_text: function) -> None\n\n"
+                       "Set the classes that `serve` works on, and the method whose messages it handles.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *peer, *media_reader, *lane;
+    PyTypeObject *peer, *media_reader, *track;
     PyObject *method;
-    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &media_reader, &PyType_Type, &lane, &method))
+    if (!PyArg_ParseTuple(args, "O!O!O!O", &PyType_Type, &peer, &PyType_Type, &media_reader, &PyType_Type, &track, &method))
         return NULL;
     const struct wanted_slot wanted[] = {
         {media_reader, "inbound", &slots.inbound},
         {media_reader, "outbound", &slots.outbound},
         {media_reader, "queues", &slots.queues},
         {media_reader, "tail", &slots.tail},
-        {lane, "turn", &slots.turn},
-        {lane, "step", &slots.step},
-        {lane, "head", &slots.head},
-        {lane, "base", &slots.base},
+        {track, "turn", &slots.turn},
+        {track, "step", &slots.step},
+        {track, "head", &slots.head},
+        {track, "base", &slots.base},
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, media_reader, method) < 0)
         return NULL;
-    Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
+    Py_XSETREF(track_type, (PyTypeObject *)Py_NewRef(track));
     Py_RETURN_NONE;
 }
 
@@ -159,7 +161,7 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "ingest_media", .m_doc = "Ingest's hot path.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "ingest_media", .m_doc = "Reads Telnyx's media.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
 PyInit_ingest_media(void)

@@ -1,32 +1,32 @@
-/* The hot path of talk in C: what `TalkRouter.take` does with talk that is as nearly all is.
+/* Sends plain talk to Telnyx, as `TalkRouter.take` does (native.h).
  *
- * Knows one kind of talk: another whole frame of whoever has the floor, whose time has come, for a connection that keeps up. At
- * anything else it stops, before anything of that was changed. See ../runtime/native.h.
+ * A piece of talk is plain when it is a whole frame of the talker that has the floor, is due, and its connection keeps
+ * up. At any other piece the routine stops, and the Python goes on from there.
  */
 #include "native.h"
 
 #include <math.h>
 
-/* A piece of talk on the bus: patchbay/protocol/batches.py. */
+/* Offsets in a piece of talk on the bus, and the size of its head: patchbay/protocol/batches.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
 enum { TALK = 1, TALK_PREEMPT = 3 };
-enum { TOGETHER = 16 }; /* pieces */
+enum { TOGETHER = 16 }; /* pieces that are prefetched together */
 enum { FRAME_BYTES = 160, BASE64_BYTES = (FRAME_BYTES + 2) / 3 * 4, MESSAGE_MAX = 1024 };
 static const char ENDS[] = "\"}}";
 static const double FRAME_S = 0.020;
 
 /* Set by `bind`. */
-static PyTypeObject *conversation_type, *pacer_type, *floor_type, *outbox_type;
+static PyTypeObject *conversation_type, *pacer_type, *floor_type, *send_queue_type;
 static struct {
     Py_ssize_t pacer, floor, begins, quiet, send_queue;            /* of a Conversation */
     Py_ssize_t ahead_s, played_at, queue, tail, sent;          /* of a TalkPacer */
     Py_ssize_t admin, release_s, sent_at, spoke_at, talker;    /* of a Floor */
-    Py_ssize_t behind, fd, followers;                          /* of an SendQueue */
+    Py_ssize_t behind, fd, batch_writers;                          /* of a SendQueue */
 } slots;
 
-static bool called; /* some Python has run */
+static bool ran_python; /* borrowed references may be invalid */
 
-/* What a piece of talk is for. All borrowed: none goes before some Python has run. */
+/* The objects that a piece of talk needs. The references are borrowed, and valid until Python code has run. */
 struct piece {
     PyObject *conversation, *pacer, *floor, *send_queue;
     const uint8_t *payload;
@@ -45,7 +45,7 @@ seconds_in_slot(PyObject *object, Py_ssize_t place)
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : NAN;
 }
 
-/* Whether it is the holder of the floor that goes on (`Floor.goes_on`). */
+/* Tell whether a talker has the floor, as `Floor.goes_on` does. */
 static bool
 has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
 {
@@ -60,9 +60,9 @@ has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
     return number == talker && now - seconds_in_slot(floor, slots.sent_at) < seconds_in_slot(floor, slots.release_s);
 }
 
-/* Whether the time of a whole frame has come, and nothing waits (`TalkPacer.passes`). */
+/* Tell whether a whole frame is due and nothing is queued, as `TalkPacer.pass_through` does. */
 static bool
-is_time(PyObject *pacer, double now)
+is_due(PyObject *pacer, double now)
 {
     PyObject *queue = SLOT(pacer, slots.queue), *tail = SLOT(pacer, slots.tail);
     return queue != NULL && PyObject_Length(queue) == 0 && tail != NULL && PyByteArray_CheckExact(tail) &&
@@ -73,9 +73,9 @@ is_time(PyObject *pacer, double now)
 static bool
 keeps_up(PyObject *send_queue)
 {
-    PyObject *followers = SLOT(send_queue, slots.followers);
-    return SLOT(send_queue, slots.behind) == Py_False && followers != NULL && PyTuple_CheckExact(followers) &&
-           PyTuple_GET_SIZE(followers) == 0;
+    PyObject *batch_writers = SLOT(send_queue, slots.batch_writers);
+    return SLOT(send_queue, slots.behind) == Py_False && batch_writers != NULL && PyTuple_CheckExact(batch_writers) &&
+           PyTuple_GET_SIZE(batch_writers) == 0;
 }
 
 static bool
@@ -87,7 +87,7 @@ is_silent(PyObject *quiet, const uint8_t *payload)
     return true;
 }
 
-/* Whether this is for C: then what it is for is found. */
+/* Tell whether a piece of talk is plain, and find the objects that it needs. */
 static bool
 is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, double now)
 {
@@ -97,14 +97,14 @@ is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, doubl
     PyObject *quiet = SLOT(conversation, slots.quiet), *begins = SLOT(conversation, slots.begins);
     *piece = (struct piece){conversation, SLOT(conversation, slots.pacer), SLOT(conversation, slots.floor),
                             SLOT(conversation, slots.send_queue), data + PIECE_BYTES};
-    return is_of(piece->pacer, pacer_type) && is_of(piece->floor, floor_type) && is_of(piece->send_queue, outbox_type) &&
+    return is_of(piece->pacer, pacer_type) && is_of(piece->floor, floor_type) && is_of(piece->send_queue, send_queue_type) &&
            quiet != NULL && PyBytes_CheckExact(quiet) && begins != NULL && PyBytes_CheckExact(begins) &&
            PyBytes_GET_SIZE(begins) <= MESSAGE_MAX - BASE64_BYTES - (Py_ssize_t)sizeof ENDS &&
            has_floor(piece->floor, read_u64(data + TALKER), data[KIND] == TALK_PREEMPT, now) &&
-           is_time(piece->pacer, now) && keeps_up(piece->send_queue);
+           is_due(piece->pacer, now) && keeps_up(piece->send_queue);
 }
 
-/* RFC 4648 §4. A whole frame leaves one byte over: so it ends with padding. */
+/* Encode a frame as base64 (RFC 4648 §4). Its last byte is encoded with padding. */
 static void
 encode(const uint8_t *in, uint8_t *out)
 {
@@ -136,13 +136,13 @@ write_message(const struct piece *piece)
     ssize_t sent = send_now(fd, message, (size_t)size);
     if (sent == size)
         return 0;
-    called = true;
+    ran_python = true;
     PyObject *send_queue = Py_NewRef(piece->send_queue);
-    PyObject *told = PyObject_CallMethod(send_queue, "not_taken", "y#n", (const char *)message, size,
+    PyObject *handled = PyObject_CallMethod(send_queue, "on_send_result", "y#n", (const char *)message, size,
                                          (Py_ssize_t)sent);
     Py_DECREF(send_queue);
-    Py_XDECREF(told);
-    return told == NULL ? -1 : 0;
+    Py_XDECREF(handled);
+    return handled == NULL ? -1 : 0;
 }
 
 static int
@@ -158,8 +158,7 @@ take(const struct piece *piece, PyObject *now)
     return write_message(piece);
 }
 
-/* The conversations that the pieces at `at` are for, up to TOGETHER of them, as far as there are any. Returns how many; -1 with
- * an exception. */
+/* Find the conversations of the pieces from `at` on, up to TOGETHER. Return their number; -1 with an exception. */
 static int
 gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8_t *data, Py_ssize_t at, Py_ssize_t size)
 {
@@ -180,7 +179,7 @@ gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8
     return PyErr_Occurred() ? -1 : known;
 }
 
-/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+/* Prefetch all objects that the pieces need; see `fetch` in reading.h. */
 static void
 fetch(PyObject *const *conversations, int count)
 {
@@ -209,7 +208,7 @@ fetch(PyObject *const *conversations, int count)
 
 PyDoc_STRVAR(take_talk_doc,
              "take_talk(message: bytes, at: int, streams: dict, conversations: dict, now: float) -> int\n\n"
-             "Take pieces of talk as long as they are plain. Returns where the first other one begins.");
+             "Send pieces of talk as long as they are plain. Return where the first other piece begins.");
 
 static PyObject *
 take_talk(PyObject *module, PyObject *args)
@@ -227,8 +226,8 @@ take_talk(PyObject *module, PyObject *args)
         if ((count = gather(found, streams, conversations, data, at, PyBytes_GET_SIZE(message))) < 0)
             return NULL;
         fetch(found, count);
-        called = false;
-        for (done = 0; done < count && !called; done++) {
+        ran_python = false;
+        for (done = 0; done < count && !ran_python; done++) {
             if (!is_plain(&piece, found[done], data + at, PyFloat_AS_DOUBLE(now)))
                 return PyLong_FromSsize_t(at);
             if (take(&piece, now) < 0)
@@ -240,13 +239,13 @@ take_talk(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(bind_doc, "bind(conversation: type, pacer: type, floor: type, send_queue: type) -> None\n\n"
-                       "Which classes it deals with.");
+                       "Set the classes that `take_talk` works on.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *types[4], **kept[] = {&conversation_type, &pacer_type, &floor_type, &outbox_type};
+    PyTypeObject *types[4], **kept[] = {&conversation_type, &pacer_type, &floor_type, &send_queue_type};
     if (!PyArg_ParseTuple(args, "O!O!O!O!", &PyType_Type, &types[0], &PyType_Type, &types[1], &PyType_Type, &types[2],
                           &PyType_Type, &types[3]))
         return NULL;
@@ -268,7 +267,7 @@ bind_classes(PyObject *module, PyObject *args)
         {types[2], "_talker", &slots.talker},
         {types[3], "behind", &slots.behind},
         {types[3], "fd", &slots.fd},
-        {types[3], "_followers", &slots.followers},
+        {types[3], "_batch_writers", &slots.batch_writers},
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
         return NULL;
@@ -284,7 +283,7 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "ingest_talk", .m_doc = "Talk's hot path to Telnyx.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "ingest_talk", .m_doc = "Sends talk to Telnyx.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
 PyInit_ingest_talk(void)

@@ -1,15 +1,15 @@
-"""Marks that talkers have asked for: Telnyx sends one back when all that was said before it has been played. Pure."""
+"""Holds the marks of a stream until Telnyx sends them back: it has then played all talk before the mark. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Final, NamedTuple
 
-MARKS_MAX: Final = 1000  # of one stream, until Telnyx has sent them back
+MARKS_MAX: Final = 1000  # of one stream
 
 
 class Mark(NamedTuple):
-    """A mark, and who has asked for it."""
+    """Describes a mark: its name, and the talker who has asked for it."""
 
     name: str
     talker: int
@@ -17,32 +17,32 @@ class Mark(NamedTuple):
 
 
 class Marks:
-    """The marks of one stream that Telnyx has not sent back yet, in the order in which they were asked for."""
+    """Holds the marks of one stream that Telnyx has not sent back yet, in the order in which they were asked for."""
 
     def __init__(self) -> None:
-        self._expected: dict[int, Mark] = {}  # by a number that counts them
+        self._marks: dict[int, Mark] = {}  # by a number that counts up
         self._by_name: dict[str, deque[int]] = {}
         self._count = 0
 
-    def expect(self, mark: Mark) -> bool:
-        """Remember a mark. False when there are too many."""
-        if len(self._expected) >= MARKS_MAX:
+    def add(self, mark: Mark) -> bool:
+        """Add a mark. Return False when there are MARKS_MAX already."""
+        if len(self._marks) >= MARKS_MAX:
             return False
         self._count += 1
-        self._expected[self._count] = mark
+        self._marks[self._count] = mark
         self._by_name.setdefault(mark.name, deque()).append(self._count)
         return True
 
-    def returned(self, name: str) -> Mark | None:
-        """Take the oldest mark of this name: Telnyx has sent it back. None when nobody has asked for it."""
+    def pop(self, name: str) -> Mark | None:
+        """Remove and return the oldest mark of a name, which Telnyx has sent back; None: there is none."""
         numbers = self._by_name.get(name)
         if numbers is None:
             return None
-        mark = self._expected.pop(numbers.popleft())
+        mark = self._marks.pop(numbers.popleft())
         if not numbers:
             del self._by_name[name]
         return mark
 
-    def besides(self, waiting: list[Mark]) -> list[Mark]:
-        """Those that Telnyx has: all but the last ones, which are still waiting to be sent."""
-        return list(self._expected.values())[: len(self._expected) - len(waiting)]
+    def without(self, waiting: list[Mark]) -> list[Mark]:
+        """Return the marks that were sent to Telnyx: all but the last ones, which wait to be sent."""
+        return list(self._marks.values())[: len(self._marks) - len(waiting)]

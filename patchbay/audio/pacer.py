@@ -1,7 +1,7 @@
-"""When each frame of talk leaves for Telnyx: whole 20 ms frames, in real time with a small lead.
+"""Paces talk for Telnyx: decides when each 20 ms frame is sent, in real time with a small lead. G.711 only.
 
-Telnyx plays what it gets in order, so all that is sent faster than real time stays as delay. Pure: the time comes as
-an argument; knows nothing of who talks, or of the messages the frames travel in. G.711 only.
+Telnyx queues and plays all frames in order, so frames that are sent faster than real time stay as delay.
+Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -19,48 +19,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FRAME_S: Final = 0.020
-# A live talker who is late is told from a program that sends ahead by how its talk comes while it waits: at the pace of
-# speech, over JUDGED_S and JUDGED_PIECES. What comes within SETTLE_S of the queue's growing is what has been held back.
-JUDGED_S: Final = 2.0
-JUDGED_PIECES: Final = 10
+# A backlog of live talk is told from a program that sends ahead: live talk arrives at the pace of speech, over at least
+# PACE_WINDOW_S and PACE_WINDOW_PIECES. Talk that the network held back arrives within SETTLE_S, and is not measured.
+PACE_WINDOW_S: Final = 2.0
+PACE_WINDOW_PIECES: Final = 10
 SETTLE_S: Final = 0.2
-LIVE_PACE: Final = (0.9, 1.1)
+LIVE_PACE: Final = (0.9, 1.1)  # seconds of talk that arrive in a second
 _IS_SILENT: Final = {
     SILENCE_ULAW: functools.partial(is_silent, codec="PCMU"),
     SILENCE_ALAW: functools.partial(is_silent, codec="PCMA"),
 }
 
-Item = bytes | Mark  # a frame, or a mark in its place between frames
+Item = bytes | Mark  # a frame, or a mark between frames
 
 
 def duration_ms(items: Iterable[Item]) -> int:
-    """Return how long the talk among these is."""
+    """Return the duration of the talk among some items."""
     return sum(len(item) for item in items if isinstance(item, bytes)) * 1000 // BYTES_PER_S
 
 
 class TalkPacer:
-    """The queue of one call's talk.
+    """Queues the talk of one call.
 
-    A frame leaves while what Telnyx has not played yet, this frame included, is `lead_s` at most: a talker in real time
-    never waits. Faster talk is queued, `backlog_s` at most; what comes beyond that is dropped. A pause in talk restarts
-    the clock.
+    A frame is sent while Telnyx has at most `lead_s` to play, that frame included, so talk in real time never waits.
+    Faster talk is queued up to `backlog_s`; newer talk than that is dropped. A pause in talk restarts the clock.
 
-    Pieces are joined to whole frames. The last one is padded with silence when the talk has ended: at `finish`, or when
-    nothing more has come for `tail_s`.
+    Pieces are joined to whole frames. An incomplete frame (the tail) is padded with silence when the talk has ended: at
+    `finish`, or when no talk has arrived for `tail_s`.
 
-    Talk that waits keeps its pauses, but for a live talker's: while more than `drain_s` stays queued though talk comes
-    no faster than it is spoken, silent frames are left out until the queue is empty.
+    Queued talk keeps its pauses, except a live talker's: when more than `drain_s` stays queued while talk arrives at
+    the pace of speech, silent frames are skipped until the queue is empty.
 
     Args:
-        silence: the byte that is silence in the call's codec, from `g711.SILENCE`.
+        silence: the byte of silence in the call's codec, from `g711.SILENCE`.
 
     Attributes:
-        dropped_bytes: talk beyond the backlog.
-        skipped: silent frames left out.
-        sent: frames.
+        dropped_bytes: talk that was dropped beyond the backlog.
+        skipped: how many silent frames were skipped.
+        sent: how many frames were sent.
     """
 
-    __slots__ = ("_ahead_s", "_backlog_frames", "_came_bytes", "_drain_frames", "_draining", "_is_silent", "_judged_from", "_piece_bytes", "_played_at", "_queue", "_silence", "_tail", "_tail_at", "_tail_marks", "_tail_s", "_waiting_frames", "dropped_bytes", "frame_bytes", "sent", "skipped")  # fmt: skip
+    __slots__ = ("_ahead_s", "_backlog_frames", "_drain_frames", "_draining", "_is_silent", "_measured_from", "_piece_bytes", "_played_at", "_queue", "_received_bytes", "_silence", "_tail", "_tail_at", "_tail_marks", "_tail_s", "_waiting_frames", "dropped_bytes", "frame_bytes", "sent", "skipped")  # fmt: skip
 
     def __init__(
         self,
@@ -85,36 +84,36 @@ class TalkPacer:
         self._queue: deque[Item] = deque()
         self._waiting_frames = 0  # in the queue
         self._tail = bytearray()
-        self._tail_at = math.inf  # when the tail is padded if nothing comes
+        self._tail_at = math.inf  # when the tail is padded, if no talk arrives before
         self._tail_marks: list[Mark] = []  # behind the tail
         self._draining = False
-        self._judged_from = math.inf  # since when talk is counted, to tell whether it comes at the pace of speech
-        self._came_bytes = 0
-        self._piece_bytes = 0  # the longest of what came
-        self._played_at = -math.inf  # when Telnyx will have played all that was sent
+        self._measured_from = math.inf  # when the measurement of the pace began; inf: none
+        self._received_bytes = 0  # during the measurement
+        self._piece_bytes = 0  # the longest piece of the measurement
+        self._played_at = -math.inf  # when Telnyx will have played all frames that were sent
 
     @property
     def is_waiting(self) -> bool:
-        """Whether whole frames wait for their time."""
+        """Tell whether whole frames are queued."""
         return bool(self._queue)
 
     @property
     def next_due(self) -> float | None:
-        """When `due` has something to do; None when nothing waits."""
+        """Return when `take_due` must be called next; None: nothing is queued."""
         if self._queue:
             return min(self._played_at - self._ahead_s, self._tail_at)
         return self._tail_at if self._tail else None
 
     def push(self, payload: bytes, now: float) -> list[Item]:
-        """Take talk, any number of bytes. Returns what is to be sent now."""
-        if self.passes(payload, now):
+        """Add talk, any number of bytes, and return the items to be sent now."""
+        if self.pass_through(payload, now):
             return [payload]
         self._tail += payload
-        left: list[Item] = []
+        ready: list[Item] = []
         whole = len(self._tail) // self.frame_bytes * self.frame_bytes
         for start in range(0, whole, self.frame_bytes):
             if self._waiting_frames >= self._backlog_frames:
-                left += self._leave(now)
+                ready += self._take_ready(now)
             if self._waiting_frames >= self._backlog_frames:
                 self._drop_from(start)
                 break
@@ -122,12 +121,11 @@ class TalkPacer:
         else:
             del self._tail[:whole]
         self._tail_at = now + self._tail_s if self._tail else math.inf
-        self._judge(len(payload), now)
-        return left + self._leave(now)
+        self._measure_pace(len(payload), now)
+        return ready + self._take_ready(now)
 
-    def passes(self, payload: bytes, now: float) -> bool:
-        """Whether this is a whole frame whose time has come, and nothing waits: it is to be sent as it is. Else nothing
-        was done."""
+    def pass_through(self, payload: bytes, now: float) -> bool:
+        """Count a frame as sent if it is whole and due, and nothing is queued: the caller sends it. Else return False."""
         played_at = self._played_at
         if len(payload) != self.frame_bytes or played_at - self._ahead_s > now or self._queue or self._tail:
             return False
@@ -135,44 +133,45 @@ class TalkPacer:
         self.sent += 1
         return True
 
-    def mark(self, mark: Mark, now: float) -> list[Item]:
-        """Put a mark behind all talk so far. Returns what is to be sent now."""
+    def push_mark(self, mark: Mark, now: float) -> list[Item]:
+        """Add a mark behind all talk so far, and return the items to be sent now."""
         if self._tail:
             self._tail_marks.append(mark)
             return []
         self._queue.append(mark)
-        return self._leave(now)
+        return self._take_ready(now)
 
-    def due(self, now: float) -> list[Item]:
-        """Return what is to be sent now."""
+    def take_due(self, now: float) -> list[Item]:
+        """Remove and return the items to be sent now."""
         if self._tail_at <= now:
             self._pad_tail()
-        return self._leave(now)
+        return self._take_ready(now)
 
     def finish(self, now: float) -> list[Item]:
-        """Pad the last piece to a frame: the talker has finished. What must wait comes from `due`, as before."""
+        """Pad the tail to a frame, since the talk has ended, and return the items to be sent now."""
         self._pad_tail()
-        return self._leave(now)
+        return self._take_ready(now)
 
-    def give_up(self) -> list[Item]:
-        """Return everything for another pacer to go on with: the last piece of talk is as short as it is."""
+    def take_all(self) -> list[Item]:
+        """Remove and return all items, for another pacer to send. The tail is not padded."""
         items = [*self._queue, *([bytes(self._tail)] if self._tail else ()), *self._tail_marks]
         self.clear()
         return items
 
     def clear(self) -> list[Mark]:
-        """Forget what waits and, since Telnyx is told to as well, what it has not played. Returns the marks in it."""
+        """Drop all queued items and return the marks among them. The caller sends Telnyx a `clear`, too."""
         marks = [item for item in self._queue if isinstance(item, Mark)] + self._tail_marks
         self._queue.clear()
         self._waiting_frames = 0
         self._tail.clear()
-        self._tail_at = self._judged_from = math.inf
+        self._tail_at = self._measured_from = math.inf
         self._tail_marks = []
         self._draining = False
         self._played_at = -math.inf
         return marks
 
     def statistics(self) -> dict[str, int]:
+        """Return counters for statistics."""
         return {
             "sent": self.sent,
             "queued": self._waiting_frames,
@@ -187,7 +186,7 @@ class TalkPacer:
         self._tail_at = math.inf
 
     def _drop_from(self, start: int) -> None:
-        """Drop the newest talk: what was said first is kept."""
+        """Drop the newest talk: the tail from `start` on."""
         self.dropped_bytes += len(self._tail) - start
         self._tail.clear()
         self._place_tail_marks()
@@ -205,25 +204,25 @@ class TalkPacer:
             self._queue.extend(self._tail_marks)
             self._tail_marks = []
 
-    def _judge(self, came_bytes: int, now: float) -> None:
-        """Decide whether this is a live talker who is late."""
+    def _measure_pace(self, received_bytes: int, now: float) -> None:
+        """Begin to skip silence when talk arrives at the pace of speech though more than `drain_s` is queued."""
         per_s = self.frame_bytes / FRAME_S
         if self._waiting_frames <= self._drain_frames:
-            self._judged_from = math.inf
-        elif self._judged_from == math.inf:
-            self._judged_from, self._came_bytes, self._piece_bytes = now + SETTLE_S, 0, 0
-        elif now >= self._judged_from:
-            self._came_bytes += came_bytes
-            self._piece_bytes = max(self._piece_bytes, came_bytes)
-            took_s = now - self._judged_from
-            if took_s >= max(JUDGED_S, JUDGED_PIECES * self._piece_bytes / per_s):
+            self._measured_from = math.inf
+        elif self._measured_from == math.inf:
+            self._measured_from, self._received_bytes, self._piece_bytes = now + SETTLE_S, 0, 0
+        elif now >= self._measured_from:
+            self._received_bytes += received_bytes
+            self._piece_bytes = max(self._piece_bytes, received_bytes)
+            measured_s = now - self._measured_from
+            if measured_s >= max(PACE_WINDOW_S, PACE_WINDOW_PIECES * self._piece_bytes / per_s):
                 slowest, fastest = LIVE_PACE
-                self._draining = slowest <= self._came_bytes / per_s / took_s <= fastest
-                self._judged_from, self._came_bytes, self._piece_bytes = now, 0, 0
+                self._draining = slowest <= self._received_bytes / per_s / measured_s <= fastest
+                self._measured_from, self._received_bytes, self._piece_bytes = now, 0, 0
 
-    def _leave(self, now: float) -> list[Item]:
-        """Take out what may leave by now."""
-        left: list[Item] = []
+    def _take_ready(self, now: float) -> list[Item]:
+        """Remove and return the items that may be sent by now."""
+        ready: list[Item] = []
         while self._queue:
             item = self._queue[0]
             if isinstance(item, bytes):
@@ -237,8 +236,8 @@ class TalkPacer:
                     continue
                 self._played_at = max(self._played_at, now) + FRAME_S
                 self.sent += 1
-            left.append(self._queue.popleft())
+            ready.append(self._queue.popleft())
         self._draining = self._draining and bool(self._queue)
         if self._waiting_frames <= self._drain_frames:
-            self._judged_from = math.inf
-        return left
+            self._measured_from = math.inf
+        return ready

@@ -1,6 +1,6 @@
-"""Puts the frames of one track back in the order of their `chunk` numbers, and drops what comes twice or too late.
+"""Puts the frames of one track in the order of their `chunk` numbers, and drops duplicates and late frames.
 
-Telnyx promises no order. Pure: no clock, no I/O; knows nothing of what the items are. One object per stream and track.
+Telnyx promises no order. Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -11,28 +11,36 @@ from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# A jump of more than this (20 s of audio), either way, is a new numbering: nothing is on its way for so long, and no
-# loss so long leaves the stream standing.
+# A jump of more chunks than this (20 s of audio), forward or back, is a new numbering: no frame is on its way for so
+# long, and no stream survives such a loss.
 RESTART_CHUNKS: Final = 1000
-# A shorter jump back shows itself by frames that all come too late and yet in order: these are kept, and after 0.2 s they
-# are the stream.
+# So is a shorter jump back, when so many frames (0.2 s) in a row are too late and in order.
 RESTART_RUN: Final = 10
-STEP_MAX: Final = 4  # chunk numbers from one frame of a track to the next, when tracks share a numbering
-STEP_EVIDENCE: Final = 3  # equal steps in a row that are believed, where no two neighbours have been seen
-_MISSED_KEPT: Final = 64  # missing chunks remembered, to tell one that comes late from one that comes twice
+STEP_MAX: Final = 4  # largest difference of chunk numbers between frames of a track, when tracks share a numbering
+STEP_EVIDENCE: Final = 3  # equal differences in a row that establish a step, as long as no two neighbours were seen
+_MISSED_KEPT: Final = 64  # missing chunks that are remembered, to tell late frames from duplicates
 _NONE_YET: Final = -1
-NOBODYS: Final = -2  # turn: no frame goes straight through
+NO_CHUNK: Final = -2  # value of `next_chunk`: every frame must be pushed
 
 
 class Reorder(Generic[Item]):
-    """At most `window_frames` frames are held, none longer than `window_s`, while an earlier one is missing.
+    """Holds at most `window_frames` frames, each for at most `window_s`, while an earlier frame is missing.
 
-    The step between chunk numbers is learnt: 1 as a rule, 2 when both tracks share one numbering and take turns. Until
-    it is learnt (3 frames) or when it changes in mid-call (a full window), frames may be held for the window, once.
+    One object for each stream and track. The caller passes the time in seconds, which never goes back, and calls
+    `expire` at `deadline`. A stream whose first frame is within a window of chunk 1 waits for the frames before it; any
+    other stream starts with its first frame.
 
-    `step` is 1 as long as nothing else is known. The caller gives the time (seconds, never going back) and calls
-    `expire` when `deadline` has come. A call that starts within a window of chunk 1 waits for its first frames; one
-    that is met in the middle starts where it is.
+    The step between chunk numbers is learnt: usually 1; 2 when both tracks share one numbering. Until the step is
+    learnt (3 frames), and when it changes (a full window), frames may be held for the window once.
+
+    Attributes:
+        deadline: when `expire` must be called; None: no frame is held.
+        step: the difference between the chunk numbers of successive frames; 1 until another step is learnt.
+        gaps: how many frames were given up.
+        late: how many of these arrived after all, and were dropped.
+        duplicates: how many frames were dropped since they had been delivered.
+        reordered: how many frames arrived out of order and were delivered in order.
+        restarts: how often the numbering began again.
     """
 
     __slots__ = (
@@ -58,57 +66,61 @@ class Reorder(Generic[Item]):
     def __init__(self, window_frames: int = 4, window_s: float = 0.080) -> None:
         self.window_frames = window_frames
         self.window_s = window_s
-        self.deadline: float | None = None  # when `expire` has something to do
-        self.gaps = 0  # frames that were given up
-        self.late = 0  # of these, came after all, and were dropped
+        self.deadline: float | None = None
+        self.gaps = 0
+        self.late = 0
         self.duplicates = 0
-        self.reordered = 0  # came out of turn and were put right
+        self.reordered = 0
         self.restarts = 0
-        self._next = _NONE_YET  # the chunk whose turn it is; the one before it, by a step, went last
+        self._next = _NONE_YET  # the chunk to be delivered next
         self.step = 1
-        self._anchor = 0  # where the present unbroken run of steps began
+        self._anchor = 0  # the chunk with which the current run of equal steps began
         self._undelivered = True
         self._held: dict[int, tuple[float, Item]] = {}
         self._missed: deque[int] = deque(maxlen=_MISSED_KEPT)
-        self._neighbours = 0  # chunks that differed by 1 in a row, where the step was thought to be more
-        self._behind: list[tuple[int, Item]] = []  # a run of frames that came too late, and in order
-        self._behind_next = _NONE_YET  # whose turn it was when they came
+        self._neighbours = 0  # chunks in a row that differed by 1, though the step is more
+        self._behind: list[tuple[int, Item]] = []  # a run of frames that were too late, and in order
+        self._behind_next = _NONE_YET  # `_next` when that run was received
 
     @property
-    def turn(self) -> int:
-        """The chunk that would go straight through, or NOBODYS. Each by `step` further does too, as long as all do."""
-        return NOBODYS if self._held or self._undelivered else self._next
+    def next_chunk(self) -> int:
+        """Return the chunk that needs no reordering, or NO_CHUNK.
 
-    def passed(self, turn: int) -> None:
-        """All before this one went straight through, and were not pushed."""
-        self._next = turn
+        A caller may deliver this chunk, and those that follow by `step`, without `push`; then it calls `skip_to`.
+        """
+        return NO_CHUNK if self._held or self._undelivered else self._next
 
-    def go_on(self, turn: int, step: int) -> None:
-        """Begin where another window has ended, whose `turn` and `step` these were."""
-        self._next = self._anchor = turn
+    def skip_to(self, chunk: int) -> None:
+        """Note that all frames before a chunk were delivered without `push`."""
+        self._next = chunk
+
+    def resume(self, next_chunk: int, step: int) -> None:
+        """Continue with the `next_chunk` and `step` of another window."""
+        self._next = self._anchor = next_chunk
         self.step = step
         self._undelivered = False
 
     def push(self, chunk: int, item: Item, now: float) -> list[Item]:
-        """A frame has come; the frames whose turn it is now, in order."""
+        """Add a frame, and return the frames to be delivered now, in order."""
         if chunk == self._next and not self._held:
             self._next = chunk + self.step
             self._undelivered = False
             return [item]
-        return self._push_out_of_turn(chunk, item, now)
+        return self._push_out_of_order(chunk, item, now)
 
     def expire(self, now: float) -> list[Item]:
-        """The frames that have waited long enough, and all before them."""
+        """Return the frames that were held for `window_s`, and all held frames before them."""
         ready: list[Item] = []
         if self.deadline is None or now < self.deadline:
             return ready
-        overdue = max(chunk for chunk, (came, _) in self._held.items() if came + self.window_s <= now)
+        overdue = max(chunk for chunk, (received_at, _) in self._held.items() if received_at + self.window_s <= now)
         while self._held and min(self._held) <= overdue:
             self._give_up(ready)
         self._set_deadline()
         return ready
 
     def statistics(self) -> dict[str, int]:
+        """Return counters for statistics."""
         return {
             "gaps": self.gaps,
             "late": self.late,
@@ -118,7 +130,7 @@ class Reorder(Generic[Item]):
             "held": len(self._held),
         }
 
-    def _push_out_of_turn(self, chunk: int, item: Item, now: float) -> list[Item]:
+    def _push_out_of_order(self, chunk: int, item: Item, now: float) -> list[Item]:
         if self._next == _NONE_YET:
             if not 1 < chunk <= 1 + self.window_frames:
                 return self._begin(chunk, item)
@@ -127,16 +139,16 @@ class Reorder(Generic[Item]):
         if chunk in self._held:
             self.duplicates += 1
         elif chunk == self._next or self._next - self.step < chunk < self._next:
-            self._take_turn(chunk, item, ready)
+            self._deliver(chunk, item, ready)
         elif chunk < self._next:
             self._push_behind(chunk, item, ready)
         else:
-            self._ahead(chunk, item, now, ready)
+            self._push_ahead(chunk, item, now, ready)
         self._set_deadline()
-        return ready + self.expire(now)  # after: a frame that came is not late until it has been given up
+        return ready + self.expire(now)  # last: a frame that is here is not given up
 
     def _begin(self, chunk: int, item: Item) -> list[Item]:
-        """Numbering starts here."""
+        """Deliver a frame with which the numbering begins."""
         self._next = chunk + self.step
         self._anchor = chunk
         self._undelivered = False
@@ -144,15 +156,15 @@ class Reorder(Generic[Item]):
         return [item]
 
     def _restart(self, run: list[tuple[int, Item]], ready: list[Item]) -> None:
-        """Numbering begins again with these frames."""
+        """Deliver all held frames, then a run of frames with which the numbering begins again."""
         self.restarts += 1
         ready.extend(self._held[held][1] for held in sorted(self._held))
         self._held.clear()
         for chunk, item in run:
             ready.extend(self._begin(chunk, item))
 
-    def _take_turn(self, chunk: int, item: Item, ready: list[Item]) -> None:
-        """The frame that was waited for; or one between two steps: the tracks have changed turns."""
+    def _deliver(self, chunk: int, item: Item, ready: list[Item]) -> None:
+        """Deliver the expected frame, or one between two steps, and the held frames that follow."""
         if chunk == self._next:
             self._neighbours = 0
         else:
@@ -170,8 +182,8 @@ class Reorder(Generic[Item]):
             self.step = 1
 
     def _push_behind(self, chunk: int, item: Item, ready: list[Item]) -> None:
-        """The frame's turn is over: it came late, or twice, or the numbering has begun again."""
-        if self._undelivered:  # its turn was never: numbering from 0
+        """Handle a frame before the expected one: it is late, a duplicate, or the numbering has begun again."""
+        if self._undelivered:  # no frame was delivered yet: the numbering is from 0
             self._undelivered = False
             ready.append(item)
             return
@@ -188,16 +200,16 @@ class Reorder(Generic[Item]):
         elif chunk in self._missed and len(self._behind) == 1:
             self._missed.remove(chunk)
             self.late += 1
-            self._behind.clear()  # it was missed, and is no beginning of a new numbering
+            self._behind.clear()  # a late frame does not begin a new numbering
         else:
             self.duplicates += 1
 
-    def _ahead(self, chunk: int, item: Item, now: float, ready: list[Item]) -> None:
+    def _push_ahead(self, chunk: int, item: Item, now: float, ready: list[Item]) -> None:
         distance = chunk - self._next
         if distance > RESTART_CHUNKS:
             self._restart([(chunk, item)], ready)
             return
-        if distance % self.step and not self._held:  # a frame lost would leave the others in step
+        if distance % self.step and not self._held:  # not a loss, which would leave a multiple of the step
             self._off_step(chunk, self.step + distance)
             ready.append(item)
             self._next = chunk + self.step
@@ -208,7 +220,7 @@ class Reorder(Generic[Item]):
             self._give_up(ready)
 
     def _even_step(self) -> int:
-        """The step that explains every frame held without a loss; 0 when there is none."""
+        """Return the step with which the held frames have no gap; 0: there is none."""
         if len(self._held) < min(STEP_EVIDENCE, self.window_frames + 1):
             return 0
         chunks = [self._next - self.step, *sorted(self._held)]
@@ -217,7 +229,7 @@ class Reorder(Generic[Item]):
         return step if even and step <= STEP_MAX else 0
 
     def _give_up(self, ready: list[Item]) -> None:
-        """Wait no longer for what is missing before the first frame held."""
+        """Give up the frames that are missing before the first held frame."""
         first = min(self._held)
         step = self._even_step()
         if step:
@@ -236,5 +248,5 @@ class Reorder(Generic[Item]):
             self._next = first + self.step
 
     def _set_deadline(self) -> None:
-        oldest = min((came for came, _ in self._held.values()), default=None)
+        oldest = min((received_at for received_at, _ in self._held.values()), default=None)
         self.deadline = None if oldest is None else oldest + self.window_s

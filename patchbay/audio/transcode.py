@@ -172,7 +172,7 @@ class _Decoder(_Resampled):
     def __init__(self, encoding: str, channels: int, on_undecodable: Callable[[], None]) -> None:
         super().__init__(on_undecodable)
         name, rate = _DECODERS[encoding]
-        self._unpack = amr_wb.frames if encoding == "AMR-WB" else lambda payload: [payload]
+        self._unpack = amr_wb.unpack if encoding == "AMR-WB" else lambda payload: [payload]
         self._codec = self._av.AudioCodecContext.create(name, "r")
         self._codec.sample_rate = rate
         self._codec.layout = "stereo" if channels == 2 else "mono"

@@ -1,8 +1,8 @@
 """Names the endpoints of the bus: the Unix sockets of each actor's processes in the run directory. Pure.
 
-The supervisor owns these sockets and keeps them listening. Each process has every endpoint of its actor twice, in slots `a` and
-`b`; the generations of the process alternate between the two, so during a roll the old process and the new one never share an
-endpoint, and a subscriber that connects to both hears both.
+The supervisor owns these sockets and keeps them listening. Each process has every endpoint of its actor twice, in slots
+`a` and `b`; the generations of the process alternate between the two, so during a roll the old process and the new one
+never share an endpoint, and a subscriber that connects to both hears both.
 """
 
 from __future__ import annotations

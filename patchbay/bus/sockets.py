@@ -1,9 +1,9 @@
 """Sends and receives frames over ZeroMQ sockets, driven from trio.
 
-ZMQ_FD is an *edge*: it becomes readable when the socket's state may have changed, and any call into libzmq (send, poll, EVENTS)
-can consume that edge. So one task receives; it receives until EAGAIN before it waits; and every other call that is made while it
-waits checks EVENTS and wakes it. A send never waits: a full queue refuses the frame, which is counted (audio is delivered at most
-once).
+ZMQ_FD is an *edge*: it becomes readable when the socket's state may have changed, and any call into libzmq (send, poll,
+EVENTS) can consume that edge. So one task receives; it receives until EAGAIN before it waits; and every other call that
+is made while it waits checks EVENTS and wakes it. A send never waits: a full queue refuses the frame, which is counted
+(audio is delivered at most once).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class BusSocket:
             return None if self._is_drained else NOW
 
         self._callback = Callback(work, self._fd)
-        self._callback.plan()  # an edge may have been consumed already
+        self._callback.schedule()  # an edge may have been consumed already
         try:
             await self._callback.run()
         finally:
@@ -158,7 +158,7 @@ class BusSocket:
         if self._is_waiting and int(self._sock.getsockopt(EVENTS)) & POLLIN:
             notify_closing(self._fd)  # wakes the waiting task; closes nothing
         elif self._callback is not None:
-            self._callback.plan()
+            self._callback.schedule()
 
 
 class RouterSocket(BusSocket):
@@ -182,7 +182,7 @@ class RouterSocket(BusSocket):
             await self._wait()
 
     def send_to(self, routing_id: bytes, frame: bytes) -> bool:
-        """Queue a frame for one peer. Return False, and count the frame, when the peer has gone or its queue is full."""
+        """Queue a frame for a peer. Return False, and count the frame, when it has gone or its queue is full."""
         try:
             self._sock.send_multipart((routing_id, frame), zmq.NOBLOCK)
         except (zmq.Again, zmq.ZMQError):
@@ -230,7 +230,7 @@ class Bus:
         return self._keep(RouterSocket(sock))
 
     def dealer(self, actor: str, endpoint: str) -> BusSocket:
-        """Make a DEALER that is connected to every process of an actor, in both slots. Without a peer it refuses frames."""
+        """Make a DEALER that is connected to all processes of an actor, in both slots. It refuses frames without a peer."""
         sock = self._socket(zmq.DEALER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         return self._connect(sock, socket_names(self._settings, actor, endpoint))
@@ -260,7 +260,8 @@ class Bus:
         sock.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         sock.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
-        # Without a limit: a connect may wait in the backlog of a listening socket until that actor's next process accepts.
+        # Without a limit: a connect may wait in the backlog of a listening socket until that actor's next process
+        # accepts.
         sock.setsockopt(zmq.HANDSHAKE_IVL, 0)
         return sock
 

@@ -1,6 +1,7 @@
-"""How much one peer may send, and how much all peers of one token: so much in the long run, and so much at once.
+"""Limits rates with token buckets: so many units in a second, and a burst at once. Pure: the time is an argument.
 
-Pure: the time is an argument. Everything is done in constant time.
+There is a limit for each key (an address, a token's `sub`), and for each connection together with all connections of
+its `sub`. Each operation takes constant time.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SUBS_MAX: Final = 10_000  # whose spending is remembered
+KEYS_MAX: Final = 20_000
+SUBS_MAX: Final = 10_000
 
 
 class RateLimit:
-    """Spent by what a peer sends; comes back with time.
+    """Holds a token bucket, which is full at first.
 
     Args:
-        per_s: what comes back in a second.
-        burst: what there is at most.
+        per_s: how many units are refilled in a second.
+        burst: how many units the bucket holds.
     """
 
     __slots__ = ("_at", "_burst", "_left", "_per_s")
@@ -31,7 +33,7 @@ class RateLimit:
         self._at = float("-inf")
 
     def spend(self, amount: float, now: float) -> bool:
-        """Spend so much; False, and nothing is spent, when there is not so much."""
+        """Take some units. Return False, and take none, when there are not enough."""
         left = self._left + (now - self._at) * self._per_s
         if left > self._burst:
             left = self._burst
@@ -41,48 +43,80 @@ class RateLimit:
         return enough
 
     @property
-    def complaint(self) -> tuple[str, str]:
-        """Return what has been exceeded, for counters, and for the peer."""
+    def violation(self) -> tuple[str, str]:
+        """Return which limit was exceeded: a name for counters, and a sentence for the peer."""
         return "flood", "too many messages"
 
     def refill(self) -> None:
-        """Give back all that was spent."""
+        """Fill the bucket."""
         self._left = self._burst
 
 
 class SharedRateLimit(RateLimit):
-    """What one connection may send, of what all connections of its token may send together.
+    """Limits one connection, and all connections of its token together.
 
     Args:
-        together: spent by all of them.
+        shared: the limit of all these connections.
     """
 
-    __slots__ = ("_is_together_spent", "_together")
+    __slots__ = ("_is_shared_exceeded", "_shared")
 
-    def __init__(self, per_s: float, burst: float, together: RateLimit) -> None:
+    def __init__(self, per_s: float, burst: float, shared: RateLimit) -> None:
         super().__init__(per_s, burst)
-        self._together = together
-        self._is_together_spent = False
+        self._shared = shared
+        self._is_shared_exceeded = False
 
     def spend(self, amount: float, now: float) -> bool:
-        """Spend so much of both; False, and nothing is spent, when there is not so much of either."""
+        """Take some units of both limits. Return False, and take none, when either has not enough."""
         if not super().spend(amount, now):
             return False
-        self._is_together_spent = not self._together.spend(amount, now)
-        if self._is_together_spent:
+        self._is_shared_exceeded = not self._shared.spend(amount, now)
+        if self._is_shared_exceeded:
             self._left += amount
-        return not self._is_together_spent
+        return not self._is_shared_exceeded
 
     @property
-    def complaint(self) -> tuple[str, str]:
-        """Return which of the two has been exceeded."""
-        if self._is_together_spent:
+    def violation(self) -> tuple[str, str]:
+        """Return which of the two limits was exceeded: a name for counters, and a sentence for the peer."""
+        if self._is_shared_exceeded:
             return "token_flood", "too many messages of all connections with this token's `sub`"
-        return super().complaint
+        return super().violation
+
+
+class KeyedRateLimits:
+    """Holds a rate limit for each key. The least recently used one is forgotten when there are too many, and is full
+    again.
+
+    Args:
+        per_s, burst: of each key.
+        keys_max: how many keys are remembered.
+    """
+
+    def __init__(self, per_s: float, burst: float, keys_max: int = KEYS_MAX) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._keys_max = keys_max
+        self._limits: OrderedDict[str, RateLimit] = OrderedDict()  # the most recently used is last
+
+    def __len__(self) -> int:
+        return len(self._limits)
+
+    def of(self, key: str, times: int = 1) -> RateLimit:
+        """Return the limit of a key. A new one is `times` as high as that of other keys."""
+        limit = self._limits.pop(key, None) or RateLimit(self._per_s * times, self._burst * times)
+        self._limits[key] = limit
+        if len(self._limits) > self._keys_max:
+            self._limits.popitem(last=False)
+        return limit
+
+    def take(self, key: str, now: float, times: int = 1) -> bool:
+        """Take one unit of a key's limit. Return False when there is none."""
+        return self.of(key, times).spend(1, now)
 
 
 class RateLimits:
-    """RateLimits of connections. Those of one `sub` share a second one, also with connections that have ended.
+    """Makes the rate limits of connections. Connections of one `sub` share a second limit, also with those that have
+    ended.
 
     Args:
         per_s, burst: of each connection.
@@ -90,17 +124,11 @@ class RateLimits:
     """
 
     def __init__(self, per_s: float, burst: float, *, token_per_s: float, token_burst: float) -> None:
-        self._each = per_s, burst
-        self._together = token_per_s, token_burst
-        self._of_sub: OrderedDict[str, RateLimit] = OrderedDict()  # the one asked for last is at the end
+        self._connection = per_s, burst
+        self._by_sub = KeyedRateLimits(token_per_s, token_burst, SUBS_MAX)
 
     def of(self, claims: Mapping[str, Any] | None) -> RateLimit:
-        """Make the rate limit of a connection. Without claims, nobody is known to share it."""
+        """Make the rate limit of a connection. Without a `sub` it is not shared."""
         if not claims or not claims.get("sub"):
-            return RateLimit(*self._each)
-        sub = str(claims["sub"])
-        together = self._of_sub.pop(sub, None) or RateLimit(*self._together)
-        self._of_sub[sub] = together
-        if len(self._of_sub) > SUBS_MAX:
-            self._of_sub.popitem(last=False)
-        return SharedRateLimit(*self._each, together)
+            return RateLimit(*self._connection)
+        return SharedRateLimit(*self._connection, self._by_sub.of(str(claims["sub"])))

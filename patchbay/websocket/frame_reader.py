@@ -292,6 +292,6 @@ class FrameReader(FastPath):
         count, self._uncounted = self._uncounted, 0
         if self._rate_limit.spend(count, trio.current_time()):
             return True
-        kind, reason = self._rate_limit.complaint
+        kind, reason = self._rate_limit.violation
         self._too_much(kind, CLOSE_FLOOD, reason)
         return False

@@ -15,8 +15,7 @@ from actors.gateway.table import Held, Link, Table
 from patchbay.audio.reorder import Reorder
 from patchbay.bus.pending_events import Event, PendingEvents
 from patchbay.net.quota import Quota
-from patchbay.net.rate_limit import RateLimits
-from patchbay.net.token_bucket import Buckets
+from patchbay.net.rate_limit import KeyedRateLimits, RateLimits
 from patchbay.process.ttl_cache import TtlCache
 from patchbay.protocol import batches
 from patchbay.websocket.send_queue import SendQueue
@@ -47,7 +46,7 @@ def pending(times: int) -> None:
         events.add(Event(str(number), "listener.joined", number % 2, b""))
         first = events.first_due(NOW)
         assert first is not None
-        events.sent(first, NOW)
+        events.mark_sent(first, NOW)
     for number in range(times, times * 2):
         assert events.acknowledge(str(number))
 
@@ -93,10 +92,10 @@ def topics(times: int) -> None:
 
 def limits(times: int) -> None:
     """What is asked at each request and each message."""
-    buckets, held = Buckets(1.0, 10), Quota[str](5)
+    keyed, held = KeyedRateLimits(1.0, 10), Quota[str](5)
     rate_limits = RateLimits(10.0, 10, token_per_s=10.0, token_burst=20)
     for number in range(times):
-        buckets.take(str(number), NOW)
+        keyed.take(str(number), NOW)
         held.add(str(number % 100))
         held.has_room(str(number % 100))
         rate_limits.of({"sub": str(number)}).spend(1, NOW)

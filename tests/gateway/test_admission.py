@@ -17,8 +17,7 @@ from actors.gateway.table import Held, Table
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 from patchbay.http.head import BadRequest, Route, parse_head, route
 from patchbay.net.addresses import parse_address
-from patchbay.net.client_address import client_address, counted_as, networks_of
-from patchbay.net.token_bucket import MAX_KEYS, Buckets
+from patchbay.net.client_address import client_address, limit_keys, parse_networks
 
 if TYPE_CHECKING:
     import ipaddress
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 NOW, WALL = 100.0, 1_800_000_000.0
 PAGE, STREAM = Route("console", "http"), Route("ingest", "ws")
 SECRET, STREAM_TOKEN = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY", "Zq7-stream-token-W4xk"
-PROXIES = networks_of(("127.0.0.0/8", "10.0.0.0/8"))
+PROXIES = parse_networks(("127.0.0.0/8", "10.0.0.0/8"))
 
 
 def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -69,12 +68,12 @@ def test_any_text_for_an_address(text: str, forwarded: list[str], proxies: int) 
 
 def test_what_counts_as_one() -> None:
     """An IPv6 network of one customer is one; this machine is not counted."""
-    assert counted_as(address("203.0.113.9")) == {"203.0.113.9": 1}
+    assert limit_keys(address("203.0.113.9")) == {"203.0.113.9": 1}
     mine = {"2001:db8::/64": 1, "2001:db8::/48": 4}
-    assert counted_as(address("2001:db8::1")) == counted_as(address("2001:db8::2:3")) == mine
-    assert counted_as(address("2001:db8:0:1::1")) == {"2001:db8:0:1::/64": 1, "2001:db8::/48": 4}
-    assert counted_as(address("127.0.0.1")) == {}
-    assert counted_as(address("::1")) == {}
+    assert limit_keys(address("2001:db8::1")) == limit_keys(address("2001:db8::2:3")) == mine
+    assert limit_keys(address("2001:db8:0:1::1")) == {"2001:db8:0:1::/64": 1, "2001:db8::/48": 4}
+    assert limit_keys(address("127.0.0.1")) == {}
+    assert limit_keys(address("::1")) == {}
 
 
 def test_many_networks_of_one() -> None:
@@ -85,34 +84,6 @@ def test_many_networks_of_one() -> None:
     with pytest.raises(TooMany):
         receive(by, "[2001:db8:0:ff::1]:1")
     receive(by, "[2001:db8:1::1]:1")
-
-
-def test_buckets() -> None:
-    """So much at once, then as time brings it; keys do not share."""
-    buckets = Buckets(2.0, 3)
-    assert [buckets.take("a", NOW) for _ in range(4)] == [True, True, True, False]
-    assert buckets.take("b", NOW)
-    assert not buckets.take("a", NOW + 0.4)
-    assert buckets.take("a", NOW + 0.6)
-    assert [buckets.take("a", NOW + 100) for _ in range(4)] == [True, True, True, False]
-
-
-def test_buckets_are_bounded() -> None:
-    """Whoever has many addresses can't fill our memory."""
-    buckets = Buckets(1.0, 1)
-    for number in range(MAX_KEYS + 10):
-        assert buckets.take(str(number), NOW)
-    assert len(buckets) == MAX_KEYS
-
-
-@given(st.floats(0.1, 1000), st.integers(1, 100), st.lists(st.floats(0, 10), max_size=200))
-def test_a_bucket_never_gives_more_than_it_may(per_s: float, burst: int, waits: list[float]) -> None:
-    """At most the burst and what time brought."""
-    buckets, now, taken = Buckets(per_s, burst), NOW, 0
-    for wait in waits:
-        now += wait
-        taken += buckets.take("a", now)
-    assert taken <= burst + (now - NOW) * per_s + 1e-6
 
 
 def admission(**gateway: object) -> Admission:

@@ -84,18 +84,18 @@ def test_marks_that_come_back_cost_the_same_however_many_wait() -> None:
     def backwards(count: int) -> Callable[[], object]:
         marks = Marks()
         for number in range(count):
-            assert marks.expect(Mark(str(number), number, 0))
-        return lambda: [marks.returned(str(number)) for number in reversed(range(count))]
+            assert marks.add(Mark(str(number), number, 0))
+        return lambda: [marks.pop(str(number)) for number in reversed(range(count))]
 
     assert_linear(backwards, MARKS_MAX // 2)
     marks = Marks()
     given = [Mark("same" if number % 2 else str(number), number, 0) for number in range(6)]
     for mark in given:
-        marks.expect(mark)
-    assert marks.besides(given[4:]) == given[:4]
-    assert [marks.returned("same") for _ in range(4)] == [given[1], given[3], given[5], None]
-    assert marks.returned("nobody's") is None
-    assert [mark.talker for mark in marks.besides([])] == [0, 2, 4]
+        marks.add(mark)
+    assert marks.without(given[4:]) == given[:4]
+    assert [marks.pop("same") for _ in range(4)] == [given[1], given[3], given[5], None]
+    assert marks.pop("nobody's") is None
+    assert [mark.talker for mark in marks.without([])] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("starts", [[start()], [start(encoding="PCMU"), start(encoding="PCMA")], [start(), stop()]])

@@ -18,7 +18,7 @@ from patchbay.auth.session import Session
 from patchbay.http.head import parse_known_head
 from patchbay.http.query import BadQuery
 from patchbay.net.rate_limit import RateLimits
-from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.net.tcp_info import NO_COUNT, bytes_written
 from patchbay.websocket.accept import accept
 from patchbay.websocket.frames import CLOSE_SLOW, text_frame
 from patchbay.websocket.handshake import refuse
@@ -147,7 +147,7 @@ class Clients:
             raise LostCursor("the journal is another one")
         if place.written == NO_COUNT:
             return place, place.offset, unsent
-        written, who = bytes_carried(handed.sock), reader_of(handed.claims, handed.peer)
+        written, who = bytes_written(handed.sock), reader_of(handed.claims, handed.peer)
         try:
             found = await self._walk(place, written, interest, who)
             if found is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from actors.ingest.talk.floor import Floor
-from patchbay.audio.g711 import QUIET, SILENCE
+from patchbay.audio.g711 import SILENCE, SILENT_CODES
 from patchbay.audio.marks import Mark, Marks
 from patchbay.audio.pacer import Item, TalkPacer
 from patchbay.protocol import batches, telnyx
@@ -78,7 +78,7 @@ class Conversation:
         message = text_frame(telnyx.media_message(bytes(FRAME_BYTES), stream_id))
         begins = message[: -FRAME_BASE64_BYTES - len(telnyx.MEDIA_ENDS)]
         floor = Floor(settings.release_ms / 1000)
-        return cls(codec, pacer, floor, begins, QUIET[codec], send_queue, stream_id)
+        return cls(codec, pacer, floor, begins, SILENT_CODES[codec], send_queue, stream_id)
 
     def holder(self, now: float) -> int | None:
         """Who has the floor. It does not fall free while talk waits for its time."""
@@ -105,7 +105,7 @@ class Conversation:
 
     def pack(self, items: list[Item], call: bytes) -> Iterator[bytes]:
         """What has waited as pieces of talk for a successor, and which marks Telnyx has."""
-        for mark in self.marks.besides([item for item in items if isinstance(item, Mark)]):
+        for mark in self.marks.without([item for item in items if isinstance(item, Mark)]):
             yield _pack_mark(batches.TALK_MARK_SENT, mark, call)
         kind = batches.TALK_PREEMPT if self.floor.is_admin else batches.TALK
         for item in _joined(items):

@@ -69,7 +69,7 @@ class TalkRouter:
         elif talk.kind == batches.TALK_STOP:
             self._finish(stream, conversation, talk.talker, now)
         elif talk.kind == batches.TALK_MARK_SENT:
-            conversation.marks.expect(_mark_of(talk))
+            conversation.marks.add(_mark_of(talk))
         elif holder not in (None, talk.talker):
             self._refuse_floor(conversation, talk, now)
         elif talk.kind == batches.TALK_CLEAR:
@@ -85,7 +85,7 @@ class TalkRouter:
         silent = is_silent(talk.payload, conversation.codec)
         return conversation.floor.goes_on(
             talk.talker, silent, now, talk.kind == batches.TALK_PREEMPT
-        ) and conversation.pacer.passes(talk.payload, now)
+        ) and conversation.pacer.pass_through(talk.payload, now)
 
     @property
     def is_waiting(self) -> bool:
@@ -135,15 +135,15 @@ class TalkRouter:
 
     def _mark(self, stream: Stream, conversation: Conversation, talk: batches.Talk, now: float) -> None:
         mark = _mark_of(talk)
-        if conversation.marks.expect(mark):
-            self._send(stream, conversation, conversation.pacer.mark(mark, now))
+        if conversation.marks.add(mark):
+            self._send(stream, conversation, conversation.pacer.push_mark(mark, now))
         else:
             self.refuse(talk, "too_many_marks", f"{MARKS_MAX} marks have not come back yet.")
 
     def marked(self, stream: Stream, name: str) -> None:
         """Telnyx has sent a mark back: tell who asked for it."""
         conversation = self.conversations.get(stream)
-        mark = None if conversation is None else conversation.marks.returned(name)
+        mark = None if conversation is None else conversation.marks.pop(name)
         if mark is not None:
             stream_id = stream.start.stream_id if stream.start else None
             news = {"talker": mark.talker, "name": name, "stream_id": stream_id}
@@ -164,7 +164,7 @@ class TalkRouter:
     def _send_due(self, stream: Stream, conversation: Conversation, now: float) -> float | None:
         conversation.holder(now)
         was_finishing = conversation.is_finishing
-        self._send(stream, conversation, conversation.pacer.due(now))
+        self._send(stream, conversation, conversation.pacer.take_due(now))
         if was_finishing and not conversation.is_finishing:
             self._tell_holder(stream, conversation, now)
         return conversation.pacer.next_due
@@ -174,7 +174,7 @@ class TalkRouter:
         conversation = self.conversations.get(stream)
         if conversation is None:
             return
-        items = conversation.pacer.give_up()
+        items = conversation.pacer.take_all()
         pieces = b"".join(conversation.pack(items, stream.call))
         if pieces and not pass_on(pieces):
             self._flush(stream, conversation, items)
@@ -215,7 +215,7 @@ class TalkRouter:
         conversation = self.conversations.pop(stream, None)
         if conversation is None or moved:
             return
-        dropped_ms = duration_ms(conversation.pacer.give_up())
+        dropped_ms = duration_ms(conversation.pacer.take_all())
         if dropped_ms > self._settings.drain_ms:  # less is what a live talker says in the moment of the end
             self._tell_dropped(stream, conversation, "talk_late", dropped_ms)
         self._tell_holder(stream, conversation, float("inf"))

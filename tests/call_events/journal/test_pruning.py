@@ -16,7 +16,7 @@ from actors.call_events.journal.pruning import FAIR, STEP_BY_SIZE, Gone
 from actors.call_events.journal.schema import AUDIT, FLOODS, OTHERS
 from actors.call_events.journal.writer import JournalWriter
 from config.settings import EventSettings
-from patchbay.bus.pending_events import FLOODS as FLOOD_TYPES
+from patchbay.bus.pending_events import FLOOD_TYPES
 from tests.call_events.samples import arrival
 
 if TYPE_CHECKING:

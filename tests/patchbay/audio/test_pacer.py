@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from patchbay.audio import g711
 from patchbay.audio.marks import Mark
-from patchbay.audio.pacer import FRAME_S, JUDGED_S, SETTLE_S, Item, TalkPacer
+from patchbay.audio.pacer import FRAME_S, PACE_WINDOW_S, SETTLE_S, Item, TalkPacer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +43,7 @@ def drain(talk: TalkPacer) -> list[tuple[float, Item]]:
     """Everything that leaves when each due time is kept."""
     left = []
     while (due := talk.next_due) is not None:
-        left += [(due, frame) for frame in talk.due(due)]
+        left += [(due, frame) for frame in talk.take_due(due)]
     return left
 
 
@@ -66,9 +66,9 @@ def test_a_burst_leaves_up_to_the_lead_and_then_in_real_time() -> None:
 def test_nothing_leaves_before_its_time() -> None:
     talk = pacer()
     talk.push(b"".join(map(loud, range(5))), 5.0)
-    assert talk.due(5.01) == []
+    assert talk.take_due(5.01) == []
     assert talk.push(loud(5), 5.01) == []
-    assert talk.due(5.021) == [loud(4)]
+    assert talk.take_due(5.021) == [loud(4)]
 
 
 def test_a_pause_restarts_the_clock() -> None:
@@ -97,8 +97,8 @@ def test_a_tail_is_padded_when_nothing_more_comes() -> None:
     talk = pacer(silence=g711.SILENCE_ALAW)
     assert talk.push(b"\1" * 200, 1.0) == [b"\1" * 160]
     assert talk.next_due == 1.0 + TAIL_S
-    assert talk.due(1.0 + TAIL_S - 0.001) == []
-    assert talk.due(1.0 + TAIL_S) == [b"\1" * 40 + b"\xd5" * 120]
+    assert talk.take_due(1.0 + TAIL_S - 0.001) == []
+    assert talk.take_due(1.0 + TAIL_S) == [b"\1" * 40 + b"\xd5" * 120]
     assert talk.next_due is None
 
 
@@ -106,7 +106,7 @@ def test_more_talk_puts_the_padding_off() -> None:
     talk = pacer()
     assert talk.push(b"\1" * 40, 1.00) == []
     assert talk.push(b"\2" * 40, 1.05) == []
-    assert talk.due(1.00 + TAIL_S) == []
+    assert talk.take_due(1.00 + TAIL_S) == []
     assert talk.push(b"\3" * 80, 1.10) == [b"\1" * 40 + b"\2" * 40 + b"\3" * 80]
 
 
@@ -133,7 +133,7 @@ def test_clearing_forgets_what_waits_and_the_clock() -> None:
     talk.push(b"".join(map(loud, range(10))) + b"\1", 1.0)
     talk.clear()
     assert talk.next_due is None
-    assert talk.due(99.0) == []
+    assert talk.take_due(99.0) == []
     assert talk.push(loud(1), 1.0) == [loud(1)]
 
 
@@ -174,7 +174,7 @@ def test_talk_that_is_sent_ahead_keeps_its_pauses(pace: float, frames: int) -> N
     now, sent = 1.0, list[Item]()
     for at in range(0, len(SENTENCE), frames):
         while talk.next_due is not None and talk.next_due <= now:
-            sent += talk.due(talk.next_due)
+            sent += talk.take_due(talk.next_due)
         sent += talk.push(b"".join(SENTENCE[at : at + frames]), now)
         now += frames * FRAME_S / pace
     sent += [item for _, item in drain(talk)]
@@ -197,27 +197,27 @@ def test_a_live_talker_who_was_held_back_is_in_time_again(stall_s: float, frames
             for at in range(0, len(held_back), 160 * frames):
                 talk.push(held_back[at : at + 160 * frames], now)
             held_back = b""
-        talk.due(now)
+        talk.take_due(now)
         late.append(talk.statistics()["queued"])
     assert max(late) > 20
     assert max(late[-100:]) <= frames
     assert talk.dropped_bytes == 0
     assert talk.skipped >= round(stall_s / FRAME_S) - frames - 6
-    settled = round((2.4 + stall_s + SETTLE_S + 1.5 * JUDGED_S + 5 * stall_s) / FRAME_S)
+    settled = round((2.4 + stall_s + SETTLE_S + 1.5 * PACE_WINDOW_S + 5 * stall_s) / FRAME_S)
     assert max(late[settled:]) <= frames
 
 
 def test_a_mark_stays_in_its_place() -> None:
     talk, mark = pacer(), [Mark(str(number), 1, 0) for number in range(5)]
-    assert talk.mark(mark[0], 1.0) == [mark[0]]  # nothing waits
+    assert talk.push_mark(mark[0], 1.0) == [mark[0]]  # nothing waits
     frames = list(map(loud, range(6)))
     assert talk.push(b"".join(frames), 1.0) == frames[:4]
-    assert talk.mark(mark[1], 1.0) == []
+    assert talk.push_mark(mark[1], 1.0) == []
     assert talk.push(b"\1" * 100, 1.0) == []
-    assert talk.mark(mark[2], 1.0) == []
+    assert talk.push_mark(mark[2], 1.0) == []
     assert talk.push(b"\1" * 60 + b"\2" * 10, 1.0) == []
-    assert talk.mark(mark[3], 1.0) == []
-    assert talk.mark(mark[4], 1.0) == []
+    assert talk.push_mark(mark[3], 1.0) == []
+    assert talk.push_mark(mark[4], 1.0) == []
     left = [item for _, item in drain(talk)]
     padded = (b"\2" * 10).ljust(160, b"\xff")
     assert left == [*frames[4:], mark[1], b"\1" * 160, mark[2], padded, mark[3], mark[4]]
@@ -228,16 +228,16 @@ def test_marks_are_given_back_when_nothing_is_to_be_played() -> None:
     for give_up in (False, True):
         talk, mark = pacer(lead_s=0.02), [Mark(str(number), 1, 0) for number in range(3)]
         talk.push(loud(0) + loud(1), 1.0)
-        talk.mark(mark[0], 1.0)
+        talk.push_mark(mark[0], 1.0)
         talk.push(loud(2) + b"\1" * 5, 1.0)
-        talk.mark(mark[1], 1.0)
-        talk.mark(mark[2], 1.0)
+        talk.push_mark(mark[1], 1.0)
+        talk.push_mark(mark[2], 1.0)
         if give_up:
-            assert talk.give_up() == [loud(1), mark[0], loud(2), b"\1" * 5, mark[1], mark[2]]
+            assert talk.take_all() == [loud(1), mark[0], loud(2), b"\1" * 5, mark[1], mark[2]]
         else:
             assert talk.clear() == mark
         assert talk.next_due is None
-        assert talk.give_up() == []
+        assert talk.take_all() == []
 
 
 @given(st.lists(st.integers(1, 1200), min_size=1, max_size=40), st.floats(0, 0.3))
@@ -249,7 +249,7 @@ def test_talk_in_real_time_arrives_to_the_byte(sizes: list[int], late_s: float) 
     for number, size in enumerate(sizes):
         now = (at + size) / 8000 + late_s * (number % 2)
         while talk.next_due is not None and talk.next_due <= now:
-            sent += talk.due(talk.next_due)
+            sent += talk.take_due(talk.next_due)
         sent += talk.push(whole[at : at + size], now)
         at += size
     sent += [item for _, item in drain(talk)]
@@ -278,11 +278,11 @@ def test_order_is_kept_and_the_lead_never_exceeded(pieces: list[tuple[int, float
         then = now + pause_s
         while talk.next_due is not None and talk.next_due <= then:
             now = max(now, talk.next_due)
-            leave(talk.due(now))
+            leave(talk.take_due(now))
         now = then
         leave(talk.push(bytes((taken + n) % 255 for n in range(size)), now))
         taken += size
     while talk.next_due is not None:
         now = max(now, talk.next_due)
-        leave(talk.due(now))
+        leave(talk.take_due(now))
     assert sent == bytes(n % 255 for n in range(taken))

@@ -233,7 +233,7 @@ def test_late_frames_are_no_new_numbering() -> None:
 def test_goes_on_where_another_window_has_ended() -> None:
     """What came too late there comes too late here."""
     reorder: Reorder[int] = Reorder()
-    reorder.go_on(101, 2)
+    reorder.resume(101, 2)
     assert feed(reorder, [99, 101, 103]) == [[], [101], [103]]
     assert reorder.duplicates == 1
 
