@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 import sys
 from array import array
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 Codec = Literal["PCMU", "PCMA"]
+_Number = TypeVar("_Number", int, float)
 
 FRAME_BYTES: Final = 160  # 20 ms
 SILENCE_ULAW: Final = b"\xff"
@@ -86,23 +87,26 @@ _ENCODERS: Final[dict[Codec, bytes]] = {"PCMU": _LINEAR_TO_ULAW, "PCMA": _LINEAR
 _BELOW_TWO: Final = bytes(top for top in range(256) if top & 0x7F < 0x40)  # top bytes of floats below 2.0
 
 
-def _numbers(typecode: Literal["h", "f"], data: bytes) -> array[int] | array[float]:
-    """Return little endian data as numbers. Raises ValueError when the last number is incomplete."""
-    numbers = array(typecode)
+def _read(numbers: array[_Number], data: bytes) -> array[_Number]:
     numbers.frombytes(data)
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
 
 
+def read_int16(pcm16le: bytes) -> array[int]:
+    """Return the samples of linear audio. Raises ValueError on an odd number of bytes."""
+    return _read(array("h"), pcm16le)
+
+
 def encode_ulaw(pcm16le: bytes) -> bytes:
     """Encode linear audio as µ-law. Raises ValueError on an odd number of bytes."""
-    return bytes(map(_LINEAR_TO_ULAW.__getitem__, _numbers("h", pcm16le)))  # type: ignore[arg-type]
+    return bytes(map(_LINEAR_TO_ULAW.__getitem__, read_int16(pcm16le)))
 
 
 def encode_alaw(pcm16le: bytes) -> bytes:
     """Encode linear audio as A-law. Raises ValueError on an odd number of bytes."""
-    return bytes(map(_LINEAR_TO_ALAW.__getitem__, _numbers("h", pcm16le)))  # type: ignore[arg-type]
+    return bytes(map(_LINEAR_TO_ALAW.__getitem__, read_int16(pcm16le)))
 
 
 def decode_ulaw(data: bytes) -> bytes:
@@ -140,7 +144,7 @@ def encode_float32(samples: bytes, codec: Codec) -> bytes:
         ValueError: `samples` is not a whole number of floats. The caller keeps the remainder for the next piece.
     """
     table = _ENCODERS[codec]
-    numbers = _numbers("f", samples)
+    numbers = _read(array("f"), samples)
     if samples[3::4].translate(None, _BELOW_TWO):  # one is 2.0 or more, infinite or NaN
         # Only NaN differs from itself.
         tame = [max(-1.0, min(1.0, x)) if x == x else 0.0 for x in numbers]

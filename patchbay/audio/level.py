@@ -6,16 +6,13 @@ Level v stands for 32,768 * 10^((v - 255) / 85): -60 dBFS is 0 and each step is 
 from __future__ import annotations
 
 import math
-import sys
-from array import array
 from typing import Final
 
-from patchbay.audio.g711 import decode_alaw, decode_ulaw
+from patchbay.audio.g711 import ALAW_TO_LINEAR, ULAW_TO_LINEAR, read_int16
 
 _FULL: Final = 32_768
 _STEPS: Final = 255
 _STEPS_PER_DECADE: Final = 85
-IS_BIG_ENDIAN: Final = sys.byteorder == "big"
 
 
 def of_sample(sample: int) -> int:
@@ -25,15 +22,8 @@ def of_sample(sample: int) -> int:
     return max(0, round(_STEPS + _STEPS_PER_DECADE * math.log10(abs(sample) / _FULL)))
 
 
-def _table(linear: bytes) -> bytes:
-    samples = array("h", linear)
-    if IS_BIG_ENDIAN:
-        samples.byteswap()
-    return bytes(map(of_sample, samples))
-
-
-_OF_ULAW: Final = _table(decode_ulaw(bytes(range(256))))
-_OF_ALAW: Final = _table(decode_alaw(bytes(range(256))))
+_OF_ULAW: Final = bytes(map(of_sample, ULAW_TO_LINEAR))
+_OF_ALAW: Final = bytes(map(of_sample, ALAW_TO_LINEAR))
 
 
 def of_ulaw(payload: bytes) -> int:
@@ -48,7 +38,5 @@ def of_alaw(payload: bytes) -> int:
 
 def of_l16(payload: bytes) -> int:
     """Return the peak level of linear audio, 16 bit little endian. An incomplete sample at the end is ignored."""
-    samples = array("h", payload[: len(payload) & ~1])
-    if IS_BIG_ENDIAN:
-        samples.byteswap()
+    samples = read_int16(payload[: len(payload) & ~1])
     return of_sample(max(max(samples), -min(samples))) if samples else 0

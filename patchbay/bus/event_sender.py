@@ -95,11 +95,6 @@ class EventSender:
         floods = sum(dropped[kind] for kind in FLOOD_TYPES)
         return {**self.counters, "events_dropped": dropped.total(), "events_dropped_floods": floods}
 
-    @property
-    def unacknowledged(self) -> int:
-        """Return how many events are not acknowledged."""
-        return len(self._pending)
-
     async def flush(self) -> None:
         """Wait until all events are acknowledged. The caller sets a timeout, since no receiver may be there."""
         if len(self._pending):

@@ -34,7 +34,6 @@ class GatewayLink:
 
     Attributes:
         connections: those that are served here, by id.
-        failed: how many handlers raised.
         released: how many connections have ended here.
     """
 
@@ -47,7 +46,6 @@ class GatewayLink:
         self._leaving = False
         self.connections: dict[int, HandedConnection] = {}
         self._emptied = trio.Event()
-        self.failed = 0
         self.released = 0
 
     @property
@@ -196,7 +194,6 @@ class GatewayLink:
             with handed.scope:
                 await handler(handed)
         except Exception:
-            self.failed += 1
             log.exception("connection %d failed", handed.id, extra={"peer": handed.peer})
         finally:
             del self.connections[handed.id]

@@ -202,10 +202,6 @@ class SendQueue(_HotSlots):
         waiting = self._remainder + self._waiting.joined()
         return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
 
-    def remainder(self) -> bytes:
-        """Return the remainder of a frame that was written in part."""
-        return self._remainder
-
     def restore(self, unsent: bytes) -> None:
         """Write the bytes that a predecessor has left unsent. Call it before any other write."""
         self._keep_remainder(unsent)

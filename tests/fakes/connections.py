@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FakeHandedConnection:
-    """Has what `gateway_link.HandedConnection` has; remembers what the actor did with it."""
+    """Has what `patchbay.handover.connection.HandedConnection` has; remembers what the actor did with it."""
 
     def __init__(
         self,

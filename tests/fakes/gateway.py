@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class FakeGateway:
-    """Has what `gateway_link.GatewayLink` has. `connect` makes a client, and the actor gets the other end."""
+    """Has what `patchbay.handover.link.GatewayLink` has. `connect` makes a client, and the actor gets the other end."""
 
     def __init__(self) -> None:
         self.connections: dict[int, FakeHandedConnection] = {}
