@@ -209,14 +209,12 @@ class Bus:
     def publisher(self, endpoint: str) -> BusSocket:
         """Make an XPUB that listens on this process's endpoint. It receives subscriptions, repeated ones too."""
         sock = self._socket(zmq.XPUB, queue=AUDIO_QUEUE)
-        sock.setsockopt(
-            zmq.XPUB_VERBOSE, 1
-        )  # each new subscriber must be told the streams, also when the topic is not new
+        sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # repeated subscriptions, too: each subscriber must be sent the streams
         self._listen(sock, endpoint)
         return self._keep(BusSocket(sock))
 
     def subscriber(self, actor: str, endpoint: str, *topics: bytes) -> BusSocket:
-        """Make a SUB that is connected to every process of an actor, in both slots."""
+        """Make a SUB that is connected to an actor's processes, in both slots."""
         sock = self._socket(zmq.SUB, queue=AUDIO_QUEUE)
         for topic in topics:
             sock.setsockopt(zmq.SUBSCRIBE, topic)
@@ -230,7 +228,7 @@ class Bus:
         return self._keep(RouterSocket(sock))
 
     def dealer(self, actor: str, endpoint: str) -> BusSocket:
-        """Make a DEALER that is connected to all processes of an actor, in both slots. It refuses frames without a peer."""
+        """Make a DEALER that is connected to an actor's processes, in both slots. Without a peer it refuses frames."""
         sock = self._socket(zmq.DEALER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         return self._connect(sock, socket_names(self._settings, actor, endpoint))
