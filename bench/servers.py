@@ -74,6 +74,12 @@ class Server:
     port: int
     home: Path
     environ: Mapping[str, str]
+    plain_port: int = 0
+
+    @property
+    def calls_port(self) -> int:
+        """Where its calls come in: at a process that carries them on over TLS, where the server speaks that."""
+        return self.plain_port or self.port
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import trio
 
 from actors.fanout.audit import Audit
 from actors.fanout.calls.registry import Calls
+from actors.fanout.decoder.client import Decoder
+from actors.fanout.decoder.queue import DecodingQueue
 from actors.fanout.legacy.listener import Listener, topics_of
 from actors.fanout.legacy.misroute import MisrouteCheck
 from actors.fanout.legacy.talker import Talker
@@ -69,6 +71,7 @@ async def run(context: Context) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(events.run)
         nursery.start_soon(fanout.poller.run)
+        nursery.start_soon(fanout.decoder.run)
         nursery.start_soon(fanout.receive_batches, subscriber)
         nursery.start_soon(fanout.report, publisher)
         nursery.start_soon(fanout.receive_subscriptions, publisher)
@@ -103,6 +106,7 @@ class Fanout:
         replay_s = context.settings.fanout.replay_ms / 1000
         self._events = events
         self.audit = audit = Audit(events, self._person)
+        queue = DecodingQueue()
         self.calls = Calls(
             self._index,
             replay_s,
@@ -112,7 +116,9 @@ class Fanout:
             audit,
             make_batched_send(context.settings),
             deliver_in_c(wanted=context.settings.native),
+            queue,
         )
+        self.decoder = Decoder(queue, lambda: self.calls.go_on(trio.current_time()), self.calls.counters)
         self._talk_sender = TalkSender(context.bus)
         in_c = reading_in_c(wanted=context.settings.native)
         self.poller = Poller(context.settings.fanout.linger_ms / 1000, self._end_of_round, in_c=in_c)
@@ -134,6 +140,7 @@ class Fanout:
         )
 
     def _end_of_round(self) -> None:
+        self.decoder.flush()  # somebody may have come who is to hear replay buffer
         self._talk_sender.flush()
         self.v1_connections.write_notes()
 
@@ -186,6 +193,7 @@ class Fanout:
                     await self._until_acknowledged(listener)
                     listener.welcome(self._welcome(listener))
                 self.calls.add(listener, trio.current_time())
+                self.decoder.flush()
                 handed.on_drain = partial(self._hand_over, talker)
                 peer.start()
                 async with trio.open_nursery() as nursery:
@@ -241,6 +249,7 @@ class Fanout:
     def _take_batches(self, messages: list[bytes]) -> None:
         for message in messages:
             self.calls.receive(message, trio.current_time())
+        self.decoder.flush()
         self._talk_sender.flush()  # a call may have moved, and talk for it may wait
         if self._news is not None:
             self._news.set()
@@ -258,6 +267,7 @@ class Fanout:
 
         def look() -> None:
             self.calls.forget_silent(trio.current_time())
+            self.decoder.tick()
             for talker in list(self._talkers.values()):
                 if isinstance(talker, Talker):
                     talker.tick()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from actors.fanout.calls.call import Call
+    from actors.fanout.calls.call_audio import CallAudio
     from actors.fanout.calls.encodings import GroupKey
     from actors.fanout.calls.registry import Calls
     from patchbay.protocol.batches import EndReason
@@ -65,7 +66,7 @@ class Watch:
 
     def floor_changed(self, call: Call) -> None: ...
 
-    def unheard(self, call: Call) -> None: ...
+    def unheard(self, call: CallAudio) -> None: ...
 
 
 class PeakMeter:

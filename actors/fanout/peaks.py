@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.fanout.calls.encoder import Encoder
 from patchbay.audio import level
-from patchbay.audio.transcode import Transcoder
+from patchbay.audio.transcode import UnknownCodec
 from patchbay.protocol.batches import TRACKS
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ KEPT: Final = 16  # steps; they are fetched every five
 
 
 class PeakEncoder(Encoder):
-    """Makes no frames, but keeps the peaks of both tracks, by the time of arrival: so both have the same steps."""
+    """Makes no frames, but keeps the peaks of both tracks, by the time of arrival: so both have the same steps. Raises
+    UnknownCodec for a format that can't be measured as it is."""
 
     def __init__(self, media_format: MediaFormat) -> None:
-        measure = _measure(media_format)
-        self._measure = measure or level.of_ulaw
-        self._transcoders = None if measure else [Transcoder.for_format(media_format) for _ in TRACKS]
+        measure = measure_of(media_format)
+        if measure is None:
+            raise UnknownCodec(f"no way to measure {media_format.encoding}")
+        self._measure = measure
         self._steps: list[dict[int, int]] = [{} for _ in TRACKS]
 
     def encode(self, entry: Entry, now: float) -> bytes:
-        payload, step = entry.payload, step_of(now)
-        if self._transcoders is not None:
-            payload = self._transcoders[entry.track].to_ulaw(payload, now)
-        peak = self._measure(payload)
+        step = step_of(now)
+        peak = self._measure(entry.payload)
         steps = self._steps[entry.track]
         if peak > steps.get(step, -1):
             steps[step] = peak
@@ -58,8 +58,8 @@ def step_of(now: float) -> int:
     return int(now * STEPS_PER_S)
 
 
-def _measure(media_format: MediaFormat) -> Callable[[bytes], int] | None:
-    """Return what measures a payload that is looked at as it is: mono G.711, and L16. None: it must be decoded."""
+def measure_of(media_format: MediaFormat) -> Callable[[bytes], int] | None:
+    """Return what measures a payload as it is: mono G.711, and L16. None: it must be decoded."""
     if media_format.channels == 1 and media_format.encoding == "PCMA":
         return level.of_alaw
     if media_format.channels == 1 and media_format.encoding == "PCMU":

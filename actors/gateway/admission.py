@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from patchbay.auth.access import CARRIER, Access
-from patchbay.auth.tokens import REFUSED
+from patchbay.auth.access import Access
+from patchbay.auth.tokens import CARRIER, REFUSED
 from patchbay.http.head import BadRequest
 from patchbay.net.addresses import VIA, parse_address
 from patchbay.net.client_address import client_address, limit_keys, parse_networks

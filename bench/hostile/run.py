@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,30 +13,35 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from bench import cache, measure, servers, windows
+from bench import measure, windows
 from bench.generator import Load
 from bench.hostile.guarded import GUARDED, Kind
 from bench.hostile.kinds import KINDS, REFUSED, Target
-from bench.hostile.tokens import ENVIRON, STREAM_HEADER, STREAM_TOKEN, token
+from bench.hostile.one_token import Figures, Siege
+from bench.hostile.secure import SECURE
+from bench.hostile.systems import GUARDED_ENVIRON, GUARDED_LOG, LAST_LOG, give_way, secure_system, system
+from bench.hostile.tokens import STREAM_HEADER, STREAM_TOKEN, token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from bench.hostile.kinds import Attack
     from bench.servers import Server
     from bench.windows import Calls, Window
 
 WARM_UP = 20  # connections of each kind before anything is measured: what stays for ever is there then
-CROWDS = ("slow readers", "half-open", "ping floods", "header tricks")  # and whole ones of these: allocators keep pages
+CROWDS = (
+    "slow readers",
+    "half-open",
+    "ping floods",
+    "header tricks",
+    *SECURE,
+)  # and whole ones of these: allocators keep pages
 CALM_S = 6.0
 CALMS = 3
 BACK_TIMEOUT_S = 30.0
 MEMORY_BACK_S = 7.0  # what is free goes back to the kernel every five seconds
 POLL_S = 0.25
-LAST_LOG, GUARDED_LOG = "hostile.log", "hostile-guarded.log"  # in the cache directory: of the systems of the last run
-JOURNAL_MAX_MB = 50
-GUARDED_ENVIRON = {**ENVIRON, "PATCHBAY_EVENTS__JOURNAL_MAX_MB": str(JOURNAL_MAX_MB)}
-NICE = 10  # of the attackers: it is the server that is tried, not the scheduler
 
 
 @dataclass
@@ -63,16 +66,18 @@ class Trial:
     descriptors: int = 0
     journal_mib: float = 0.0
     restarts: int = 0
+    others_lost: int = 0  # see `lost`, in other windows than this one
+    siege: Siege | None = None
 
     @property
     def gap_ms(self) -> float:
-        """The longest silence of any listener."""
-        return max(self.window.gaps_ms, default=0.0)
+        """The longest silence of any listener; of a siege's windows the median."""
+        return max(self.window.gaps_ms, default=0.0) if self.siege is None else Figures.of(self.siege.attacked).gap
 
     @property
     def lost(self) -> int:
         """Frames of the calls that did not come, or not as they should, and connections of theirs that ended."""
-        return sum(self.window.faults.values())
+        return sum(self.window.faults.values()) + self.others_lost
 
 
 @dataclass
@@ -90,6 +95,7 @@ class Report:
     calm_gap_ms: float
     kept_mib: float
     trials: list[Trial] = field(default_factory=list)
+    siege: Siege | None = None
 
 
 def run(names: Sequence[str], calls: int, connections: int, per_s: float, *, urgent: bool) -> list[Report]:
@@ -101,10 +107,11 @@ def run(names: Sequence[str], calls: int, connections: int, per_s: float, *, urg
     """
     plain = {name: Kind(KINDS[name]) for name in names if name in KINDS}
     guarded = {name: GUARDED[name] for name in names if name in GUARDED}
+    secure = {name: SECURE[name] for name in names if name in SECURE}
     with ExitStack() as stack:  # all systems start before the attackers, of which this process is one, give way to them
         trials = [
             _Trials(
-                stack.enter_context(_system(environ, urgent=urgent)),
+                stack.enter_context(system(environ, urgent=urgent, log=GUARDED_LOG if environ else LAST_LOG)),
                 kinds,
                 connections,
                 per_s,
@@ -113,23 +120,16 @@ def run(names: Sequence[str], calls: int, connections: int, per_s: float, *, urg
             for kinds, environ in ((plain, {}), (guarded, GUARDED_ENVIRON))
             if kinds
         ]
+        if secure:
+            trials.append(_Trials(stack.enter_context(secure_system(urgent=urgent)), secure, connections, per_s))
         return [trio.run(partial(each.run, calls, urgent=urgent)) for each in trials]
-
-
-@contextmanager
-def _system(environ: Mapping[str, str], *, urgent: bool) -> Iterator[Server]:
-    with servers.running(servers.PATCHBAY, os.sched_getaffinity(0), urgent=urgent, **environ) as server:
-        try:
-            yield server
-        finally:
-            shutil.copy(server.home / "log", cache.directory() / (GUARDED_LOG if environ else LAST_LOG))
 
 
 class _Trials:
     """One kind after the other, on one system."""
 
     def __init__(
-        self, server: Server, kinds: dict[str, Kind], connections: int, per_s: float, *, is_guarded: bool
+        self, server: Server, kinds: dict[str, Kind], connections: int, per_s: float, *, is_guarded: bool = False
     ) -> None:
         self._server = server
         self._kinds = kinds
@@ -140,12 +140,12 @@ class _Trials:
 
     async def run(self, calls: int, *, urgent: bool) -> Report:
         """Try them all beside so many calls."""
-        place = partial(windows.calls, Load(calls), self._server.port, server=self._server.pid, urgent=urgent)
+        place = partial(windows.calls, Load(calls), self._server.calls_port, server=self._server.pid, urgent=urgent)
         if self._is_guarded:
             place = partial(place, telnyx_header=f"{STREAM_HEADER}: {STREAM_TOKEN}", browser_header=_bearer("victim"))
         async with place() as placed:
             if not urgent:
-                os.nice(NICE)
+                give_way()
             self._target = Target(self._server.port, await self._live())
             calms = [await _quiet(placed, CALM_S) for _ in range(CALMS)]
             cold = calms[-1]
@@ -192,8 +192,47 @@ class _Trials:
     async def _live(self) -> tuple[str, ...]:
         headers = dict([_bearer("bench", "admin").split(": ")]) if self._is_guarded else {}
         async with httpx.AsyncClient(headers=headers) as client:
-            answer = await client.get(f"http://127.0.0.1:{self._server.port}/api/calls")
+            answer = await client.get(f"http://127.0.0.1:{self._server.calls_port}/api/calls")
         return tuple(call["call_control_id"] for call in answer.json()["calls"])
+
+
+async def besiege(server: Server, calls: int, connections: int, *, urgent: bool) -> Report:
+    """Try many connections of one token, which do all there is at once, beside so many calls."""
+    placing = windows.calls(
+        Load(calls),
+        server.port,
+        server=server.pid,
+        urgent=urgent,
+        telnyx_header=f"{STREAM_HEADER}: {STREAM_TOKEN}",
+        browser_header=_bearer("victim"),
+    )
+    async with placing as placed:
+        if not urgent:
+            give_way()
+        siege = Siege()
+        start = await _quiet(placed, POLL_S)
+        await siege.carry_out(placed, Target(server.port), connections)
+        after = await _settled(placed, start)
+        calm = Figures.of(siege.calm)
+        report = Report("one token", calm.p99, calm.gap, siege.calm[1].pss_mib - siege.calm[0].pss_mib, siege=siege)
+        report.trials.append(_of_siege(siege, calm, siege.calm[1], after, _journal_mib(server.home)))
+        return report
+
+
+def _of_siege(siege: Siege, calm: Figures, start: Window, after: Window, journal_mib: float) -> Trial:
+    by_p99 = sorted(siege.attacked, key=lambda window: window.latency_ms.p99)
+    trial = Trial("all at once, of one token", by_p99[len(by_p99) // 2], calm.p99, True, siege.seen, siege=siege)
+    trial.memory_mib, trial.descriptors = after.pss_mib - start.pss_mib, _descriptors(after) - _descriptors(start)
+    trial.journal_mib = journal_mib
+    trial.restarts = len(_pids(start) - _pids(after))
+    trial.others_lost = sum(sum(window.faults.values()) for window in by_p99 if window is not trial.window)
+    return trial
+
+
+def besieged(calls: int, connections: int, *, urgent: bool) -> Report:
+    """Start a system with authentication, and besiege it."""
+    with system(GUARDED_ENVIRON, urgent=urgent, log=GUARDED_LOG) as server:
+        return trio.run(partial(besiege, server, calls, connections, urgent=urgent))
 
 
 def _bearer(sub: str, *can: str) -> str:

@@ -12,9 +12,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <time.h>
 
-/* The first two as in patchbay/net/poller.py and fast_path.py. */
-enum { EVENTS_PER_ROUND = 2048, COUNTED_AT_ONCE = 50, LONGEST_PLAIN = 8192, TOGETHER = 16, FRAME_HEADER_BYTES = 8 };
+/* The first four as in patchbay/net/poller.py, fast_path.py and turns.py. */
+enum { EVENTS_PER_ROUND = 2048, MUST_WAIT = 1 << 16, COUNTED_AT_ONCE = 50, FEW_BYTES = 4096 };
+enum { LONGEST_PLAIN = 8192, TOGETHER = 16, FRAME_HEADER_BYTES = 8 };
 
 static const double BUNCHED_S = 10.0;
 
@@ -100,13 +102,14 @@ take_frame(PyObject *reader, const uint8_t *data, Py_ssize_t at, Py_ssize_t size
     return taken > 0 ? payload + length : taken;
 }
 
-/* All plain frames of a reading, from `begin` on. Returns how far they go; -1 with an exception. */
+/* The plain frames of a reading, from `begin` on, up to so many bytes. Returns how far they go; -1 with an exception. */
 static Py_ssize_t
-take_frames(PyObject *peer, PyObject *reader, const uint8_t *data, Py_ssize_t begin, Py_ssize_t size, PyObject *now)
+take_frames(PyObject *peer, PyObject *reader, const uint8_t *data, Py_ssize_t begin, Py_ssize_t size, Py_ssize_t most,
+            PyObject *now)
 {
     int64_t uncounted = number_in_slot(peer, peer_slots.uncounted, COUNTED_AT_ONCE);
     Py_ssize_t at = begin, end;
-    while (at < size && uncounted + 1 < COUNTED_AT_ONCE) {
+    while (at < size && at - begin < most && uncounted + 1 < COUNTED_AT_ONCE) {
         if ((end = take_frame(reader, data, at, size, now)) < 0)
             return -1;
         if (end == 0)
@@ -127,7 +130,7 @@ take_frames(PyObject *peer, PyObject *reader, const uint8_t *data, Py_ssize_t be
 struct round {
     PyObject *peers, *now, *handled, *rest;
     Py_buffer buffer;
-    int late;
+    int late, is_long; /* is_long: the round has taken so long that whoever has many frames waits */
     Py_ssize_t enough;
 };
 
@@ -191,12 +194,13 @@ serve_plain(struct round *r, int fd, PyObject *peer, PyObject *reader)
         return errno == EAGAIN ? 0 : leave_to_python(r, fd, EPOLLIN, 0, -1);
     Py_ssize_t begin = r->late ? 0 : (Py_ssize_t)number_in_slot(peer, peer_slots.untaken, PY_SSIZE_T_MAX);
     int64_t before = number_in_slot(peer, peer_slots.uncounted, 0);
-    Py_ssize_t at = begin < size ? take_frames(peer, reader, r->buffer.buf, begin, size, r->now) : begin;
+    Py_ssize_t most = r->is_long ? FEW_BYTES : r->buffer.len;
+    Py_ssize_t at = begin < size ? take_frames(peer, reader, r->buffer.buf, begin, size, most, r->now) : begin;
     int64_t messages = number_in_slot(peer, peer_slots.uncounted, 0) - before;
     if (at < 0 || (!r->late && choose_acknowledgement(peer, fd, messages, r->now) < 0))
         return -1;
     if (at != size || size == 0 || size == r->buffer.len)
-        return leave_to_python(r, fd, EPOLLIN, at, size);
+        return leave_to_python(r, fd, at != size && at - begin >= most ? EPOLLIN | MUST_WAIT : EPOLLIN, at, size);
     return number_in_slot(peer, peer_slots.untaken, 0) < r->enough ? 0 : PyList_Append(r->handled, peer);
 }
 
@@ -216,11 +220,19 @@ serve_one(struct round *r, int fd, uint32_t events)
 }
 
 PyDoc_STRVAR(serve_doc,
-             "serve(epoll, peers: list, buffer: bytearray, now: float, late: bool, handled: list, enough: int, rest) -> int\n\n"
+             "serve(epoll, peers: list, buffer: bytearray, now: float, late: bool, handled: list, enough: int, long_s: float,\n"
+             "      rest) -> int\n\n"
              "Serve what an epoll has (edge-triggered). `late`: the sockets remember how far one has looked. `handled` gets\n"
-             "the peers of which so much is untaken. rest(fd, events, now, at, size) is called where something is left to\n"
-             "do: the buffer has so many bytes, handled up to `at`; size -1: nothing has been looked at. Returns how many\n"
-             "connections there were.");
+             "the peers of which so much is untaken. After `long_s` seconds a few frames of each are dealt with, and the rest\n"
+             "must wait. rest(fd, events, now, at, size) is called where something is left to do: the buffer has so many bytes,\n"
+             "handled up to `at`; size -1: nothing has been looked at. Returns how many connections there were.");
+
+static double
+seconds(void)
+{
+    struct timespec now;
+    return clock_gettime(CLOCK_MONOTONIC, &now) < 0 ? 0.0 : (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
 
 static PyObject *
 serve(PyObject *module, PyObject *args)
@@ -229,17 +241,21 @@ serve(PyObject *module, PyObject *args)
     struct epoll_event events[EVENTS_PER_ROUND];
     struct round r;
     int epoll;
-    if (!PyArg_ParseTuple(args, "iO!w*OpO!nO", &epoll, &PyList_Type, &r.peers, &r.buffer, &r.now, &r.late, &PyList_Type,
-                          &r.handled, &r.enough, &r.rest))
+    double long_s, began = seconds();
+    if (!PyArg_ParseTuple(args, "iO!w*OpO!ndO", &epoll, &PyList_Type, &r.peers, &r.buffer, &r.now, &r.late, &PyList_Type,
+                          &r.handled, &r.enough, &long_s, &r.rest))
         return NULL;
+    r.is_long = 0;
     int count = epoll_wait(epoll, events, EVENTS_PER_ROUND, 0), failed = peer_type == NULL;
     if (failed)
         PyErr_SetString(PyExc_TypeError, "not bound");
     else if (count < 0)
         PyErr_SetFromErrno(PyExc_OSError);
     for (int i = 0; i < count && !failed; i++) {
-        if (i % TOGETHER == 0)
+        if (i % TOGETHER == 0) {
+            r.is_long = seconds() - began >= long_s;
             fetch(&r, events + i, count - i < TOGETHER ? count - i : TOGETHER);
+        }
         failed = serve_one(&r, events[i].data.fd, events[i].events);
     }
     PyBuffer_Release(&r.buffer);

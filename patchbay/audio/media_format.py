@@ -52,6 +52,9 @@ class MediaFormat(msgspec.Struct, frozen=True):
     channels: int = 1
 
 
+PCMU: Final = MediaFormat()
+
+
 def normalise_encoding(name: str) -> str:
     """Return the one name of a codec for which Telnyx has several: `PCMU` for `audio/x-mulaw`, `pcmu` …"""
     bare = name.split(";")[0].strip().lower().removeprefix("audio/").removeprefix("x-")

@@ -1,7 +1,7 @@
 """Any codec that Telnyx may send to µ-law, for browsers that play nothing else.
 
-One object per stream, track and form, since most codecs have a state. The library for wide-band codecs and for
-resampling is loaded when the first call needs it. Knows nothing of frames on the wire or of listeners.
+One object per stream and track, since most codecs have a state. What needs the library for wide-band codecs and for resampling
+is done in a process of its own (`actors.fanout.decoder.process`). Knows nothing of frames on the wire or of listeners.
 """
 
 from __future__ import annotations
@@ -27,11 +27,20 @@ _ULAW_RATE_HZ: Final = 8000
 FASTEST: Final = 1.25
 AT_ONCE_S: Final = 5.0
 THINNEST: Final = 10  # bytes of µ-law that a byte of any codec stands for, at most; of speech
+_LINEAR: Final = ("PCMU", "PCMA", "L16")
 _DECODERS: Final = {"G722": ("g722", 16_000), "OPUS": ("libopus", 48_000), "AMR-WB": ("amrwb", 16_000)}
+ENCODINGS: Final = (*_LINEAR, *_DECODERS)
 
 
 class UnknownCodec(Exception):
     """A codec that nobody here can decode."""
+
+
+def needs_library(media_format: MediaFormat) -> bool:
+    """Whether the library is needed to make µ-law of this format; not of a codec that nobody knows."""
+    if media_format.encoding in _LINEAR:
+        return media_format.sample_rate != _ULAW_RATE_HZ or media_format.channels != 1
+    return media_format.encoding in _DECODERS
 
 
 class Transcoder(ABC):
@@ -89,7 +98,7 @@ class Transcoder(ABC):
         """
         encoding, rate = media_format.encoding, media_format.sample_rate
         channels = media_format.channels
-        plain = rate == _ULAW_RATE_HZ and channels == 1
+        plain = not needs_library(media_format)
         if encoding == "PCMU" and plain:
             return _Translator(bytes, on_undecodable)
         if encoding == "PCMA" and plain:

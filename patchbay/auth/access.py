@@ -13,7 +13,16 @@ from config.networks import is_everywhere
 from patchbay.auth.local_request import elsewhere
 from patchbay.auth.origins import Origins
 from patchbay.auth.rights import TABLE, is_open, may, needed_right
-from patchbay.auth.tokens import REFUSED, BadToken, Expired, Verifier, covers, granted_calls, tokens_of_subprotocols
+from patchbay.auth.tokens import (
+    CARRIER,
+    REFUSED,
+    BadToken,
+    Expired,
+    Verifier,
+    covers,
+    granted_calls,
+    tokens_of_subprotocols,
+)
 from patchbay.http.cookies import cookie_of
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.http.query import is_nothing
@@ -33,7 +42,6 @@ COOKIE: Final = "patchbay_token"
 ORIGINS_SETTING: Final = "auth.allowed_origins (PATCHBAY_AUTH__ALLOWED_ORIGINS)"
 SHOWN_CHARS: Final = 100
 STREAM_TOKEN_HEADER: Final = "x-telnyx-streaming-auth-token"
-CARRIER: Final = "carrier"  # a claim that no token has: only Telnyx's own, which is none
 TELNYX: Final[dict[str, Any]] = {"sub": "telnyx", "calls": "*", "can": ["stream"], CARRIER: True}
 # What whoever comes without a token from one of `auth.anonymous_networks` may, of every call.
 OF_ANONYMOUS: Final[tuple[Right, ...]] = ("listen", "talk", "events")

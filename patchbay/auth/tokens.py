@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EVERY_CALL: Final = "*"
 SUBPROTOCOL: Final = "patchbay"
 REFUSED: Final = "refused"  # in place of claims: `[close code, reason]`, for a client that is told after the upgrade
+CARRIER: Final = "carrier"  # a claim that no token has: only Telnyx's own, which is none
 SUBPROTOCOL_PREFIX: Final = "patchbay.token."
 TOKEN_MAX_CHARS: Final = 8192
 SUB_MAX_CHARS: Final = 256

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RESEND_INTERVAL_S: Final = 0.25  # how often events that are due are sent
+ACKNOWLEDGED_APART_S: Final = (
+    0.01  # at least, between batches of acknowledgements, so a flood of events wakes the task rarely
+)
+ACKNOWLEDGED_AT_ONCE: Final = 64
 LOST: Final = "events.lost"
 
 
@@ -82,12 +86,15 @@ class EventSender:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._resend)
             while True:
-                for event_id in await self._dealer.receive_many():
+                acknowledged = await self._dealer.receive_many(ACKNOWLEDGED_AT_ONCE)
+                for event_id in acknowledged:
                     if self._pending.acknowledge(event_id.decode("utf-8", "replace")):
                         self.counters["events_acknowledged"] += 1
                 self._report_lost()
                 if not len(self._pending):
                     self._all_acknowledged.set()
+                if len(acknowledged) < ACKNOWLEDGED_AT_ONCE:
+                    await trio.sleep(ACKNOWLEDGED_APART_S)
 
     def totals(self) -> dict[str, int]:
         """Return counters for `/metrics`. `events_dropped_floods` counts dropped events of FLOOD_TYPES."""

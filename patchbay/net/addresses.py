@@ -16,14 +16,23 @@ V6_PREFIX: Final = 64  # the owner of an IPv6 address usually has all addresses 
 
 def host_of(peer: str) -> str:
     """Return the host that a peer counts as: its IPv4 address, its IPv6 network, or the text itself."""
-    client, via, end = peer.rpartition(VIA)
-    host = client if via else end.rpartition(":")[0] or end
+    host = _host(peer)
     if ":" not in host:
         return host
     try:
         return str(ipaddress.ip_network((host.strip("[]").partition("%")[0], V6_PREFIX), strict=False))
     except ValueError:
         return host
+
+
+def address_of(peer: str) -> Address | None:
+    """Return the address of a connection's peer; None: the text has no address."""
+    return parse_address(_host(peer))
+
+
+def _host(peer: str) -> str:
+    client, via, end = peer.rpartition(VIA)
+    return client if via else end.rpartition(":")[0] or end
 
 
 def bare_address(text: str) -> str:

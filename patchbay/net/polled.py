@@ -20,6 +20,9 @@ class Polled(Protocol):
     def handle(self, data: memoryview, at: int, size: int) -> int:
         """Handle the complete frames in data[at:size]; return how far that got."""
 
+    def wait(self) -> None:
+        """Leave what has not been handled until it is this peer's turn."""
+
     def end_of_input(self) -> None:
         """The peer has closed, or the connection broke."""
 
@@ -36,9 +39,10 @@ class ReadingInC(NamedTuple):
 
     Attributes:
         serve: (epoll, peers by descriptor, buffer, now, whether they are taken late, those to be taken, from how many bytes
-            on, what serves those where something is left to do); returns how many connections there were.
+            on, after how many seconds those with many frames have to wait, what serves those where something is left to do);
+            returns how many connections there were.
         take: (peers, buffer): takes what they have handled.
     """
 
-    serve: Callable[[int, list[Polled | None], memoryview, float, bool, list[Polled], int, Rest], int]
+    serve: Callable[[int, list[Polled | None], memoryview, float, bool, list[Polled], int, float, Rest], int]
     take: Callable[[list[Polled], memoryview], None]

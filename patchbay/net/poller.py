@@ -29,7 +29,7 @@ import trio
 from patchbay.net.event_loop import NOW, Callback
 from patchbay.net.peek import DISCARD, PEEK, set_peek_offset
 from patchbay.net.poll_clock import PollClock
-from patchbay.net.turns import Turns
+from patchbay.net.turns import READING_S, Turns
 from patchbay.process.periodic import tick_after
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ ENDS_AT_ONCE = 3  # … and so it ends
 WRITABLE = select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
+MUST_WAIT = 1 << 16  # no event of epoll: the rest of a connection's many plain frames has to wait (`reading.h`)
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -245,7 +246,15 @@ class Poller:
         handled, enough = (self._ripe, LATE_BYTES) if self._late else (self._untaken, 0)
         try:
             self._served = self._in_c.serve(
-                self._epoll.fileno(), self._peers, self._buffer, now, self._late, handled, enough, self._serve
+                self._epoll.fileno(),
+                self._peers,
+                self._buffer,
+                now,
+                self._late,
+                handled,
+                enough,
+                READING_S,
+                self._serve,
             )
         except Exception as error:
             self._do_without_c(error)
@@ -270,8 +279,11 @@ class Poller:
             self._arm(fd)
         if event & ~WRITABLE:
             gone = event & GONE != 0
-            if not (self.turns.waiting and self.turns.note_gone(peer, gone)):
-                self._read(peer, now, gone, begin, size)
+            if event & MUST_WAIT:
+                peer.wait()
+            elif self.turns.waiting and self.turns.note_gone(peer, gone):
+                return
+            self._read(peer, now, gone, begin, size)
 
     def take_handled(self, silent_s: float = 0.0) -> None:
         """Take what has been handled and sent on, of connections that have been silent for so long: of the others it is

@@ -1,8 +1,9 @@
 """Shares out what a poller does besides plain frames: each peer has a turn, and none has another before all others had theirs.
 
-Plain frames cost little and are dealt with as they come. All else (control frames, fragments, short and long messages, requests) is
-*odd*, and one peer can have much of it ready at once. A turn ends by count, by bytes and by time; what is left waits in
-the socket. Peers of one owner (a token's `sub`) share what one may have in a round, so more connections are not more turns.
+Plain frames cost little and are dealt with as they come, until a round has taken too long: then whoever has many waits. All else
+(control frames, fragments, short and long messages, requests) is *odd*, and one peer can have much of it ready at once. A turn ends
+by count, by bytes and by time; what is left waits in the socket. Peers of one owner (`patchbay.auth.owner`) share what one
+may have in a round, so more connections are not more turns.
 
 Pure: knows neither sockets nor frames, and takes its clock as an argument.
 """
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 FRAMES_A_TURN: Final = 64
 BYTES_A_TURN: Final = 16 * 1024
-PLAIN_BYTES_AT_ONCE: Final = 32 * 1024  # some hundred frames: a second of audio of both tracks
 TURN_S: Final = 0.001
 OWNER_S: Final = 0.002  # all turns of one owner in a round
 ROUND_S: Final = 0.004  # all turns in a round
-BURSTS_A_ROUND: Final = 64  # times that some peer may go on with more plain frames than lawful peers have at once
+PLAIN_BYTES_AT_ONCE: Final = 32 * 1024  # some hundred frames: a second of audio of both tracks
+FEW_BYTES: Final = 4096  # a dozen frames: whoever has no more plain ones never waits
+READING_S: Final = 0.01  # of a round; then those with more than a few plain frames wait
 
 Peer = TypeVar("Peer")
 
@@ -37,9 +39,9 @@ class Turns(Generic[Peer]):
         self._queues: dict[Hashable, dict[Peer, bool]] = {}  # by owner, in order; of each peer, whether it has gone
         self.waiting: dict[Peer, Hashable] = {}
         self._called: Peer | None = None
+        self._round_at = float("inf")  # when this round began; there has been none
         self._spent_s: dict[Hashable, float] = {}  # in this round, by owner
         self._round_s = 0.0  # likewise, by all
-        self._bursts = 0
         self._owner: Hashable = None  # whose turn it is
         self._began_at = 0.0
         self._frames = self._bytes = 0  # left of this turn
@@ -47,10 +49,10 @@ class Turns(Generic[Peer]):
     # ---- the poller's side
 
     def new_round(self) -> None:
-        """A round begins: everybody may spend anew."""
+        """Begin a round: everybody may spend anew."""
+        self._round_at = self._clock()
         self._spent_s.clear()
         self._round_s = 0.0
-        self._bursts = 0
 
     def call(self) -> tuple[Peer, bool] | None:
         """Return whose turn it is, and whether that peer has gone; None: nobody's in this round. Each owner's peers come in order,
@@ -125,9 +127,8 @@ class Turns(Generic[Peer]):
             self._queues.setdefault(owner, {})[peer] = False
 
     def is_burst(self, size: int) -> bool:
-        """Whether a peer that has had so many bytes of plain frames in one reading has to wait with the rest."""
-        self._bursts += 1
-        return size > PLAIN_BYTES_AT_ONCE or self._bursts > BURSTS_A_ROUND
+        """Whether a peer that has had so many bytes of plain frames in one reading, more than a few, has to wait with the rest."""
+        return size > PLAIN_BYTES_AT_ONCE or self._clock() - self._round_at >= READING_S
 
     def _may(self, owner: Hashable) -> bool:
         return self._round_s < ROUND_S and self._spent_s.get(owner, 0.0) < OWNER_S

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from patchbay.auth.owner import owner_of
 from patchbay.net.peek import bytes_waiting, discard, peek_offset
 from patchbay.websocket.frame_reader import FrameReader, ignore
 from patchbay.websocket.frames import CLOSE_RESTART, close_frame
@@ -48,7 +49,7 @@ class WebSocketConnection(FrameReader):
         *,
         strict_text: bool = True,
     ) -> None:
-        owner = (handed.claims or {}).get("sub") or handed.id
+        owner = owner_of(handed.id, handed.peer, handed.claims)
         super().__init__(
             send_queue, rate_limit, message_max_bytes, strict_text=strict_text, turns=poller.turns, owner=owner
         )

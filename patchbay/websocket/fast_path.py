@@ -10,6 +10,7 @@ import struct
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
+from patchbay.net.turns import FEW_BYTES
 from patchbay.websocket.frames import MEDIUM_HEADER_BYTES, MEDIUM_TEXT, apply_mask
 
 if TYPE_CHECKING:
@@ -54,19 +55,15 @@ class FastPath(ABC):
             if begins != MEDIUM_TEXT or end > size or length > LONGEST_ALIGNED:
                 break
             self._uncounted += 1
-            if self._uncounted >= COUNTED_AT_ONCE:
-                if not self._within_allowance():
-                    return size
-                if self._is_burst(at - began):
-                    self._uncounted -= 1
-                    return at
+            if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
+                return size
             try:
                 on_text(apply_mask(data[payload:end], key))
             except UnicodeDecodeError:
                 self._not_text()
                 return size
             at = end
-            if at == size:
+            if at == size or (at - began >= FEW_BYTES and self._is_burst(at - began)):
                 return at
         return self._handle_any(data, at, size)
 

@@ -116,11 +116,11 @@ class FrameReader(FastPath):
     def _is_burst(self, size: int) -> bool:
         if not self._turns.is_burst(size):
             return False
-        self._wait()
+        self.wait()
         return True
 
-    def _wait(self) -> None:
-        """What is left waits in the socket until it is this peer's turn."""
+    def wait(self) -> None:
+        """What is left waits in the socket until it is this peer's turn; see `Polled`."""
         self._turns.wait(self, self._owner)
         self._plain = False
 
@@ -189,7 +189,7 @@ class FrameReader(FastPath):
                 continue  # it has been skimmed
             is_divisible = is_open or not self._assembler.is_within  # else a roll would find half a message
             if not self._turns.goes_on(end - begin) and is_divisible:
-                self._wait()
+                self.wait()
                 break
             if not self._handle_frame(data, frame, pongs):
                 return size, 0

@@ -28,8 +28,12 @@ class Way(FastPath):
         self.odd: list[bytes] = []
         self.spent = 0
         self.ended = 0
+        self.waited = 0
+        self.round_is_long = False
 
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
+        if self.waited:
+            return at
         frames, need = find_frames(data, at, size, LONGEST_ALIGNED)
         for first, start, payload, end in frames:
             self._uncounted += 1
@@ -51,7 +55,13 @@ class Way(FastPath):
         return True
 
     def _is_burst(self, size: int) -> bool:
-        return False
+        if self.round_is_long:
+            self.wait()
+        return self.round_is_long
+
+    def wait(self) -> None:
+        self.waited += 1
+        self._plain = False
 
     def _not_text(self) -> None:
         self.odd.append(b"not text")
@@ -102,6 +112,7 @@ class Line:
             "untaken": self.way.untaken,
             "heard": self.way.last_heard,
             "ended": self.way.ended,
+            "waited": self.way.waited,
             "to be taken": (len(self.poller._ripe), len(self.poller._untaken)),
         }
 

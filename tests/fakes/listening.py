@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.fanout.calls.registry import Calls
+from actors.fanout.decoder.process import PROGRESS_BYTES, Decoder
+from actors.fanout.decoder.queue import DecodingQueue
 from actors.fanout.legacy.listener import Listener
 from actors.fanout.native import deliver_in_c
 from patchbay.protocol import batches
@@ -95,9 +97,19 @@ def spoken(
 
 
 class FakeFanout:
-    """The registry of calls, fed with batches. `in_c`: with the routine in C in front, where it was built."""
+    """The registry of calls, fed with batches.
+
+    Args:
+        in_c: with the routine in C in front, where it was built.
+
+    Attributes:
+        decodes: what must be decoded is so at once; else when `decode` is called.
+    """
 
     def __init__(self, *, in_c: bool = False) -> None:
+        self.decodes = True
+        self.queue = DecodingQueue()
+        self.decoder = Decoder(bytearray(PROGRESS_BYTES))
         self.topics: list[bytes] = []
         self.talk_news: list[tuple[int, dict[str, Any]]] = []
         self.now = 100.0
@@ -108,6 +120,7 @@ class FakeFanout:
             self.topics.remove,
             lambda kind, news: self.talk_news.append((kind, news)),
             in_c=deliver_in_c(wanted=in_c),
+            decoding=self.queue,
         )
         self._gaps: dict[int, int] = {}
 
@@ -115,6 +128,15 @@ class FakeFanout:
         """A batch comes."""
         sequence = self._gaps[epoch] = self._gaps.get(epoch, 0) + 1 + lost
         self.calls.receive(batches.pack_batch(0, batches.Batch(ingest, slot, epoch, sequence, 0), entries), self.now)
+        if self.decodes:
+            self.decode()
+
+    def decode(self) -> None:
+        """Do what the decoder's process does."""
+        while request := self.queue.next_request():
+            for answer in self.decoder.answers(request):
+                self.queue.take(answer)
+            self.calls.go_on(self.now)
 
     def lets_go(self) -> None:
         """So long passes that what nobody wants any more is given up."""
@@ -123,4 +145,6 @@ class FakeFanout:
 
     def joins(self, someone: Listener) -> Listener:
         self.calls.add(someone, self.now)
+        if self.decodes:
+            self.decode()
         return someone

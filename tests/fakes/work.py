@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,13 @@ def steps(function: Callable[[], object]) -> int:
         return count_one
 
     before = sys.gettrace()
+    gc.disable()  # finalizers of earlier tests' objects are work, too
     sys.settrace(count_one)
     try:
         function()
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 

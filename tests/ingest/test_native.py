@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from actors.ingest import native as in_c
 from actors.ingest.media_reader import MediaReader, MediaTrack
 from patchbay.audio.reorder import Reorder
+from patchbay.net import poller
 from patchbay.net.poller import LATE_BYTES
+from patchbay.net.turns import FEW_BYTES
 from patchbay.protocol import batches
 from tests.fakes.fast_path import Line, client_frame
 from tests.fakes.native import examples, needs_c
@@ -87,6 +89,29 @@ def begun(world: World) -> World:
 
 
 # ---- plain: all of it in C
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_in_a_long_round_whoever_has_many_waits(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, *, is_long: bool
+) -> None:
+    """Of many frames a few are dealt with, and the rest waits in the socket; one that has few is not kept waiting."""
+    monkeypatch.setattr(poller, "READING_S", 0.0 if is_long else 1e9)
+    few, many = (
+        [client_frame(orjson.dumps(media(chunk))) for chunk in chunks] for chunks in (range(2, 8), range(8, 40))
+    )
+    with ExitStack() as stack:
+        both = [begun(stack.enter_context(world(c=c))) for c in (True, False)]
+        for each in both:
+            each.way.round_is_long = is_long
+            each.hears(b"".join(few))
+            assert (each.lanes[0].frames, each.way.waited) == (7, 0)
+            each.hears(b"".join(many))
+            assert each.way.waited == is_long
+            assert (each.lanes[0].frames == 39) == (not is_long)
+            assert each.lanes[0].frames >= 7 + FEW_BYTES // len(many[0])
+            each.poller.round()
+        assert both[0].state() == both[1].state()
 
 
 @pytest.mark.parametrize(

@@ -155,16 +155,19 @@ class Audience:
         if self._audit is not None and listener.person is not None:
             self._audit.joined(listener.person, call)
         listener.begins(call)
-        if call.is_behind(listener):
+        call.prepare(listener.key, now)
+        if call.is_readying or call.is_behind(listener):
             self._ahead[listener, call] = now + AHEAD_S
         else:
             call.join(listener, now)
 
     def _let_in(self, now: float, over: Call | None = None) -> None:
-        """Let those listeners in that are not ahead of their call any more; all of them where its stream is over."""
+        """Let those listeners in that are not ahead of their call any more, and whose call's replay buffer have been decoded; all of
+        them where its stream is over."""
         if self._ahead:
             for (listener, call), until in list(self._ahead.items()):
-                if now >= until or call is over or not call.is_behind(listener):
+                call.prepare(listener.key, now)
+                if call is over or (not call.is_readying and (now >= until or not call.is_behind(listener))):
                     del self._ahead[listener, call]
                     call.join(listener, now)
 

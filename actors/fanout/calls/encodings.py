@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors.fanout.calls.encoder import Encoder, IngestClock, NoEncoder
-from actors.fanout.peaks import PeakEncoder
+from actors.fanout.peaks import PeakEncoder, measure_of
 from actors.fanout.v1.frames import V1Encoder
 from patchbay.audio.g711 import SILENCE_ULAW
+from patchbay.audio.media_format import PCMU
 from patchbay.audio.mixer import Mixer
-from patchbay.audio.transcode import Transcoder
+from patchbay.audio.transcode import Transcoder, needs_library
 from patchbay.net.batched_send import Targets
 from patchbay.protocol import legacy
 from patchbay.protocol.batches import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
+from patchbay.protocol.v1 import frames as v1
 from patchbay.websocket.frames import binary_frame, text_frame
 
 if TYPE_CHECKING:
@@ -196,6 +198,16 @@ class JsonEncoder(Encoder):
         )
 
 
+def needs_decoding(key: GroupKey, media_format: MediaFormat) -> bool:
+    """Whether a form is made of audio of this format when that was decoded to µ-law, by a process of its own."""
+    form, _ = key
+    if not needs_library(media_format) or form == "json":
+        return False
+    if form == "peaks":
+        return measure_of(media_format) is None
+    return form == "binary" or not v1.wire_format(media_format).as_it_is
+
+
 def make_group(
     key: GroupKey,
     media_format: MediaFormat,
@@ -208,6 +220,7 @@ def make_group(
     on_failed: Callable[[Group, Exception], None] | None = None,
 ) -> Group:
     """Make the group of listeners that asked for this form and these tracks; one that has failed, where that can't be made.
+    Where the form needs decoding, `media_format` is what it is decoded to: PCMU.
 
     Args:
         number: of the connection that carries the stream.
@@ -234,15 +247,14 @@ def _make_encoder(
 ) -> Encoder:
     wanted, track = key
     if wanted == "v1":
-        return V1Encoder(media_format, number, clock, on_undecodable)
+        return V1Encoder(media_format, number, clock)
     if wanted == "peaks":
         return PeakEncoder(media_format)
     if wanted == "json":
         return JsonEncoder(media_format, stream_id)
     if track == "both":
         return MixEncoder(media_format, on_undecodable)
-    plain = media_format.encoding == "PCMU" and media_format.sample_rate == 8000 and media_format.channels == 1
-    return UlawEncoder() if plain else BinaryEncoder(media_format, on_undecodable)
+    return UlawEncoder() if media_format == PCMU else BinaryEncoder(media_format, on_undecodable)
 
 
 def _binary_frames(ulaw: bytes) -> bytes:

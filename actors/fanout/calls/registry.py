@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from actors.fanout.calls.audience import Audience
 from actors.fanout.calls.call import Call
-from actors.fanout.calls.encodings import IngestClock
 from actors.fanout.calls.gap_counter import GapCounter
+from actors.fanout.calls.in_order import InOrder
 from actors.fanout.calls.interest import Interest
 from actors.fanout.calls.replay_buffer import ReplayBuffer
 from actors.fanout.calls.track import TrackIndex, deliver_audio
+from actors.fanout.decoder.queue import DecodingQueue
 from patchbay.net.batched_send import BatchedSend
 from patchbay.process.ttl_cache import TtlCache
 from patchbay.protocol import batches, telnyx
@@ -42,7 +41,7 @@ ENDED_KEPT_MAX: Final = 2000
 MOMENTS_KEPT: Final = 2
 
 
-class Calls(Audience):
+class Calls(InOrder):
     """The registry.
 
     Args:
@@ -50,6 +49,7 @@ class Calls(Audience):
         audit: told who hears and who speaks.
         batched_send: what carries frames to listeners; nothing is left in it when `receive` returns.
         in_c: delivers what is plain audio faster, where it is there.
+        decoding: what needs a decoder waits there.
         on_talk_news: called with (kind, what the ingest says of somebody's talk).
     """
 
@@ -63,21 +63,19 @@ class Calls(Audience):
         audit: Audit | None = None,
         batched_send: BatchedSend | None = None,
         in_c: Deliver | None = None,
+        decoding: DecodingQueue | None = None,
     ) -> None:
         self._ended: TtlCache[tuple[batches.EndReason, bytes]] = TtlCache(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
-        super().__init__(Interest(fanout_index, subscribe, unsubscribe), self._ended, audit)
+        interest = Interest(fanout_index, subscribe, unsubscribe)
+        super().__init__(interest, self._ended, audit, decoding or DecodingQueue(), batched_send or BatchedSend(None))
         self._replay_s = replay_s
         self._on_talk_news = on_talk_news
-        self._batched_send = batched_send or BatchedSend(None)
         self._in_c = in_c
         self.heard_from: set[int] = set()  # ingest processes that have said which calls they have
         self._gaps = GapCounter()
         self._moving: set[Call] = set()  # from one ingest process to the next
-        self._clock = IngestClock()
         self._replay_buffer = ReplayBuffer(MOMENTS_KEPT * replay_s)
         self._lanes = TrackIndex()
-        self.heard = 0  # frames, each by how many heard it
-        self.counters: Counter[str] = Counter()
 
     # ---- from the bus
 
@@ -98,8 +96,7 @@ class Calls(Audience):
             log.error("unreadable batch: %s", error)
         for call in [call for call in self._moving if not self._still_moving(call, now)]:
             self._moving.discard(call)
-        self._let_in(now)
-        self._batched_send.flush()
+        self.go_on(now)
 
     def _deliver(self, message: bytes, at: int, place: int, epoch: int, now: float) -> int:
         """Deliver the audio that begins there. Returns where the first other entry does."""
@@ -122,9 +119,13 @@ class Calls(Audience):
         entry = batches.entry_at(message, at)
         if len(entry.payload) < entry.length:
             raise batches.BusFormatError("cut short")
+        self._take_in_order(entry, (message, at, place + at), batch, now)
+        return at + batches.ENTRY_BYTES + entry.length
+
+    def _take(self, entry: batches.Entry, frame: Placed, batch: batches.Batch, now: float) -> None:
         try:
             if entry.kind == batches.AUDIO:
-                self._unexpected(entry, (message, at, place + at), batch.epoch, now)
+                self._audio(entry, frame, batch.epoch, now)
             else:
                 self._news(entry, batch, now)
         except Exception:  # a call's outermost boundary
@@ -132,7 +133,6 @@ class Calls(Audience):
             about = {"call_control_id": call.call_control_id if call else entry.call.hex()}
             log.exception("an entry of kind %d was not dealt with", entry.kind, extra=about)
             self.counters["entries_failed"] += 1
-        return at + batches.ENTRY_BYTES + entry.length
 
     def forget_silent(self, now: float) -> None:
         """Drop calls whose ingest has not confirmed them for long: it died, and nobody took them over. To be called now and
@@ -145,10 +145,13 @@ class Calls(Audience):
         for call in list(self.live.values()):
             if now - call.confirmed_at > FORGET_AFTER_S:
                 log.warning("call forgotten: its ingest has gone", extra={"call_control_id": call.call_control_id})
+                self._held.pop(call.digest, None)
+                self._let_in(now, call)
                 self._remove(call, "gone", now)
 
     def _still_moving(self, call: Call, now: float) -> bool:
-        self._catch_up(call, call.publisher_handover.overdue(now), now)
+        if call.digest not in self._held:  # or its predecessor's frames might be among those
+            self._catch_up(call, call.publisher_handover.overdue(now), now)
         return call.publisher_handover.waiting
 
     def _catch_up(self, call: Call, held: list[Placed], now: float) -> None:
@@ -156,11 +159,13 @@ class Calls(Audience):
         self._lanes.file(call)
         self.heard += call.deliver(held, now)
 
-    def _unexpected(self, entry: batches.Entry, frame: Placed, epoch: int, now: float) -> None:
-        """A frame that is not from the process that speaks for its stream."""
+    def _audio(self, entry: batches.Entry, frame: Placed, epoch: int, now: float) -> None:
+        """A frame that is to be decoded, or is not from the process that speaks for its stream."""
         call = self.live.get(entry.call)
         if call is None or entry.stream != call.number or entry.track >= len(call.lanes):
             self.counters["frames_of_unknown_streams"] += 1
+        elif epoch == call.publisher_handover.epoch:
+            self.heard += call.deliver([frame], now)
         elif not call.publisher_handover.hold(epoch, frame):
             self.heard += call.deliver([frame], now, again=True)  # of one that has given way to another
 
@@ -237,6 +242,8 @@ class Calls(Audience):
             clock=self._clock,
             batched_send=self._batched_send,
             counters=self.counters,
+            queue=self._decoding,
+            on_decoding=self._lanes.file,
         )
         self._lanes.file(call)
         return call
@@ -266,6 +273,7 @@ class Calls(Audience):
         del self.live[call.digest]
         self._lanes.forget(call)
         self._moving.discard(call)
+        call.stop_decoding()
         for listener in call.listeners:
             listener.ends(call, reason, frame)
             self._forget(listener, call)

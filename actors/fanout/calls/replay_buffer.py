@@ -29,7 +29,7 @@ class ReplayBuffer:
         self._first = 0  # the number of the oldest one
 
     def keep(self, message: bytes, now: float) -> int:
-        """A batch has come. Returns its place; that of an entry is so many bytes further."""
+        """A batch has come, perhaps a while ago. Returns its place; that of an entry is so many bytes further."""
         kept, oldest = self._batches, now - self._keep_s
         while kept and kept[0][0] <= oldest:
             kept.popleft()
@@ -37,9 +37,12 @@ class ReplayBuffer:
         kept.append((now, message))
         return self._first + len(kept) - 1 << OFFSET_BITS
 
-    def entries(self, places: Iterable[int]) -> Iterator[tuple[float, batches.Entry]]:
-        """What is at these places, as far as it is still known, and when it came."""
+    def entries(self, places: Iterable[int], *, second: bool = False) -> Iterator[tuple[float, batches.Entry]]:
+        """What is at these places, as far as it is still known, and when it came; `second`: the entries behind those."""
         for place in places:
             if (index := (place >> OFFSET_BITS) - self._first) >= 0:
                 came, message = self._batches[index]
-                yield came, batches.entry_at(message, place & _OFFSET)
+                entry = batches.entry_at(message, place & _OFFSET)
+                if second:
+                    entry = batches.entry_at(message, (place & _OFFSET) + batches.ENTRY_BYTES + entry.length)
+                yield came, entry

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.fanout.calls.call import Call
+    from actors.fanout.calls.call_audio import CallAudio
     from actors.fanout.calls.encodings import GroupKey
     from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.batches import EndReason
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 CANNOT_BE_HEARD: Final = (200020, "cannot_be_heard")
 
 
-def unheard_detail(call: Call) -> str:
+def unheard_detail(call: CallAudio) -> str:
     """Say why a call can't be heard in some form, for the user."""
     return f"This call's audio ({call.start.media_format.encoding}) can't be played here; format=json has it as it is."
 
@@ -100,5 +101,5 @@ class Subscriber(Protocol):
     def floor_changed(self, call: Call) -> None:
         """Somebody else may talk into the call now, or nobody."""
 
-    def unheard(self, call: Call) -> None:
+    def unheard(self, call: CallAudio) -> None:
         """The call's audio can't be made in the form that it wants."""

@@ -7,7 +7,7 @@ few small objects.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from patchbay.protocol.batches import AGAIN, AUDIO, ENTRY_BYTES, NO_NUMBER, unpack_front
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from collections import deque
 
     from actors.fanout.calls.call import Call
-    from actors.fanout.calls.encodings import Group
 
 NOT_YET: Final = 1 << 32  # more than any position, so that the first frame is looked at closely
 FLAGS_HIGH: Final = 3  # where the upper byte of an entry's flags is
 _NO_LANES: Final[tuple[dict[int, Track], ...]] = ({}, {})
+
+
+class Target(Protocol):
+    """Where a lane's frames go: a group of listeners, or what decodes them first."""
+
+    def hear(self, batch: bytes, at: int, end: int, now: float) -> int:
+        """Deliver the entry in these bytes of a batch. Returns to how many."""
 
 
 class Track:
@@ -35,7 +41,7 @@ class Track:
     __slots__ = ("groups", "last_position", "places", "repeated")
 
     def __init__(self, places: deque[int]) -> None:
-        self.groups: tuple[Group, ...] = ()
+        self.groups: tuple[Target, ...] = ()
         self.last_position = NOT_YET
         self.places = places
         self.repeated = 0
@@ -108,8 +114,11 @@ class TrackIndex:
         return self._by_epoch.get(epoch, _NO_LANES)
 
     def file(self, call: Call) -> None:
-        """A call is new, has another stream, or another process speaks for it."""
+        """A call is new, has another stream, or another process speaks for it. One whose audio is being decoded is not found
+        here, since each of its frames must be looked at."""
         self.forget(call)
+        if call.decoding is not None:
+            return
         epoch = call.publisher_handover.epoch
         self._filed[call] = epoch, call.number
         for lanes, lane in zip(self._by_epoch.setdefault(epoch, ({}, {})), call.lanes, strict=True):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.fanout.calls.call import Call
+    from actors.fanout.calls.call_audio import CallAudio
     from actors.fanout.calls.encodings import GroupKey
     from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.legacy import ListenQuery
@@ -158,7 +159,7 @@ class Listener:
         """The error frame, verbatim."""
         self.write_control(text_frame(frame))
 
-    def unheard(self, call: Call) -> None:
+    def unheard(self, call: CallAudio) -> None:
         """In words for the user."""
         self.write_control(text_frame(legacy.error_message(*CANNOT_BE_HEARD, unheard_detail(call))))
 
@@ -179,7 +180,7 @@ class Listener:
 
     def note_what_was_heard(self, talk: TalkNote = NO_TALK) -> None:
         """Before a successor takes over: let it go on with the very next frame, and with the next word."""
-        heard = {call.number: list(call.last_positions) for call in self.calls}
+        heard = {call.number: call.heard_by(self) for call in self.calls}
         self.peer.handed.set_note(_encode_note(ListenerState(self._told, heard, talk)))
 
     def resume(self, note: bytes) -> TalkNote:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.fanout.calls.encoder import Encoder, IngestClock
-from patchbay.audio.transcode import Transcoder
+from patchbay.audio.transcode import UnknownCodec
 from patchbay.protocol.batches import NO_NUMBER, NO_TIMESTAMP, SAID_BEFORE, STEP_MASK, TRACKS
 from patchbay.protocol.v1 import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from patchbay.audio.media_format import MediaFormat
     from patchbay.protocol.batches import Entry
@@ -52,21 +52,14 @@ class Numbering:
 
 
 class V1Encoder(Encoder):
-    """One stream."""
+    """One stream. Raises UnknownCodec for a format that the protocol does not have."""
 
-    def __init__(
-        self,
-        media_format: MediaFormat,
-        number: int,
-        clock: IngestClock,
-        on_undecodable: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, media_format: MediaFormat, number: int, clock: IngestClock) -> None:
         form = frames.wire_format(media_format)
+        if not form.as_it_is:
+            raise UnknownCodec(f"no way to send {media_format.encoding}")
         self._code = form.code
         self._max_bytes = form.message_max_bytes
-        self._transcoders: list[Transcoder] | None = None
-        if not form.as_it_is:
-            self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]
         self._silences = [form.silence(FRAME_MS) for _ in TRACKS]  # as long as the last payload of each track
         self._stream = frames.stream_number(number)
         self._numbering = [Numbering() for _ in TRACKS]
@@ -76,8 +69,6 @@ class V1Encoder(Encoder):
 
     def encode(self, entry: Entry, now: float) -> bytes:
         track, payload = entry.track, entry.payload
-        if self._transcoders is not None:
-            payload = self._transcoders[track].to_ulaw(payload, now)
         sequence = self._numbering[track].sequence(entry.position, entry.flags & STEP_MASK)
         if not payload:
             payload = self._silences[track]

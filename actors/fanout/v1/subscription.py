@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actors.fanout.calls.call import Call
+    from actors.fanout.calls.call_audio import CallAudio
     from actors.fanout.calls.encodings import GroupKey
     from actors.fanout.v1.state import SubscriptionState
     from patchbay.handover.connection import HandedConnection
@@ -192,7 +193,7 @@ class Subscription:
             text = control.error(told.code, told.title, told.detail, call=self.call_number)
             self._client.send_queue.write_control(text_frame(text))
 
-    def unheard(self, call: Call) -> None:
+    def unheard(self, call: CallAudio) -> None:
         """In words for the user."""
         text = control.error(*CANNOT_BE_HEARD, unheard_detail(call), call=self.call_number)
         self._client.send_queue.write_control(text_frame(text))

@@ -112,7 +112,7 @@ class Subscriptions:
                 each.tracks,
                 each.peaks,
                 each.stream,
-                next((list(call.last_positions) for call in each.calls), None) if heard else None,
+                next((call.heard_by(each) for call in each.calls), None) if heard else None,
                 each.digest,
             )
             for each in self

@@ -49,6 +49,9 @@ class Lines:
             self.on_line(line)
         return end
 
+    def wait(self) -> None:
+        """It has no turns."""
+
     def end_of_input(self) -> None:
         self.ended += 1
 

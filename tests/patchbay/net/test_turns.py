@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from patchbay.net.turns import (
-    BURSTS_A_ROUND,
     BYTES_A_TURN,
+    FEW_BYTES,
     FRAMES_A_TURN,
     OWNER_S,
     PLAIN_BYTES_AT_ONCE,
+    READING_S,
     ROUND_S,
     TURN_S,
     Turns,
 )
+
+LINGER_S = 0.005
 
 
 class World:
@@ -21,6 +24,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.odd_s = 0.0  # in the last round
         self.turns: Turns[str] = Turns(lambda: self.now)
 
     def has_turn(self, peer: str, *, frames: int = 1, each_s: float = 0.0, size: int = 1) -> int:
@@ -39,6 +43,7 @@ class World:
 
     def round(self, *, each_s: float = 0.0) -> list[str]:
         """A round in which all that wait have more than a turn takes. Returns who had one."""
+        began = self.now
         self.turns.new_round()
         had = []
         for _ in range(len(self.turns.waiting)):
@@ -46,7 +51,12 @@ class World:
                 break
             had.append(called[0])
             assert self.has_turn(called[0], frames=1000, each_s=each_s)
+        self.odd_s = self.now - began
         return had
+
+    def rests(self) -> None:
+        """Until the next round, as a poller does under load."""
+        self.now += max(0.0, LINGER_S - self.odd_s)
 
 
 @pytest.fixture
@@ -124,9 +134,46 @@ def test_who_is_served_no_more_has_no_turn(world: World) -> None:
 
 
 def test_plain_frames_in_bursts(world: World) -> None:
-    """What lawful peers have at once goes through, even from many; beyond, what is left waits."""
-    assert world.turns.is_burst(PLAIN_BYTES_AT_ONCE + 1)
-    assert not any(world.turns.is_burst(1000) for _ in range(BURSTS_A_ROUND - 1))
-    assert world.turns.is_burst(1000)
+    """What lawful peers have at once goes through, even from many; a round that has taken long leaves the rest for later."""
+    assert not world.turns.is_burst(FEW_BYTES)  # without any round
     world.turns.new_round()
-    assert not world.turns.is_burst(1000)
+    assert world.turns.is_burst(PLAIN_BYTES_AT_ONCE + 1)
+    assert not any(world.turns.is_burst(PLAIN_BYTES_AT_ONCE) for _ in range(1000))
+    world.now += READING_S
+    assert world.turns.is_burst(FEW_BYTES)
+    world.turns.new_round()
+    assert not world.turns.is_burst(FEW_BYTES)
+
+
+@pytest.mark.parametrize("owners", [1, 3, 26])
+@pytest.mark.parametrize("peers", [1, 40])
+def test_a_flood_leaves_time_to_others(owners: int, peers: int, world: World) -> None:
+    """However many peers flood, a round ends in time, and a peer with one frame waits until each owner had one turn at most."""
+    flood = [f"{chr(ord('A') + owner)}{peer}" for owner in range(owners) for peer in range(peers)]
+    for peer in flood:
+        world.has_turn(peer, frames=1000)
+        world.turns.wait(peer, peer[0])
+    for _ in range(25):
+        for _ in range(8):
+            world.round(each_s=TURN_S / 4)
+            assert world.odd_s <= ROUND_S + TURN_S
+            world.rests()
+        waited, served = 0, bool(world.has_turn("z1"))
+        while not served:
+            waited, served = waited + 1, "z1" in world.round(each_s=TURN_S / 4)
+        assert waited <= owners // (ROUND_S // TURN_S) + 1
+        world.turns.forget("z1")
+
+
+def test_a_crowd_is_as_quick_as_ever(world: World) -> None:
+    """A page that subscribes to two hundred calls when it opens, of 0.1 ms each: as fast as rounds come."""
+    left, rounds = 200, 0
+    while left:
+        world.turns.new_round()
+        rounds += 1
+        while left and (rounds == 1 or world.turns.call()):
+            left -= world.has_turn("a1", frames=left, each_s=0.0001)
+            if rounds == 1:
+                break
+        world.now += LINGER_S
+    assert rounds <= 200 * 0.0001 / OWNER_S + 2

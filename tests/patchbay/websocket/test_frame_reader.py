@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from patchbay.handover.connection import HandedConnection
 
+LINGER_S = 0.005
 ODD = masked(b'{"event":"x"}')
 MEDIA = masked(media(7))
 
@@ -45,7 +46,13 @@ class Reading:
     """A connection read by a poller, as an actor would have it; what it heard."""
 
     def __init__(
-        self, poller: Poller, *, number: int = 1, claims: dict[str, Any] | None = None, cold: bool = False
+        self,
+        poller: Poller,
+        *,
+        number: int = 1,
+        claims: dict[str, Any] | None = None,
+        address: str = "",
+        cold: bool = False,
     ) -> None:
         MADE.append(self)
         self.client, server = socket.socketpair()
@@ -53,7 +60,7 @@ class Reading:
             end.setblocking(False)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         handed = FakeHandedConnection(server, b"", kind="ws", claims=claims)
-        handed.id = number
+        handed.id, handed.peer = number, f"{address or f'192.0.2.{number}'}:40000"
         self.heard: list[bytes] = []
         self.peer = WebSocketConnection(
             cast("HandedConnection", handed), poller, SendQueue(server, lossy_s=1), RateLimit(1e9, 1e9), 1 << 20
@@ -84,10 +91,14 @@ class Reading:
 
 
 def rounds(poller: Poller, limit: int = 10_000) -> int:
-    """Batcher until there is nothing to be done."""
+    """Batcher until there is nothing to be done, as far apart as they are under load."""
+    clock, ahead_s = poller._clock, 0.0
+    poller._clock = lambda: clock() + ahead_s
     for count in range(limit):
         if not poller.round():
+            poller._clock = clock
             return count + 1
+        ahead_s += LINGER_S
     raise AssertionError("it never ends")
 
 
@@ -254,9 +265,9 @@ async def test_cold_connections_have_turns_too() -> None:
 
 @pytest.mark.parametrize("sub", ["", None, "alice"])
 async def test_whose_turns_they_are(sub: str | None, poller: Poller) -> None:
-    """A token's; a connection's own, where there is none that says whose it is."""
-    made = [Reading(poller, number=number, claims={"sub": sub}) for number in (1, 2)]
-    assert (made[0].peer._owner == made[1].peer._owner) == bool(sub)
+    """A token's; an address's, where there is none that says whose it is (`patchbay.auth.owner`)."""
+    made = [Reading(poller, number=number, claims={"sub": sub}, address="192.0.2.7") for number in (1, 2)]
+    assert made[0].peer._owner == made[1].peer._owner == (sub or ("address", "192.0.2.7"))
 
 
 async def test_half_a_frame_is_no_sign_of_life(poller: Poller) -> None:
