@@ -24,7 +24,7 @@ from patchbay.auth.session import Session, verifier_of
 from patchbay.bus.event_sender import EventSender
 from patchbay.handover.drain import drain
 from patchbay.http.head import parse_known_head
-from patchbay.net.batched_send import batched_send_of
+from patchbay.net.batched_send import make_batched_send
 from patchbay.net.poller import Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import SECOND, every
@@ -114,7 +114,7 @@ class Fanout:
             subscriber.unsubscribe,
             self._on_talk_news,
             audit,
-            batched_send_of(context.settings),
+            make_batched_send(context.settings),
             deliver_in_c(wanted=context.settings.native),
             queue,
         )
@@ -202,7 +202,7 @@ class Fanout:
                     nursery.cancel_scope.cancel()
             finally:
                 self.calls.remove(listener)
-                if not handed.given_away:
+                if not handed.is_transferred:
                     talker.stop()
 
     async def _until_acknowledged(self, listener: Listener) -> None:

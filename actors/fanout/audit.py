@@ -74,7 +74,7 @@ class Audit:
 
     def left(self, listener: Person, call: Call) -> None:
         """A listener hears a call no more, because either has ended."""
-        if not listener.handed.given_away:
+        if not listener.handed.is_transferred:
             self._ends(HEARS, call, _who(listener))
 
     def floor(self, call: Call, talker: int | None, *, known: bool = False) -> None:

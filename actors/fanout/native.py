@@ -9,7 +9,7 @@ from actors.fanout.calls.encodings import Group, UlawEncoder
 from actors.fanout.calls.track import Track
 from actors.fanout.legacy.talker import Talker
 from actors.fanout.talk_sender import TalkSender
-from patchbay._native.loader import routines
+from patchbay._native.loader import load_routines
 from patchbay.net.polled import ReadingInC
 from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol.rtp import Depacketizer
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def deliver_in_c(*, wanted: bool = True) -> Deliver | None:
     """What does the same as `actors.fanout.calls.track.deliver_audio`, but stops at all that is not plain. None where it is not
     wanted, or was not built."""
-    media = routines("patchbay._native.fanout_media", Track, Group, UlawEncoder.encode_at, wanted=wanted)
+    media = load_routines("patchbay._native.fanout_media", Track, Group, UlawEncoder.encode_at, wanted=wanted)
     return None if media is None else cast("Deliver", media.deliver)
 
 
 def reading_in_c(*, wanted: bool = True) -> ReadingInC | None:
     """For a poller (`in_c`); it knows what talkers say. None as above."""
     bound = FastPath, Talker, Talker.on_text, RateLimit, TalkSender, Call, Depacketizer
-    talk = routines("patchbay._native.fanout_talk", *bound, wanted=wanted)
+    talk = load_routines("patchbay._native.fanout_talk", *bound, wanted=wanted)
     return None if talk is None else ReadingInC(talk.serve, talk.take)

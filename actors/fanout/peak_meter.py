@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from actors.fanout.peaks import STEP_MS, PeakEncoder, step_of
-from patchbay.process.no_op import nothing
 from patchbay.protocol import batches
 from patchbay.protocol.batches import TRACKS
 from patchbay.protocol.v1 import control
@@ -37,8 +36,8 @@ class Watch:
         self.calls: set[Call] = set()
         self.candidates = self.calls
         self.send_queue: SendQueue | None = None
-        self.write: Callable[[bytes], None] = nothing  # it makes no frames
-        self.write_replay: Callable[[bytes], None] = nothing
+        self.write: Callable[[bytes], None] = lambda frame: None  # it makes no frames
+        self.write_replay: Callable[[bytes], None] = lambda frame: None
 
     def wants(self, call: Call) -> bool:
         return call.digest == self._digest

@@ -16,7 +16,7 @@ from patchbay.auth.access import Access
 from patchbay.auth.tokens import CARRIER, REFUSED
 from patchbay.http.head import BadRequest
 from patchbay.net.addresses import VIA, parse_address
-from patchbay.net.client_address import client_address, counted_as, networks_of
+from patchbay.net.client_address import client_address, limit_keys, parse_networks
 from patchbay.net.rate_limit import RateLimitsByKey
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Admission:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings.gateway
         self._access = Access(settings)
-        self._proxy_networks = networks_of(settings.gateway.proxy_networks)
+        self._proxy_networks = parse_networks(settings.gateway.proxy_networks)
         given = settings.gateway
         self._handshakes = RateLimitsByKey(given.handshakes_per_s, given.handshakes_burst)
         self._token_handshakes = RateLimitsByKey(given.token_handshakes_per_s, given.token_handshakes_burst)
@@ -81,7 +81,7 @@ class Admission:
         direct = parse_address(end.rpartition(":")[0]) or NO_ADDRESS
         client = self._client(direct, head)
         try:
-            keys = counted_as(client)
+            keys = limit_keys(client)
             if not all(self._handshakes.of(key, times).spend(1, now) for key, times in keys.items()):
                 self.counters["too_often_by_address"] += 1
                 raise TooMany(429, "Too Many Requests: this address asks too often")
@@ -99,7 +99,7 @@ class Admission:
         """Return the names under which a connection counts that an earlier gateway had admitted."""
         client, via, end = peer.rpartition(VIA)
         address = parse_address(client if via else end.rpartition(":")[0]) or NO_ADDRESS
-        return self._names(target, counted_as(address), claims)
+        return self._names(target, limit_keys(address), claims)
 
     def _check_token_rate(self, claims: dict[str, Any] | None, now: float) -> None:
         """Refuse a token that is shown too often, from any address. Telnyx's own is not counted: every call comes with

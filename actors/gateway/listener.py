@@ -22,7 +22,6 @@ from patchbay.http.head import BadRequest, RequestHead, Route, parse_head, route
 from patchbay.http.head_reader import HeadTimeout, HeadTooLarge, PeerGone, read_head
 from patchbay.net.addresses import host_of
 from patchbay.net.fair_semaphore import FairSemaphore
-from patchbay.process.no_op import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +65,7 @@ class Listener:
         settings: GatewaySettings,
         admit: Callable[[socket.socket, str, bytes, RequestHead, Route], None],
         certificate: Certificate | None = None,
-        refused: Callable[[str, RequestHead | None, BadRequest], None] = nothing,
+        refused: Callable[[str, RequestHead | None, BadRequest], None] = lambda peer, head, error: None,
     ) -> None:
         self._settings = settings
         self._admit = admit

@@ -20,7 +20,7 @@ from actors.gateway.admission import TooMany, kind_of
 from actors.gateway.links import Links
 from actors.gateway.table import Held, Table
 from patchbay.http.head import BadRequest, RequestHead, Route, call_ids, parse_head, route
-from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.net.tcp_info import NO_COUNT, bytes_written
 from patchbay.process.periodic import next_tick
 from patchbay.protocol import handover
 
@@ -136,7 +136,7 @@ class Router:
         served = len(link.serving)
         for held in [self.table.held[number] for number in link.serving]:
             if held.is_unsettled:
-                carried = bytes_carried(held.sock)
+                carried = bytes_written(held.sock)
                 held.settle(sys.maxsize if carried == NO_COUNT else carried)  # not known: nearly always, it was written
         for held in self.table.leave(link, trio.current_time()):
             self.release(held)

@@ -16,7 +16,7 @@ from patchbay.handover.drain import drain
 from patchbay.net.poller import Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.process.periodic import every
-from patchbay.process.socket_names import SLOTS
+from patchbay.process.socket_names import SLOTS, other_slot
 from patchbay.protocol import announced, batches
 from patchbay.websocket.accept import accept
 from patchbay.websocket.keepalive import keep_alive
@@ -144,7 +144,7 @@ class Ingest:
         finally:
             del self._streams[handed.id], self.peers[peer]
             self._frames_of_ended += sum(stream.audio.frames)
-            (self.streams.on_parked if handed.given_away else self.streams.on_lost)(stream)
+            (self.streams.on_parked if handed.is_transferred else self.streams.on_lost)(stream)
             stream.release()
 
     async def keep_alive(self) -> None:
@@ -181,8 +181,7 @@ class Ingest:
     def forward_talk(self) -> None:
         """Forward talk for streams that have left from now on: to the next process of this index, or to all others."""
         identity, bus = self._context.identity, self._context.bus
-        other = "a" if identity.slot == "b" else "b"
-        successor = bus.pusher("ingest", identity.index, other, "talk")
+        successor = bus.pusher("ingest", identity.index, other_slot(identity.slot), "talk")
         indexes = [index for index in range(self._context.settings.ingest.processes) if index != identity.index]
         others = [bus.pusher("ingest", index, slot, "talk") for index in indexes for slot in SLOTS]
         self.streams.talk_receiver.forward = forwarder(successor.send_nowait, [link.send_nowait for link in others])

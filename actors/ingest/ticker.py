@@ -27,7 +27,7 @@ class Ticker:
 
     def wake(self) -> None:
         """Have the work done within TICK_S."""
-        self._callback.plan(self._ticked_at + TICK_S)
+        self._callback.schedule(self._ticked_at + TICK_S)
 
     async def run(self) -> None:
         """Do the work whenever it is due, for ever. Raises what `work` raises."""

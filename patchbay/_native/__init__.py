@@ -1,1 +1,1 @@
-"""Hot paths in C beside the Python that specifies them, and the loader that binds them."""
+"""Holds the hot paths in C, which the Python elsewhere specifies, and the loader that binds them to its classes."""

@@ -1,6 +1,6 @@
-"""Names the sources that routines in C are built from, by what is in them: the time of a file says nothing once it was copied.
+"""Computes the digest of a C source and its headers, by which a module that was built from other sources is found.
 
-Knows only the standard library: the build (`setup.py`) runs this file by itself.
+Imports only the standard library, since the build (`setup.py`) runs this file by itself.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ DIGEST_BYTES = 16
 
 
 def digest(source: Path) -> str:
-    """Return the name of a source file and the headers that it may include.
+    """Return the digest of a source file and all headers beside this module.
 
     Raises:
-        OSError: one of them can't be read.
+        OSError: a file can't be read.
     """
     found = blake2b(digest_size=DIGEST_BYTES)
     for path in (source, *sorted(Path(__file__).parent.glob("*.h"))):

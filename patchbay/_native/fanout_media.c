@@ -1,66 +1,67 @@
-/* The hot path of fan-out in C: what `Calls.receive` and `Track.deliver` do with frames that are as nearly all are.
+/* Delivers plain entries of the bus to listeners, as `Calls.receive` and `Track.deliver` do (native.h).
  *
- * Knows one kind of entry: audio in turn, of a stream that this process feeds. Each group of its listeners that gets µ-law
- * as it is, all of whom keep up, is written to here; every other group writes for itself (`Group.hear`). At any other entry
- * it stops, and the Python goes on from there. See ../runtime/native.h.
+ * An entry is plain when it is audio behind the last frame of a track that this process knows. A group of listeners
+ * that get µ-law unchanged, and all keep up, is written to here; each other group writes by itself (`Group.hear`). At
+ * any other entry the routine stops, and the Python goes on from there.
  */
 #include "native.h"
 
-/* An entry on the bus: patchbay/protocol/batches.py. */
+/* Offsets in an entry of the bus, and its size: patchbay/protocol/batches.py. */
 enum { KIND = 0, TRACK = 1, POSITION = 4, LENGTH = 16, STREAM = 28, ENTRY_BYTES = 52 };
 enum { AUDIO = 1, TRACKS = 2 };
-enum { TOGETHER = 16 }; /* entries */
+enum { TOGETHER = 16 }; /* entries that are prefetched together */
 static const uint32_t NO_NUMBER = 0xFFFFFFFF;
 
-/* A binary message of 20 ms: RFC 6455 §5.2, not masked, with a length of 16 bits. */
+/* A binary message of 20 ms of audio: RFC 6455 §5.2, not masked, with a length of 16 bits. */
 enum { PAYLOAD_BYTES = 160, HEADER_BYTES = 4, FRAME_BYTES = HEADER_BYTES + PAYLOAD_BYTES };
 static const uint8_t HEADER[HEADER_BYTES] = {0x82, 126, 0, PAYLOAD_BYTES};
 
 /* Set by `bind`. */
-static PyTypeObject *lane_type, *group_type;
-static PyObject *as_it_is; /* `UlawEncoder.encode_at` */
-static PyObject *append;   /* `deque.append` */
+static PyTypeObject *track_type, *group_type;
+static PyObject *pass_through; /* `UlawEncoder.encode_at` */
+static PyObject *deque_append;
 static struct {
     Py_ssize_t last_position, groups, places;      /* of a Track */
-    Py_ssize_t encode_at, writers, fds, others; /* of a Group */
+    Py_ssize_t encode_at, writers, fds, others;    /* of a Group */
 } slots;
 
-/* An entry of audio, and whose it is. The lane is borrowed: none goes before some Python has run. */
+/* An entry of audio, and its track. The reference is borrowed, and valid until Python code has run. */
 struct plain {
-    PyObject *lane;
+    PyObject *track;
     Py_ssize_t at, length;
     uint32_t position;
 };
 
-static bool called; /* some Python has run */
+static bool ran_python; /* borrowed references may be invalid */
 
-/* The lane that an entry is of, borrowed, unseen; NULL where there is none, perhaps with an exception. */
+/* Return the track of an entry, borrowed and of any type; NULL when there is none, perhaps with an exception. */
 static PyObject *
-find_lane(PyObject *lanes, const uint8_t *entry)
+find_track(PyObject *tracks, const uint8_t *entry)
 {
     if (entry[TRACK] >= TRACKS)
         return NULL;
     PyObject *stream = PyLong_FromUnsignedLongLong(read_u64(entry + STREAM));
     if (stream == NULL)
         return NULL;
-    PyObject *lane = PyDict_GetItemWithError(PyTuple_GET_ITEM(lanes, entry[TRACK]), stream);
+    PyObject *track = PyDict_GetItemWithError(PyTuple_GET_ITEM(tracks, entry[TRACK]), stream);
     Py_DECREF(stream);
-    return lane;
+    return track;
 }
 
-/* The descriptors that frames of a group go to as they are; NULL where it must write for itself. */
+/* Return the descriptors that µ-law of a group goes to unchanged; NULL when the group must write by itself. */
 static PyObject *
 plain_targets(PyObject *group)
 {
     PyObject *writers = SLOT(group, slots.writers), *fds = SLOT(group, slots.fds), *others = SLOT(group, slots.others);
-    bool plain = SLOT(group, slots.encode_at) == as_it_is && writers != NULL && PyTuple_CheckExact(writers) &&
+    bool plain = SLOT(group, slots.encode_at) == pass_through && writers != NULL && PyTuple_CheckExact(writers) &&
                  PyTuple_GET_SIZE(writers) == 0 && fds != NULL && PyBytes_CheckExact(fds) &&
                  others != NULL && PyTuple_CheckExact(others) && PyTuple_GET_SIZE(others) > 0 &&
                  PyBytes_GET_SIZE(fds) == PyTuple_GET_SIZE(others) * (Py_ssize_t)sizeof(int);
     return plain ? fds : NULL;
 }
 
-/* Write a frame to all these. What the kernel did not take whole is at once the send_queue's matter. */
+/* Write a frame to each send queue, and return their number. A queue handles an incomplete send
+ * (`SendQueue.on_send_result`). */
 static Py_ssize_t
 write_to_all(PyObject *send_queues, PyObject *fds, const uint8_t *payload)
 {
@@ -74,12 +75,12 @@ write_to_all(PyObject *send_queues, PyObject *fds, const uint8_t *payload)
         ssize_t sent = send_now(fd, frame, FRAME_BYTES);
         if (sent == FRAME_BYTES)
             continue;
-        called = true;
-        PyObject *told = PyObject_CallMethod(PyTuple_GET_ITEM(send_queues, i), "not_taken", "y#n", (const char *)frame,
-                                             (Py_ssize_t)FRAME_BYTES, (Py_ssize_t)sent);
-        if (told == NULL)
+        ran_python = true;
+        PyObject *handled = PyObject_CallMethod(PyTuple_GET_ITEM(send_queues, i), "on_send_result", "y#n",
+                                                (const char *)frame, (Py_ssize_t)FRAME_BYTES, (Py_ssize_t)sent);
+        if (handled == NULL)
             return -1;
-        Py_DECREF(told);
+        Py_DECREF(handled);
     }
     return count;
 }
@@ -90,60 +91,60 @@ deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t len
     if (length == PAYLOAD_BYTES && Py_IS_TYPE(group, group_type)) {
         PyObject *fds = plain_targets(group);
         if (fds != NULL) {
-            PyObject *others = Py_NewRef(SLOT(group, slots.others)); /* a listener that falls behind changes both */
+            PyObject *others = Py_NewRef(SLOT(group, slots.others)); /* changed when a listener falls behind */
             Py_INCREF(fds);
             const uint8_t *payload = (const uint8_t *)PyBytes_AS_STRING(batch) + at + ENTRY_BYTES;
-            Py_ssize_t heard = write_to_all(others, fds, payload);
+            Py_ssize_t delivered = write_to_all(others, fds, payload);
             Py_DECREF(fds);
             Py_DECREF(others);
-            return heard;
+            return delivered;
         }
     }
-    called = true;
-    PyObject *heard = PyObject_CallMethod(group, "hear", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
-    if (heard == NULL)
+    ran_python = true;
+    PyObject *delivered = PyObject_CallMethod(group, "hear", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
+    if (delivered == NULL)
         return -1;
-    Py_ssize_t count = PyLong_AsSsize_t(heard);
-    Py_DECREF(heard);
+    Py_ssize_t count = PyLong_AsSsize_t(delivered);
+    Py_DECREF(delivered);
     return count;
 }
 
-/* `Track.deliver`, for a frame behind the last one. */
+/* Deliver a frame that is behind the last one, as `Track.deliver` does. */
 static Py_ssize_t
-deliver_to_lane(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
+deliver_to_track(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
 {
-    PyObject *groups = SLOT(plain->lane, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
-    if (number == NULL || set_slot(plain->lane, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
+    PyObject *groups = SLOT(plain->track, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
+    if (number == NULL || set_slot(plain->track, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
         return -1;
-    PyObject *arguments[] = {SLOT(plain->lane, slots.places), number};
-    PyObject *appended = PyObject_Vectorcall(append, arguments, 2, NULL);
+    PyObject *arguments[] = {SLOT(plain->track, slots.places), number};
+    PyObject *appended = PyObject_Vectorcall(deque_append, arguments, 2, NULL);
     Py_DECREF(number);
     if (appended == NULL)
         return -1;
     Py_DECREF(appended);
-    Py_INCREF(groups); /* whoever hears of it may change who does */
-    Py_ssize_t heard = 0, more = 0;
-    for (Py_ssize_t i = 0; more >= 0 && i < PyTuple_GET_SIZE(groups); i++, heard += more)
+    Py_INCREF(groups); /* changed when a listener leaves */
+    Py_ssize_t delivered = 0, more = 0;
+    for (Py_ssize_t i = 0; more >= 0 && i < PyTuple_GET_SIZE(groups); i++, delivered += more)
         more = deliver_to_group(PyTuple_GET_ITEM(groups, i), batch, plain->at, plain->length, now);
     Py_DECREF(groups);
-    return more < 0 ? -1 : heard;
+    return more < 0 ? -1 : delivered;
 }
 
-/* Whether it is not the Python's alone to judge: the frame is behind the last one. */
+/* Tell whether a frame is plain: behind the last one of its track. */
 static bool
-is_in_turn(const struct plain *plain)
+is_plain(const struct plain *plain)
 {
-    if (!Py_IS_TYPE(plain->lane, lane_type))
+    if (!Py_IS_TYPE(plain->track, track_type))
         return false;
-    PyObject *groups = SLOT(plain->lane, slots.groups);
-    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->lane, slots.places) != NULL &&
+    PyObject *groups = SLOT(plain->track, slots.groups);
+    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->track, slots.places) != NULL &&
            plain->position < NO_NUMBER &&
-           number_in_slot(plain->lane, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
+           number_in_slot(plain->track, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
 }
 
-/* The entries that begin at `at` and may be plain, up to TOGETHER. Returns how many; -1 with an exception. */
+/* Collect the entries from `at` on that may be plain, up to TOGETHER. Return their number; -1 with an exception. */
 static Py_ssize_t
-gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size, PyObject *lanes)
+gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size, PyObject *tracks)
 {
     Py_ssize_t count = 0;
     while (count < TOGETHER && at >= 0 && size - at >= ENTRY_BYTES) {
@@ -151,31 +152,31 @@ gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size,
         Py_ssize_t length = read_u32(entry + LENGTH);
         if (entry[KIND] != AUDIO || length > size - at - ENTRY_BYTES)
             break;
-        PyObject *lane = find_lane(lanes, entry);
-        if (lane == NULL)
+        PyObject *track = find_track(tracks, entry);
+        if (track == NULL)
             return PyErr_Occurred() ? -1 : count;
-        prefetch_object(lane);
-        plain[count++] = (struct plain){lane, at, length, read_u32(entry + POSITION)};
+        prefetch_object(track);
+        plain[count++] = (struct plain){track, at, length, read_u32(entry + POSITION)};
         at += ENTRY_BYTES + length;
     }
     return count;
 }
 
-/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+/* Prefetch all objects that the entries need; see `fetch` in reading.h. */
 static void
 fetch(const struct plain *plain, Py_ssize_t count)
 {
     PyObject *groups[TOGETHER];
     for (Py_ssize_t i = 0; i < count; i++)
-        if (Py_IS_TYPE(plain[i].lane, lane_type)) {
-            prefetch_object(SLOT(plain[i].lane, slots.groups));
-            prefetch_object(SLOT(plain[i].lane, slots.last_position));
-            prefetch_object(SLOT(plain[i].lane, slots.places));
+        if (Py_IS_TYPE(plain[i].track, track_type)) {
+            prefetch_object(SLOT(plain[i].track, slots.groups));
+            prefetch_object(SLOT(plain[i].track, slots.last_position));
+            prefetch_object(SLOT(plain[i].track, slots.places));
         }
     for (Py_ssize_t i = 0; i < count; i++) {
         groups[i] = NULL;
-        if (is_in_turn(&plain[i]) && PyTuple_GET_SIZE(SLOT(plain[i].lane, slots.groups)) > 0)
-            groups[i] = PyTuple_GET_ITEM(SLOT(plain[i].lane, slots.groups), 0);
+        if (is_plain(&plain[i]) && PyTuple_GET_SIZE(SLOT(plain[i].track, slots.groups)) > 0)
+            groups[i] = PyTuple_GET_ITEM(SLOT(plain[i].track, slots.groups), 0);
         prefetch_object(groups[i]);
     }
     for (Py_ssize_t i = 0; i < count; i++)
@@ -186,9 +187,9 @@ fetch(const struct plain *plain, Py_ssize_t count)
 }
 
 PyDoc_STRVAR(deliver_doc,
-             "deliver(batch: bytes, at: int, place: int, lanes: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
-             "Deliver entries as long as they are plain. Returns where the first other one begins, and to how many\n"
-             "frames went, all together.");
+             "deliver(batch: bytes, at: int, place: int, tracks: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
+             "Deliver entries as long as they are plain. Return where the first other entry begins, and how many frames\n"
+             "were delivered to listeners.");
 
 static PyObject *
 deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
@@ -196,13 +197,13 @@ deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
     (void)module;
     if (arguments != 5 || !PyBytes_CheckExact(args[0]) || !PyTuple_CheckExact(args[3]) ||
         PyTuple_GET_SIZE(args[3]) != TRACKS || !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 0)) ||
-        !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 1)) || lane_type == NULL) {
-        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, place, lanes, now), once bound");
+        !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 1)) || track_type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, place, tracks, now), once bound");
         return NULL;
     }
     PyObject *batch = args[0];
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(batch);
-    Py_ssize_t size = PyBytes_GET_SIZE(batch), at = PyLong_AsSsize_t(args[1]), heard = 0;
+    Py_ssize_t size = PyBytes_GET_SIZE(batch), at = PyLong_AsSsize_t(args[1]), delivered = 0;
     long long place = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred())
         return NULL;
@@ -212,33 +213,33 @@ deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
         if ((count = gather(plain, data, at, size, args[3])) < 0)
             return NULL;
         fetch(plain, count);
-        called = false;
-        for (done = 0; done < count && !called && is_in_turn(&plain[done]); done++) {
-            Py_ssize_t more = deliver_to_lane(&plain[done], batch, place, args[4]);
+        ran_python = false;
+        for (done = 0; done < count && !ran_python && is_plain(&plain[done]); done++) {
+            Py_ssize_t more = deliver_to_track(&plain[done], batch, place, args[4]);
             if (more < 0)
                 return NULL;
-            heard += more;
+            delivered += more;
             at = plain[done].at + ENTRY_BYTES + plain[done].length;
         }
     } while (done > 0);
-    return Py_BuildValue("nn", at, heard);
+    return Py_BuildValue("nn", at, delivered);
 }
 
-PyDoc_STRVAR(bind_doc, "bind(lane: type, group: type, encode_at: function) -> None\n\n"
-                       "Which classes it deals with, and which way of encoding leaves a frame as it is.");
+PyDoc_STRVAR(bind_doc, "bind(track: type, group: type, encode_at: function) -> None\n\n"
+                       "Set the classes that `deliver` works on, and the encoder that leaves a frame unchanged.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *lane, *group;
+    PyTypeObject *track, *group;
     PyObject *encode_at;
-    if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &lane, &PyType_Type, &group, &encode_at))
+    if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &track, &PyType_Type, &group, &encode_at))
         return NULL;
     const struct wanted_slot wanted[] = {
-        {lane, "last_position", &slots.last_position},
-        {lane, "groups", &slots.groups},
-        {lane, "places", &slots.places},
+        {track, "last_position", &slots.last_position},
+        {track, "groups", &slots.groups},
+        {track, "places", &slots.places},
         {group, "encode_at", &slots.encode_at},
         {group, "writers", &slots.writers},
         {group, "fds", &slots.fds},
@@ -246,9 +247,9 @@ bind_classes(PyObject *module, PyObject *args)
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
         return NULL;
-    Py_XSETREF(as_it_is, Py_NewRef(encode_at));
+    Py_XSETREF(pass_through, Py_NewRef(encode_at));
     Py_XSETREF(group_type, (PyTypeObject *)Py_NewRef(group));
-    Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
+    Py_XSETREF(track_type, (PyTypeObject *)Py_NewRef(track));
     Py_RETURN_NONE;
 }
 
@@ -259,15 +260,15 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "fanout_media", .m_doc = "Fan-out's hot path.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "fanout_media", .m_doc = "Delivers audio to listeners.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
 PyInit_fanout_media(void)
 {
     PyObject *collections = PyImport_ImportModule("collections");
     PyObject *deque = collections ? PyObject_GetAttrString(collections, "deque") : NULL;
-    append = deque ? PyObject_GetAttrString(deque, "append") : NULL;
+    deque_append = deque ? PyObject_GetAttrString(deque, "append") : NULL;
     Py_XDECREF(deque);
     Py_XDECREF(collections);
-    return append ? make_module(&definition) : NULL;
+    return deque_append ? make_module(&definition) : NULL;
 }

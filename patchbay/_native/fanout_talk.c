@@ -1,12 +1,12 @@
-/* The hot path of talk in C: what `Talker.on_text` does with talk that is as nearly all is.
+/* Turns plain talk messages of browsers into pieces of talk, as `Talker.on_text` does (native.h).
  *
- * Knows one kind of message: more audio (bare, or as an RTP packet, as before) in the codec of the call that this talker has been
- * talking to and still may, no faster than it may. See ../runtime/native.h.
+ * A message is plain when its audio (bare, or an RTP packet, as before) is in the call's codec, for the call that this
+ * talker has talked to before, and within the rate limit.
  */
 #include "messages.h"
 #include "reading.h"
 
-/* A piece of talk on the bus: patchbay/protocol/batches.py. */
+/* Offset in a piece of talk on the bus, and the size of its head: patchbay/protocol/batches.py. */
 enum { LENGTH_AT = 4, HEAD_BYTES = 32 };
 
 /* RTP: patchbay/protocol/rtp.py. */
@@ -14,16 +14,16 @@ enum { RTP_HEADER_BYTES = 12, RTP_SSRC_AT = 8, RTP_SSRC_BYTES = 4, RTP_MARKER = 
 enum { RTP_VERSION_BITS = 0xc0, RTP_VERSION_2 = 0x80 };
 
 /* Set by `bind`. */
-static PyTypeObject *allowance_type, *links_type, *call_type, *depacketizer_type;
+static PyTypeObject *rate_limit_type, *talk_sender_type, *call_type, *depacketizer_type;
 static struct {
     Py_ssize_t talking_to, head, candidates, rate_limit, talk_sender, rtp; /* of a Talker */
     Py_ssize_t ssrc, bare_bytes, held, last;                   /* of a Depacketizer */
-    Py_ssize_t left, at, per_s, burst;                         /* of an RateLimit */
+    Py_ssize_t left, at, per_s, burst;                         /* of a RateLimit */
     Py_ssize_t pieces;                                         /* of TalkSender */
     Py_ssize_t talk_codec;                                     /* of a Call */
 } slots;
 
-/* What a message says. All of it must be there, once. */
+/* The fields of a message. Each key must be there once. */
 enum { EVENT = 1, MEDIA = 2, PAYLOAD = 4, ALL = 7 };
 struct talk {
     unsigned seen;
@@ -34,7 +34,7 @@ static bool
 take_inner(struct cursor *c, struct text key, void *into)
 {
     struct talk *talk = into;
-    return is(key, "payload") ? take_base64(c, &talk->payload) && see(&talk->seen, PAYLOAD) : skip_value(c);
+    return equals(key, "payload") ? take_base64(c, &talk->payload) && note_seen(&talk->seen, PAYLOAD) : skip_value(c);
 }
 
 static bool
@@ -42,10 +42,10 @@ take_outer(struct cursor *c, struct text key, void *into)
 {
     struct talk *talk = into;
     struct text text;
-    if (is(key, "media"))
-        return take_object(c, take_inner, talk) && see(&talk->seen, MEDIA);
-    if (is(key, "event"))
-        return take_text(c, &text) && is(text, "media") && see(&talk->seen, EVENT);
+    if (equals(key, "media"))
+        return take_object(c, take_inner, talk) && note_seen(&talk->seen, MEDIA);
+    if (equals(key, "event"))
+        return take_text(c, &text) && equals(text, "media") && note_seen(&talk->seen, EVENT);
     return skip_value(c);
 }
 
@@ -55,9 +55,8 @@ is_empty(PyObject *bytes)
     return bytes != NULL && PyBytes_CheckExact(bytes) && PyBytes_GET_SIZE(bytes) == 0;
 }
 
-/* The audio of a message (`Depacketizer.take`, `rtp.unpack`), where it is decided what it is, by which nothing changes, and it
- * needs no other codec: another packet of a source that is known, or another bare one that is as long as the one before. Else
- * its `at` is NULL. */
+/* Return the audio of a payload, as `Depacketizer.take` and `rtp.unpack` do, if that changes no state and needs no
+ * transcoding: a packet of the known source, or bare audio as long as the piece before. Else `at` is NULL. */
 static struct text
 strip(PyObject *rtp, struct text message, int wanted)
 {
@@ -75,7 +74,7 @@ strip(PyObject *rtp, struct text message, int wanted)
     return (struct text){message.at + RTP_HEADER_BYTES, message.size - RTP_HEADER_BYTES};
 }
 
-/* The call to talk to, if it is the one that was talked to before (`Talker._target`); borrowed. */
+/* Return the call to talk to, borrowed, if it is the same as before (`Talker._target`); else NULL. */
 static PyObject *
 target_of(PyObject *talker)
 {
@@ -88,7 +87,7 @@ target_of(PyObject *talker)
     return call;
 }
 
-/* The RTP payload type of what is to be said into a call; -1 where that is not known. */
+/* Return the RTP payload type of a call's talk codec; -1: unknown. */
 static int
 codec_of(PyObject *call)
 {
@@ -111,12 +110,13 @@ read_seconds(PyObject *object, Py_ssize_t place, double *value)
     return false;
 }
 
-/* `RateLimit.spend`: 1 when there is enough, 0, and nothing is spent, when it is the Python's to say so; -1 with an exception. */
+/* Spend of a rate limit, as `RateLimit.spend` does. Return 1 when there is enough, 0 when that is left to the
+ * Python, -1 with an exception. */
 static int
 spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
 {
     double left, at, per_s, burst;
-    if (rate_limit == NULL || !Py_IS_TYPE(rate_limit, allowance_type) || !PyFloat_CheckExact(now) ||
+    if (rate_limit == NULL || !Py_IS_TYPE(rate_limit, rate_limit_type) || !PyFloat_CheckExact(now) ||
         !read_seconds(rate_limit, slots.left, &left) || !read_seconds(rate_limit, slots.at, &at) ||
         !read_seconds(rate_limit, slots.per_s, &per_s) || !read_seconds(rate_limit, slots.burst, &burst))
         return 0;
@@ -130,9 +130,9 @@ spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
     return set_slot(rate_limit, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
 }
 
-/* `TalkSender.say` of `pack_talk`. */
+/* Append a piece of talk, as `TalkSender.say` of `pack_talk` does. */
 static int
-say(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
+append_talk(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
 {
     PyObject *packed = PyBytes_FromStringAndSize(NULL, HEAD_BYTES + audio.size);
     if (packed == NULL)
@@ -156,7 +156,7 @@ take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *
     struct talk talk = {0};
     PyObject *head = SLOT(talker, slots.head), *talk_sender = SLOT(talker, slots.talk_sender), *call = target_of(talker);
     if (call == NULL || head == NULL || !PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != HEAD_BYTES ||
-        talk_sender == NULL || !Py_IS_TYPE(talk_sender, links_type) || !take_message(message, size, take_outer, &talk) ||
+        talk_sender == NULL || !Py_IS_TYPE(talk_sender, talk_sender_type) || !take_message(message, size, take_outer, &talk) ||
         talk.seen != ALL || !decoded_size(talk.payload) || !decode(talk.payload, packet))
         return 0;
     PyObject *pieces = SLOT(talk_sender, slots.pieces);
@@ -164,7 +164,7 @@ take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *
     if (audio.at == NULL || pieces == NULL || !PyList_CheckExact(pieces))
         return 0;
     int enough = spend(SLOT(talker, slots.rate_limit), audio.size, now);
-    return enough <= 0 ? enough : say(pieces, call, talker, audio) < 0 ? -1 : 1;
+    return enough <= 0 ? enough : append_talk(pieces, call, talker, audio) < 0 ? -1 : 1;
 }
 
 static void
@@ -177,14 +177,14 @@ prefetch_reader(PyObject *talker, int step)
         prefetch_object(SLOT(talker, slots.talking_to));
         prefetch_object(SLOT(talker, slots.head));
         prefetch_object(SLOT(talker, slots.rtp));
-    } else if (rate_limit != NULL && Py_IS_TYPE(rate_limit, allowance_type)) {
+    } else if (rate_limit != NULL && Py_IS_TYPE(rate_limit, rate_limit_type)) {
         prefetch_object(SLOT(rate_limit, slots.left));
     }
 }
 
 PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, rate_limit: type, talk_sender: type, call: type,\n"
                        "     depacketizer: type) -> None\n\n"
-                       "Which classes it deals with, and whose messages it understands.");
+                       "Set the classes that `serve` works on, and the method whose messages it handles.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
@@ -216,10 +216,10 @@ bind_classes(PyObject *module, PyObject *args)
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, talker, method) < 0)
         return NULL;
     fill_sextets();
-    Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(rate_limit));
+    Py_XSETREF(rate_limit_type, (PyTypeObject *)Py_NewRef(rate_limit));
     Py_XSETREF(call_type, (PyTypeObject *)Py_NewRef(call));
     Py_XSETREF(depacketizer_type, (PyTypeObject *)Py_NewRef(depacketizer));
-    Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(talk_sender));
+    Py_XSETREF(talk_sender_type, (PyTypeObject *)Py_NewRef(talk_sender));
     Py_RETURN_NONE;
 }
 
@@ -230,7 +230,7 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "fanout_talk", .m_doc = "Talk's hot path from browsers.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "fanout_talk", .m_doc = "Reads talk of browsers.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
 PyInit_fanout_talk(void)

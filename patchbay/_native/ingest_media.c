@@ -29,18 +29,18 @@ take_inner(struct cursor *c, struct text key, void *into)
 {
     struct media *media = into;
     struct text track;
-    if (is(key, "payload"))
-        return take_base64(c, &media->payload) && see(&media->seen, PAYLOAD);
-    if (is(key, "chunk"))
-        return take_number(c, &media->chunk) && see(&media->seen, CHUNK);
-    if (is(key, "timestamp"))
-        return take_number(c, &media->timestamp) && see(&media->seen, TIMESTAMP);
-    if (!is(key, "track"))
+    if (equals(key, "payload"))
+        return take_base64(c, &media->payload) && note_seen(&media->seen, PAYLOAD);
+    if (equals(key, "chunk"))
+        return take_number(c, &media->chunk) && note_seen(&media->seen, CHUNK);
+    if (equals(key, "timestamp"))
+        return take_number(c, &media->timestamp) && note_seen(&media->seen, TIMESTAMP);
+    if (!equals(key, "track"))
         return skip_value(c);
-    if (!take_text(c, &track) || !see(&media->seen, TRACK))
+    if (!take_text(c, &track) || !note_seen(&media->seen, TRACK))
         return false;
-    media->is_outbound = is(track, "outbound");
-    return media->is_outbound || is(track, "inbound");
+    media->is_outbound = equals(track, "outbound");
+    return media->is_outbound || equals(track, "inbound");
 }
 
 /* Read the value of a key of the message. */
@@ -49,13 +49,13 @@ take_outer(struct cursor *c, struct text key, void *into)
 {
     struct media *media = into;
     struct text text;
-    if (is(key, "media"))
-        return take_object(c, take_inner, media) && see(&media->seen, MEDIA);
-    if (is(key, "sequence_number"))
-        return take_number(c, &media->sequence_number) && see(&media->seen, SEQUENCE);
-    if (is(key, "event"))
-        return take_text(c, &text) && is(text, "media") && see(&media->seen, EVENT);
-    return is(key, "stream_id") ? take_text(c, &text) : skip_value(c);
+    if (equals(key, "media"))
+        return take_object(c, take_inner, media) && note_seen(&media->seen, MEDIA);
+    if (equals(key, "sequence_number"))
+        return take_number(c, &media->sequence_number) && note_seen(&media->seen, SEQUENCE);
+    if (equals(key, "event"))
+        return take_text(c, &text) && equals(text, "media") && note_seen(&media->seen, EVENT);
+    return equals(key, "stream_id") ? take_text(c, &text) : skip_value(c);
 }
 
 /* Return the entry of a frame of audio (patchbay/protocol/batches.py); NULL without an exception when the base64 is malformed. */
@@ -83,8 +83,8 @@ take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyOb
     (void)now;
     struct media media = {0};
     PyObject *queues = SLOT(media_reader, slots.queues), *tail = SLOT(media_reader, slots.tail);
-    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || queues == NULL || !PyTuple_CheckExact(queues) || tail == NULL ||
-        !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
+    if (!take_message(message, size, take_outer, &media) || media.seen != ALL || queues == NULL ||
+        !PyTuple_CheckExact(queues) || tail == NULL || !PyBytes_CheckExact(tail) || PyBytes_GET_SIZE(tail) != TAIL_BYTES)
         return 0;
     PyObject *track = SLOT(media_reader, media.is_outbound ? slots.outbound : slots.inbound);
     if (track == NULL || !Py_IS_TYPE(track, track_type))
@@ -159,7 +159,7 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "ingest_media", .m_doc = "Ingest's hot path.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "ingest_media", .m_doc = "Reads Telnyx's media.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
 PyInit_ingest_media(void)

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* A piece of talk on the bus: patchbay/protocol/batches.py. */
+/* Offsets in a piece of talk on the bus, and the size of its head: patchbay/protocol/batches.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
 enum { TALK = 1, TALK_PREEMPT = 3 };
 enum { TOGETHER = 16 }; /* pieces whose objects are fetched at once */
@@ -19,12 +19,12 @@ static const double FRAME_S = 0.020;
 static PyTypeObject *conversation_type, *pacer_type, *floor_type, *send_queue_type;
 static struct {
     Py_ssize_t pacer, floor, message_head, silent_codes, send_queue; /* of a Conversation */
-    Py_ssize_t ahead_s, played_at, queue, tail, sent;          /* of a TalkPacer */
-    Py_ssize_t admin, release_s, sent_at, spoke_at, talker;    /* of a Floor */
-    Py_ssize_t behind, fd, followers;                          /* of a SendQueue */
+    Py_ssize_t ahead_s, played_at, queue, tail, sent;                /* of a TalkPacer */
+    Py_ssize_t admin, release_s, sent_at, spoke_at, talker;          /* of a Floor */
+    Py_ssize_t behind, fd, batch_writers;                            /* of a SendQueue */
 } slots;
 
-static bool called; /* Python code has run since the last `gather` */
+static bool ran_python; /* Python code has run since the last `gather` */
 
 /* The objects for one piece of talk. All borrowed: they stay until Python code runs. */
 struct piece {
@@ -62,7 +62,7 @@ has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
 
 /* Tell whether the time of a whole frame has come, and nothing waits (`TalkPacer.pass_through`). */
 static bool
-is_time(PyObject *pacer, double now)
+is_due(PyObject *pacer, double now)
 {
     PyObject *queue = SLOT(pacer, slots.queue), *tail = SLOT(pacer, slots.tail);
     return queue != NULL && PyObject_Length(queue) == 0 && tail != NULL && PyByteArray_CheckExact(tail) &&
@@ -73,9 +73,9 @@ is_time(PyObject *pacer, double now)
 static bool
 keeps_up(PyObject *send_queue)
 {
-    PyObject *followers = SLOT(send_queue, slots.followers);
-    return SLOT(send_queue, slots.behind) == Py_False && followers != NULL && PyTuple_CheckExact(followers) &&
-           PyTuple_GET_SIZE(followers) == 0;
+    PyObject *batch_writers = SLOT(send_queue, slots.batch_writers);
+    return SLOT(send_queue, slots.behind) == Py_False && batch_writers != NULL && PyTuple_CheckExact(batch_writers) &&
+           PyTuple_GET_SIZE(batch_writers) == 0;
 }
 
 static bool
@@ -101,7 +101,7 @@ is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, doubl
            silent_codes != NULL && PyBytes_CheckExact(silent_codes) && message_head != NULL && PyBytes_CheckExact(message_head) &&
            PyBytes_GET_SIZE(message_head) <= MESSAGE_MAX - BASE64_BYTES - (Py_ssize_t)sizeof ENDS &&
            has_floor(piece->floor, read_u64(data + TALKER), data[KIND] == TALK_PREEMPT, now) &&
-           is_time(piece->pacer, now) && keeps_up(piece->send_queue);
+           is_due(piece->pacer, now) && keeps_up(piece->send_queue);
 }
 
 /* Encode a whole frame in base64 (RFC 4648 §4). One byte is left over, so there is padding. */
@@ -136,13 +136,13 @@ write_message(const struct piece *piece)
     ssize_t sent = send_now(fd, message, (size_t)size);
     if (sent == size)
         return 0;
-    called = true;
+    ran_python = true;
     PyObject *send_queue = Py_NewRef(piece->send_queue);
-    PyObject *told = PyObject_CallMethod(send_queue, "not_taken", "y#n", (const char *)message, size,
+    PyObject *handled = PyObject_CallMethod(send_queue, "on_send_result", "y#n", (const char *)message, size,
                                          (Py_ssize_t)sent);
     Py_DECREF(send_queue);
-    Py_XDECREF(told);
-    return told == NULL ? -1 : 0;
+    Py_XDECREF(handled);
+    return handled == NULL ? -1 : 0;
 }
 
 static int
@@ -227,8 +227,8 @@ take_talk(PyObject *module, PyObject *args)
         if ((count = gather(found, streams, conversations, data, at, PyBytes_GET_SIZE(message))) < 0)
             return NULL;
         fetch(found, count);
-        called = false;
-        for (done = 0; done < count && !called; done++) {
+        ran_python = false;
+        for (done = 0; done < count && !ran_python; done++) {
             if (!is_plain(&piece, found[done], data + at, PyFloat_AS_DOUBLE(now)))
                 return PyLong_FromSsize_t(at);
             if (take(&piece, now) < 0)
@@ -268,7 +268,7 @@ bind_classes(PyObject *module, PyObject *args)
         {types[2], "_talker", &slots.talker},
         {types[3], "behind", &slots.behind},
         {types[3], "fd", &slots.fd},
-        {types[3], "_followers", &slots.followers},
+        {types[3], "_batch_writers", &slots.batch_writers},
     };
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0)
         return NULL;
@@ -284,7 +284,7 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "ingest_talk", .m_doc = "Talk's hot path to Telnyx.", .m_size = -1, .m_methods = methods};
+    PyModuleDef_HEAD_INIT, .m_name = "ingest_talk", .m_doc = "Sends talk to Telnyx.", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC
 PyInit_ingest_talk(void)

@@ -1,7 +1,7 @@
-"""The hot path in C, where it could be compiled: shorter ways through the Python that is there, for what is plain.
+"""Loads the hot paths in C, and binds them to the classes that they work on.
 
-They are built when Patchbay is installed, where there are a C compiler and Python's headers, and are never required: with
-and without them everything happens in the same way. What they may know, and how, says `native.h`.
+They are built when Patchbay is installed, if there are a C compiler and Python's headers. They are never required: each
+does exactly what its Python does, for the most frequent case (`native.h`).
 """
 
 from __future__ import annotations
@@ -17,32 +17,39 @@ from patchbay._native.digest import digest
 log = logging.getLogger(__name__)
 
 
-def routines(module: str, *bound: object, wanted: bool) -> Any | None:
-    """Those of a module, bound to the classes that they deal with; None where they are not wanted, or can't be had."""
+def load_routines(module: str, *bound: object, wanted: bool) -> Any | None:
+    """Load a module of routines in C, and bind it to classes and functions.
+
+    Returns:
+        The module; None when it is not wanted, was not built, or was built from other sources. The reason is logged
+        once.
+    """
     if not wanted:
         return None
     try:
         native = import_module(module)
     except ImportError:
-        _say(logging.INFO, "the hot path runs in Python: its routines in C were not built, which takes a C compiler")
+        _log_once(
+            logging.INFO, "the hot path runs in Python: its routines in C were not built, which takes a C compiler"
+        )
         return None
     try:
         native.bind(*bound)
-    except (AttributeError, TypeError) as error:  # what it expects of our classes is not there
-        _say(logging.WARNING, f"the hot path runs in Python: its routines in C are of another version ({error})")
+    except (AttributeError, TypeError) as error:  # a class has not the expected slots
+        _log_once(logging.WARNING, f"the hot path runs in Python: its routines in C are of another version ({error})")
         return None
     if _is_of_another_source(native):
-        _say(
+        _log_once(
             logging.WARNING,
             "the hot path runs in Python: its routines in C were built from another source; install again",
         )
         return None
-    _say(logging.INFO, "the hot path runs in C")
+    _log_once(logging.INFO, "the hot path runs in C")
     return native
 
 
 def _is_of_another_source(native: Any) -> bool:
-    """Whether somebody has updated Patchbay, and not run what builds it. Where there is no source, there is nothing to tell."""
+    """Tell whether a module was built from other sources than those installed. False where no sources are installed."""
     built = Path(native.__file__)
     try:
         return bool(getattr(native, "SOURCE", "") != digest(built.with_name(built.name.split(".")[0] + ".c")))
@@ -51,5 +58,5 @@ def _is_of_another_source(native: Any) -> bool:
 
 
 @functools.cache  # once for each process
-def _say(level: int, text: str) -> None:
+def _log_once(level: int, text: str) -> None:
     log.log(level, text)

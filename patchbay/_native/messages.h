@@ -1,7 +1,8 @@
-/* What the routines in C understand of messages: JSON as plain as peers write it nearly always, and base64.
+/* Parses plain messages: JSON as peers nearly always write it, and base64.
  *
- * Whatever is not plain (escapes, other characters than printable ASCII, fractions, nesting, what is there twice) is left to the
- * Python, which knows all of JSON, and what to make of what is none. So nothing here reports errors: it is plain, or it is not.
+ * JSON with escapes, characters other than printable ASCII, fractions, unexpected nesting or duplicate keys is not
+ * plain, and is left to the Python. So these functions report no errors: they return false for messages that are not
+ * plain.
  */
 #ifndef PATCHBAY_MESSAGES_H
 #define PATCHBAY_MESSAGES_H
@@ -36,7 +37,7 @@ take(struct cursor *c, uint8_t wanted)
     return true;
 }
 
-/* A string without escapes, of printable ASCII. */
+/* Take a string of printable ASCII without escapes. */
 static inline bool
 take_text(struct cursor *c, struct text *text)
 {
@@ -52,7 +53,7 @@ take_text(struct cursor *c, struct text *text)
     return true;
 }
 
-/* A string whose characters `decode` will look at. */
+/* Take a string whose characters `decode` checks. */
 static inline bool
 take_base64(struct cursor *c, struct text *text)
 {
@@ -67,12 +68,12 @@ take_base64(struct cursor *c, struct text *text)
 }
 
 static inline bool
-is(struct text text, const char *name)
+equals(struct text text, const char *name)
 {
     return text.size == (Py_ssize_t)strlen(name) && memcmp(text.at, name, (size_t)text.size) == 0;
 }
 
-/* A number of 0 or more, as such or as text, without leading zeros. */
+/* Take an integer of 0 or more without leading zeros, as a number or as a string. */
 static inline bool
 take_number(struct cursor *c, int64_t *number)
 {
@@ -91,16 +92,16 @@ take_number(struct cursor *c, int64_t *number)
     return *c->at == ',' || *c->at == '}' || *c->at == ' '; /* no fraction, no exponent */
 }
 
-/* Note that something is there. False when it was before. */
+/* Note that a key was seen. Return false for a duplicate. */
 static inline bool
-see(unsigned *seen, unsigned what)
+note_seen(unsigned *seen, unsigned key)
 {
-    bool first = !(*seen & what);
-    *seen |= what;
+    bool first = !(*seen & key);
+    *seen |= key;
     return first;
 }
 
-/* The value of a key that means nothing to us. */
+/* Skip the value of an unknown key. */
 static inline bool
 skip_value(struct cursor *c)
 {
@@ -111,7 +112,7 @@ skip_value(struct cursor *c)
     return quoted ? take_text(c, &text) : take_number(c, &number);
 }
 
-/* An object whose values `take_value` takes: false for what is not plain. */
+/* Take an object. `take_value` takes the value of each key. */
 static inline bool
 take_object(struct cursor *c, bool (*take_value)(struct cursor *, struct text key, void *), void *into)
 {
@@ -125,7 +126,7 @@ take_object(struct cursor *c, bool (*take_value)(struct cursor *, struct text ke
     return take(c, '}');
 }
 
-/* A whole message that is an object. */
+/* Take a whole message, which is an object. */
 static inline bool
 take_message(const uint8_t *message, Py_ssize_t size, bool (*take_value)(struct cursor *, struct text key, void *),
              void *into)
@@ -139,7 +140,7 @@ take_message(const uint8_t *message, Py_ssize_t size, bool (*take_value)(struct 
 
 /* ---- base64 (RFC 4648 §4) */
 
-static uint8_t sextets[256]; /* of base64 (RFC 4648 §4); 0x80: no such character */
+static uint8_t sextets[256]; /* by character; 0x80: not in the alphabet */
 
 static inline void
 fill_sextets(void)
@@ -150,7 +151,7 @@ fill_sextets(void)
         sextets[(uint8_t)alphabet[i]] = (uint8_t)i;
 }
 
-/* How many bytes a text of base64 stands for, its padding included; 0 when it can't be. */
+/* Return the decoded size of padded base64; 0 when it is empty, or its length is invalid. */
 static inline Py_ssize_t
 decoded_size(struct text text)
 {
@@ -159,7 +160,7 @@ decoded_size(struct text text)
     return text.size / 4 * 3 - (text.at[text.size - 1] == '=') - (text.at[text.size - 2] == '=');
 }
 
-/* Decode it. False when there is anything that does not belong there. */
+/* Decode base64. Return false when it is invalid. */
 static inline bool
 decode(struct text text, uint8_t *out)
 {
@@ -176,7 +177,7 @@ decode(struct text text, uint8_t *out)
     if (left) {
         uint8_t a = sextets[at[0]], b = sextets[at[1]], c = left == 2 ? sextets[at[2]] : 0;
         bool padded = at[3] == '=' && (left == 2 || at[2] == '=');
-        if (!padded || (left == 2 ? c & 3 : b & 15)) /* bits that stand for nothing */
+        if (!padded || (left == 2 ? c & 3 : b & 15)) /* the unused bits must be 0 */
             return false;
         wrong |= a | b | c;
         out[0] = (uint8_t)(a << 2 | b >> 4);

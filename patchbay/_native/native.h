@@ -1,9 +1,9 @@
-/* What the routines in C share: how they reach into Python's objects.
+/* Gives the routines in C access to Python's objects.
  *
- * The Python is the program; each routine is a shorter way through it, for the one case that is nearly all there is. It keeps
- * nothing of its own: it reads and sets the `__slots__` of the very objects that the Python uses, and leaves whatever it does
- * not know to the Python, before it has changed anything. A slot lies at a fixed place in the object, which its descriptor
- * tells, so to read it is one load.
+ * The Python specifies the program. Each routine does exactly what its Python does, faster, for the one most frequent
+ * case, which is called *plain*. A routine has no state: it reads and sets the `__slots__` of the objects that the
+ * Python uses. Any other case it leaves to the Python, before it has changed anything. A slot has a fixed offset in its
+ * object, which its descriptor has.
  */
 #ifndef PATCHBAY_NATIVE_H
 #define PATCHBAY_NATIVE_H
@@ -19,15 +19,15 @@
 #include <sys/socket.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "what is packed here goes over the bus, which is little-endian"
+#error "the bus is little-endian"
 #endif
 
-/* What this was built from, by `setup.py`; `native.py` compares. */
+/* The digest of the sources, defined by `setup.py` and compared by `loader.py`. */
 #ifndef PATCHBAY_SOURCE
 #define PATCHBAY_SOURCE ""
 #endif
 
-/* A module of routines, which says what it was built from. */
+/* Make a module of routines, with the digest of its sources. */
 static inline PyObject *
 make_module(struct PyModuleDef *definition)
 {
@@ -37,58 +37,58 @@ make_module(struct PyModuleDef *definition)
     return module;
 }
 
-#define SLOT(object, place) (*(PyObject **)((char *)(object) + (place)))
+#define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
-/* Where the slot of this name is in the objects of a type; -1, with an exception, when there is none. */
+/* Return the offset of a slot in the objects of a type; -1, with an exception, when the type has no such slot. */
 static inline Py_ssize_t
-place_of_slot(PyTypeObject *type, const char *name)
+slot_offset(PyTypeObject *type, const char *name)
 {
     PyObject *descriptor = PyObject_GetAttrString((PyObject *)type, name);
     if (descriptor == NULL)
         return -1;
-    Py_ssize_t place = -1;
+    Py_ssize_t offset = -1;
     if (Py_IS_TYPE(descriptor, &PyMemberDescr_Type) &&
         ((PyMemberDescrObject *)descriptor)->d_member->type == T_OBJECT_EX)
-        place = ((PyMemberDescrObject *)descriptor)->d_member->offset;
+        offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
     else
         PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
     Py_DECREF(descriptor);
-    return place;
+    return offset;
 }
 
 struct wanted_slot {
     PyTypeObject *type;
     const char *name;
-    Py_ssize_t *place;
+    Py_ssize_t *offset;
 };
 
-/* Find all these slots. -1, with an exception, when there is one that is not there. */
+/* Find the offsets of several slots. Return -1, with an exception, when one is missing. */
 static inline int
 find_slots(const struct wanted_slot *wanted, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if ((*wanted[i].place = place_of_slot(wanted[i].type, wanted[i].name)) < 0)
+        if ((*wanted[i].offset = slot_offset(wanted[i].type, wanted[i].name)) < 0)
             return -1;
     return 0;
 }
 
-/* Set a slot. Takes over the reference to the value; -1 when there is none, since its making has failed. */
+/* Set a slot. Steals the reference to the value. Return -1 when the value is NULL, since making it has failed. */
 static inline int
-set_slot(PyObject *object, Py_ssize_t place, PyObject *value)
+set_slot(PyObject *object, Py_ssize_t offset, PyObject *value)
 {
     if (value == NULL)
         return -1;
-    PyObject *before = SLOT(object, place);
-    SLOT(object, place) = value;
+    PyObject *before = SLOT(object, offset);
+    SLOT(object, offset) = value;
     Py_XDECREF(before);
     return 0;
 }
 
-/* A slot's number; `otherwise` when it is none, or a very great one. Never fails. */
+/* Return the integer in a slot; `otherwise` when there is none of 64 bits. Sets no exception. */
 static inline int64_t
-number_in_slot(PyObject *object, Py_ssize_t place, int64_t otherwise)
+number_in_slot(PyObject *object, Py_ssize_t offset, int64_t otherwise)
 {
-    PyObject *value = SLOT(object, place);
+    PyObject *value = SLOT(object, offset);
     if (value == NULL || !PyLong_CheckExact(value))
         return otherwise;
     int overflow;
@@ -96,7 +96,7 @@ number_in_slot(PyObject *object, Py_ssize_t place, int64_t otherwise)
     return overflow ? otherwise : number;
 }
 
-/* Have an object come from memory: its head and all that is in slots, where these are no more than a dozen. */
+/* Prefetch an object from memory: its header and up to a dozen slots. */
 static inline void
 prefetch_object(const PyObject *object)
 {
@@ -104,7 +104,7 @@ prefetch_object(const PyObject *object)
     __builtin_prefetch((const char *)object + 64);
 }
 
-/* Send without waiting: how many bytes were taken, or -errno. */
+/* Send without waiting. Return how many bytes were sent, or -errno. */
 static inline ssize_t
 send_now(int fd, const void *data, size_t size)
 {

@@ -1,17 +1,18 @@
-"""Takes AMR-WB frames out of an RTP payload (RFC 4867, section 4), in the form that decoders read (section 5.3).
+"""Unpacks AMR-WB frames from an RTP payload (RFC 4867 §4) into the storage format that decoders read (§5.3). Pure.
 
-Both layouts, told apart by their exact lengths: nothing in Telnyx's `media_format` says which one it is.
+A payload is octet-aligned or bandwidth-efficient. Telnyx's `media_format` does not say which, so the exact length
+decides.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-FRAMES_MAX: Final = 50  # of a payload: a second
+FRAMES_MAX: Final = 50  # in a payload: one second
 PAYLOAD_MAX_BYTES: Final = 64 * FRAMES_MAX
-SILENT: Final = frozenset({9, 14, 15})  # frame types without speech: a description of silence, lost, nothing
+NO_SPEECH: Final = frozenset({9, 14, 15})  # frame types: comfort noise (SID), speech lost, no data
 
-# Bits by frame type: nine modes of speech, a description of silence, and two that have none.
+# Bits of a frame by its type: nine speech modes, comfort noise, and two types without data.
 _BITS: Final = {
     **dict(enumerate((132, 177, 253, 285, 317, 365, 397, 461, 477, 40))),
     14: 0,
@@ -19,10 +20,11 @@ _BITS: Final = {
 }
 
 
-def frames(payload: bytes) -> list[bytes | None]:
-    """Take the frames apart: each 20 ms as one byte of header and its speech, or None where there is none.
+def unpack(payload: bytes) -> list[bytes | None]:
+    """Return the frames of a payload: for each 20 ms a header byte and the speech, or None where there is no speech.
 
-    Raises ValueError when the payload is laid out in neither way, or has more than FRAMES_MAX.
+    Raises:
+        ValueError: the payload has neither layout, or more than FRAMES_MAX frames.
     """
     if len(payload) <= PAYLOAD_MAX_BYTES and (found := _octet_aligned(payload) or _bandwidth_efficient(payload)):
         return found
@@ -30,7 +32,7 @@ def frames(payload: bytes) -> list[bytes | None]:
 
 
 def _octet_aligned(payload: bytes) -> list[bytes | None] | None:
-    """A byte of mode request, a byte of header for each frame, then the frames, each from a byte's beginning."""
+    """Return the frames of an octet-aligned payload (§4.4): mode request, header bytes, then frames padded to bytes."""
     if len(payload) < 2 or payload[0] & 0x0F:
         return None
     headers: list[int] = []
@@ -48,13 +50,13 @@ def _octet_aligned(payload: bytes) -> list[bytes | None] | None:
     found: list[bytes | None] = []
     for header in headers:
         size = -(-_BITS[header >> 3] // 8)
-        found.append(None if header >> 3 in SILENT else bytes([header]) + payload[at : at + size])
+        found.append(None if header >> 3 in NO_SPEECH else bytes([header]) + payload[at : at + size])
         at += size
     return found if at == len(payload) else None
 
 
 def _bandwidth_efficient(payload: bytes) -> list[bytes | None] | None:
-    """The same without any padding but at the end: four bits of mode request, six of header for each frame."""
+    """Return the frames of a bandwidth-efficient payload (§4.3): mode request (4 bits), headers (6 bits), frames."""
     length = len(payload) * 8
     bits = int.from_bytes(payload, "big")
     headers: list[int] = []
@@ -75,7 +77,7 @@ def _bandwidth_efficient(payload: bytes) -> list[bytes | None] | None:
         size = _BITS[kind]
         if at + size > length:
             return None
-        if kind in SILENT:
+        if kind in NO_SPEECH:
             found.append(None)
         else:
             speech = bits >> length - at - size & (1 << size) - 1

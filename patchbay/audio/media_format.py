@@ -1,6 +1,7 @@
-"""What a stream's audio is: Telnyx's `media_format`, with its codec names made one.
+"""Reads Telnyx's `media_format`, and normalises its names of codecs. Pure.
 
-Telnyx sends the codec of the telephone network when it can't transcode, so this alone says how to decode.
+Telnyx passes on the codec of the telephone network when it can't transcode, so only this field says how to decode a
+stream.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from patchbay.protocol.lenient_json import optional_integer, optional_text
 _RATES_HZ: Final = range(8000, 48_001)
 _CHANNELS: Final = range(1, 3)
 NAME_MAX_CHARS: Final = 64
-_USUAL_RATES: Final = {"L16": 16_000, "AMR-WB": 16_000}  # when the frame names none; else 8000
+_USUAL_RATES: Final = {
+    "L16": 16_000,
+    "AMR-WB": 16_000,
+}  # of codecs, in Hz, where the frame has no rate; others have 8000
 _ENCODINGS: Final = {
     "pcmu": "PCMU",
     "mulaw": "PCMU",
@@ -36,7 +40,14 @@ _ENCODINGS: Final = {
 
 
 class MediaFormat(msgspec.Struct, frozen=True):
-    encoding: str = "PCMU"  # PCMU, PCMA, L16, G722, OPUS, AMR-WB, or what Telnyx calls it, in capitals
+    """Describes the audio of a stream.
+
+    Attributes:
+        encoding: PCMU, PCMA, L16, G722, OPUS, AMR-WB, or Telnyx's name in capitals.
+        sample_rate: in Hz.
+    """
+
+    encoding: str = "PCMU"
     sample_rate: int = 8000
     channels: int = 1
 
@@ -45,15 +56,18 @@ PCMU: Final = MediaFormat()
 
 
 def normalise_encoding(name: str) -> str:
-    """Telnyx's several names of a codec to one: `audio/x-mulaw`, `pcmu` … to `PCMU`."""
+    """Return the one name of a codec for which Telnyx has several: `PCMU` for `audio/x-mulaw`, `pcmu` …"""
     bare = name.split(";")[0].strip().lower().removeprefix("audio/").removeprefix("x-")
     key = bare.replace("-", "").replace("_", "").replace(".", "")
     return _ENCODINGS.get(key, bare.upper())
 
 
 def read_media_format(given: dict[str, Any], mended: list[str]) -> MediaFormat:
-    """Read the JSON object as it came. What it leaves out, what can't be read (see `wire.lenient`), and what no stream has,
-    is the usual: PCMU, the codec's rate, mono."""
+    """Read a `media_format` object of JSON.
+
+    A field that is missing, unreadable (`patchbay.protocol.lenient_json`) or out of range has its default: PCMU, the
+    codec's rate, mono. Unreadable and out of range fields are added to `mended`.
+    """
     encoding = normalise_encoding(
         optional_text(given.get("encoding"), "media_format.encoding", mended, NAME_MAX_CHARS) or "PCMU"
     )

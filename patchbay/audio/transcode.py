@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from patchbay.audio import amr_wb
 from patchbay.audio.g711 import FRAME_BYTES, SILENCE_ULAW, alaw_to_ulaw, decode_alaw, decode_ulaw, encode_ulaw
-from patchbay.process.no_op import nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +52,7 @@ class Transcoder(ABC):
 
     _is_costly = False
 
-    def __init__(self, on_undecodable: Callable[[], None] = nothing) -> None:
+    def __init__(self, on_undecodable: Callable[[], None] = lambda: None) -> None:
         self._on_undecodable = on_undecodable
         self._spoken_at = float("-inf")  # when all that was made would have been spoken, at the fastest
         self._usual_bytes = FRAME_BYTES  # that the last payload gave
@@ -87,7 +86,7 @@ class Transcoder(ABC):
 
     @staticmethod
     def for_format(
-        media_format: MediaFormat, on_undecodable: Callable[[], None] = nothing, *, big_endian: bool = False
+        media_format: MediaFormat, on_undecodable: Callable[[], None] = lambda: None, *, big_endian: bool = False
     ) -> Transcoder:
         """Make the one for this format.
 
@@ -182,7 +181,7 @@ class _Decoder(_Resampled):
     def __init__(self, encoding: str, channels: int, on_undecodable: Callable[[], None]) -> None:
         super().__init__(on_undecodable)
         name, rate = _DECODERS[encoding]
-        self._unpack = amr_wb.frames if encoding == "AMR-WB" else lambda payload: [payload]
+        self._unpack = amr_wb.unpack if encoding == "AMR-WB" else lambda payload: [payload]
         self._codec = self._av.AudioCodecContext.create(name, "r")
         self._codec.sample_rate = rate
         self._codec.layout = "stereo" if channels == 2 else "mono"

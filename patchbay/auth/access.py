@@ -26,7 +26,7 @@ from patchbay.auth.tokens import (
 from patchbay.http.cookies import cookie_of
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.http.local_request import why_remote
-from patchbay.net.client_address import is_in, networks_of
+from patchbay.net.client_address import is_in, parse_networks
 from patchbay.protocol.errors import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 from patchbay.protocol.query import is_null
 from patchbay.protocol.v1 import frames
@@ -69,7 +69,7 @@ class Anonymous:
     """
 
     def __init__(self, networks: Iterable[str], allowed_origins: Iterable[str]) -> None:
-        self._networks = networks_of(networks)
+        self._networks = parse_networks(networks)
         listed = tuple(allowed_origins)
         self._origins = {loopback: Origins(listed, loopback=loopback) for loopback in (False, True)}
 
@@ -100,7 +100,7 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._stream_token = (settings.telnyx.stream_token or "").encode()
-        self._stream_networks = networks_of(settings.telnyx.stream_networks)
+        self._stream_networks = parse_networks(settings.telnyx.stream_networks)
         self._verifier = Verifier(settings.auth) if settings.auth.enabled else None
         self._origins = Origins(settings.auth.allowed_origins, loopback=self._verifier is None)
         self._anonymous = Anonymous(settings.auth.anonymous_networks, settings.auth.allowed_origins)

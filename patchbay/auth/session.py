@@ -78,7 +78,7 @@ class Session:
             raise BadToken("the token is somebody else's")
         if not may(claims, self._right) or not covers(claims, self.calls):
             raise BadToken("the token grants less than this connection needs; open another one")
-        self._handed.renew({**claims, "calls": held["calls"]})
+        self._handed.set_claims({**claims, "calls": held["calls"]})
         self._take_rights()
         return float(claims["exp"])
 

@@ -1,1 +1,1 @@
-"""ZeroMQ sockets between the processes, and events that are sent until they are acknowledged."""
+"""Connects the processes: ZeroMQ sockets, and events that are sent until they are acknowledged."""

@@ -1,8 +1,9 @@
-"""Keeps events that are not acknowledged yet, and decides which are due, and which go when there are too many. Pure.
+"""Holds events until they are acknowledged: which are due, and which are dropped when there are too many. Pure.
 
-There are two queues. One holds events that must not be lost (who heard and said what, which streams there were). The other
-holds events that a peer can cause without end (keys, marks, errors), and can't push out those of the first. In each, the
-source with the most events loses its oldest, so that a flood costs its own source only. Operations take constant time.
+There are two queues. One has the audit (who heard and said what, which streams there were). The other has events that
+a peer can cause without limit (DTMF, marks, errors), which so can't displace the audit. A full queue drops the oldest
+event of the source that has the most, so a flood displaces only events of its own source. Each operation takes constant
+time, besides its result.
 """
 
 from __future__ import annotations
@@ -13,19 +14,27 @@ from typing import Any, Final
 
 from patchbay.protocol.events import FLOODS
 
-RESEND_FIRST_S: Final = 1.0  # an event not acknowledged by then is sent again; the wait doubles …
+RESEND_FIRST_S: Final = 1.0  # until the first repeat; then the interval doubles …
 RESEND_MAX_S: Final = 15.0  # … up to this
-FLOOD_SHARE: Final = 4  # the queue of floods is so much smaller
-FLOOD_OF_SOURCE: Final = 100  # events of these kinds of one source
-LOST_SOURCES_MAX: Final = 1000  # about which it is remembered what they have lost
-ABOUT: Final = ("call_control_id", "stream_id", "connection")
+FLOOD_SHARE: Final = 4  # the queue of FLOODS is so many times smaller
+FLOOD_SOURCE_MAX: Final = 100  # events of the types in FLOODS of one source
+LOST_SOURCES_MAX: Final = 1000  # whose lost events are counted one by one
+LOST_FIELDS: Final = ("call_control_id", "stream_id", "connection")
 
 _Queue = OrderedDict[str, None]
 
 
 @dataclass(eq=False)
 class Event:
-    """Holds an event that is to be sent. `source`: who caused it, a connection's number for example."""
+    """Describes an event that is not acknowledged.
+
+    Attributes:
+        source: who has caused the event, such as a connection's number.
+        frame: the event as it is sent.
+        due_at: when it is sent again.
+        wait_s: the interval until the next repeat.
+        queue: the part of its queue that holds the event.
+    """
 
     id: str
     type: str
@@ -34,37 +43,38 @@ class Event:
     payload: dict[str, Any] = field(default_factory=dict)
     due_at: float = 0.0
     wait_s: float = RESEND_FIRST_S
-    queue: _Queue = field(default_factory=OrderedDict)  # that it is in now
+    queue: _Queue = field(default_factory=OrderedDict)
 
 
 class EventQueue:
     """Holds a bounded number of events.
 
     Args:
-        limit: of all. of_source: of one source.
+        limit: how many events of all sources.
+        source_limit: how many events of one source.
     """
 
-    def __init__(self, limit: int, of_source: int) -> None:
+    def __init__(self, limit: int, source_limit: int) -> None:
         self._limit = limit
-        self._of_source = of_source
+        self._source_limit = source_limit
         self._events: dict[str, Event] = {}
         self._fresh: _Queue = OrderedDict()
-        self._sent: dict[float, _Queue] = {}  # by the wait, so each is in the order in which its events are due
+        self._sent: dict[float, _Queue] = {}  # by `wait_s`, so each queue is in the order of `due_at`
         self._sources: dict[object, _Queue] = {}
-        self._by_size: dict[int, OrderedDict[object, None]] = {}  # sources by how many they have
+        self._by_size: dict[int, OrderedDict[object, None]] = {}  # sources by the number of their events
         self._most = 0
 
     def __len__(self) -> int:
         return len(self._events)
 
     def add(self, event: Event) -> Event | None:
-        """Add an event. Returns the event that is dropped for it."""
+        """Add an event, and return the event that was dropped for it, if any."""
         self._events[event.id] = event
         self._enqueue(event, self._fresh)
         mine = self._sources.setdefault(event.source, OrderedDict())
         mine[event.id] = None
-        self._resized(event.source, len(mine) - 1, len(mine))
-        if len(mine) > self._of_source:
+        self._move_source(event.source, len(mine) - 1, len(mine))
+        if len(mine) > self._source_limit:
             return self.remove(next(iter(mine)))
         if len(self._events) > self._limit:
             greatest = next(iter(self._by_size[self._most]))
@@ -72,19 +82,19 @@ class EventQueue:
         return None
 
     def remove(self, event_id: str) -> Event | None:
-        """Remove an event; None: it is not here."""
+        """Remove and return an event; None: it is not here."""
         event = self._events.pop(event_id, None)
         if event is not None:
             del event.queue[event_id]
             mine = self._sources[event.source]
             del mine[event_id]
-            self._resized(event.source, len(mine) + 1, len(mine))
+            self._move_source(event.source, len(mine) + 1, len(mine))
             if not mine:
                 del self._sources[event.source]
         return event
 
     def first_due(self, now: float) -> Event | None:
-        """Return the next event to be sent: those never sent, oldest first; then those whose wait is over."""
+        """Return the event to be sent next: the oldest that was never sent, else one that is due again."""
         if self._fresh:
             return self._events[next(iter(self._fresh))]
         for queue in self._sent.values():
@@ -92,8 +102,8 @@ class EventQueue:
                 return event
         return None
 
-    def sent(self, event: Event, now: float) -> None:
-        """Note that an event was sent: it is due again later, and later each time."""
+    def mark_sent(self, event: Event, now: float) -> None:
+        """Note that an event was sent, and schedule its repeat."""
         event.due_at = now + event.wait_s
         del event.queue[event.id]
         self._enqueue(event, self._sent.setdefault(event.wait_s, OrderedDict()))
@@ -104,7 +114,7 @@ class EventQueue:
         queue[event.id] = None
         event.queue = queue
 
-    def _resized(self, source: object, before: int, now: int) -> None:
+    def _move_source(self, source: object, before: int, now: int) -> None:
         if before:
             del self._by_size[before][source]
             if not self._by_size[before]:
@@ -112,59 +122,62 @@ class EventQueue:
         if now:
             self._by_size.setdefault(now, OrderedDict())[source] = None
         if now > self._most or self._most not in self._by_size:
-            self._most = now  # the greatest has one more, or one less: nobody else can have as many then
+            self._most = now  # the largest source has one event more, or one less
 
 
 class PendingEvents:
-    """Holds both queues.
+    """Holds the events that are not acknowledged, in two queues.
+
+    Args:
+        limit: how many events of the audit are kept.
 
     Attributes:
-        dropped: events that went unsent, or unacknowledged, by type.
+        dropped: how many events were dropped, by type.
     """
 
     def __init__(self, limit: int) -> None:
         floods = max(limit // FLOOD_SHARE, 1)
-        self._main = EventQueue(limit, limit)
-        self._floods = EventQueue(floods, min(floods, FLOOD_OF_SOURCE))
+        self._audit = EventQueue(limit, limit)
+        self._floods = EventQueue(floods, min(floods, FLOOD_SOURCE_MAX))
         self._lost: OrderedDict[object, tuple[dict[str, Any], Counter[str]]] = OrderedDict()
         self.dropped: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._main) + len(self._floods)
+        return len(self._audit) + len(self._floods)
 
     def add(self, event: Event) -> None:
-        """Add an event; it is due at once."""
-        gone = self._queue_of(event).add(event)
-        if gone is not None:
-            self._drop(gone)
+        """Add an event, which is due at once."""
+        dropped = self._queue_of(event).add(event)
+        if dropped is not None:
+            self._count_dropped(dropped)
 
     def acknowledge(self, event_id: str) -> bool:
-        """Remove an event that was acknowledged. Returns False when it was not waited for."""
-        return (self._main.remove(event_id) or self._floods.remove(event_id)) is not None
+        """Remove an event. Return False when it is not here."""
+        return (self._audit.remove(event_id) or self._floods.remove(event_id)) is not None
 
     def first_due(self, now: float) -> Event | None:
-        """Return the next event to be sent; floods come last."""
-        return self._main.first_due(now) or self._floods.first_due(now)
+        """Return the event to be sent next, those of the audit first; None: none is due."""
+        return self._audit.first_due(now) or self._floods.first_due(now)
 
-    def sent(self, event: Event, now: float) -> None:
-        """Note that an event was sent."""
-        self._queue_of(event).sent(event, now)
+    def mark_sent(self, event: Event, now: float) -> None:
+        """Note that an event was sent, and schedule its repeat."""
+        self._queue_of(event).mark_sent(event, now)
 
     def take_lost(self) -> list[tuple[object, dict[str, Any]]]:
-        """Return what sources have lost since the last call: by source, the payload of an event that says so."""
+        """Return each source that has lost events since the last call, with the payload of an `events.lost` event."""
         lost = [(source, {**about, "lost": dict(counts)}) for source, (about, counts) in self._lost.items()]
         self._lost.clear()
         return lost
 
     def _queue_of(self, event: Event) -> EventQueue:
-        return self._floods if event.type in FLOODS else self._main
+        return self._floods if event.type in FLOODS else self._audit
 
-    def _drop(self, event: Event) -> None:
+    def _count_dropped(self, event: Event) -> None:
         self.dropped[event.type] += 1
         source = event.source
         if source not in self._lost and len(self._lost) >= LOST_SOURCES_MAX:
-            source = None  # all others together
+            source = None  # counted together
         about: dict[str, Any] = (
-            {} if source is None else {name: event.payload[name] for name in ABOUT if name in event.payload}
+            {} if source is None else {name: event.payload[name] for name in LOST_FIELDS if name in event.payload}
         )
         self._lost.setdefault(source, (about, Counter()))[1][event.type] += 1

@@ -1,16 +1,14 @@
-"""Drives ZeroMQ sockets from trio, and knows the endpoints of the bus.
+"""Sends and receives frames over ZeroMQ sockets, driven from trio.
 
-ZMQ_FD is an *edge*: it says "the state may have changed", and any call into libzmq (send, poll, EVENTS) can swallow
-that edge. So: one task receives; it drains to EAGAIN before it waits; and every other call made while it waits looks
-at EVENTS and wakes it. Sends never wait: a full queue is returned and counted (audio: newest wins, at most once).
-
-Endpoints are Unix sockets in the run directory which the supervisor owns and keeps listener, two for each (slots `a`
-and `b`): subscribers connect to both, so that during a roll they hear the old generation and the new one.
+ZMQ_FD is an *edge*: it becomes readable when the socket's state may have changed, and any call into libzmq (send, poll,
+EVENTS) can consume that edge. So one task receives; it receives until EAGAIN before it waits; and every other call that
+is made while it waits checks EVENTS and wakes it. A send never waits: a full queue refuses the frame, which is counted
+(audio is delivered at most once).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 import zmq
@@ -19,10 +17,9 @@ from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, n
 from config.paths import unix_path
 from patchbay.net.event_loop import NOW, Callback
 from patchbay.process import socket_names
-from patchbay.process.socket_names import SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from config import Settings
     from patchbay.process.identity import Identity
@@ -31,29 +28,33 @@ RECONNECT_MS = 10
 RECONNECT_MAX_MS = 200
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 RECEIVED_AT_ONCE_BYTES = 512 * 1024
-AUDIO_QUEUE = 200  # messages, each a round of frames: a consumer that is further behind gets the newest it can
-COMMAND_QUEUE = 10_000
+AUDIO_QUEUE = 200  # messages, each with the frames of one round
+COMMAND_QUEUE = 10_000  # messages
 LINGER_MS = 200
 NOBLOCK, EVENTS, POLLIN = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)  # as enums they cost more than the calls
 
 
 class BusSocket:
-    """Wraps one pyzmq socket. One task receives; any task of the same thread may send. `close` wakes the receiver."""
+    """Holds one ZeroMQ socket. One task receives; any task of the same thread may send. `close` wakes the receiver.
+
+    Attributes:
+        dropped: how many frames were refused by a full queue, or had no peer.
+    """
 
     def __init__(self, sock: zmq.Socket[bytes]) -> None:
         self._sock = sock
         self._fd = int(sock.getsockopt(zmq.FD))
         self._is_waiting = False
-        self._callback: Callback | None = None  # that receives
-        self._is_drained = False  # nothing was there, and nobody has called libzmq since: the next edge is not lost
-        self.dropped = 0  # frames that a full queue refused
+        self._callback: Callback | None = None  # receives while `serve` runs
+        self._is_drained = False  # libzmq had no more frames and was not called since: the next edge can't be missed
+        self.dropped = 0
 
     async def receive_many(self, limit: int = 64) -> list[bytes]:
-        """Return 1..limit frames. Cancelling never loses a frame.
+        """Wait for frames and return 1 to `limit` of them. Cancelling never loses a frame.
 
         Raises:
             trio.BusyResourceError: another task is receiving.
-            trio.ClosedResourceError: closed meanwhile.
+            trio.ClosedResourceError: the socket was closed.
         """
         if self._is_drained:
             await self._wait()
@@ -62,7 +63,7 @@ class BusSocket:
             if self._sock.closed:
                 raise trio.ClosedResourceError
             if batch := self.receive_nowait(limit):
-                await cancel_shielded_checkpoint()  # yield, but keep what was taken
+                await cancel_shielded_checkpoint()  # let others run, but keep the frames
                 return batch
             await self._wait()
         while not (batch := self.receive_nowait(limit)):
@@ -70,9 +71,9 @@ class BusSocket:
         return batch
 
     def receive_nowait(self, limit: int = 64) -> list[bytes]:
-        """Return what is there, 0..limit frames, and no more after so many bytes that others would wait for long."""
+        """Return the frames that have arrived, 0 to `limit`; fewer when they have RECEIVED_AT_ONCE_BYTES."""
         batch: list[bytes] = []
-        recv, ask = self._sock.recv, self._sock.getsockopt
+        recv, getsockopt = self._sock.recv, self._sock.getsockopt
         size = 0
         self._is_drained = False
         try:
@@ -80,15 +81,17 @@ class BusSocket:
                 frame = recv(NOBLOCK)
                 batch.append(frame)
                 size += len(frame)
-                if not int(ask(EVENTS)) & POLLIN:  # half the price of being refused
+                if not int(getsockopt(EVENTS)) & POLLIN:  # cheaper than a `recv` that fails
                     self._is_drained = True
                     break
         except zmq.Again:
             self._is_drained = True
         return batch
 
-    async def serve(self, take: Callable[[list[bytes]], None], limit: int = 64) -> None:
-        """Call `take` with 1..limit frames at a time, for ever, without waking a task. Cancelling never loses a frame.
+    async def serve(self, on_frames: Callable[[list[bytes]], None], limit: int = 64) -> None:
+        """Call `on_frames` with 1 to `limit` frames at a time, until cancelled. Cancelling never loses a frame.
+
+        For frames that come hundreds of times a second: `on_frames` is called by the event loop, without waking a task.
 
         Raises:
             trio.BusyResourceError: another task is receiving.
@@ -98,18 +101,18 @@ class BusSocket:
 
         def work() -> float | None:
             if batch := self.receive_nowait(limit):
-                take(batch)
+                on_frames(batch)
             return None if self._is_drained else NOW
 
         self._callback = Callback(work, self._fd)
-        self._callback.plan()  # an edge may be gone already
+        self._callback.schedule()  # an edge may have been consumed already
         try:
             await self._callback.run()
         finally:
             self._callback = None
 
     def send_nowait(self, frame: bytes) -> bool:
-        """Queue a frame. False, and counted, when the queue to the peer is full or there is no peer."""
+        """Queue a frame. Return False, and count the frame, when the queue to the peer is full or there is no peer."""
         try:
             self._sock.send(frame, NOBLOCK)
         except zmq.Again:
@@ -120,24 +123,24 @@ class BusSocket:
         return True
 
     def subscribe(self, topic: bytes) -> None:
-        """Receive messages that begin with this."""
+        """Receive messages that begin with `topic` from now on."""
         self._sock.setsockopt(zmq.SUBSCRIBE, topic)
         self._rearm()
 
     def unsubscribe(self, topic: bytes) -> None:
-        """Receive these messages no more."""
+        """Receive no more messages that begin with `topic`."""
         self._sock.setsockopt(zmq.UNSUBSCRIBE, topic)
         self._rearm()
 
     def close(self) -> None:
-        """Close at once; what is queued may be lost."""
+        """Close the socket without waiting; queued frames that are not sent within LINGER_MS are lost."""
         if not self._sock.closed:
             self._is_drained = False
             notify_closing(self._fd)
             self._sock.close(linger=LINGER_MS)
 
     async def _wait(self) -> None:
-        """Wait for the next edge, or until `_rearm` says that it has been swallowed."""
+        """Wait for the next edge, or until `_rearm` finds that another call has consumed it."""
         if self._is_waiting or self._callback is not None:
             raise trio.BusyResourceError("another task is already receiving")
         self._is_waiting = True
@@ -150,19 +153,19 @@ class BusSocket:
             self._is_waiting = False
 
     def _rearm(self) -> None:
-        """Wake the receiver after a call into libzmq, which may have swallowed the edge that the receiver waits for."""
+        """Wake the receiver after a call into libzmq that may have consumed the edge that the receiver waits for."""
         self._is_drained = False
         if self._is_waiting and int(self._sock.getsockopt(EVENTS)) & POLLIN:
-            notify_closing(self._fd)  # wakes who waits, at no cost to those who wait in vain; nothing is closed
+            notify_closing(self._fd)  # wakes the waiting task; closes nothing
         elif self._callback is not None:
-            self._callback.plan()
+            self._callback.schedule()
 
 
 class RouterSocket(BusSocket):
-    """Wraps a ROUTER: every frame comes with, and goes to, a peer's routing id."""
+    """Holds a ROUTER socket: each frame comes with its sender's routing id, and is sent to one routing id."""
 
     async def receive_from(self, limit: int = 64) -> list[tuple[bytes, bytes]]:
-        """Return 1..limit pairs of (routing id, frame). Cancelling never loses one."""
+        """Wait for frames and return 1 to `limit` pairs of (routing id, frame). Cancelling never loses a frame."""
         await checkpoint_if_cancelled()
         while True:
             batch: list[tuple[bytes, bytes]] = []
@@ -179,7 +182,7 @@ class RouterSocket(BusSocket):
             await self._wait()
 
     def send_to(self, routing_id: bytes, frame: bytes) -> bool:
-        """Send to one peer. False, and counted, when it has gone or does not read."""
+        """Queue a frame for a peer. Return False, and count the frame, when it has gone or its queue is full."""
         try:
             self._sock.send_multipart((routing_id, frame), zmq.NOBLOCK)
         except (zmq.Again, zmq.ZMQError):
@@ -190,14 +193,18 @@ class RouterSocket(BusSocket):
         return True
 
 
-async def discard_received(socket: BusSocket) -> None:
-    """Receive and discard, for ever. For a publisher that asks nobody for interest: subscriptions would pile up."""
+async def discard_received(sock: BusSocket) -> None:
+    """Receive and discard frames, until cancelled: the subscriptions of a publisher that needs no interest, which would
+    pile up."""
     while True:
-        await socket.receive_many()
+        await sock.receive_many()
+
+
+BusSocketT = TypeVar("BusSocketT", bound=BusSocket)
 
 
 class Bus:
-    """Makes the sockets of one process. Closing it closes what it made."""
+    """Makes the ZeroMQ sockets of one process, and closes them with itself."""
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self._settings = settings
@@ -207,52 +214,49 @@ class Bus:
         self._made: list[BusSocket] = []
 
     def publisher(self, endpoint: str) -> BusSocket:
-        """Make an XPUB on our own endpoint. It receives subscriptions, repeated ones too."""
+        """Make an XPUB that listens on this process's endpoint. It receives subscriptions, repeated ones too."""
         sock = self._socket(zmq.XPUB, queue=AUDIO_QUEUE)
-        sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # a second subscriber is new to the calls, and is told them
-        return self._bind(sock, endpoint)
+        sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # repeated subscriptions, too: each subscriber must be sent the streams
+        self._listen(sock, endpoint)
+        return self._keep(BusSocket(sock))
 
     def subscriber(self, actor: str, endpoint: str, *topics: bytes) -> BusSocket:
-        """Make a SUB to every process of an actor, of both generations."""
+        """Make a SUB that is connected to an actor's processes, in both slots."""
         sock = self._socket(zmq.SUB, queue=AUDIO_QUEUE)
         for topic in topics:
             sock.setsockopt(zmq.SUBSCRIBE, topic)
-        return self._connect(sock, actor, range(self._processes(actor)), SLOTS, endpoint)
+        return self._connect(sock, socket_names.endpoints(self._settings, actor, endpoint))
 
     def router(self, endpoint: str) -> RouterSocket:
-        """Make a ROUTER on our own endpoint."""
+        """Make a ROUTER that listens on this process's endpoint."""
         sock = self._socket(zmq.ROUTER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._bind_fd(sock, endpoint)
-        made = RouterSocket(sock)
-        self._made.append(made)
-        return made
+        self._listen(sock, endpoint)
+        return self._keep(RouterSocket(sock))
 
     def dealer(self, actor: str, endpoint: str) -> BusSocket:
-        """Make a DEALER to whichever generation of an actor answers. A frame without a peer is refused, not queued."""
+        """Make a DEALER that is connected to an actor's processes, in both slots. Without a peer it refuses frames."""
         sock = self._socket(zmq.DEALER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
-        return self._connect(sock, actor, range(self._processes(actor)), SLOTS, endpoint)
+        return self._connect(sock, socket_names.endpoints(self._settings, actor, endpoint))
 
     def puller(self, endpoint: str) -> BusSocket:
-        """Make a PULL on our own endpoint."""
-        return self._bind(self._socket(zmq.PULL, queue=AUDIO_QUEUE), endpoint)
+        """Make a PULL that listens on this process's endpoint."""
+        sock = self._socket(zmq.PULL, queue=AUDIO_QUEUE)
+        self._listen(sock, endpoint)
+        return self._keep(BusSocket(sock))
 
     def pusher(self, actor: str, index: int, slot: str, endpoint: str) -> BusSocket:
-        """Make a PUSH to one process. A frame that it can't take at once is refused, not queued."""
+        """Make a PUSH that is connected to one process in one slot. Without a peer it refuses frames."""
         sock = self._socket(zmq.PUSH, queue=AUDIO_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
-        return self._connect(sock, actor, (index,), (slot,), endpoint)
+        return self._connect(sock, (socket_names.endpoint(actor, index, slot, endpoint),))
 
     def close(self) -> None:
-        """Close every socket; returns within LINGER_MS even when a peer does not read."""
+        """Close every socket. Returns within LINGER_MS even when a peer does not read."""
         for made in self._made:
             made.close()
         self._context.term()
-
-    def _processes(self, actor: str) -> int:
-        section = getattr(self._settings, actor, None)
-        return int(getattr(section, "processes", 1))
 
     def _socket(self, kind: int, *, queue: int) -> zmq.Socket[bytes]:
         sock = self._context.socket(kind)
@@ -261,39 +265,28 @@ class Bus:
         sock.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         sock.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
-        # Our connect may wait in the queue of a listening socket until that actor's next process accepts it.
+        # Without a limit: a connect may wait in the backlog of a listening socket until that actor's next process
+        # accepts.
         sock.setsockopt(zmq.HANDSHAKE_IVL, 0)
         return sock
 
-    def _bind(self, sock: zmq.Socket[bytes], endpoint: str) -> BusSocket:
-        self._bind_fd(sock, endpoint)
-        made = BusSocket(sock)
-        self._made.append(made)
-        return made
-
-    def _bind_fd(self, sock: zmq.Socket[bytes], endpoint: str) -> None:
-        who = self._identity
+    def _listen(self, sock: zmq.Socket[bytes], endpoint: str) -> None:
+        identity = self._identity
         try:
-            sock.setsockopt(zmq.USE_FD, who.fds[endpoint])
-            sock.bind(self._address(who.name, who.index, who.slot, endpoint))
+            sock.setsockopt(zmq.USE_FD, identity.fds[endpoint])
+            sock.bind(self._address(socket_names.endpoint(identity.name, identity.index, identity.slot, endpoint)))
         except (KeyError, zmq.ZMQError):
             sock.close(linger=0)
             raise
 
-    def _connect(
-        self,
-        sock: zmq.Socket[bytes],
-        actor: str,
-        indexes: range | tuple[int, ...],
-        slots: tuple[str, ...],
-        endpoint: str,
-    ) -> BusSocket:
-        for index in indexes:
-            for slot in slots:
-                sock.connect(self._address(actor, index, slot, endpoint))
-        made = BusSocket(sock)
+    def _connect(self, sock: zmq.Socket[bytes], names: Iterable[str]) -> BusSocket:
+        for name in names:
+            sock.connect(self._address(name))
+        return self._keep(BusSocket(sock))
+
+    def _keep(self, made: BusSocketT) -> BusSocketT:
         self._made.append(made)
         return made
 
-    def _address(self, actor: str, index: int, slot: str, endpoint: str) -> str:
-        return "ipc://" + unix_path(self._settings.run_dir, socket_names.endpoint(actor, index, slot, endpoint))
+    def _address(self, name: str) -> str:
+        return "ipc://" + unix_path(self._settings.run_dir, name)

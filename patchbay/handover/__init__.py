@@ -1,1 +1,1 @@
-"""Connections that outlive their process: what an actor and the gateway tell each other about each."""
+"""Hands connections over between the gateway and the actors, so that they outlive their process."""

@@ -1,6 +1,7 @@
-"""One connection that an actor serves, and what the gateway is told of it, so that another process can go on with it.
+"""Serves one connection that the gateway has handed over, and reports its state to the gateway for a successor.
 
-Knows nothing of what is spoken on it. What is told is told at once: a packet that the kernel has survives this process.
+Reports are sent at once: a packet that the kernel has taken survives this process. The protocol spoken on the
+connection is not known here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
-from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.net.tcp_info import NO_COUNT, bytes_written
 from patchbay.protocol import handover
 
 if TYPE_CHECKING:
@@ -21,30 +22,36 @@ log = logging.getLogger(__name__)
 
 
 class HandedConnection:
-    """A connection that this actor serves.
+    """Holds a connection that this actor serves.
 
-    The socket is non-blocking and ours to use; when the handler returns, the link shuts it down, closes it and has the
-    gateway release its copy, unless the connection was parked or handed back.
+    The handler uses the socket, which is non-blocking. When the handler returns, the link shuts the socket down, closes
+    it and has the gateway release its duplicate, unless the connection was transferred (parked or returned).
 
     Args:
-        tell: tells the gateway, if there is one.
+        send: sends a message to the gateway, if there is one.
 
     Attributes:
-        id: grows with time and is unique over restarts; the name of this connection everywhere.
-        resumed: a predecessor has served it; the peer has had its answer to the head.
-        note: what the predecessor left.
-        unsent: output that must be written before anything else: a predecessor's, later the rest of a frame of ours.
+        id: identifies the connection everywhere; grows with time and is unique across restarts.
+        resumed: a predecessor has served the connection, and has answered the head.
+        note: the state for a successor; at first the predecessor's.
+        unsent: bytes that must be written before all others: at first the predecessor's, later the remainder of a
+            frame.
+        answered: the peer has had its answer to the head.
+        is_transferred: the gateway has the connection again.
+        superseded: set when another connection has claimed the same key.
+        on_drain: called when this process is about to stop.
+        on_close: closes the connection with a close code and a reason.
     """
 
     def __init__(
         self,
-        tell: Callable[[handover.ToGateway], None],
+        send: Callable[[handover.ToGateway], None],
         sock: socket.socket,
         about: handover.Connection,
         *,
         resumed: bool,
     ) -> None:
-        self._tell = tell
+        self._send = send
         self.sock = sock
         self.id = about.id
         self.kind: Literal["ws", "http"] = about.kind
@@ -55,88 +62,97 @@ class HandedConnection:
         self.note = about.note
         self.unsent = about.unsent
         self.answered = resumed
-        self.given_away = False
+        self.is_transferred = False
         self.superseded = trio.Event()
         self.scope = trio.CancelScope()
-        self.on_drain: Callable[[], None] = self._leave_as_it_is  # called when this process is to stop
+        self.on_drain: Callable[[], None] = self._park_untouched
         self._claimed: bytes | None = None
-        self._told_before = False  # that the peer would be answered
-        self.on_end: Callable[[int, str], Awaitable[None]] | None = None  # how to say goodbye (close code, reason)
+        self._announced_answer = False
+        self.on_close: Callable[[int, str], Awaitable[None]] | None = None
 
     def set_note(self, note: bytes) -> None:
-        """Have the gateway keep this for a successor, at most `gateway.note_max_bytes`; a longer one than any gateway
-        takes is not even sent, and the one before stays."""
+        """Have the gateway keep a note for a successor, at most `gateway.note_max_bytes`.
+
+        A note of more than MAX_NOTE_BYTES is not sent, and the note before stays.
+        """
         self._keep(note, None)
 
-    def promise_note(self, note: bytes) -> None:
-        """The same for what will be so once something more has been written, which is to be done now: after a crash before that,
-        the note before counts."""
-        carried = bytes_carried(self.sock)
+    def set_note_once_written(self, note: bytes) -> None:
+        """Have the gateway keep a note that is valid once more bytes are written, which the caller does next.
+
+        After a crash before that, a successor gets the note before.
+        """
+        carried = bytes_written(self.sock)
         self._keep(note, None if carried == NO_COUNT else carried)
 
-    def set_rest(self, rest: bytes) -> None:
-        """Have the gateway know what is left of a frame that was written in part. It is told at once: a packet that
-        the kernel has survives this process."""
-        kept = rest if len(rest) <= handover.MAX_UNSENT_BYTES else None
+    def set_remainder(self, remainder: bytes) -> None:
+        """Have the gateway keep the remainder of a frame that was written in part; empty: the frame is whole.
+
+        A remainder of more than MAX_UNSENT_BYTES is not sent, and the gateway ends the connection when this process
+        dies.
+        """
+        kept = remainder if len(remainder) <= handover.MAX_UNSENT_BYTES else None
         self.unsent = kept or b""
-        self._tell(handover.Rest(id=self.id, rest=kept))
+        self._send(handover.Rest(id=self.id, rest=kept))
 
     def about_to_answer(self) -> None:
-        """The answer to the head is written next. Told before, a crash on either side of that does no harm."""
-        if (carried := bytes_carried(self.sock)) != NO_COUNT:
-            self._told_before = True
-            self._tell(handover.Answered(id=self.id, once_above=carried))
+        """Announce that the answer to the head is written next, so a crash before or after the write does no harm."""
+        if (carried := bytes_written(self.sock)) != NO_COUNT:
+            self._announced_answer = True
+            self._send(handover.Answered(id=self.id, once_above=carried))
 
     def answer_sent(self) -> None:
-        """The peer has its answer to the head: who comes after us must not give it another."""
+        """Report that the answer to the head was written: a successor must not answer again."""
         self.answered = True
-        if not self._told_before:
-            self._tell(handover.Answered(id=self.id))
+        if not self._announced_answer:
+            self._send(handover.Answered(id=self.id))
 
-    def renew(self, claims: dict[str, Any]) -> None:
-        """The peer has shown a newer token, and it has been verified: it is for as long as that says now."""
+    def set_claims(self, claims: dict[str, Any]) -> None:
+        """Replace the claims by those of a newer, verified token."""
         self.claims = claims
-        self._tell(handover.Renewed(id=self.id, claims=claims))
+        self._send(handover.Renewed(id=self.id, claims=claims))
 
     def claim(self, key: bytes) -> None:
-        """Say that this connection alone stands for `key`; whichever did before is superseded."""
+        """Claim a key for this connection. The connection that had it before is superseded."""
         self._claimed = key
-        self._tell(handover.Claim(id=self.id, key=key))
+        self._send(handover.Claim(id=self.id, key=key))
 
-    def hand_back(self) -> None:
-        """Give an HTTP connection back: its next request, still unread, is another actor's."""
-        self.given_away = True
-        self._tell(handover.HandBack(id=self.id))
+    def return_to_gateway(self) -> None:
+        """Return an HTTP connection to the gateway: its next request, still unread, is for another actor."""
+        self.is_transferred = True
+        self._send(handover.HandBack(id=self.id))
 
     def park(self, unsent: bytes) -> None:
-        """Give the connection back for a successor to go on with, with output that is still to be sent."""
-        self.given_away = True
-        self._tell(handover.Park(id=self.id, note=self.note, unsent=unsent))
+        """Return the connection to the gateway for a successor, with the bytes to be sent first."""
+        self.is_transferred = True
+        self._send(handover.Park(id=self.id, note=self.note, unsent=unsent))
 
-    async def end(self, code: int, reason: str) -> None:
-        """End the connection, with a word where its protocol has one."""
-        if self.on_end is not None:
-            await self.on_end(code, reason)
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection with a close code and a reason, where its protocol has these, and cancel its handler."""
+        if self.on_close is not None:
+            await self.on_close(code, reason)
         self.scope.cancel()
 
     def _keep(self, note: bytes, once_above: int | None) -> None:
-        if self.given_away:  # the successor's notes count from now on
+        if self.is_transferred:  # the notes of the successor count now
             return
         if len(note) > handover.MAX_NOTE_BYTES:
-            log.warning("connection %d: a note of %d bytes is too long", self.id, len(note))
+            log.warning("connection %d: a note of %d bytes is too long; the one before is kept", self.id, len(note))
         elif note != self.note:
             self.note = note
-            self._tell(handover.Note(id=self.id, note=note, once_above=once_above))
+            self._send(handover.Note(id=self.id, note=note, once_above=once_above))
 
-    def _leave_as_it_is(self) -> None:
-        """Nothing has been read of it yet: a successor can begin where we are."""
+    def _park_untouched(self) -> None:
+        """Park a connection of which nothing was read yet, and cancel its handler."""
         if self.kind == "ws":
             self.park(self.unsent)
         self.scope.cancel()
 
     def deposit(self) -> list[handover.ToGateway]:
-        """All that a new gateway is told of this connection; the descriptor goes with the first."""
-        told: list[handover.ToGateway] = [handover.Deposit(connection=handover.describe(self), fresh=not self.answered)]
+        """Return the messages that tell a new gateway of this connection. The descriptor goes with the first."""
+        messages: list[handover.ToGateway] = [
+            handover.Deposit(connection=handover.describe(self), fresh=not self.answered)
+        ]
         if self._claimed is not None:
-            told.append(handover.Claim(id=self.id, key=self._claimed))
-        return told
+            messages.append(handover.Claim(id=self.id, key=self._claimed))
+        return messages

@@ -1,4 +1,4 @@
-"""How an actor with connections stops: they go to its successor, or, without a gateway, end with a word."""
+"""Drains an actor that stops: its connections go to its successor or, without a gateway, are closed."""
 
 from __future__ import annotations
 
@@ -16,38 +16,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FEW = 8
-PART_INTERVAL_S = 0.01
-PARTS_MAX = 100  # so that it takes a second at most
+BATCH_MIN = 8  # connections
+BATCH_INTERVAL_S = 0.01
+BATCHES_MAX = 100  # so that draining takes a second at most
 PARK_TIMEOUT_S = 1.5
 
 
 async def drain(link: GatewayLink, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Give every connection up, in good order.
+    """Give up all connections, and return when the last has ended here, or after PARK_TIMEOUT_S.
+
+    Connections are parked at the gateway, which gives them to the actor's next process: in batches, so each connection
+    waits only until the successor has resumed its batch, and the others are served here meanwhile.
 
     Args:
-        prepare: what is to be done when no more connections come and before the first one goes to a successor.
-
-    Connections are parked at the gateway, whose next process of this actor goes on with them: a few at a time, so that
-    each of them waits only until its successor has taken up those few, while the others are served here. Returns when
-    all have gone, or after a bounded time.
+        prepare: called when no more connections arrive, before the first is parked.
     """
-    await link.leave()
-    if link.present and prepare is not None:
+    await link.stop_accepting()
+    if link.is_connected and prepare is not None:
         await prepare()
     connections = list(link.connections.values())
-    if link.present:
-        few = max(FEW, len(connections) // PARTS_MAX)
-        for at in range(0, len(connections), few):
-            for connection in connections[at : at + few]:
-                if connection.id in link.connections:  # it may have ended while the others were moved
+    if link.is_connected:
+        size = max(BATCH_MIN, len(connections) // BATCHES_MAX)
+        for at in range(0, len(connections), size):
+            for connection in connections[at : at + size]:
+                if connection.id in link.connections:  # else it has ended meanwhile
                     connection.on_drain()
-            await trio.sleep(PART_INTERVAL_S)
+            await trio.sleep(BATCH_INTERVAL_S)
     else:
         async with trio.open_nursery() as nursery:
             for connection in connections:
-                nursery.start_soon(connection.end, CLOSE_GOING_AWAY, "server stopping")
+                nursery.start_soon(connection.close, CLOSE_GOING_AWAY, "server stopping")
     with trio.move_on_after(PARK_TIMEOUT_S):
-        await link.until_empty()
+        await link.wait_empty()
     await link.flush()
     log.info("%d connections given up, %d left", len(connections), len(link.connections))

@@ -1,7 +1,7 @@
-"""An actor's side of the gateway: takes the connections it is handed, keeps the gateway informed, survives its loss.
+"""Links an actor to the gateway: receives connections, reports their state, and survives the gateway's death.
 
-When the gateway dies, the connections here go on; the link calls again and deposits them with the next one. Knows
-nothing of what is spoken on a connection.
+When the gateway dies, the actor serves its connections on; the link reconnects and deposits them with the next gateway.
+The protocols spoken on the connections are not known here.
 """
 
 from __future__ import annotations
@@ -26,31 +26,35 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.05
 FLUSH_TIMEOUT_S = 1.0
-REPLACED_S = 0.5  # for the next gateway to answer
+REPLACEMENT_TIMEOUT_S = 0.5  # for the next gateway to answer
 
 
 class GatewayLink:
-    """The link of one actor process. `run` serves it; the rest may be called at any time."""
+    """Links one actor process to the gateway. `serve` must be running; all other methods may be called at any time.
+
+    Attributes:
+        connections: those that are served here, by id.
+        released: how many connections have ended here.
+    """
 
     def __init__(self, path: str, identity: Identity) -> None:
         self._path = path
         self._identity = identity
         self._packets: PacketSocket | None = None
         self._welcomed = False
-        self._came = trio.Event()
+        self._connected = trio.Event()
         self._leaving = False
         self.connections: dict[int, HandedConnection] = {}
         self._emptied = trio.Event()
-        self.failed = 0  # handlers that raised
-        self.released = 0  # connections that were here
+        self.released = 0
 
     @property
-    def present(self) -> bool:
-        """Whether there is a gateway that has answered."""
+    def is_connected(self) -> bool:
+        """Tell whether a gateway has answered."""
         return self._welcomed
 
-    def tell(self, message: handover.ToGateway) -> None:
-        """Send to the gateway, if there is one; the next one learns everything from the deposits."""
+    def send(self, message: handover.ToGateway) -> None:
+        """Send a message to the gateway, if there is one. The next gateway learns the state from the deposits."""
         if self._packets is not None and self._welcomed:
             try:
                 self._packets.send_nowait(handover.encode(message))
@@ -58,53 +62,53 @@ class GatewayLink:
                 self._welcomed = False
 
     async def serve(self, handler: Callable[[HandedConnection], Awaitable[None]]) -> None:
-        """Run `handler` for every connection handed over, each in a task, for ever."""
+        """Run `handler` in a task for each connection that is handed over, until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 packets = await self._connect()
                 try:
-                    await self._converse(packets, nursery, handler)
+                    await self._serve_gateway(packets, nursery, handler)
                 finally:
                     self._packets, self._welcomed = None, False
                     packets.close()
-                log.info("gateway gone; %d connections go on without it", len(self.connections))
+                log.info("the gateway has gone; %d connections are served without it", len(self.connections))
                 await trio.sleep(RETRY_S)
 
-    async def leave(self) -> None:
-        """Ask for no more connections. One that is on its way to us all the same goes back untouched.
+    async def stop_accepting(self) -> None:
+        """Ask the gateway for no more connections. A connection that arrives nevertheless is parked untouched.
 
-        A gateway that is being replaced just now is waited for, a little.
+        Waits up to REPLACEMENT_TIMEOUT_S for a gateway that is being replaced.
         """
         self._leaving = True
-        with trio.move_on_after(REPLACED_S):
-            await self._until_present()
-            self.tell(handover.Leaving())
-            await self._until_present()  # one that had gone without our having noticed has a successor
+        with trio.move_on_after(REPLACEMENT_TIMEOUT_S):
+            await self._wait_connected()
+            self.send(handover.Leaving())
+            await self._wait_connected()  # the gateway may have died without our notice
 
-    async def until_empty(self) -> None:
-        """Wait until no connection is left here."""
+    async def wait_empty(self) -> None:
+        """Wait until no connection is served here."""
         while self.connections:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
     async def flush(self) -> None:
-        """Wait (bounded) until the kernel has all that was told."""
+        """Wait until the kernel has taken all messages, up to FLUSH_TIMEOUT_S."""
         with trio.move_on_after(FLUSH_TIMEOUT_S):
             if self._packets is not None:
                 await self._packets.flush()
 
-    async def _until_present(self) -> None:
+    async def _wait_connected(self) -> None:
         while not self._welcomed:
-            await self._came.wait()
+            await self._connected.wait()
 
     async def _connect(self) -> PacketSocket:
         while True:
-            if (sock := self._call()) is not None:
+            if (sock := self._try_connect()) is not None:
                 return PacketSocket(sock, max_packet_bytes=handover.MAX_PACKET_BYTES)
             await trio.sleep(RETRY_S)
 
-    def _call(self) -> socket.socket | None:
-        """Call the gateway; None: it is not there, or there is no descriptor to call it with."""
+    def _try_connect(self) -> socket.socket | None:
+        """Connect to the gateway; None: it is not there, or this process has no descriptor left."""
         try:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError:
@@ -117,21 +121,23 @@ class GatewayLink:
             return None
         return sock
 
-    async def _converse(
+    async def _serve_gateway(
         self, packets: PacketSocket, nursery: trio.Nursery, handler: Callable[[HandedConnection], Awaitable[None]]
     ) -> None:
-        async with trio.open_nursery() as conversation:
-            conversation.start_soon(packets.write_queued)
+        async with trio.open_nursery() as session:
+            session.start_soon(packets.write_queued)
             self._packets = packets
-            who = self._identity
+            identity = self._identity
             try:
-                hello = handover.Hello(name=who.name, index=who.index, generation=who.generation, pid=os.getpid())
+                hello = handover.Hello(
+                    name=identity.name, index=identity.index, generation=identity.generation, pid=os.getpid()
+                )
                 packets.send_nowait(handover.encode(hello))
                 async for packet, fd in packets.packets():
                     self._handle(packet, fd, nursery, handler)
             except PacketSocketClosed:
                 pass
-            conversation.cancel_scope.cancel()
+            session.cancel_scope.cancel()
 
     def _handle(
         self,
@@ -154,11 +160,11 @@ class GatewayLink:
                 connection.superseded.set()
         elif fd is None:
             log.error("no descriptor left for connection %d", message.connection.id)
-            self.tell(handover.Closed(id=message.connection.id))
+            self.send(handover.Closed(id=message.connection.id))
         else:
             sock = socket.socket(fileno=fd)
             sock.setblocking(False)
-            handed = HandedConnection(self.tell, sock, message.connection, resumed=message.resumed)
+            handed = HandedConnection(self.send, sock, message.connection, resumed=message.resumed)
             if self._leaving:
                 handed.park(handed.unsent)
                 self._release(handed)
@@ -171,24 +177,23 @@ class GatewayLink:
         if packets is None:
             return
         self._welcomed = True
-        self._came.set()
-        self._came = trio.Event()
+        self._connected.set()
+        self._connected = trio.Event()
         for connection in self.connections.values():
-            if not connection.given_away and connection.sock.fileno() >= 0:
-                deposit, *rest = map(handover.encode, connection.deposit())
+            if not connection.is_transferred and connection.sock.fileno() >= 0:
+                deposit, *others = map(handover.encode, connection.deposit())
                 packets.send_nowait(deposit, connection.sock.fileno())
-                for packet in rest:
+                for packet in others:
                     packets.send_nowait(packet)
         if self._leaving:
-            self.tell(handover.Leaving())
+            self.send(handover.Leaving())
 
     async def _run(self, handler: Callable[[HandedConnection], Awaitable[None]], handed: HandedConnection) -> None:
-        """The outermost boundary of one connection: whatever goes wrong in it ends here."""
+        """Run the handler of one connection. An exception ends that connection only."""
         try:
             with handed.scope:
                 await handler(handed)
         except Exception:
-            self.failed += 1
             log.exception("connection %d failed", handed.id, extra={"peer": handed.peer})
         finally:
             del self.connections[handed.id]
@@ -198,12 +203,12 @@ class GatewayLink:
 
     def _release(self, handed: HandedConnection) -> None:
         self.released += 1
-        if not handed.given_away:
+        if not handed.is_transferred:
             try:
                 handed.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 log.debug("connection %d was closed by its peer", handed.id)
-            self.tell(handover.Closed(id=handed.id))
+            self.send(handover.Closed(id=handed.id))
         if handed.sock.fileno() >= 0:
             trio.lowlevel.notify_closing(handed.sock)
             handed.sock.close()

@@ -51,7 +51,7 @@ class Connection(Protocol):
     sock: socket.socket
     on_drain: Callable[[], None]
 
-    def hand_back(self) -> None:
+    def return_to_gateway(self) -> None:
         """Give the connection back to the gateway: the next request, not yet read, is another actor's."""
 
 
@@ -258,7 +258,7 @@ class _Session:
 
     def _hand_back(self) -> None:
         self._counters["handed_back"] += 1
-        self._handed.hand_back()
+        self._handed.return_to_gateway()
 
     async def _refuse(self, status: int, reason: str) -> None:
         await self._answer(h11.Connection(h11.SERVER), Response.text(reason, status), close=True, is_silent=False)

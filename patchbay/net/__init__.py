@@ -1,3 +1,1 @@
-"""Sockets as Linux has them: the event loop, polling, descriptors between processes, batched sends, rate limits,
-addresses.
-"""
+"""Uses the sockets of Linux: event loop, polling, batched sends, passing descriptors; and rate limits and addresses."""

@@ -1,4 +1,7 @@
-"""Addresses as they are written, and who a connection is from, as text: `203.0.113.9:40112`, or `203.0.113.9 via 127.0.0.1:40112` behind a proxy. Pure."""
+"""Parses addresses, and the text that names a connection's peer. Pure.
+
+A peer is named `203.0.113.9:40112`, or behind a proxy `203.0.113.9 via 127.0.0.1:40112`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import Final
 VIA: Final = " via "
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-V6_PREFIX: Final = 64  # whoever has one IPv6 address has as many as there are behind this prefix
+V6_PREFIX: Final = 64  # the owner of an IPv6 address usually has all addresses of this prefix
 
 
 def host_of(peer: str) -> str:
-    """Return what counts as one peer: an IPv4 address, an IPv6 network; the text itself where it has neither."""
+    """Return the host that a peer counts as: its IPv4 address, its IPv6 network, or the text itself."""
     host = _host(peer)
     if ":" not in host:
         return host
@@ -23,7 +26,7 @@ def host_of(peer: str) -> str:
 
 
 def address_of(peer: str) -> Address | None:
-    """Return the address that a connection is from. None: the text has none."""
+    """Return the address of a connection's peer; None: the text has no address."""
     return parse_address(_host(peer))
 
 
@@ -33,7 +36,7 @@ def _host(peer: str) -> str:
 
 
 def bare_address(text: str) -> str:
-    """Return an address without its brackets or, but for IPv6, its port."""
+    """Return an address without its brackets and, for IPv4, without its port."""
     text = text.strip()
     if text.startswith("["):
         return text[1:].partition("]")[0]
@@ -41,7 +44,7 @@ def bare_address(text: str) -> str:
 
 
 def parse_address(text: str) -> Address | None:
-    """Read an address as it is written in X-Forwarded-For: with or without brackets or, for IPv4, a port. None: it is none."""
+    """Parse an address of X-Forwarded-For, with or without brackets or, for IPv4, a port; None: it is invalid."""
     try:
         address = ipaddress.ip_address(bare_address(text).partition("%")[0])
     except ValueError:

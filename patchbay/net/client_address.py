@@ -1,4 +1,4 @@
-"""Which address a request comes from, behind proxies, and which addresses count as one. Pure."""
+"""Finds the client's address behind proxies, and the networks by which an address is limited. Pure."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ if TYPE_CHECKING:
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Whoever has one IPv6 address has as many as there are behind the longer prefix; many who have that can have all that are
-# behind the shorter one, which may have so many times as much as one.
+# The owner of an IPv6 address usually has the /64, and often the /48. By prefix, how many times the limit of one
+# address its network has.
 V6_PREFIXES: Final = {V6_PREFIX: 1, 48: 4}
 
 
-def networks_of(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from settings, where they have been checked."""
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Parse networks of the settings, which were validated there."""
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 def is_in(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether an address is in one of the networks."""
+    """Tell whether an address is in one of the networks."""
     return any(address in network for network in networks)
 
 
 def client_address(
     direct: Address, forwarded: Iterable[str], *, proxies: int, proxy_networks: Sequence[Network]
 ) -> Address:
-    """The address that a request comes from.
+    """Return the address of the client that has sent a request.
 
     Args:
-        direct: of the connection's other end.
-        forwarded: values of X-Forwarded-For. Each proxy adds who it was called by at the end, so with `proxies` of
-            them in front, the last so many are true and the rest may be anybody's invention.
-        proxy_networks: where the last proxy is; the word of others counts for nothing.
+        direct: the address of the connection's peer.
+        forwarded: the values of X-Forwarded-For. Each proxy appends the address of its peer, so only the last `proxies`
+            addresses can be trusted.
+        proxies: how many proxies there are in front.
+        proxy_networks: the networks of the last proxy; `forwarded` is ignored from other peers.
     """
     if not proxies or not is_in(direct, proxy_networks):
         return direct
@@ -46,9 +47,11 @@ def client_address(
     return (parse_address(hops[0]) if hops else None) or direct
 
 
-def counted_as(address: Address) -> dict[str, int]:
-    """What limits by address count it as, and how many times as much as one address each of these may have. Nothing: it is
-    this machine, or a proxy on it that does not say for whom it speaks."""
+def limit_keys(address: Address) -> dict[str, int]:
+    """Return the keys by which an address is limited, each with how many times the limit of one address it has.
+
+    Empty for a loopback address: this machine, or a proxy on it that does not name its client.
+    """
     if address.is_loopback:
         return {}
     if isinstance(address, ipaddress.IPv6Address):

@@ -1,7 +1,6 @@
-"""A semaphore for which peers take turns: each has it once before any has it again, however often one asks.
+"""Provides a fair semaphore: keys take turns, and the tasks of one key wait in order.
 
-A peer is a key: an address, a token's `sub`. Those who wait under one key wait in order, and keys take turns, so whoever asks
-often waits for himself.
+A key is an address, or a token's `sub`. So a peer that asks often only delays itself.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class FairSemaphore:
-    """A semaphore for which peers wait in turn.
+    """Lets a limited number of tasks run at once, and keys take turns.
 
     Args:
-        at_once: how many may have a turn at the same time.
+        at_once: how many tasks may have a turn at the same time.
     """
 
     def __init__(self, at_once: int = 1) -> None:
@@ -29,7 +28,7 @@ class FairSemaphore:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[None]:
-        """Wait for a turn, and have it inside the block. Cancelling gives it up."""
+        """Wait for a turn, and hold it inside the block. Cancelling is safe, and gives the turn to the next task."""
         if self._left:
             self._left -= 1
         else:
@@ -52,7 +51,7 @@ class FairSemaphore:
             raise
 
     def _pass_on(self) -> None:
-        """Give the turn to the first of the next key, which then is the last key."""
+        """Give the turn to the first task of the next key, and move that key behind the others."""
         if not self._waiting:
             self._left += 1
             return

@@ -1,10 +1,11 @@
-"""Many sends as one system call: Linux's io_uring, as far as it is needed here. Knows neither frames nor connections.
+"""Sends to many sockets with one system call: the part of Linux's io_uring that this takes.
 
-A call that was prepared is a *submission queue entry* of 64 bytes in memory that is shared with the kernel; entering the
-kernel once carries all of them out, in order, before it returns. Only a send that did not do all it should leaves a
-*completion*. There is no thread, no polling, and nothing is under way when `send` returns, so nothing has to be waited for.
+A prepared send is a *submission queue entry* of 64 bytes in memory that is shared with the kernel. One
+io_uring_enter(2) carries out all entries, in order, before it returns. Only a send that was not complete leaves a
+*completion*. There is no thread and no polling, and no send is pending when `send` returns.
 
-io_uring_setup(2), io_uring_enter(2), <linux/io_uring.h>; since Linux 5.19. Containers often forbid it: see `IoUring.open`.
+io_uring_setup(2), io_uring_enter(2), <linux/io_uring.h>; since Linux 5.19. Containers often forbid io_uring: see
+`IoUring.open`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# In the queue; what is more goes in several turns, after each of which it is told what was not done. So whoever must know of
-# a frame that was cut short hears of it half a millisecond later at most.
+# In the queue. More sends are submitted in several steps, and results are returned after each, so the caller soon
+# learns of an incomplete send.
 ENTRIES: Final = 64
 ENTRY_BYTES: Final = 64
 
@@ -30,36 +31,36 @@ _SETUP, _ENTER = 425, 426  # the same on every architecture but alpha
 _OFF_SQ_RING, _OFF_SQES = 0, 0x10000000
 _SINGLE_MMAP, _CQE_SKIP = 1 << 0, 1 << 11  # features
 _OP_SEND, _SKIP_SUCCESS = 26, 1 << 6
-# With MSG_WAITALL a send that was cut short counts as failed, and so leaves its completion.
-_HOW: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_WAITALL
+# With MSG_WAITALL an incomplete send counts as failed, so it leaves a completion.
+_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL | socket.MSG_WAITALL
 
-# struct io_uring_params: entries, flags and features, then the places of things in the two rings.
+# struct io_uring_params: entries, flags and features, then the offsets in the two rings.
 _PARAMS: Final = struct.Struct("=7I12x10I10I")
 _BEFORE = struct.Struct("=BBHiQ")  # opcode, flags, priority, descriptor, offset; then come address and length
-_WHERE = struct.Struct("=QI")
+_BUFFER = struct.Struct("=QI")
 _AFTER = struct.Struct("=IQ24x")  # flags of the call, user data
 _COMPLETION = struct.Struct("=QiI")  # user data, result, flags
 _WORD = struct.Struct("=I")
 
-where = _WHERE.pack  # (address, length) of what is to be sent
+pack_buffer = _BUFFER.pack  # address and length of the bytes to be sent
 
 
-def sends(fds: Sequence[int]) -> tuple[bytes, ...]:
-    """Prepare sends of the same bytes to these descriptors: `where(…).join` of it makes the entries.
+def prepare_sends(fds: Sequence[int]) -> tuple[bytes, ...]:
+    """Prepare sends of the same bytes to several sockets: `pack_buffer(…).join` of the result makes the entries.
 
-    Each is told by its descriptor in what `IoUring.send` returns.
+    The user data of each entry is its descriptor, by which `IoUring.send` reports an incomplete send.
     """
     before = [_BEFORE.pack(_OP_SEND, _SKIP_SUCCESS, 0, fd, 0) for fd in fds]
-    after = [_AFTER.pack(_HOW, fd) for fd in fds]
+    after = [_AFTER.pack(_FLAGS, fd) for fd in fds]
     between = [end + begin for end, begin in zip(after, before[1:], strict=False)]
     return (before[0], *between, after[-1]) if fds else ()
 
 
 class IoUring:
-    """One queue. One thread uses it, the one that has made it. `close` it at the end.
+    """Holds one io_uring, for the thread that has made it. The maker closes it.
 
     Raises:
-        OSError: the kernel does not have it, or does not allow it.
+        OSError: the kernel has no io_uring, or does not allow it.
     """
 
     def __init__(self) -> None:
@@ -74,30 +75,30 @@ class IoUring:
 
     @classmethod
     def open(cls) -> IoUring | None:
-        """One that does what is expected of it here; None where there is none to be had."""
+        """Make an io_uring and try it out; None: the kernel has none, forbids it, or behaves unexpectedly."""
         try:
             ring = cls()
         except OSError:
             return None
-        with suppress(OSError):  # one may be made, but not used
-            if _does_as_expected(ring):
+        with suppress(OSError):  # a container may allow io_uring_setup, but not io_uring_enter
+            if _works(ring):
                 return ring
         ring.close()
         return None
 
     def send(self, entries: bytes) -> Iterator[tuple[int, int]]:
-        """Carry out prepared sends, as far as the results are asked for.
+        """Carry out prepared sends, while the caller iterates.
 
         Yields:
-            Of those that did not send everything: descriptor, and how many bytes were sent or -errno.
+            For each send that was not complete: its descriptor, and the number of bytes sent or -errno.
         """
         for at in range(0, len(entries), ENTRIES * ENTRY_BYTES):
             self._enter(entries[at : at + ENTRIES * ENTRY_BYTES])
             if self._completions != _WORD.unpack_from(self._ring, self._cq_tail)[0]:
-                yield from self._reap()
+                yield from self._take_completions()
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release the rings and their descriptor."""
         self._entries.close()
         self._ring.close()
         os.close(self._fd)
@@ -112,7 +113,7 @@ class IoUring:
         self._sq_tail, self._cq_head, self._cq_tail, self._cqes = sq[1], cq[0], cq[1], cq[5]
         self._cq_mask = params[1] - 1
         self._submitted = self._completions = 0
-        for number in range(ENTRIES):  # the queue names entries by their places, which never change
+        for number in range(ENTRIES):  # the queue refers to entries by their indexes, which never change
             _WORD.pack_into(self._ring, sq[6] + 4 * number, number)
 
     def _enter(self, entries: bytes) -> None:
@@ -130,7 +131,7 @@ class IoUring:
             except InterruptedError:
                 continue
 
-    def _reap(self) -> list[tuple[int, int]]:
+    def _take_completions(self) -> list[tuple[int, int]]:
         results = []
         tail = _WORD.unpack_from(self._ring, self._cq_tail)[0]
         while self._completions != tail:
@@ -149,30 +150,30 @@ class IoUring:
 
 
 class Arena:
-    """Memory whose address the kernel can be told."""
+    """Holds memory with a fixed address, which a prepared send can refer to."""
 
     def __init__(self, size: int) -> None:
         self._memory = mmap.mmap(-1, size)
         self.size = size
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
 
-    def put(self, at: int, data: bytes) -> None:
-        """Lay bytes there."""
+    def write(self, at: int, data: bytes) -> None:
+        """Copy bytes into the memory, at an offset."""
         self._memory[at : at + len(data)] = data
 
 
-def _does_as_expected(ring: IoUring) -> bool:
-    """Whether what is sent whole leaves nothing, what is cut short says how short, and a full socket refuses."""
+def _works(ring: IoUring) -> bool:
+    """Tell whether complete sends leave no completion, and incomplete and refused ones the expected result."""
     arena = Arena(1 << 20)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         theirs.setblocking(False)
-        to_ours = sends((ours.fileno(),))
-        if list(ring.send(where(arena.address, 100).join(to_ours))) or len(theirs.recv(200)) != 100:
+        to_ours = prepare_sends((ours.fileno(),))
+        if list(ring.send(pack_buffer(arena.address, 100).join(to_ours))) or len(theirs.recv(200)) != 100:
             return False
-        short = list(ring.send(where(arena.address, arena.size).join(to_ours)))
-        full = list(ring.send(where(arena.address, 100).join(to_ours)))
+        short = list(ring.send(pack_buffer(arena.address, arena.size).join(to_ours)))
+        full = list(ring.send(pack_buffer(arena.address, 100).join(to_ours)))
         return (
             [fd for fd, _ in short + full] == [ours.fileno()] * 2
             and 0 < short[0][1] < arena.size

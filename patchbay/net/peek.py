@@ -1,4 +1,4 @@
-"""What Linux lets one do with what a socket holds, beyond reading it: look, look further, and let go of it unseen."""
+"""Peeks at what a socket has received, and discards bytes without reading them, with Linux's socket options."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ DISCARDED_MAX_BYTES: Final = 1024 * 1024
 DISCARDED_AT_ONCE_BYTES: Final = 64 * 1024
 
 
-def remember_looks(sock: socket.socket, seen: int) -> bool:
-    """Have the next look begin behind so many bytes; -1: every look at the front. Whether this kernel can."""
+def set_peek_offset(sock: socket.socket, offset: int) -> bool:
+    """Make the next peek begin at an offset, and continue from there (SO_PEEK_OFF); -1: every peek begins at the front.
+
+    Returns:
+        False: this kernel has no peek offset for this socket (for TCP there is one since Linux 6.9).
+    """
     try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, seen)
+        sock.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, offset)
     except OSError:
         return False
     return True
 
 
-def looked_at(sock: socket.socket) -> int:
-    """How far whoever had this socket before may have looked, beyond what it took: so far as the kernel remembers, or all
-    that is there, where this kernel does not."""
+def peek_offset(sock: socket.socket) -> int:
+    """Return how many received bytes a predecessor may have peeked at: all, where the kernel has no offset."""
     try:
         return max(sock.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF), 0)
     except OSError:
@@ -33,7 +36,7 @@ def looked_at(sock: socket.socket) -> int:
 
 
 def bytes_waiting(sock: socket.socket) -> int:
-    """How much there is that was not taken, whoever has looked at it."""
+    """Return how many received bytes were not read yet, whether they were peeked at or not."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))[0])
     except OSError:
@@ -41,7 +44,7 @@ def bytes_waiting(sock: socket.socket) -> int:
 
 
 def discard(sock: socket.socket) -> bool:
-    """Take what is there, and what comes in the meantime within reason, unseen. False: nothing more will come."""
+    """Discard all received bytes, at most DISCARDED_MAX_BYTES. Return False when no more bytes will arrive."""
     try:
         for _ in range(DISCARDED_MAX_BYTES // DISCARDED_AT_ONCE_BYTES):
             if not sock.recv(DISCARDED_AT_ONCE_BYTES, DISCARD):

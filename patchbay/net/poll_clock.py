@@ -1,48 +1,52 @@
-"""When a round of the poller begins: at once where frames are few, by the clock where they are many. Pure.
+"""Decides when the next round of the poller begins: at once under low load, by the clock under high load. Pure.
 
-Few frames: each wakes us, once, and a few in a row may come close together. Many: what arrives within a linger of time
-leaves together, which is what makes a frame cheap under load.
+Under low load each frame wakes the poller. Under high load the frames that arrive within `linger_s` are handled in one
+round, which makes each of them cheap.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-IN_ADVANCE: Final = 2  # rounds
-MANY: Final = 3  # connections served in a round: so many more will have something when the next one is due
+BURST_ROUNDS: Final = 2  # rounds that may follow each other at once
+BUSY_CONNECTIONS: Final = (
+    3  # served in a round: then rounds go by the clock, since as many will have frames in the next one
+)
 
 
 class PollClock:
-    """Of one poller. Times are of one clock, in seconds.
+    """Schedules the rounds of one poller. All times are seconds of one clock.
 
     Args:
-        linger_s: the least time between two rounds, but for a few that may be spent in advance.
+        linger_s: the least time between two rounds, besides BURST_ROUNDS.
     """
 
     def __init__(self, linger_s: float) -> None:
         self._linger_s = linger_s
-        self._spent_until = float("-inf")  # each round spends a linger of time; some may be spent in advance
-        self._due: float | None = None  # rounds go by the clock, and this is when the next one begins
+        self._spent_until = float("-inf")  # each round adds `linger_s`
+        self._due: float | None = None  # when the next round begins, while rounds go by the clock
 
-    def woken(self, now: float) -> float | None:
-        """Something has come, or the time has. Returns when a round is to begin instead of now."""
+    def on_wakeup(self, now: float) -> float | None:
+        """Return when the round is to begin; None: now."""
         if self._due is None:
-            soonest = self._spent_until - IN_ADVANCE * self._linger_s
+            soonest = self._spent_until - BURST_ROUNDS * self._linger_s
             if soonest > now:
                 self._due = soonest
                 return soonest
         return None
 
-    def served(self, now: float, more: bool, connections: int) -> float | None:
-        """A round that began at `now` has served so many; `more`: something is to be done soon, whatever comes.
+    def on_round_end(self, now: float, more: bool, connections: int) -> float | None:
+        """Return when the next round begins; None: when a socket becomes readable.
 
-        Returns:
-            When the next one begins; None: when something comes.
+        Args:
+            now: when the round began.
+            more: work is left for the next round.
+            connections: how many were served in the round.
         """
         by_the_clock = self._due is not None
         self._spent_until = max(self._spent_until, now) + self._linger_s
-        if more or (by_the_clock and connections >= MANY):
-            # Kept to a grid, whose times are met a little early or late; one that was missed is not made up for.
+        if more or (by_the_clock and connections >= BUSY_CONNECTIONS):
+            # On a grid of times, so rounds that begin a little early or late do not drift; missed rounds are left out.
             self._due = max((self._due if self._due is not None else now) + self._linger_s, now)
             return self._due
         self._due = None

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from patchbay.net.event_loop import NOW, Callback
-from patchbay.net.peek import DISCARD, PEEK, remember_looks
+from patchbay.net.peek import DISCARD, PEEK, set_peek_offset
 from patchbay.net.poll_clock import PollClock
 from patchbay.net.turns import READING_S, Turns
 from patchbay.process.periodic import tick_after
@@ -108,7 +108,7 @@ class Poller:
         self._peers.extend([None] * (fd + 1 - len(self._peers)))
         self._peers[fd] = peer
         if self._late:
-            self._late = remember_looks(peer.sock, 0)
+            self._late = set_peek_offset(peer.sock, 0)
         self._epoll.register(fd, INTEREST)
 
     def remove(self, peer: Polled) -> None:
@@ -121,7 +121,7 @@ class Poller:
             self.turns.forget(peer)
             self._take(peer)
             if self._late:
-                remember_looks(peer.sock, -1)
+                set_peek_offset(peer.sock, -1)
             self._epoll.unregister(fd)
 
     def want_write(self, peer: Polled) -> None:
@@ -137,7 +137,7 @@ class Poller:
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
             self._cold[fd] = peer
-            self._cold_chore.plan(tick_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
+            self._cold_chore.schedule(tick_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
             self._arm(fd)
 
     def look(self, peer: Polled) -> None:
@@ -167,9 +167,9 @@ class Poller:
     def _turn(self) -> float | None:
         """What the epoll or the clock has woken us for. Returns when to be woken next, whatever comes."""
         now = self._clock()
-        if (due := self._pace.woken(now)) is None:
+        if (due := self._pace.on_wakeup(now)) is None:
             more = self.round()
-            due = self._pace.served(now, more, self._served)
+            due = self._pace.on_round_end(now, more, self._served)
         return due
 
     def _cold_turn(self) -> float | None:
@@ -224,7 +224,7 @@ class Poller:
     def _see_to_turns(self) -> None:
         """See that a round comes, when a peer waits for its turn."""
         if self.turns.waiting:
-            self._callback.plan()
+            self._callback.schedule()
 
     def _take_all(self, handled: list[Polled]) -> None:
         if self._in_c is not None:
@@ -267,7 +267,7 @@ class Poller:
         for peer in self._peers:
             if peer is not None:
                 if self._late:
-                    remember_looks(peer.sock, peer.untaken)
+                    set_peek_offset(peer.sock, peer.untaken)
                 self._again.append((peer, False))
 
     def _serve(self, fd: int, event: int, now: float, begin: int = 0, size: int = NOT_LOOKED) -> None:
@@ -318,7 +318,7 @@ class Poller:
             if gone or not 0 < size < BUFFER_BYTES:
                 self._look_at_the_end(peer, gone, size, end > (0 if late else begin))
             elif late and end < size:
-                remember_looks(peer.sock, peer.untaken)  # the rest is to be seen again, with what follows it
+                set_peek_offset(peer.sock, peer.untaken)  # the rest is to be seen again, with what follows it
             if not late or peer.take_soon:
                 peer.take_soon = False
                 self._untaken.append(peer)
@@ -336,7 +336,7 @@ class Poller:
     def _look_at_the_end(self, peer: Polled, gone: bool, size: int, progress: bool) -> None:
         """The peer has gone, or has sent more than we look at, at once."""
         if self._late:
-            remember_looks(peer.sock, peer.untaken)
+            set_peek_offset(peer.sock, peer.untaken)
         if self.turns.note_gone(peer, gone):
             return
         more = progress or (not self._late and peer.untaken > 0)

@@ -1,4 +1,4 @@
-"""How many of something each peer holds at the moment, up to a limit. Pure; everything is done in constant time."""
+"""Counts how many things each key holds at the moment, up to a limit. Pure. Each operation takes constant time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from patchbay.process.no_op import nothing
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -16,14 +14,14 @@ Key = TypeVar("Key")
 
 
 class Quota(Generic[Key]):
-    """Counts by key; one that holds nothing takes no room.
+    """Counts by key. A key that holds nothing takes no memory. A falsy key is not counted, and has no limit.
 
     Args:
         limit: of each key.
-        on_full: called with a key for which no more may be held.
+        on_full: called with a key that may hold no more.
     """
 
-    def __init__(self, limit: int = sys.maxsize, on_full: Callable[[Key], object] = nothing) -> None:
+    def __init__(self, limit: int = sys.maxsize, on_full: Callable[[Key], object] = lambda key: None) -> None:
         self._limit = limit
         self._on_full = on_full
         self._held: Counter[Key] = Counter()
@@ -32,19 +30,19 @@ class Quota(Generic[Key]):
         return self._held[key]
 
     def has_room(self, key: Key, more: int = 1) -> bool:
-        """Whether so many more may be held. What is falsy is nobody, and has no limit."""
+        """Tell whether a key may hold some more."""
         if not key or self._held[key] + more <= self._limit:
             return True
         self._on_full(key)
         return False
 
     def add(self, key: Key, more: int = 1) -> None:
-        """Hold more, whatever the limit is: what a predecessor had let in stays."""
+        """Add to what a key holds, whatever the limit: a predecessor may have admitted more."""
         if key and more:
             self._held[key] += more
 
     def remove(self, key: Key, fewer: int = 1) -> None:
-        """Hold fewer."""
+        """Subtract from what a key holds."""
         if key and fewer:
             self._held[key] -= fewer
             if not self._held[key]:
@@ -52,7 +50,7 @@ class Quota(Generic[Key]):
 
     @contextmanager
     def held(self, key: Key, count: int = 1) -> Iterator[None]:
-        """Hold so many for as long as this lasts."""
+        """Count some for a key inside the block."""
         self.add(key, count)
         try:
             yield

@@ -1,6 +1,7 @@
-"""Limits rates by token buckets: of one peer, of all connections of one token, of one address.
+"""Limits rates with token buckets: so many units in a second, and a burst at once. Pure: the time is an argument.
 
-Pure: the time is an argument. Every operation takes constant time.
+There is a limit for each key (an address, a token's `sub`), and for each connection together with all connections of
+its `sub`. Each operation takes constant time.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ SUBS_MAX: Final = 10_000
 
 
 class RateLimit:
-    """A token bucket. It is full at first.
+    """Holds a token bucket, which is full at first.
 
     Args:
-        per_s: tokens that come back in a second.
-        burst: tokens that there are at most.
+        per_s: how many units are refilled in a second.
+        burst: how many units the bucket holds.
     """
 
     __slots__ = ("_at", "_burst", "_left", "_per_s")
@@ -32,7 +33,7 @@ class RateLimit:
         self._at = float("-inf")
 
     def spend(self, amount: float, now: float) -> bool:
-        """Spend some tokens; False, and none is spent, when there are too few. `now`: seconds, monotonic."""
+        """Take some units. Return False, and take none, when there are not enough."""
         left = self._left + (now - self._at) * self._per_s
         if left > self._burst:
             left = self._burst
@@ -42,8 +43,8 @@ class RateLimit:
         return enough
 
     @property
-    def complaint(self) -> tuple[str, str]:
-        """Return which limit was exceeded: a name for counters, and a text for the peer."""
+    def violation(self) -> tuple[str, str]:
+        """Return which limit was exceeded: a name for counters, and a sentence for the peer."""
         return "flood", "too many messages"
 
     def refill(self) -> None:
@@ -51,65 +52,67 @@ class RateLimit:
         self._left = self._burst
 
 
-class RateLimitsByKey:
-    """A rate limit for each key. When there are too many keys, the one that was not used for longest is full again.
+class SharedRateLimit(RateLimit):
+    """Limits one connection, and all connections of its token together.
 
     Args:
-        per_s, burst: see `RateLimit`.
-        max_keys: how many are remembered.
+        shared: the limit of all these connections.
+    """
+
+    __slots__ = ("_is_shared_exceeded", "_shared")
+
+    def __init__(self, per_s: float, burst: float, shared: RateLimit) -> None:
+        super().__init__(per_s, burst)
+        self._shared = shared
+        self._is_shared_exceeded = False
+
+    def spend(self, amount: float, now: float) -> bool:
+        """Take some units of both limits. Return False, and take none, when either has not enough."""
+        if not super().spend(amount, now):
+            return False
+        self._is_shared_exceeded = not self._shared.spend(amount, now)
+        if self._is_shared_exceeded:
+            self._left += amount
+        return not self._is_shared_exceeded
+
+    @property
+    def violation(self) -> tuple[str, str]:
+        """Return which of the two limits was exceeded: a name for counters, and a sentence for the peer."""
+        if self._is_shared_exceeded:
+            return "token_flood", "too many messages of all connections with this token's `sub`"
+        return super().violation
+
+
+class RateLimitsByKey:
+    """Holds a rate limit for each key. The least recently used one is forgotten when there are too many, and is full
+    again.
+
+    Args:
+        per_s, burst: of each key.
+        max_keys: how many keys are remembered.
     """
 
     def __init__(self, per_s: float, burst: float, max_keys: int = KEYS_MAX) -> None:
         self._per_s = per_s
         self._burst = burst
         self._max_keys = max_keys
-        self._limits: OrderedDict[str, RateLimit] = OrderedDict()  # the key that was used last is at the end
+        self._limits: OrderedDict[str, RateLimit] = OrderedDict()  # the most recently used is last
+
+    def __len__(self) -> int:
+        return len(self._limits)
 
     def of(self, key: str, times: int = 1) -> RateLimit:
-        """Return the limit of a key. `times`: how many times as large as others the limit of this key is."""
+        """Return the limit of a key. A new one is `times` as high as that of other keys."""
         limit = self._limits.pop(key, None) or RateLimit(self._per_s * times, self._burst * times)
         self._limits[key] = limit
         if len(self._limits) > self._max_keys:
             self._limits.popitem(last=False)
         return limit
 
-    def __len__(self) -> int:
-        return len(self._limits)
-
-
-class SharedRateLimit(RateLimit):
-    """The rate limit of one connection, which also spends from the limit of all connections of its token.
-
-    Args:
-        together: the limit of all of them.
-    """
-
-    __slots__ = ("_is_together_spent", "_together")
-
-    def __init__(self, per_s: float, burst: float, together: RateLimit) -> None:
-        super().__init__(per_s, burst)
-        self._together = together
-        self._is_together_spent = False
-
-    def spend(self, amount: float, now: float) -> bool:
-        """Spend tokens of both limits; False, and none is spent, when one has too few."""
-        if not super().spend(amount, now):
-            return False
-        self._is_together_spent = not self._together.spend(amount, now)
-        if self._is_together_spent:
-            self._left += amount
-        return not self._is_together_spent
-
-    @property
-    def complaint(self) -> tuple[str, str]:
-        """Return which of the two limits was exceeded."""
-        if self._is_together_spent:
-            return "token_flood", "too many messages of all connections with this token's `sub`"
-        return super().complaint
-
 
 class RateLimits:
-    """Makes the rate limits of connections. Connections of one `sub` share a second limit, also with ended ones.
+    """Makes the rate limits of connections. Connections of one `sub` share a second limit, also with those that have
+    ended.
 
     Args:
         per_s, burst: of each connection.
@@ -117,11 +120,11 @@ class RateLimits:
     """
 
     def __init__(self, per_s: float, burst: float, *, token_per_s: float, token_burst: float) -> None:
-        self._each = per_s, burst
-        self._of_subs = RateLimitsByKey(token_per_s, token_burst, SUBS_MAX)
+        self._connection = per_s, burst
+        self._by_sub = RateLimitsByKey(token_per_s, token_burst, SUBS_MAX)
 
     def of(self, claims: Mapping[str, Any] | None) -> RateLimit:
-        """Return a new rate limit for a connection. Without claims it is shared with no other."""
+        """Make the rate limit of a connection. Without a `sub` it is not shared."""
         if not claims or not claims.get("sub"):
-            return RateLimit(*self._each)
-        return SharedRateLimit(*self._each, self._of_subs.of(str(claims["sub"])))
+            return RateLimit(*self._connection)
+        return SharedRateLimit(*self._connection, self._by_sub.of(str(claims["sub"])))

@@ -1,5 +1,7 @@
-"""How many bytes a connection has carried. The kernel counts them, and what it has counted outlives a process: so what is
-told *before* something is written, with the count at that moment, can be judged afterwards, whatever has died between.
+"""Reads how many bytes were written to a TCP connection, from the kernel's counters.
+
+The counters outlive a process. So a process that announces a write together with the count before it can die at any
+moment: the count tells afterwards whether the write was done.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ BYTES_ACKED_AT = 120  # tcpi_bytes_acked of struct tcp_info, linux/tcp.h
 READS_MAX = 100
 
 
-def bytes_carried(sock: socket.socket) -> int:
-    """How many bytes a TCP connection has been given to carry, ever; NO_COUNT for a socket that is none.
+def bytes_written(sock: socket.socket) -> int:
+    """Return how many bytes were written to a TCP connection since it was opened; NO_COUNT for a socket that is not
+    TCP.
 
-    What was acknowledged and what was not, which are asked for one after the other: until nothing was acknowledged
-    between two looks.
+    The sum of the acknowledged and the unacknowledged bytes, which take two system calls: repeated until no byte was
+    acknowledged between the two.
     """
     try:
         acked = _acked(sock)

@@ -1,7 +1,7 @@
-"""A Unix packet socket between two processes: whole messages, each with at most one descriptor beside it.
+"""Sends and receives packets, each with at most one descriptor, over a Unix socket between two processes.
 
-Sending never waits: what the kernel does not take is queued, in order, within a bound, and a writer task sends it
-when there is room. Knows nothing of what the packets mean.
+A send never waits: a packet that the kernel does not take is queued, in order and up to a limit, and a writer task
+sends it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-PAUSE_S = 0.002  # with many descriptors under way the kernel takes no more, though the socket is writable
-# Too many descriptors under way, which arrive when the peer reads; or the kernel has no memory for a moment.
-FULL = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
-QUEUE_MAX = 100_000  # packets; each is at most a few KiB, and one for every connection is the usual worst
+RETRY_INTERVAL_S = 0.002  # with too many descriptors in flight, the kernel refuses more though the socket is writable
+# Too many descriptors in flight (until the peer reads), or no memory for the moment.
+TRANSIENT_ERRORS = frozenset({errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM})
+QUEUE_MAX = 100_000  # packets of a few KiB at most; rarely more than one for each connection
 
 
 class PacketSocketClosed(Exception):
-    """The other process has gone, or fell too far behind."""
+    """Reports that the other process has gone, or has fallen too far behind."""
 
 
 class PacketSocket:
-    """One end of a SOCK_SEQPACKET connection, non-blocking.
+    """Holds one end of a SOCK_SEQPACKET connection, non-blocking. The maker closes it.
 
-    One task iterates over `packets()`, one runs `write_queued()`; `send_nowait` may be called by any task. Whoever
-    made it closes it. Cancelling loses nothing that the kernel or the queue has.
+    One task iterates over `packets()`, another runs `write_queued()`, and any task may call `send_nowait`. Cancelling
+    loses no packet that the kernel or the queue has.
     """
 
     def __init__(self, sock: socket.socket, *, max_packet_bytes: int) -> None:
@@ -45,7 +45,7 @@ class PacketSocket:
         self._emptied = trio.Event()
 
     def send_nowait(self, packet: bytes, fd: int | None = None) -> None:
-        """Send, or queue. The descriptor is duplicated when it must wait, so the caller may close its own at once.
+        """Send or queue a packet. A descriptor that is queued is duplicated, so the caller may close its own at once.
 
         Raises:
             PacketSocketClosed: the other end has gone, its queue is full, or there is no descriptor left to queue with.
@@ -53,7 +53,7 @@ class PacketSocket:
         """
         if len(packet) > self._max_packet_bytes:
             raise ValueError(f"a packet of {len(packet)} bytes")
-        if not self._queue and self._try(packet, fd):
+        if not self._queue and self._try_send(packet, fd):
             return
         if len(self._queue) >= QUEUE_MAX:
             raise PacketSocketClosed("queue full")
@@ -66,7 +66,7 @@ class PacketSocket:
             self._emptied = trio.Event()
 
     async def write_queued(self) -> None:
-        """Send what is queued, until the other end has gone (whoever reads `packets` is told so too)."""
+        """Send queued packets until the other end has gone; then `packets` ends, too."""
         while True:
             await self._more.wait()
             self._more = trio.Event()
@@ -76,7 +76,7 @@ class PacketSocket:
                 return
 
     async def flush(self) -> None:
-        """Wait until the kernel has everything. Needs `write_queued` running."""
+        """Wait until the kernel has taken all packets. `write_queued` must be running."""
         while self._queue:
             await self._emptied.wait()
 
@@ -103,16 +103,16 @@ class PacketSocket:
     async def _write_all(self) -> None:
         while self._queue:
             packet, fd = self._queue[0]
-            if not self._try(packet, fd):
+            if not self._try_send(packet, fd):
                 await trio.lowlevel.wait_writable(self.sock)
-                await trio.sleep(PAUSE_S)
+                await trio.sleep(RETRY_INTERVAL_S)
                 continue
             self._queue.popleft()
             if fd is not None:
                 os.close(fd)
         self._emptied.set()
 
-    def _try(self, packet: bytes, fd: int | None) -> bool:
+    def _try_send(self, packet: bytes, fd: int | None) -> bool:
         try:
             if fd is None:
                 self.sock.send(packet)
@@ -122,7 +122,7 @@ class PacketSocket:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in FULL:
+            if error.errno in TRANSIENT_ERRORS:
                 return False
             raise PacketSocketClosed(str(error)) from error
         return True

@@ -1,1 +1,1 @@
-"""WebSocket connections (RFC 6455): frames, handshake, reading, the send queue, keepalive."""
+"""Serves WebSocket connections (RFC 6455): handshake, frames, reading, send queue, keepalive."""

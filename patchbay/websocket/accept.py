@@ -1,4 +1,4 @@
-"""Opens the WebSocket on a connection that was handed over, or goes on with one that a predecessor had opened."""
+"""Opens the WebSocket on a connection that was handed over, or resumes one that a predecessor has opened."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from patchbay.process.no_op import nothing
 from patchbay.websocket.connection import WebSocketConnection
-from patchbay.websocket.handshake import shake_hands
+from patchbay.websocket.frame_reader import ignore
+from patchbay.websocket.handshake import answer_handshake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from patchbay.net.rate_limit import RateLimit
     from patchbay.websocket.send_queue import SendQueue
 
-# What is left of a big segment counts in the kernel with all the room that the segment took (`truesize`, over 128 KiB), and
-# we leave the beginning of a frame there until its rest has come. With the usual first size of a receive buffer that alone
-# would close the window, and the rest would never come. Several such segments fit into this; the kernel doubles it.
+# The beginning of an incomplete frame stays in the kernel. It counts there with the size of its whole segment
+# (`truesize`, over 128 KiB), which alone would close the window of a receive buffer of the default size, so the rest
+# would never arrive. This buffer holds several such segments; the kernel doubles the value.
 RECEIVE_BUFFER_BYTES = 256 * 1024
-UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU; enough, since what follows is sent as soon as there is room
+UNSENT_IN_KERNEL_BYTES = 4096  # half a second of PCMU
 
 
 @asynccontextmanager
@@ -40,22 +40,28 @@ async def accept(
     subprotocol: str | None = None,
     strict_text: bool = True,
 ) -> AsyncIterator[WebSocketConnection | None]:
-    """Open (or resume) the WebSocket on a handed connection; yields None when the handshake was refused.
+    """Open or resume the WebSocket on a connection, and serve it inside the block.
 
-    A peer that sends more frames than its `rate_limit` is closed with 4506; with `strict_text`, one whose text is not UTF-8
-    is closed with 1007 as soon as that shows.
+    The caller sets the callbacks, then calls `start`. Leaving the block ends reading and writing; the gateway link
+    closes the descriptor.
 
-    The caller sets the callbacks and then calls `start`. Leaving the block ends reading and writing; the descriptor is
-    closed by the gateway link.
+    Args:
+        rate_limit: of frames; a peer that exceeds it is closed with 4506.
+        send_buffer_bytes: the size of the kernel's send buffer; None: the default.
+        subprotocol: the one to accept; None: the one that carries a token.
+        strict_text: close with 1007 as soon as text is not UTF-8.
+
+    Yields:
+        The connection; None when the handshake was refused.
     """
     handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if send_buffer_bytes is not None:
-        # What the kernel holds for a peer that does not read grows old there, where it can't be dropped.
+        # Audio that waits in the kernel can't be dropped when it is too old.
         handed.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-        if handed.sock.family != socket.AF_UNIX:  # there, the gateway does TLS and has the other end
+        if handed.sock.family != socket.AF_UNIX:  # a socket pair with the gateway, which does TLS
             handed.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL_BYTES)
     peer = WebSocketConnection(handed, poller, send_queue, rate_limit, message_max_bytes, strict_text=strict_text)
-    send_queue.on_broken, send_queue.on_rest = peer.output_broke, handed.set_rest
+    send_queue.on_broken, send_queue.on_remainder = peer.output_broke, handed.set_remainder
     send_queue.on_behind = partial(poller.want_write, peer)
     try:
         async with trio.open_nursery() as nursery:
@@ -65,24 +71,23 @@ async def accept(
             else:
                 if handed.unsent:
                     send_queue.restore(handed.unsent)
-                handed.on_drain, handed.on_end = peer.park, peer.close
+                handed.on_drain, handed.on_close = peer.park, peer.close
                 yield peer
             nursery.cancel_scope.cancel()
     finally:
         poller.remove(peer)
         peer.closed.set()
-        _part(peer, send_queue, handed)
+        _unlink(peer, send_queue, handed)
 
 
 async def _open(handed: HandedConnection, poller: Poller, send_queue: SendQueue, subprotocol: str | None) -> bool:
     async with poller.openings:
-        return await shake_hands(handed, send_queue, subprotocol)
+        return await answer_handshake(handed, send_queue, subprotocol)
 
 
-def _part(peer: WebSocketConnection, send_queue: SendQueue, handed: HandedConnection) -> None:
-    """Have what belonged together not hold each other any longer: else only the collector finds it, and audio waits
-    while it does."""
+def _unlink(peer: WebSocketConnection, send_queue: SendQueue, handed: HandedConnection) -> None:
+    """Remove the references between the objects of a connection, to save the garbage collector work."""
     peer.forget()
-    send_queue.detach()  # one that was behind would hold itself, and all that waits in it
-    send_queue.on_broken = send_queue.on_behind = send_queue.on_rest = nothing
-    handed.on_drain, handed.on_end = nothing, None
+    send_queue.detach()  # a queue that is behind refers to itself, and to its frames
+    send_queue.on_broken = send_queue.on_behind = send_queue.on_remainder = ignore
+    handed.on_drain, handed.on_close = ignore, None

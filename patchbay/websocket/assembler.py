@@ -1,6 +1,6 @@
-"""Judges the frames of a client that are no whole data message: fragments, control frames, faults (RFC 6455 §5.4, §5.5, §8.1).
+"""Assembles messages from fragments, and checks control frames, text and protocol faults (RFC 6455 §5.4, §5.5, §8.1).
 
-Pure: gets frames unmasked, says what they mean. Pings are answered by the connection.
+Pure: takes unmasked frames. The connection answers pings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from patchbay.websocket.frames import CONTROL_BIT, FINAL_BIT, NO_CLOSE_CODE, OPC
 CONTROL_PAYLOAD_MAX_BYTES: Final = 125
 RESERVED_BITS: Final = 0x70
 _OPCODES: Final = frozenset(Opcode)
-# What a peer may say when it closes: RFC 6455 §7.4 with IANA's registry.
+# Close codes that a peer may send: RFC 6455 §7.4 and IANA's registry.
 _CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 
 
 class Fault(Exception):
-    """The peer has broken the protocol: the connection is closed with `code` (RFC 6455 §7.4.1)."""
+    """Reports that the peer has violated the protocol: the connection is to be closed with `code` (RFC 6455 §7.4.1)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -28,14 +28,14 @@ class Fault(Exception):
 
 
 class Message(NamedTuple):
-    """A whole message."""
+    """Holds a whole message."""
 
     is_text: bool
     payload: bytes
 
 
 class Close(NamedTuple):
-    """The peer closes the connection. `code`: NO_CLOSE_CODE where it gave none."""
+    """Reports that the peer closes the connection, with NO_CLOSE_CODE where its frame has no code."""
 
     code: int
 
@@ -44,10 +44,11 @@ class Assembler:
     """Joins fragments to messages.
 
     Args:
-        is_strict: text that is not UTF-8 is a fault; else it is the reader's to deal with.
+        message_max_bytes: a longer message is a fault.
+        is_strict: text that is not UTF-8 is a fault.
 
     Attributes:
-        is_within: a message has begun, and its last fragment has not come.
+        is_within: a message has begun, and its last fragment has not arrived.
     """
 
     __slots__ = ("_first", "_is_strict", "_max_bytes", "_pieces", "_size", "_text_tail", "is_within")
@@ -59,10 +60,10 @@ class Assembler:
         self._first = 0  # opcode of the message
         self._pieces: list[bytes] = []
         self._size = 0
-        self._text_tail = b""  # of a character that is not whole yet
+        self._text_tail = b""  # the first bytes of an incomplete character
 
     def admit(self, first: int, size: int) -> None:
-        """Raise Fault for a frame that must not come now; `first`: its first byte, `size`: of its payload."""
+        """Raise Fault if a frame with this first byte and payload size is not allowed now."""
         opcode = first & OPCODE_BITS
         if first & RESERVED_BITS or opcode not in _OPCODES:
             raise Fault(CLOSE_PROTOCOL, "reserved bits or an unknown opcode")
@@ -75,7 +76,7 @@ class Assembler:
             raise Fault(CLOSE_TOO_BIG, "too long a message")
 
     def take(self, first: int, payload: bytes) -> Message | Close | None:
-        """Take a whole frame. Returns what it completes; None: nothing yet, or a ping or pong. Raises Fault."""
+        """Add a whole frame, and return the message or close that it completes; None: none yet. Raises Fault."""
         self.admit(first, len(payload))
         opcode = first & OPCODE_BITS
         if opcode == Opcode.CLOSE:
@@ -92,7 +93,7 @@ class Assembler:
         return self._complete() if is_final else None
 
     def _check_text(self, payload: bytes, *, is_final: bool) -> None:
-        """Refuse what is not UTF-8 as soon as that shows (RFC 6455 §8.1)."""
+        """Raise Fault as soon as text is not UTF-8, even within a message (RFC 6455 §8.1)."""
         data = self._text_tail + payload
         try:
             _, used = utf_8_decode(data, "strict", is_final)
@@ -121,10 +122,10 @@ def _read_close(payload: bytes) -> Close:
 
 
 class LongFrame:
-    """Collects a frame that is longer than what is read at once.
+    """Collects a frame that is longer than one read.
 
     Attributes:
-        left: bytes that are still to come.
+        left: how many bytes are missing.
     """
 
     __slots__ = ("_data", "left")
@@ -134,12 +135,12 @@ class LongFrame:
         self.left = size
 
     def take(self, data: bytes | bytearray | memoryview, at: int, size: int) -> int:
-        """Take what there is of the frame in data[at:size]. Returns where that ends."""
+        """Add the part of the frame in data[at:size], and return where that part ends."""
         end = min(size, at + self.left)
         self._data += data[at:end]
         self.left -= end - at
         return end
 
     def raw(self) -> bytearray:
-        """The frame, once it is whole, as it came."""
+        """Return the frame as it was received, once it is whole."""
         return self._data

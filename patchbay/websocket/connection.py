@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from patchbay.auth.owner import owner_of
-from patchbay.net.peek import bytes_waiting, discard, looked_at
-from patchbay.process.no_op import nothing
+from patchbay.net.peek import bytes_waiting, discard, peek_offset
 from patchbay.protocol.errors import CLOSE_RESTART
-from patchbay.websocket.frame_reader import FrameReader
+from patchbay.websocket.frame_reader import FrameReader, ignore
 from patchbay.websocket.frames import close_frame
 
 if TYPE_CHECKING:
@@ -80,11 +79,11 @@ class WebSocketConnection(FrameReader):
     def _fail(self, code: int, reason: str) -> None:
         """The peer has broken the protocol: RFC 6455 §7.1.7."""
         self._say_why("fault", reason)
-        self.send_queue.finish(close_frame(code, reason))
+        self.send_queue.write_close(close_frame(code, reason))
         self._end_reading()
 
     def _hear_close(self, code: int) -> None:
-        self.send_queue.finish(close_frame(code))
+        self.send_queue.write_close(close_frame(code))
         self._end_reading()
 
     def _say_why(self, kind: str, reason: str) -> None:
@@ -132,7 +131,7 @@ class WebSocketConnection(FrameReader):
 
     def start(self) -> None:
         """Begin to read: what the peer has sent so far comes with the next round."""
-        self._seen_before = looked_at(self.sock) if self.handed.resumed else 0
+        self._seen_before = peek_offset(self.sock) if self.handed.resumed else 0
         self._poller.add(self)
         if self.skim is not None:
             self._poller.cool(self)
@@ -163,12 +162,12 @@ class WebSocketConnection(FrameReader):
 
     async def close(self, code: int, reason: str) -> None:
         """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
-        self.on_text = self.on_binary = nothing
+        self.on_text = self.on_binary = ignore
         if self._closing:
             await self.closed.wait()
             return
         self._closing = True
-        self.send_queue.finish(close_frame(code, reason))
+        self.send_queue.write_close(close_frame(code, reason))
         with trio.move_on_after(CLOSE_TIMEOUT_S):
             await (self._until_gone() if self._deaf else self._goodbye.wait())
         await self._part()
@@ -191,8 +190,8 @@ class WebSocketConnection(FrameReader):
 
     def forget(self) -> None:
         """It has ended: let go of all that held on to it."""
-        self.on_text = self.on_binary = nothing
-        self.on_too_much = self.on_again = nothing
+        self.on_text = self.on_binary = ignore
+        self.on_too_much = self.on_again = ignore
         self.skim = None
 
     def park(self) -> None:
@@ -201,7 +200,7 @@ class WebSocketConnection(FrameReader):
         unsent = self.send_queue.unsent()
         if unsent is None or self.is_within_message:
             log.warning("connection %d is closing, in the middle of a message, or too far behind", self.handed.id)
-            self.send_queue.finish(close_frame(CLOSE_RESTART, "this process is replaced: come back"))
+            self.send_queue.write_close(close_frame(CLOSE_RESTART, "this process is replaced: come back"))
         else:
             self.send_queue.detach()
             self.handed.park(unsent)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from patchbay.net.turns import FRAMES_A_TURN
-from patchbay.process.no_op import nothing
 from patchbay.protocol.errors import CLOSE_BAD_TEXT, CLOSE_FLOOD, CLOSE_PROTOCOL, CLOSE_TOO_BIG
 from patchbay.websocket.assembler import CONTROL_PAYLOAD_MAX_BYTES, Assembler, Close, Fault, LongFrame
 from patchbay.websocket.fast_path import COUNTED_AT_ONCE, LONGEST_ALIGNED, FastPath
@@ -40,6 +39,10 @@ if TYPE_CHECKING:
     from patchbay.websocket.send_queue import SendQueue
 
 SKIMMED_AT_ONCE_BYTES: Final = 4096
+
+
+def ignore(*_: object) -> None:
+    """Do nothing: a connection's callbacks before it is served and after it has ended."""
 
 
 class FrameReader(FastPath):
@@ -72,9 +75,9 @@ class FrameReader(FastPath):
         self.send_queue = send_queue
         self._turns = turns
         self._owner = owner
-        self.on_text = nothing
-        self.on_binary: Callable[[bytes], object] = nothing
-        self.on_again: Callable[[bool], object] = nothing
+        self.on_text = ignore
+        self.on_binary: Callable[[bytes], object] = ignore
+        self.on_again: Callable[[bool], object] = ignore
         self.skim: Callable[[memoryview, int, int], int] | None = None
         self._rate_limit = rate_limit
         self._assembler = Assembler(message_max_bytes, is_strict=strict_text)
@@ -286,6 +289,6 @@ class FrameReader(FastPath):
         count, self._uncounted = self._uncounted, 0
         if self._rate_limit.spend(count, trio.current_time()):
             return True
-        kind, reason = self._rate_limit.complaint
+        kind, reason = self._rate_limit.violation
         self._too_much(kind, CLOSE_FLOOD, reason)
         return False

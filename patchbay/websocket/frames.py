@@ -1,7 +1,6 @@
-"""WebSocket frames (RFC 6455 §5.2) as the hot path needs them: finding a client's frames, building a server's.
+"""Finds a client's WebSocket frames in a buffer, and builds a server's (RFC 6455 §5.2). Pure.
 
-Pure, and shared by both sides of the system. Everything unusual (fragments, control frames, errors) is not decided
-here: those frames are found and passed on whole to the general implementation.
+Fragments, control frames and faults are found here, but judged by `patchbay.websocket.assembler`.
 """
 
 from __future__ import annotations
@@ -45,17 +44,17 @@ MEDIUM_TEXT: Final = TEXT << 8 | 0xFE  # first two bytes of a client's whole tex
 MEDIUM_HEADER_BYTES: Final = 8  # of such a message, its masking key included
 CLOSE: Final = 0x88
 PONG: Final = 0x8A
-FINAL_BIT, OPCODE_BITS, CONTROL_BIT = 0x80, 0x0F, 0x08  # of a frame's first byte
+FINAL_BIT, OPCODE_BITS, CONTROL_BIT = 0x80, 0x0F, 0x08  # in a frame's first byte
 PING: Final = b"\x89\x00"  # a server's ping without payload, ready to send
 CLIENT_PING: Final = 0x89
 FRAME_HEAD_MAX_BYTES: Final = 14  # §5.2
 NOT_MASKED: Final = -1
-WAITING_FRAGMENTS_MAX: Final = 16  # of a message that is not whole
-WAITING_BYTES_MAX: Final = 8192  # likewise; much less than is looked at at once, or the last one would never be seen
+WAITING_FRAGMENTS_MAX: Final = 16  # of an incomplete message
+WAITING_BYTES_MAX: Final = 8192  # of an incomplete message; much less than one read, which must reach its end
 
 
 class Opcode(IntEnum):
-    """RFC 6455 §11.8."""
+    """Names the opcodes of RFC 6455 §11.8."""
 
     CONTINUATION = 0
     TEXT = 1
@@ -65,7 +64,7 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-NO_CLOSE_CODE: Final = 1005  # never sent: stands for a close frame without a code
+NO_CLOSE_CODE: Final = 1005  # stands for a close frame without a code; never sent
 REASON_MAX_BYTES: Final = 123
 
 Frame = tuple[int, int, int, int]  # first byte, start of the frame, start of its payload, end
@@ -81,16 +80,15 @@ def find_frames(
     """Find the complete frames of a client in a buffer.
 
     Args:
-        data: what the socket holds; valid up to `size`.
-        at: where to begin; a frame begins there.
-        longest: payload length up to which an incomplete frame is worth waiting for.
-        limit: how many frames are wanted; None: all there are. Of what follows them, nothing is told.
+        data: the bytes that the socket has received, valid up to `size`.
+        at: the offset at which the first frame begins.
+        longest: an incomplete frame with a payload up to this length is left in the socket until it is complete.
+        limit: how many frames to find at most; None: all.
 
     Returns:
-        A list of (first byte, start of the frame, start of its payload, end). The four bytes before a payload are its
-        masking key. And how many bytes, from the end of the last one, the next frame takes in all: 0 when it is
-        incomplete but will do, or when that can't be told yet; NOT_MASKED for a frame that breaks the rule that clients
-        mask (the general implementation has an answer to that).
+        The frames, as (first byte, start of the frame, start of its payload, end). The four bytes before a payload are
+        its masking key. The whole size of the next frame, if its payload is longer than `longest`; NOT_MASKED if that
+        frame is not masked (§5.1); else 0, also when its length is not known yet or `limit` was reached.
     """
     frames: list[Frame] = []
     while size - at >= 2 and len(frames) != limit:
@@ -120,11 +118,11 @@ def find_frames(
 
 
 def whole_messages(data: bytes | bytearray | memoryview, frames: list[Frame], *, is_strict: bool) -> list[Frame]:
-    """Leave out the fragments at the end of some frames whose message has not come whole.
+    """Return the frames without the fragments of an incomplete message at their end.
 
-    What is left out stays in the socket, as half a frame does, and so survives this process. But only of few fragments,
-    since each look at them costs again; not with control frames among them, which are to be answered at once; nor, with
-    `is_strict`, where they are text that is not UTF-8, which is to be refused at once.
+    These fragments stay in the socket, as an incomplete frame does, so they survive this process. The frames are
+    returned unchanged when the fragments are too many or too long to be read again and again, when control frames are
+    among them, which need an answer at once, or when `is_strict` and their text is not UTF-8, which is refused at once.
     """
     if not frames or frames[-1][0] & (FINAL_BIT | CONTROL_BIT):
         return frames
@@ -153,38 +151,38 @@ def _may_be_text(pieces: list[bytes]) -> bool:
 
 
 def cannot_be_text(data: bytes | bytearray | memoryview, at: int, size: int) -> bool:
-    """Whether the incomplete frame that begins at `at` is one of text that is not UTF-8 already, whatever follows."""
+    """Tell whether the incomplete frame at `at` is text that is not UTF-8, whatever follows."""
     if data[at] != TEXT or size - at < 6:
         return False
     payload = at + {126: 8, 127: 14}.get(data[at + 1] & 0x7F, 6)
     if payload > size:
-        return False  # not even the masking key is whole
+        return False  # the masking key is incomplete
     return not _may_be_text([unmask(data, payload, size)])
 
 
 def unmask(data: bytes | bytearray | memoryview, payload: int, end: int) -> bytes:
-    """The payload of a frame that `find_frames` found."""
-    # The routine takes any buffer; its signature names only some.
+    """Return the unmasked payload of a frame that `find_frames` has found."""
+    # `apply_mask` takes any buffer, unlike its signature.
     return apply_mask(data[payload:end], data[payload - 4 : payload])  # type: ignore[arg-type]
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A server's text message in one frame. The payload is UTF-8."""
+    """Make a server's text message of one frame, from UTF-8."""
     return _frame(TEXT, payload)
 
 
 def binary_frame(payload: bytes) -> bytes:
-    """A server's binary message in one frame."""
+    """Make a server's binary message of one frame."""
     return _frame(BINARY, payload)
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """The answer to a ping."""
+    """Make a server's answer to a ping."""
     return _frame(PONG, payload)
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Make a server's close frame. A reason that is too long for one is cut."""
+    """Make a server's close frame. A reason of more than REASON_MAX_BYTES is cut."""
     if code == NO_CLOSE_CODE:
         return _frame(CLOSE, b"")
     words = reason.encode("utf-8", "replace")[:REASON_MAX_BYTES].decode("utf-8", "ignore").encode()

@@ -1,7 +1,4 @@
-"""The opening handshake of a WebSocket (RFC 6455 §4.2), by trio-websocket, on a connection whose request head was taken already.
-
-A resumed connection has had its handshake, so none is made with its peer. What follows is `patchbay.websocket.connection`'s.
-"""
+"""Answers the opening handshake of a WebSocket (RFC 6455 §4.2) with trio-websocket. The request head was read before."""
 
 from __future__ import annotations
 
@@ -24,34 +21,34 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 
 
-async def shake_hands(handed: HandedConnection, send_queue: SendQueue, subprotocol: str | None) -> bool:
-    """Answer the handshake. False when it was refused, or nobody is there any more.
+async def answer_handshake(handed: HandedConnection, send_queue: SendQueue, subprotocol: str | None) -> bool:
+    """Answer the handshake. Return False when it was refused, or when the peer has gone.
 
     Args:
-        subprotocol: the one to accept; None: whichever carries a token.
+        subprotocol: the one to accept; None: the one that carries a token.
     """
     accepted = False
     with trio.move_on_after(TIMEOUT_S):
         async with trio.open_nursery() as nursery:
             stream = _HeadStream(handed, send_queue, nursery.cancel_scope)
             request = await wrap_server_stream(nursery, stream)
-            with suppress(ConnectionClosed):  # the peer has reset it already
+            with suppress(ConnectionClosed):  # the peer has reset the connection
                 await request.accept(subprotocol=subprotocol or answered_subprotocol(request.proposed_subprotocols))
                 accepted = handed.answered
-            nursery.cancel_scope.cancel()  # trio-websocket's reader: nothing more is read by it
+            nursery.cancel_scope.cancel()  # ends trio-websocket's reader
     return accepted
 
 
 def refuse(sock: socket.socket, status: int, text: str) -> None:
-    """Answer the head of a WebSocket with a refusal; its peer may have gone. The caller ends the connection."""
+    """Refuse the handshake with an HTTP status. The peer may have gone. The caller closes the connection."""
     with suppress(OSError):
         sock.send(answer(status, text))
 
 
-def plain_head(head: bytes) -> bytes:
-    """Return a head that asks for the same WebSocket and holds nothing else of the peer's.
+def minimal_head(head: bytes) -> bytes:
+    """Return a head with only the headers that the handshake needs.
 
-    trio-websocket decodes headers that we have no use for, and raises what it can't decode (a Host that is no IDNA name).
+    trio-websocket decodes other headers, too, and raises on those that it can't decode (a Host that is no IDNA name).
     """
     parsed = parse_known_head(head)
     lines = ["GET / HTTP/1.1", "Host: localhost"]
@@ -66,16 +63,16 @@ def plain_head(head: bytes) -> bytes:
 
 
 class _HeadStream(trio.abc.Stream):
-    """What trio-websocket sees of the connection: the head, and the way of the answer."""
+    """Gives trio-websocket the head to read, and writes its answer to the send queue."""
 
     def __init__(self, handed: HandedConnection, send_queue: SendQueue, scope: trio.CancelScope) -> None:
         self._handed = handed
         self._send_queue = send_queue
         self._scope = scope
-        self._head = plain_head(handed.head)
+        self._head = minimal_head(handed.head)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The head; what follows it stays in the socket."""
+        """Return the head, then wait for ever: all bytes behind the head stay in the socket."""
         head, self._head = self._head, b""
         await trio.lowlevel.checkpoint()
         if not head:
@@ -83,7 +80,7 @@ class _HeadStream(trio.abc.Stream):
         return head
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write, or queue, without waiting for the peer."""
+        """Write or queue the answer, without waiting for the peer."""
         await trio.lowlevel.checkpoint()
         self._handed.about_to_answer()
         if not self._send_queue.write_control(bytes(data)):
@@ -91,10 +88,10 @@ class _HeadStream(trio.abc.Stream):
         self._handed.answer_sent()
 
     async def wait_send_all_might_not_block(self) -> None:
-        """It never blocks."""
+        """Return at once: `send_all` never blocks."""
         await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
-        """trio-websocket has refused the handshake. The descriptor is the gateway link's to close."""
+        """End the handshake, which trio-websocket has refused. The gateway link closes the descriptor."""
         self._scope.cancel()
         await trio.lowlevel.checkpoint()

@@ -1,7 +1,7 @@
-"""Looks after open connections: finds those whose other end has silently gone, and ends those whose time is over.
+"""Pings idle connections, and closes those that are dead, too old, or have an expired token.
 
-An idle peer is asked with a ping and ended when it does not answer; half a frame is no answer. A connection ends, with a word,
-when a message takes too long, when its token has expired, or when it has lasted as long as any may.
+A peer that does not answer a ping is aborted; an incomplete frame is no answer. A connection is closed with a code when
+a message stays incomplete for too long, when its token has expired, and when it has reached its maximum age.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COUNTED_AS: Final = {
+COUNTERS: Final = {
     CLOSE_EXPIRED: "closed_expired",
     CLOSE_LIFETIME: "closed_lifetime",
     CLOSE_POLICY: "closed_unfinished",
@@ -43,60 +43,67 @@ async def keep_alive(
     wall: Callable[[], float] = time.time,
     counters: Counter[str] | None = None,
 ) -> None:
-    """Ping peers that were not heard of for `interval_s`; end those that stay silent `timeout_s` more, those whose message or
-    frame is not whole after `message_timeout_s`, those whose token has expired by the clock `wall`, and those older than `lifetime_s`;
-    count these. For ever."""
+    """Ping and close connections, once a second, until cancelled.
+
+    Args:
+        interval_s: a peer that has been silent for this long is pinged.
+        timeout_s: a peer that stays silent for this long after a ping is aborted.
+        message_timeout_s: a message that is incomplete for this long closes its connection.
+        lifetime_s: the maximum age of a connection.
+        wall: the clock that tokens expire by.
+        counters: counts closed connections, by COUNTERS and `closed_silent`.
+    """
     counters = Counter() if counters is None else counters
-    asked: dict[int, float] = {}
+    pinged_at: dict[int, float] = {}
     ending: dict[int, None] = {}
     async with trio.open_nursery() as nursery:
 
-        def look() -> None:
+        def check() -> None:
             now, today = trio.current_time(), wall()
             present = {peer.handed.id: peer for peer in peers}
-            for gone in [number for number in (*asked, *ending) if number not in present]:
-                asked.pop(gone, None)
+            for gone in [number for number in (*pinged_at, *ending) if number not in present]:
+                pinged_at.pop(gone, None)
                 ending.pop(gone, None)
             for number, peer in present.items():
-                if _ask(peer, asked, now, interval_s, timeout_s, message_timeout_s):
+                if _ping(peer, pinged_at, now, interval_s, timeout_s, message_timeout_s):
                     counters["closed_silent"] += 1
-                over = _is_over(peer, today, now, lifetime_s, message_timeout_s) if number not in ending else None
+                over = _close_reason(peer, today, now, lifetime_s, message_timeout_s) if number not in ending else None
                 if over is not None:
                     ending[number] = None
-                    counters[COUNTED_AS[over[0]]] += 1
+                    counters[COUNTERS[over[0]]] += 1
                     log.info("connection %d from %s: %s", number, peer.handed.peer, over[1])
                     nursery.start_soon(peer.close, *over)
 
-        await every(SECOND, look)
+        await every(SECOND, check)
 
 
-def _ask(
+def _ping(
     peer: WebSocketConnection,
-    asked: dict[int, float],
+    pinged_at: dict[int, float],
     now: float,
     interval_s: float,
     timeout_s: float,
     message_timeout_s: float,
 ) -> bool:
-    """Ask a silent peer; one that did not answer is ended: True."""
+    """Ping a silent peer. Return True when the peer was aborted, since it has not answered."""
     number = peer.handed.id
-    when = asked.get(number)
+    when = pinged_at.get(number)
     if now - peer.last_heard < interval_s:
-        asked.pop(number, None)
+        pinged_at.pop(number, None)
     elif when is None:
-        asked[number] = now
+        pinged_at[number] = now
         peer.send_queue.write_control(PING)
     elif now - when > timeout_s or (now - when > message_timeout_s and peer.is_within_frame):
-        log.info("connection %d from %s does not answer; ending it", number, peer.handed.peer)
+        log.info("connection %d from %s does not answer pings; aborting it", number, peer.handed.peer)
         peer.end_of_input()
         return True
     return False
 
 
-def _is_over(
+def _close_reason(
     peer: WebSocketConnection, today: float, now: float, lifetime_s: float, message_timeout_s: float
 ) -> tuple[int, str] | None:
-    """The close code and reason of a connection whose time is over."""
+    """Return the close code and reason of a connection that is to be closed; None: it stays open."""
     if peer.is_within_message and now - peer.message_since > message_timeout_s:
         return CLOSE_POLICY, f"a message was not whole after {message_timeout_s:g} s"
     if today > expires_at(peer.handed.claims):

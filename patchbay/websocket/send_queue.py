@@ -1,9 +1,9 @@
-"""Writes the frames of one WebSocket connection: at once while the peer keeps up, queued in bounds while it does not.
+"""Writes the frames of one WebSocket connection: at once while the peer keeps up, else from a bounded queue.
 
-There are two kinds of frames. *Lossy* frames (audio) grow old: a frame that has waited longer than allowed is dropped,
-oldest first, and counted, so that a listener that reads again is live. *Control* frames (start, stop, errors, answers)
-are never dropped; a peer that leaves too many of them unread, or too many bytes, is disconnected. A frame that was
-written in part is always finished first. Nothing follows a close frame (RFC 6455 §5.5.1).
+*Lossy* frames (audio) that have waited too long are dropped, oldest first, and counted, so a listener that reads again
+is live. *Control* frames (start, stop, errors, answers) are never dropped; a peer that leaves too many of them unread
+is disconnected. A frame that was written in part is always completed first. No frame follows a close frame (RFC 6455
+§5.5.1).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONTROL_MAX = 1000  # frames
-CONTROL_MAX_BYTES = 256 * 1024  # that wait; a frame that is longer may wait alone
+CONTROL_MAX_BYTES = 256 * 1024  # a frame that is longer may wait alone
 
 
-class Follower(Protocol):
-    """Writes frames to many send queues at once, so it must know which of them keep up."""
+class BatchWriter(Protocol):
+    """Writes frames of many send queues in one batch, so must know which of the queues keep up."""
 
-    def refresh(self) -> None:
-        """Note that a send queue has fallen behind, has caught up, or has more or fewer followers."""
+    def invalidate(self) -> None:
+        """Note that a send queue has fallen behind or caught up, or has more or fewer batch writers."""
 
-    def settle(self) -> None:
-        """Write all frames that are not written yet, so that what a send queue writes next comes behind them."""
+    def flush(self) -> None:
+        """Write all frames that wait in the batch, so that the next frame of a send queue comes behind them."""
 
 
 class _HotSlots:
-    """Holds the slot that every frame needs, in front of the others."""
+    """Holds the slot that each frame needs, in front of the others."""
 
     __slots__ = ("put",)
 
@@ -43,106 +43,107 @@ class _HotSlots:
 
 
 class SendQueue(_HotSlots):
-    """Writes whole frames to a non-blocking socket, and never waits: `drain` writes what is queued.
+    """Writes whole frames to a non-blocking socket, and never waits. `drain` writes queued frames.
 
     Args:
         lossy_s: how long a lossy frame may wait.
-        control_max: how many control frames may wait before the connection is broken off.
+        control_max: how many control frames may wait before the connection is aborted.
 
     Attributes:
         fd: the socket's descriptor.
-        behind: frames wait to be written; no frame is written past them.
-        put: takes a lossy frame, and returns how many bytes need no more care. `write` calls it.
-        overflowed: the connection was broken off since the peer has not read what was sent.
-        finished: a close frame was written, or waits to be written.
-        on_behind: called when frames begin to wait: `drain` must be called once the kernel has room.
-        on_broken: called once when the connection can't be written to any more, or is too far behind.
-        on_rest: called with what is left of a frame that was written in part, and with b"" when the frame is whole. A
-            successor must write the rest first, or the peer would read half a frame.
+        behind: frames are queued, and all others are queued behind them.
+        broken: the connection was aborted or detached: nothing is written any more.
+        put: sends or queues a lossy frame, and returns how many of its bytes were sent, queued or dropped.
+        overflowed: the connection was aborted since the peer does not read.
+        is_close_queued: a close frame was written or queued.
+        on_behind: called when frames begin to wait: `drain` must be called once the socket is writable.
+        on_broken: called once when the connection is aborted.
+        on_remainder: called with the remainder of a frame that was written in part, and with b"" when the frame is
+            complete. A successor must write the remainder first.
     """
 
-    __slots__ = ("_control_max", "_followers", "_rest", "_send", "_waiting", "behind", "broken", "fd", "finished", "on_behind", "on_broken", "on_rest", "overflowed")  # fmt: skip
+    __slots__ = ("_batch_writers", "_control_max", "_remainder", "_send", "_waiting", "behind", "broken", "fd", "is_close_queued", "on_behind", "on_broken", "on_remainder", "overflowed")  # fmt: skip
 
     def __init__(self, sock: socket.socket, *, lossy_s: float, control_max: int = CONTROL_MAX) -> None:
         self.fd = sock.fileno()
-        self._followers: tuple[Follower, ...] = ()
+        self._batch_writers: tuple[BatchWriter, ...] = ()
         self._send = sock.send
         self.put = sock.send
         self._control_max = control_max
-        self._rest = b""
+        self._remainder = b""
         self._waiting = WaitingFrames(lossy_s)
         self.behind = False
         self.broken = False
         self.overflowed = False
-        self.finished = False
+        self.is_close_queued = False
         self.on_behind: Callable[[], None] = lambda: None
         self.on_broken: Callable[[], None] = lambda: None
-        self.on_rest: Callable[[bytes], None] = lambda rest: None
+        self.on_remainder: Callable[[bytes], None] = lambda remainder: None
 
     @property
     def dropped(self) -> int:
-        """Return how many lossy frames grew too old."""
+        """Return how many lossy frames were dropped, since they were too old or too many."""
         return self._waiting.dropped
 
     @property
-    def is_quick(self) -> bool:
-        """Tell whether a follower may write frames past this queue: the peer keeps up, and has this one follower."""
-        return not self.behind and len(self._followers) == 1
+    def accepts_batches(self) -> bool:
+        """Tell whether the batch writer may write to the socket: there is only one, and the peer keeps up."""
+        return not self.behind and len(self._batch_writers) == 1
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether a frame, or a part of one, waits to be written."""
-        return not self.broken and bool(self._rest or self._waiting)
+        """Tell whether a frame or a remainder waits to be written."""
+        return not self.broken and bool(self._remainder or self._waiting)
 
-    def follow(self, follower: Follower) -> None:
-        """Tell a follower from now on whether the peer keeps up."""
-        self._change_followers((*self._followers, follower))
+    def add_batch_writer(self, batch_writer: BatchWriter) -> None:
+        """Notify a batch writer from now on, and flush it before frames are written here."""
+        self._set_batch_writers((*self._batch_writers, batch_writer))
 
-    def unfollow(self, follower: Follower) -> None:
-        """Forget a follower, after it has written what it has for this connection."""
-        self._change_followers(tuple(other for other in self._followers if other is not follower))
+    def remove_batch_writer(self, batch_writer: BatchWriter) -> None:
+        """Remove a batch writer, after it was flushed."""
+        self._set_batch_writers(tuple(other for other in self._batch_writers if other is not batch_writer))
 
     def write(self, frame: bytes) -> None:
         """Write a lossy frame."""
-        if self._followers:
-            self._settle()
+        if self._batch_writers:
+            self._flush_batches()
         try:
-            taken = self.put(frame)
+            sent = self.put(frame)
         except OSError as error:
-            self.refused(frame, error)
+            self.on_send_error(frame, error)
             return
-        if taken != len(frame):
-            self.cut_short(frame, taken)
+        if sent != len(frame):
+            self.on_partial_send(frame, sent)
 
-    def refused(self, frame: bytes, error: OSError) -> None:
-        """Queue a lossy frame that the kernel has not taken; break the connection off on any error but a full buffer."""
+    def on_send_error(self, frame: bytes, error: OSError) -> None:
+        """Queue a lossy frame when the send buffer was full; abort the connection on any other error."""
         if isinstance(error, BlockingIOError):
             self._queue_lossy(frame)
             self._fall_behind()
         else:
-            self.break_off()
+            self.abort()
 
-    def cut_short(self, frame: bytes, taken: int) -> None:
-        """Keep the rest of a frame of which the kernel has taken the first bytes."""
-        self._keep_rest(frame[taken:])
+    def on_partial_send(self, frame: bytes, sent: int) -> None:
+        """Keep the remainder of a frame that was sent in part, up to `sent`."""
+        self._keep_remainder(frame[sent:])
         self._fall_behind()
 
-    def not_taken(self, frame: bytes, result: int) -> None:
-        """Keep what the kernel has not taken of a lossy frame that a follower has sent.
+    def on_send_result(self, frame: bytes, result: int) -> None:
+        """Handle a lossy frame that a batch writer could not send completely.
 
         Args:
-            result: how many bytes it has taken; or -errno.
+            result: how many bytes were sent; or -errno.
         """
         if result < 0:
-            self.refused(frame, OSError(-result, os.strerror(-result)))
+            self.on_send_error(frame, OSError(-result, os.strerror(-result)))
         else:
-            self.cut_short(frame, result)
+            self.on_partial_send(frame, result)
 
     def write_control(self, frame: bytes) -> bool:
-        """Write a control frame; nothing is written after the close frame. Return False when the connection is broken."""
-        if self.broken or self.finished:
+        """Write a control frame, unless a close frame was written. Return False when the connection is broken."""
+        if self.broken or self.is_close_queued:
             return not self.broken
-        self._settle()
+        self._flush_batches()
         self._waiting.add_control(frame)
         if not self.behind:
             self._write_waiting()
@@ -154,14 +155,14 @@ class SendQueue(_HotSlots):
             self.overflow()
         return not self.broken
 
-    def finish(self, frame: bytes) -> None:
-        """Write a close frame, the last of all. Lossy frames that wait are dropped."""
-        if self.broken or self.finished:
+    def write_close(self, frame: bytes) -> None:
+        """Write a close frame, the last of all frames. Queued lossy frames are dropped."""
+        if self.broken or self.is_close_queued:
             return
-        self._settle()
+        self._flush_batches()
         self._waiting.clear_lossy()
         self._waiting.add_control(frame)
-        self.finished = True
+        self.is_close_queued = True
         was_behind = self.behind
         self._set_behind(True)
         if not was_behind:
@@ -170,62 +171,58 @@ class SendQueue(_HotSlots):
                 self.on_behind()
 
     def drain(self) -> None:
-        """Write what waits, as far as the kernel has room."""
+        """Write queued frames until the send buffer is full."""
         if self.behind and not self.broken:
             self._write_waiting()
 
     def _write_waiting(self) -> None:
         try:
-            if self._rest:
-                self._keep_rest(self._rest[self._send(self._rest) :])
-            while not self._rest and (frame := self._next()) is not None:
+            if self._remainder:
+                self._keep_remainder(self._remainder[self._send(self._remainder) :])
+            while not self._remainder and (frame := self._next()) is not None:
                 sent = self._send(frame)
                 self._waiting.remove_first()
                 if sent != len(frame):
-                    self._keep_rest(frame[sent:])
+                    self._keep_remainder(frame[sent:])
         except BlockingIOError:
             self._set_behind(True)
         except OSError:
-            self.break_off()
+            self.abort()
         else:
-            self._set_behind(bool(self._rest))
+            self._set_behind(bool(self._remainder))
 
     def unsent(self) -> bytes | None:
-        """Return what a successor must write first: the rest of a frame, then whole frames.
+        """Return the bytes that a successor must write first: a remainder, then whole frames.
 
-        None: it is too much to move, or nothing may follow a close frame.
+        None: there are too many, or a close frame was queued, or the connection is broken.
         """
-        if self.finished:
+        if self.is_close_queued:
             return None
-        self._settle()
-        waiting = self._rest + self._waiting.joined()
+        self._flush_batches()
+        waiting = self._remainder + self._waiting.joined()
         return waiting if len(waiting) <= MAX_UNSENT_BYTES and not self.broken else None
 
-    def rest(self) -> bytes:
-        """Return what is left of a frame that was written in part."""
-        return self._rest
-
     def restore(self, unsent: bytes) -> None:
-        """Begin with what a predecessor has left unsent. To be called before anything is written."""
-        self._keep_rest(unsent)
+        """Write the bytes that a predecessor has left unsent. Call it before any other write."""
+        self._keep_remainder(unsent)
         self.drain()
 
     def detach(self) -> None:
-        """Write nothing more: the connection, and what was `unsent`, are a successor's."""
-        self._settle()
+        """Drop all frames and write nothing more: a successor has the connection."""
+        self._flush_batches()
         self.broken = True
         self._set_behind(True)
-        self.put = len  # takes every frame, and writes none
+        self.put = len  # drops every frame
         self._waiting.clear()
-        self._rest = b""
+        self._remainder = b""
 
     def overflow(self) -> None:
-        """Break the connection off since the peer does not read what is sent."""
+        """Abort the connection, since the peer does not read."""
         self.overflowed = True
-        self.break_off()
+        self.abort()
 
-    def break_off(self) -> None:
-        """Write nothing more, since half a frame may have been written, and call `on_broken`."""
+    def abort(self) -> None:
+        """Write nothing more, as the last frame may be incomplete, and call `on_broken`."""
         if not self.broken:
             self.detach()
             self.on_broken()
@@ -235,28 +232,28 @@ class SendQueue(_HotSlots):
         self.on_behind()
 
     def _set_behind(self, behind: bool) -> None:
-        behind = behind or self.finished  # for good: nobody writes past the last frame
+        behind = behind or self.is_close_queued  # for ever: no frame may follow the close frame
         if behind != self.behind:
-            for follower in self._followers:
-                follower.refresh()
+            for batch_writer in self._batch_writers:
+                batch_writer.invalidate()
         self.behind = behind
-        self.put = len if self.finished else self._queue_lossy if behind else self._send
+        self.put = len if self.is_close_queued else self._queue_lossy if behind else self._send
 
-    def _change_followers(self, followers: tuple[Follower, ...]) -> None:
-        self._settle()
-        for follower in {*self._followers, *followers}:
-            follower.refresh()
-        self._followers = followers
+    def _set_batch_writers(self, batch_writers: tuple[BatchWriter, ...]) -> None:
+        self._flush_batches()
+        for batch_writer in {*self._batch_writers, *batch_writers}:
+            batch_writer.invalidate()
+        self._batch_writers = batch_writers
 
-    def _settle(self) -> None:
-        for follower in self._followers:
-            follower.settle()
+    def _flush_batches(self) -> None:
+        for batch_writer in self._batch_writers:
+            batch_writer.flush()
 
-    def _keep_rest(self, rest: bytes) -> None:
-        self._rest = rest
-        if rest:
+    def _keep_remainder(self, remainder: bytes) -> None:
+        self._remainder = remainder
+        if remainder:
             self._set_behind(True)
-        self.on_rest(rest)
+        self.on_remainder(remainder)
 
     def _next(self) -> bytes | None:
         return self._waiting.first_control() or self._waiting.first_lossy(trio.current_time())
@@ -267,18 +264,18 @@ class SendQueue(_HotSlots):
 
 
 def write_to_all(send_queues: tuple[SendQueue, ...], frame: bytes) -> int:
-    """Write a lossy frame to each of many send queues, and return how many there are.
+    """Write a lossy frame to each of many send queues, and return how many queues there are.
 
-    The hot path: one system call for each peer that keeps up, and nothing else.
+    Hot path: one system call for each peer that keeps up.
     """
     size = len(frame)
     for send_queue in send_queues:
-        put = send_queue.put  # by itself: CPython has a fast way to read a slot, but none to call what is in one
+        put = send_queue.put  # on a line of its own: CPython reads a slot fast, but calls its value slowly
         try:
-            taken = put(frame)
+            sent = put(frame)
         except OSError as error:
-            send_queue.refused(frame, error)
+            send_queue.on_send_error(frame, error)
             continue
-        if taken != size:
-            send_queue.cut_short(frame, taken)
+        if sent != size:
+            send_queue.on_partial_send(frame, sent)
     return len(send_queues)

@@ -1,4 +1,7 @@
-"""Holds the frames that wait until a peer reads: control frames, then audio of a bounded age. Pure: the time is an argument."""
+"""Queues the frames of a connection until its peer reads: control frames, and audio of a bounded age.
+
+Pure: the time is an argument.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ LOSSY_MAX_BYTES = 1024 * 1024  # whatever their age
 
 
 class WaitingFrames:
-    """Holds control frames, which are never dropped and go first, and lossy frames, which are dropped when too old.
+    """Queues control frames, which are written first and never dropped, and lossy frames, which are dropped when too
+    old.
 
     Args:
         lossy_s: how long a lossy frame may wait.
 
     Attributes:
         control_bytes: the length of all control frames.
-        dropped: how many lossy frames grew too old, or were too many bytes.
+        dropped: how many lossy frames were dropped, since they were too old or too many.
     """
 
     __slots__ = ("_control", "_lossy", "_lossy_bytes", "_lossy_s", "control_bytes", "dropped")

@@ -242,5 +242,5 @@ async def test_it_drains(tmp_path: Path) -> None:
         await stream.receive_some()
         handed = next(iter(process.gateway.connections.values()))
         process.context.draining.set()
-        await process.gateway.until_empty()
-        assert handed.given_away
+        await process.gateway.wait_empty()
+        assert handed.is_transferred

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FakeHandedConnection:
-    """Has what `gateway_link.HandedConnection` has; remembers what the actor did with it."""
+    """Has what `patchbay.handover.connection.HandedConnection` has; remembers what the actor did with it."""
 
     def __init__(
         self,
@@ -37,29 +37,29 @@ class FakeHandedConnection:
         self.unsent = b""
         self.answered = resumed
         self.claimed: bytes | None = None
-        self.given_away = False
+        self.is_transferred = False
         self.parked: bytes | None = None
         self.scope = trio.CancelScope()
         self.on_drain: Callable[[], None] = self.scope.cancel
-        self.on_end: Callable[[int, str], Awaitable[None]] | None = None
+        self.on_close: Callable[[int, str], Awaitable[None]] | None = None
         self.superseded = trio.Event()
 
-    async def end(self, code: int, reason: str) -> None:
-        if self.on_end is not None:
-            await self.on_end(code, reason)
+    async def close(self, code: int, reason: str) -> None:
+        if self.on_close is not None:
+            await self.on_close(code, reason)
         self.scope.cancel()
 
-    def hand_back(self) -> None:
-        self.given_away = True
+    def return_to_gateway(self) -> None:
+        self.is_transferred = True
 
     def park(self, unsent: bytes) -> None:
-        self.given_away = True
+        self.is_transferred = True
         self.parked = unsent
 
     def about_to_answer(self) -> None:
         """The gateway would know."""
 
-    def promise_note(self, note: bytes) -> None:
+    def set_note_once_written(self, note: bytes) -> None:
         self.note = note
 
     def answer_sent(self) -> None:
@@ -71,7 +71,7 @@ class FakeHandedConnection:
     def set_note(self, note: bytes) -> None:
         self.note = note
 
-    def set_rest(self, rest: bytes) -> None:
+    def set_remainder(self, rest: bytes) -> None:
         self.unsent = rest
 
 
@@ -79,7 +79,7 @@ class FakeSendQueue:
     """Remembers what was written, and of which kind. It has no socket, so nobody may write past it."""
 
     fd = -1
-    is_quick = False
+    accepts_batches = False
     behind = False
     dropped = 0
 
@@ -90,10 +90,10 @@ class FakeSendQueue:
     def write(self, frame: bytes) -> None:
         self.frames.append(frame)
 
-    def follow(self, targets: object) -> None:
+    def add_batch_writer(self, targets: object) -> None:
         """It always keeps up."""
 
-    def unfollow(self, targets: object) -> None:
+    def remove_batch_writer(self, targets: object) -> None:
         """Likewise."""
 
     def put(self, frame: bytes) -> int:
@@ -133,7 +133,7 @@ class Dialogue:
         head = await read_head(self.server, max_bytes=16 * 1024, timeout_s=5)
         self.handed = FakeHandedConnection(self.server, head, **self._options)
         await self._serve(self.handed)
-        if not self.handed.given_away:
+        if not self.handed.is_transferred:
             with suppress(OSError):  # the peer was first
                 self.server.shutdown(socket.SHUT_RDWR)
             self.server.close()

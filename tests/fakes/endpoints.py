@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from config import load
 from patchbay.bus.sockets import Bus
 from patchbay.process.identity import Identity
+from patchbay.process.socket_names import SLOTS, endpoint, slot_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +35,10 @@ class Endpoints:
 
     def bus(self, name: str, *endpoints: str, index: int = 0, generation: int = 1) -> Bus:
         """The bus of one process, which owns these endpoints."""
-        slot = "a" if generation % 2 else "b"
         for each in endpoints:
-            for other in "ab":
-                os.close(self.listen(f"{name}.{index}.{other}.{each}"))
-        fds = {each: self.listen(f"{name}.{index}.{slot}.{each}") for each in endpoints}
+            for slot in SLOTS:
+                os.close(self.listen(endpoint(name, index, slot, each)))
+        fds = {each: self.listen(endpoint(name, index, slot_of(generation), each)) for each in endpoints}
         made = Bus(self.settings, Identity(name, index, generation, fds=fds))
         self._buses.append(made)
         return made

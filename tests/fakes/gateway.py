@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class FakeGateway:
-    """Has what `gateway_link.GatewayLink` has. `connect` makes a client, and the actor gets the other end."""
+    """Has what `patchbay.handover.link.GatewayLink` has. `connect` makes a client, and the actor gets the other end."""
 
     def __init__(self) -> None:
         self.connections: dict[int, FakeHandedConnection] = {}
-        self.present = True
+        self.is_connected = True
         self._handed, self._out = trio.open_memory_channel[FakeHandedConnection](100)
         self._last_id = 0
         self._changed = trio.Event()
@@ -53,10 +53,10 @@ class FakeGateway:
             async for handed in self._out:
                 nursery.start_soon(self._run, handler, handed)
 
-    async def leave(self) -> None:
+    async def stop_accepting(self) -> None:
         """As the real one."""
 
-    async def until_empty(self) -> None:
+    async def wait_empty(self) -> None:
         while self.connections:
             await self._changed.wait()
 

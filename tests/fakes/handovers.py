@@ -109,7 +109,7 @@ class Town:
                 await link.serve(handler)
 
         self.nursery.start_soon(run)
-        await until(lambda: link.present)
+        await until(lambda: link.is_connected)
         return link, scope
 
 

@@ -29,8 +29,8 @@ class Events:
         return [kind.partition(".")[2] for kind, _ in self.sent]
 
 
-def listener(number: int, *, told: bool = False, given_away: bool = False) -> Any:
-    handed = SimpleNamespace(claims={"sub": "ann"}, peer="192.0.2.1", given_away=given_away)
+def listener(number: int, *, told: bool = False, is_transferred: bool = False) -> Any:
+    handed = SimpleNamespace(claims={"sub": "ann"}, peer="192.0.2.1", is_transferred=is_transferred)
     found = SimpleNamespace(number=number, track="inbound", handed=handed)
     found.was_told = lambda stream: told
     return found
@@ -59,7 +59,7 @@ def test_joining_and_leaving() -> None:
 
 def test_one_that_another_process_goes_on_with_has_neither_left_nor_joined() -> None:
     found, events = audit()
-    found.left(listener(1, given_away=True), CALL)
+    found.left(listener(1, is_transferred=True), CALL)
     found.joined(listener(1, told=True), CALL)
     assert events.sent == []
 

@@ -21,7 +21,7 @@ from patchbay.auth.access import find_token
 from patchbay.auth.origins import Origins
 from patchbay.http.head import MAX_QUERY_FIELDS, RequestHead
 from patchbay.net.addresses import parse_address
-from patchbay.net.client_address import counted_as
+from patchbay.net.client_address import limit_keys
 from patchbay.process import sd_notify
 from patchbay.protocol import batches as bus
 from patchbay.protocol import handover, legacy, lenient_json, rtp, telnyx, times
@@ -103,7 +103,7 @@ def origins(data: bytes) -> None:
 def addresses(data: bytes) -> None:
     """An address in X-Forwarded-For."""
     if (address := parse_address(data.decode("latin-1"))) is not None:
-        counted_as(address)
+        limit_keys(address)
 
 
 def cookies(data: bytes) -> None:
@@ -153,7 +153,7 @@ def fragments(data: bytes) -> None:
 def amr_wb_frames(data: bytes) -> None:
     """A payload of AMR-WB."""
     with suppress(ValueError):
-        assert len(amr_wb.frames(data)) <= amr_wb.FRAMES_MAX
+        assert len(amr_wb.unpack(data)) <= amr_wb.FRAMES_MAX
 
 
 def formats(data: bytes) -> None:

@@ -30,7 +30,7 @@ from patchbay.audio import float32, g711
 from patchbay.auth.access import Access, find_token
 from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
 from patchbay.http.head import BadRequest, call_ids, parse_head, parse_known_head, route
-from patchbay.net.client_address import client_address, networks_of
+from patchbay.net.client_address import client_address, parse_networks
 from patchbay.protocol import batches, handover, legacy, rtp, telnyx
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.query import BadQuery
@@ -259,7 +259,7 @@ def _signatures() -> SignatureVerifier:
     return SignatureVerifier([KEY], tolerance_s=300)
 
 
-_proxies = cache(lambda: networks_of(["127.0.0.0/8"]))
+_proxies = cache(lambda: parse_networks(["127.0.0.0/8"]))
 
 MESSAGE = 256 * 1024  # the longest that is mended; of many short ones, what a second brings
 LINES = (b'{"event":"x"}\n', b"\n", b'{"event":"mark","mark":{"name":"n%d"}}\n', b'{"event":"media","media":{}}\n')

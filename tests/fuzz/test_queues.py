@@ -46,7 +46,7 @@ def pending(times: int) -> None:
         events.add(Event(str(number), "listener.joined", number % 2, b""))
         first = events.first_due(NOW)
         assert first is not None
-        events.sent(first, NOW)
+        events.mark_sent(first, NOW)
     for number in range(times, times * 2):
         assert events.acknowledge(str(number))
 

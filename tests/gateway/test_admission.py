@@ -16,7 +16,7 @@ from actors.gateway.table import Held, Table
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 from patchbay.http.head import BadRequest, Route, parse_head, route
 from patchbay.net.addresses import parse_address
-from patchbay.net.client_address import client_address, counted_as, networks_of
+from patchbay.net.client_address import client_address, limit_keys, parse_networks
 
 if TYPE_CHECKING:
     import ipaddress
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOW, WALL = 100.0, 1_800_000_000.0
 PAGE, STREAM = Route("console", "http"), Route("ingest", "ws")
 SECRET, STREAM_TOKEN = "PyOmnDUJYsHRqJxz0o4yt1ABCW9Nn0xY", "Zq7-stream-token-W4xk"
-PROXIES = networks_of(("127.0.0.0/8", "10.0.0.0/8"))
+PROXIES = parse_networks(("127.0.0.0/8", "10.0.0.0/8"))
 
 
 def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -67,12 +67,12 @@ def test_any_text_for_an_address(text: str, forwarded: list[str], proxies: int) 
 
 def test_what_counts_as_one() -> None:
     """An IPv6 network of one customer is one; this machine is not counted."""
-    assert counted_as(address("203.0.113.9")) == {"203.0.113.9": 1}
+    assert limit_keys(address("203.0.113.9")) == {"203.0.113.9": 1}
     mine = {"2001:db8::/64": 1, "2001:db8::/48": 4}
-    assert counted_as(address("2001:db8::1")) == counted_as(address("2001:db8::2:3")) == mine
-    assert counted_as(address("2001:db8:0:1::1")) == {"2001:db8:0:1::/64": 1, "2001:db8::/48": 4}
-    assert counted_as(address("127.0.0.1")) == {}
-    assert counted_as(address("::1")) == {}
+    assert limit_keys(address("2001:db8::1")) == limit_keys(address("2001:db8::2:3")) == mine
+    assert limit_keys(address("2001:db8:0:1::1")) == {"2001:db8:0:1::/64": 1, "2001:db8::/48": 4}
+    assert limit_keys(address("127.0.0.1")) == {}
+    assert limit_keys(address("::1")) == {}
 
 
 def test_many_networks_of_one() -> None:

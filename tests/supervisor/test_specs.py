@@ -66,12 +66,8 @@ def test_a_name_means_all_its_processes() -> None:
     assert matching(specs, "c") == []
 
 
-def test_slots() -> None:
-    assert [slot_of(generation) for generation in (1, 2, 3)] == ["a", "b", "a"]
-
-
 @given(st.integers(0, 1000), st.none() | st.integers(1, 1000))
-def test_two_generations_never_share_a_slot_of(last: int, running: int | None) -> None:
+def test_two_generations_never_share_a_slot(last: int, running: int | None) -> None:
     following = next_generation(last, running)
     assert following > last
     assert running is None or slot_of(following) != slot_of(running)

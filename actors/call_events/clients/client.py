@@ -17,7 +17,7 @@ from patchbay.auth.rights import may
 from patchbay.auth.session import Session
 from patchbay.http.head import parse_known_head
 from patchbay.net.rate_limit import RateLimits
-from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.net.tcp_info import NO_COUNT, bytes_written
 from patchbay.protocol.errors import CLOSE_SLOW
 from patchbay.protocol.query import BadQuery
 from patchbay.websocket.accept import accept
@@ -146,7 +146,7 @@ class Clients:
             raise LostCursor("the journal is another one")
         if noted.written == NO_COUNT:
             return noted, noted.offset, unsent
-        written, who = bytes_carried(handed.sock), reader_of(handed.claims, handed.peer)
+        written, who = bytes_written(handed.sock), reader_of(handed.claims, handed.peer)
         try:
             found = await self._walk(noted, written, interest, who)
             if found is None:

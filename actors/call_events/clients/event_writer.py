@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.call_events.clients.cursor import PREFIX_MAX_BYTES, UNKNOWN_OFFSET, Cursor, encode_cursor
-from patchbay.net.tcp_info import NO_COUNT, bytes_carried
+from patchbay.net.tcp_info import NO_COUNT, bytes_written
 from patchbay.websocket.send_queue import CONTROL_MAX_BYTES, SendQueue
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PIECE_MAX_BYTES = 64 * 1024  # written at once; what of it the socket does not take is all that is held
 NOTE_EVERY = 256  # offsets; a successor looks through at most so many to find the place
-CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for more is broken off
+CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for more is aborted
 
 
 class EventWriter(SendQueue):
@@ -60,7 +60,7 @@ class EventWriter(SendQueue):
     def start(self, epoch: str, offset: int, first: bytes) -> None:
         """Start with these bytes (a welcome, the rest of a frame), then write every wanted event after an offset."""
         if self.behind:  # the handshake's answer does not even go out
-            self.break_off()
+            self.abort()
             return
         self._attach(epoch, offset, first)
         if self._base == NO_COUNT:
@@ -85,13 +85,13 @@ class EventWriter(SendQueue):
             return
         try:
             while self._fill():
-                sent = self._send(self._rest)
+                sent = self._send(self._remainder)
                 self.written += sent
-                self._rest = self._rest[sent:]
+                self._remainder = self._remainder[sent:]
         except BlockingIOError:
             self._fall_behind()
         except OSError:
-            self.break_off()
+            self.abort()
         else:
             self.behind = False
             self.idle.set()
@@ -99,26 +99,26 @@ class EventWriter(SendQueue):
     def feed(self, piece: bytes, upto: int) -> None:
         """Write what was read from the journal, which goes up to an offset. Only when nothing waits."""
         self._note_now_and_then(upto)
-        self._rest, self.cursor = piece, upto
+        self._remainder, self.cursor = piece, upto
         self.pull()
 
     def stop(self) -> None:
         """Write no more events after the bytes that are being sent."""
         self._is_closing = True
 
-    def finish(self, frame: bytes) -> None:
+    def write_close(self, frame: bytes) -> None:
         """Write the last frame, a close frame, behind what is on its way."""
         if not self.is_begun:
-            super().finish(frame)
-        elif not (self.broken or self.finished):
+            super().write_close(frame)
+        elif not (self.broken or self.is_close_queued):
             self.stop()
             self._controls.append(frame)
-            self.finished = True
+            self.is_close_queued = True
             self.pull()
 
     @property
     def is_waiting(self) -> bool:
-        return not self.broken and bool(self._rest or self._controls) if self.is_begun else super().is_waiting
+        return not self.broken and bool(self._remainder or self._controls) if self.is_begun else super().is_waiting
 
     async def until_idle(self) -> None:
         """Wait until nothing waits any more."""
@@ -129,7 +129,7 @@ class EventWriter(SendQueue):
     # ---- what the WebSocket asks for
 
     def write_control(self, frame: bytes) -> bool:
-        if not self.is_begun or self.finished:
+        if not self.is_begun or self.is_close_queued:
             return super().write_control(frame)
         if len(self._controls) >= CONTROLS_MAX or sum(map(len, self._controls)) > CONTROL_MAX_BYTES:
             self.overflow()
@@ -147,29 +147,29 @@ class EventWriter(SendQueue):
     def unsent(self) -> bytes | None:
         """Return no bytes, since a successor finds them by the cursor; where the kernel counts no bytes, the rest of
         the current frame."""
-        if not self.is_begun or self.finished:
+        if not self.is_begun or self.is_close_queued:
             return super().unsent()
         if self._base == NO_COUNT:
             self._handed.set_note(encode_cursor(Cursor(self.epoch, NO_COUNT, self.cursor)))
-            return self._rest
+            return self._remainder
         return b""
 
     # ---- within
 
     def _attach(self, epoch: str, offset: int, rest: bytes) -> None:
-        self._base, self.written = bytes_carried(self._handed.sock), 0
+        self._base, self.written = bytes_written(self._handed.sock), 0
         self.epoch, self.cursor, self.is_begun = epoch, offset, True
-        self._rest = rest
+        self._remainder = rest
 
     def _fill(self) -> bool:
         """Return whether there is something to write. Only whole frames are begun."""
-        if self._rest:
+        if self._remainder:
             return True
         if self._noted is None:
             self._note(b"")
         if self._controls:
-            self._rest = self._controls.popleft()
-            self._note(self._rest)
+            self._remainder = self._controls.popleft()
+            self._note(self._remainder)
             return True
         if self._is_closing or self.cursor >= self._tail.last:
             return False
@@ -178,7 +178,7 @@ class EventWriter(SendQueue):
             return False
         piece, upto = self._tail.after(self.cursor, self._interest, PIECE_MAX_BYTES)
         self._note_now_and_then(upto)
-        self._rest, self.cursor = piece, upto
+        self._remainder, self.cursor = piece, upto
         return bool(piece) or self._fill()
 
     def _note_now_and_then(self, upto: int) -> None:

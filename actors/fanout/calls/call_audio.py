@@ -14,7 +14,6 @@ from actors.fanout.calls.track import NOT_YET, Track
 from actors.fanout.decoder.queue import DecodingQueue
 from actors.fanout.decoder.stream import Decoding, DecodingFailed
 from patchbay.audio.media_format import PCMU
-from patchbay.process.no_op import nothing
 from patchbay.protocol.batches import NO_NUMBER
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class CallAudio:
         batched_send: BatchedSend | None = None,
         counters: Counter[str] | None = None,
         queue: DecodingQueue | None = None,
-        on_decoding: Callable[[CallAudio], None] = nothing,
+        on_decoding: Callable[[CallAudio], None] = lambda call_audio: None,
     ) -> None:
         self.digest = digest
         self.start, self.number = start, number

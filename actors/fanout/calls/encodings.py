@@ -16,7 +16,6 @@ from patchbay.audio.media_format import PCMU
 from patchbay.audio.mixer import Mixer
 from patchbay.audio.transcode import Transcoder, needs_library
 from patchbay.net.batched_send import Targets
-from patchbay.process.no_op import nothing
 from patchbay.protocol import legacy
 from patchbay.protocol.batches import ENTRY_BYTES, NO_NUMBER, NO_TIMESTAMP, TRACKS
 from patchbay.protocol.v1 import frames as v1
@@ -217,7 +216,7 @@ def make_group(
     clock: IngestClock | None = None,
     batched_send: BatchedSend | None = None,
     *,
-    on_undecodable: Callable[[], None] = nothing,
+    on_undecodable: Callable[[], None] = lambda: None,
     on_failed: Callable[[Group, Exception], None] | None = None,
 ) -> Group:
     """Make the group of listeners that asked for this form and these tracks; one that has failed, where that can't be made.

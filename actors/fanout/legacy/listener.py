@@ -192,5 +192,5 @@ class Listener:
 
     def _tell(self, frame: bytes) -> None:
         """Write what a successor must know to have been written."""
-        self.peer.handed.promise_note(_encode_note(ListenerState(self._told)))
+        self.peer.handed.set_note_once_written(_encode_note(ListenerState(self._told)))
         self.write_control(frame)

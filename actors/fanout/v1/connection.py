@@ -90,7 +90,7 @@ class V1Connection:
 
     def about_to_tell(self) -> None:
         """Note down what a successor must know once the client has been told, which is done next."""
-        self.handed.promise_note(self._note())
+        self.handed.set_note_once_written(self._note())
 
     def floor_changed(self, call: Call) -> None:
         self.talk.floor_changed(call)
@@ -142,7 +142,7 @@ class V1Connection:
 
     def leave(self) -> None:
         """It has ended, or a successor goes on with it."""
-        if not self.handed.given_away:
+        if not self.handed.is_transferred:
             self.talk.stop()
         for subscription in self.subscriptions:
             self.subscriptions.drop(subscription)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from actors.ingest.stream.idle_reader import IdleReader, decode_audio
 from actors.ingest.stream.media_reader import MediaReader, MediaTrack
 from patchbay.audio.reorder import NO_CHUNK, Reorder
-from patchbay.process.no_op import nothing
 from patchbay.protocol import batches
+from patchbay.websocket.frame_reader import ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -236,7 +236,7 @@ class StreamAudio:
     def release(self) -> None:
         """Let go of the stream, whose connection has ended: else only the garbage collector would find the two."""
         self._reader.release()
-        self._on_other = self._on_held = self._on_renumbered = nothing
+        self._on_other = self._on_held = self._on_renumbered = ignore
 
 
 def _number(value: int | None) -> int:

@@ -11,10 +11,10 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from patchbay.audio.reorder import NO_CHUNK, RESTART_CHUNKS
-from patchbay.process.no_op import nothing
 from patchbay.protocol import batches
 from patchbay.protocol.lenient_json import DECODE_ERRORS
 from patchbay.protocol.telnyx import PAYLOAD_MAX_BYTES, decode_media, media_of
+from patchbay.websocket.frame_reader import ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,7 +159,7 @@ class MediaReader:
 
     def release(self) -> None:
         """Let go of the stream, which has ended: else only the garbage collector would find the two."""
-        self._on_media = self._on_other = nothing
+        self._on_media = self._on_other = ignore
 
     def on_text(self, message: bytes) -> None:
         """Take one message. Raises UnicodeDecodeError for text that is not UTF-8, and nothing else."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from actors.ingest.talk.floor import Floor
-from patchbay.audio.g711 import QUIET, SILENCE
+from patchbay.audio.g711 import SILENCE, SILENT_CODES
 from patchbay.audio.marks import Mark, Marks
 from patchbay.audio.pacer import Item, TalkPacer
 from patchbay.protocol import batches, telnyx, telnyx_commands
@@ -84,7 +84,7 @@ class Conversation:
         message = text_frame(telnyx_commands.media_message(bytes(FRAME_BYTES), stream_id))
         message_head = message[: -FRAME_BASE64_BYTES - len(telnyx_commands.MEDIA_ENDS)]
         floor = Floor(settings.release_ms / 1000)
-        return cls(codec, pacer, floor, message_head, QUIET[codec], send_queue, stream_id)
+        return cls(codec, pacer, floor, message_head, SILENT_CODES[codec], send_queue, stream_id)
 
     def holder(self, now: float) -> int | None:
         """Return the talker who has the floor. It does not become free while talk waits for its time."""

@@ -43,11 +43,11 @@ async def test_nothing_follows_a_close_frame(behind: bool) -> None:
             send_queue.write_control(text_frame(b"x" * 60_000))
     tail.extend([entry_of(arrival(11).event, 11, "7")])
     send_queue.pull()
-    send_queue.finish(close_frame(1000))
+    send_queue.write_close(close_frame(1000))
     tail.extend([entry_of(arrival(12).event, 12, "7")])
     send_queue.pull()
     send_queue.write_control(text_frame(b"more"))
-    send_queue.finish(close_frame(1001))
+    send_queue.write_close(close_frame(1001))
     data = received(client)
     while send_queue.is_waiting:
         send_queue.drain()

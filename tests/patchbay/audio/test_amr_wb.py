@@ -21,7 +21,7 @@ def stored(kind: int, quality: int, speech: int) -> bytes:
 
 
 def wanted(kind: int, quality: int, speech: int) -> bytes | None:
-    return None if kind in amr_wb.SILENT else stored(kind, quality, speech)
+    return None if kind in amr_wb.NO_SPEECH else stored(kind, quality, speech)
 
 
 def octet_aligned(frames: list[Frame]) -> bytes:
@@ -40,17 +40,17 @@ def bandwidth_efficient(frames: list[Frame]) -> bytes:
 
 @given(st.lists(FRAMES, min_size=1, max_size=4))
 def test_octet_aligned(frames: list[Frame]) -> None:
-    assert amr_wb.frames(octet_aligned(frames)) == [wanted(*frame) for frame in frames]
+    assert amr_wb.unpack(octet_aligned(frames)) == [wanted(*frame) for frame in frames]
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=4))
 def test_bandwidth_efficient(frames: list[Frame]) -> None:
-    assert amr_wb.frames(bandwidth_efficient(frames)) == [wanted(*frame) for frame in frames]
+    assert amr_wb.unpack(bandwidth_efficient(frames)) == [wanted(*frame) for frame in frames]
 
 
 @pytest.mark.parametrize("payload", [b"\xf0\x7c", b"\xf7\xc0", b"\xf0\x74"])
 def test_frames_that_hold_nothing(payload: bytes) -> None:
-    assert amr_wb.frames(payload) == [None]
+    assert amr_wb.unpack(payload) == [None]
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -58,10 +58,10 @@ def test_no_more_than_a_second(size: int) -> None:
     """Whatever is claimed."""
     headers = bytes([0xFC] * (amr_wb.FRAMES_MAX * size - 1) + [0x7C])
     if size == 1:
-        assert amr_wb.frames(b"\xf0" + headers) == [None] * amr_wb.FRAMES_MAX
+        assert amr_wb.unpack(b"\xf0" + headers) == [None] * amr_wb.FRAMES_MAX
     else:
         with pytest.raises(ValueError, match="not AMR-WB"):
-            amr_wb.frames(b"\xf0" + headers)
+            amr_wb.unpack(b"\xf0" + headers)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_no_more_than_a_second(size: int) -> None:
 )  # fmt: skip
 def test_neither_layout(payload: bytes) -> None:
     with pytest.raises(ValueError, match="not AMR-WB"):
-        amr_wb.frames(payload)
+        amr_wb.unpack(payload)
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes(payload: bytes) -> None:
     try:
-        found = amr_wb.frames(payload)
+        found = amr_wb.unpack(payload)
     except ValueError:
         return
     assert sum(len(frame or b"") for frame in found) <= len(payload) + len(found)

@@ -34,7 +34,7 @@ class Connection:
         self.claims = claims
         self.peer = "192.0.2.1:1"
 
-    def renew(self, claims: dict[str, Any]) -> None:
+    def set_claims(self, claims: dict[str, Any]) -> None:
         self.claims = claims
 
 

@@ -40,10 +40,9 @@ async def test_an_event_leaves_at_once_and_is_let_go_when_acknowledged() -> None
         assert sent["type"] == "stream.started"
         assert sent["occurred_at"] == "2026-01-01T00:00:00Z"
         assert sent["payload"] == {"call_control_id": "v3:a"}
-        assert sender.waiting == 1
+        assert sender.totals().get("events_acknowledged") is None
         dealer.arrive(b"unknown", sent["id"].encode(), sent["id"].encode(), b"\xff")
         await sender.flush()
-        assert sender.waiting == 0
         counted = {"events_sent": 1, "events_acknowledged": 1, "events_dropped": 0, "events_dropped_floods": 0}
         assert sender.totals() == counted
         await sender.flush()
@@ -96,7 +95,7 @@ async def test_a_payload_that_is_no_json_is_left_out(caplog: pytest.LogCaptureFi
     sender.send_nowait("stream.error", {"a": object()})
     assert dealer.sent == []
     assert sender.counters["events_unwritable"] == 1
-    assert "left out" in caplog.text
+    assert "can't be written as JSON" in caplog.text
 
 
 async def test_what_a_peer_said_does_not_cost_the_event() -> None:
@@ -123,7 +122,6 @@ async def test_a_flood_pushes_nothing_out_that_was_promised(autojump_clock: Mock
             kind = ("stream.dtmf", "stream.mark", "stream.error")[number % 3]
             sender.send_nowait(kind, {"call_control_id": "v3:a", "stream_id": "s", "number": number}, source=7)
         sender.send_nowait("stream.stopped", {"call_control_id": "v3:a", "stream_id": "s"}, source=7)
-        assert sender.waiting == 13
         assert sender.totals()["events_dropped"] == sender.totals()["events_dropped_floods"] == 990
         dealer.accepts = True
         await trio.sleep(0.5)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchbay.bus.pending_events import (
-    FLOOD_OF_SOURCE,
+    FLOOD_SOURCE_MAX,
     LOST_SOURCES_MAX,
     RESEND_FIRST_S,
     RESEND_MAX_S,
@@ -28,7 +28,7 @@ def all_due(pending: PendingEvents, now: float) -> list[str]:
     found = []
     while (each := pending.first_due(now)) is not None:
         found.append(each.id)
-        pending.sent(each, now)
+        pending.mark_sent(each, now)
     return found
 
 
@@ -99,7 +99,7 @@ def test_keys_and_marks_of_one_stream_leave_room_for_others(kind: str) -> None:
     for number in range(1000):
         pending.add(event(f"flood {number}", kind, source="flood"))
     pending.add(event("lawful", kind, source="lawful"))
-    assert len(pending) == FLOOD_OF_SOURCE + 1
+    assert len(pending) == FLOOD_SOURCE_MAX + 1
     assert all_due(pending, 0.0)[-1] == "lawful"
 
 
@@ -141,7 +141,7 @@ def test_a_thousand_times_as_many_cost_a_thousand_times_as_much() -> None:
         pending.add(Counted(str(number), "listener.joined", number, b""))
         due = pending.first_due(0.0)
         assert due is not None
-        pending.sent(due, 0.0)
+        pending.mark_sent(due, 0.0)
         assert pending.first_due(0.0) is None
     assert looked_at <= 3 * 20_000
     for number in range(20_000):

@@ -94,7 +94,7 @@ async def test_a_thousand_deaths(tmp_path: Path, caplog: pytest.LogCaptureFixtur
                 nursery.cancel_scope.cancel()
             assert process.heard == [f"message {cycle}".encode()]
             assert process.served is not None
-            process.served.given_away = True  # a process that is killed tells nobody, and shuts nothing down
+            process.served.is_transferred = True  # a process that is killed tells nobody, and shuts nothing down
             scope.cancel()
             await until(lambda: not exchange.router.table.links)
             if cycle == WARM_UP:

@@ -353,7 +353,7 @@ async def test_the_next_request_of_another_actor_goes_back_unread(head: bytes) -
         await talk.response()
         await talk.done.wait()
         assert talk.handed is not None
-        assert talk.handed.given_away
+        assert talk.handed.is_transferred
         assert talk.server.recv(4096) == head + b"{}"
 
 
@@ -375,7 +375,7 @@ async def test_an_idle_connection_goes_back_when_the_actor_drains() -> None:
         assert talk.handed is not None
         talk.handed.on_drain()
         await talk.done.wait()
-        assert talk.handed.given_away
+        assert talk.handed.is_transferred
 
 
 async def test_an_idle_connection_is_closed_after_a_while(autojump_clock: MockClock) -> None:
@@ -386,7 +386,7 @@ async def test_an_idle_connection_is_closed_after_a_while(autojump_clock: MockCl
         assert await talk.rest() == b""
         assert 14 < trio.current_time() - started < 16
         assert talk.handed is not None
-        assert not talk.handed.given_away
+        assert not talk.handed.is_transferred
 
 
 @pytest.mark.parametrize(
@@ -503,4 +503,4 @@ async def test_a_request_at_work_is_answered_before_the_connection_goes_back() -
         may_go_on.set()
         assert (await talk.response())[2] == b"done\n"
         await talk.done.wait()
-        assert talk.handed.given_away
+        assert talk.handed.is_transferred

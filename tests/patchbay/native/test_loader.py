@@ -17,7 +17,7 @@ from actors.fanout import native as fanout
 from actors.ingest import native as ingest
 from patchbay._native import loader
 from patchbay._native.digest import digest
-from patchbay._native.loader import routines
+from patchbay._native.loader import load_routines
 from tests.fakes.native import BUILT, needs_c
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ PYTHON_H = Path(sysconfig.get_paths()["include"]) / "Python.h"
 @pytest.fixture(autouse=True)
 def says_it_again() -> None:
     """What is said once for each process is said once for each test."""
-    loader._say.cache_clear()
+    loader._log_once.cache_clear()
 
 
 @pytest.mark.skipif(not (shutil.which("cc") and PYTHON_H.exists()), reason="there is no compiler, or no Python.h")
@@ -46,7 +46,7 @@ def test_not_needed(caplog: pytest.LogCaptureFixture) -> None:
     """That they were not built is said, once, and is no error."""
     caplog.set_level(logging.INFO)
     for _ in range(2):
-        assert routines("actors.ingest._nothing", wanted=True) is None
+        assert load_routines("actors.ingest._nothing", wanted=True) is None
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert "not built" in caplog.text
 
@@ -54,8 +54,8 @@ def test_not_needed(caplog: pytest.LogCaptureFixture) -> None:
 @needs_c
 def test_of_another_version(caplog: pytest.LogCaptureFixture) -> None:
     """They look for what they expect of our classes: where that is not there, Python does it, and it is said."""
-    assert routines("patchbay._native.fanout_media", int, int, len, wanted=True) is None
-    assert routines("patchbay._native.fanout_media", wanted=True) is None
+    assert load_routines("patchbay._native.fanout_media", int, int, len, wanted=True) is None
+    assert load_routines("patchbay._native.fanout_media", wanted=True) is None
     assert "another version" in caplog.text
     assert fanout.deliver_in_c() is not None
 
@@ -69,13 +69,13 @@ def test_of_another_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capl
     monkeypatch.setattr(loader, "import_module", lambda name: thing)
     for at in (1e9, 3e9):
         os.utime(source, (at, at))
-        assert routines("thing", wanted=True) is thing
+        assert load_routines("thing", wanted=True) is thing
     source.write_text("int two;")
     os.utime(source, (1e9, 1e9))
-    assert routines("thing", wanted=True) is None
+    assert load_routines("thing", wanted=True) is None
     assert "built from another source" in caplog.text
     source.unlink()  # installed from a wheel without them
-    assert routines("thing", wanted=True) is thing
+    assert load_routines("thing", wanted=True) is thing
 
 
 @needs_c

@@ -12,7 +12,7 @@ import trio
 import trio.lowlevel
 
 from patchbay.net import batched_send as module
-from patchbay.net.batched_send import ARENA_BYTES, FEW, BatchedSend, Targets
+from patchbay.net.batched_send import ARENA_BYTES, BATCH_MIN, BatchedSend, Targets
 from patchbay.net.io_uring import IoUring
 from patchbay.websocket.send_queue import SendQueue
 from tests.fakes.connections import tcp_pair
@@ -79,7 +79,7 @@ def frame(number: int, size: int = 164) -> bytes:
 @pytest.fixture(params=["ring", "none"])
 def batched_send(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchedSend]:
     """With a ring, for however few connections, and as it is where the kernel has none."""
-    monkeypatch.setattr(module, "FEW", 1)
+    monkeypatch.setattr(module, "BATCH_MIN", 1)
     ring = IoUring.open() if request.param == "ring" else None
     if request.param == "ring" and ring is None:
         pytest.skip("the kernel has no io_uring, or forbids it")
@@ -116,8 +116,8 @@ async def test_all_get_all_frames_in_order(batched_send: BatchedSend, readers: l
 
 async def test_a_few_are_written_to_at_once(batched_send: BatchedSend, monkeypatch: pytest.MonkeyPatch) -> None:
     """One by one, and without waiting for a flush; one more, and they go together."""
-    monkeypatch.setattr(module, "FEW", FEW)
-    readers = [Reader(batched_send) for _ in range(FEW)]
+    monkeypatch.setattr(module, "BATCH_MIN", BATCH_MIN)
+    readers = [Reader(batched_send) for _ in range(BATCH_MIN)]
     targets = targets_of(batched_send, *readers[1:])
     targets.write(frame(1))
     for reader in readers[1:]:
@@ -125,7 +125,7 @@ async def test_a_few_are_written_to_at_once(batched_send: BatchedSend, monkeypat
     targets.add(readers[0].send_queue)
     targets.write(frame(2))
     if batched_send.ring is not None:
-        assert [reader.read() for reader in readers] == [[]] * FEW
+        assert [reader.read() for reader in readers] == [[]] * BATCH_MIN
     batched_send.flush()
     for reader in readers:
         await reader.hears([2])
@@ -250,7 +250,7 @@ async def test_more_than_a_volley_holds(batched_send: BatchedSend) -> None:
     for number, reader in enumerate(readers):
         targets = targets_of(batched_send, reader)
         targets.write(frame(number, 60_000))
-        reader.send_queue.unfollow(targets)
+        reader.send_queue.remove_batch_writer(targets)
     batched_send.flush()
     for number, reader in enumerate(readers):
         await reader.hears([number])

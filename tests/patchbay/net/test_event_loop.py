@@ -87,7 +87,7 @@ def test_while_it_waits_for_a_time_its_descriptor_wakes_nobody(run: Callable[...
 
     run(main)
     assert len(done) == 3
-    assert all(later - earlier > 4 * TICK_S - 2 * event_loop.EARLY_S for earlier, later in pairwise(done))
+    assert all(later - earlier > 4 * TICK_S - 2 * event_loop.CLOCK_RESOLUTION_S for earlier, later in pairwise(done))
 
 
 def test_a_chore_without_a_descriptor_is_planned(run: Callable[..., None]) -> None:
@@ -100,21 +100,21 @@ def test_a_chore_without_a_descriptor_is_planned(run: Callable[..., None]) -> No
         def work() -> None:
             done.append("done")
             if len(done) == 2:
-                callback.plan()
+                callback.schedule()
             if len(done) == 3:
                 enough.set()
 
         callback = Callback(work)
-        callback.plan()
+        callback.schedule()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(callback.run)
             await trio.sleep(TICK_S)
             assert len(done) == 1
-            callback.plan()
+            callback.schedule()
             await enough.wait()
             await trio.sleep(TICK_S)
             nursery.cancel_scope.cancel()
-        callback.plan()
+        callback.schedule()
 
     run(main)
     assert len(done) == 3
@@ -137,7 +137,7 @@ def test_a_fault_is_its_tasks(run: Callable[..., None], bell: int) -> None:
 
         async with trio.open_nursery() as nursery:
             good = Callback(other)
-            good.plan()
+            good.schedule()
             nursery.start_soon(good.run)
             with pytest.raises(ValueError, match="ours"):
                 await Callback(work, bell).run()
@@ -176,7 +176,7 @@ def test_a_busy_chore_leaves_trio_its_turns(run: Callable[..., None]) -> None:
 
     async def main() -> None:
         callback = Callback(lambda: NOW)
-        callback.plan()
+        callback.schedule()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(callback.run)
             for _ in range(10):
@@ -224,20 +224,20 @@ def test_the_soonest_plan_counts(run: Callable[..., None]) -> None:
             done.append(trio.current_time())
             if len(done) == 2:
                 enough.set()
-            callback.plan(trio.current_time() + 4 * TICK_S)
-            callback.plan(trio.current_time() + 60)
+            callback.schedule(trio.current_time() + 4 * TICK_S)
+            callback.schedule(trio.current_time() + 60)
             return trio.current_time() + 30
 
         callback = Callback(work)
-        callback.plan(trio.current_time() + 60)
-        callback.plan(trio.current_time() + 4 * TICK_S)
+        callback.schedule(trio.current_time() + 60)
+        callback.schedule(trio.current_time() + 4 * TICK_S)
         begun = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(callback.run)
             await enough.wait()
             nursery.cancel_scope.cancel()
-        assert done[0] - begun > 4 * TICK_S - 2 * event_loop.EARLY_S
-        assert done[1] - done[0] > 4 * TICK_S - 2 * event_loop.EARLY_S
+        assert done[0] - begun > 4 * TICK_S - 2 * event_loop.CLOCK_RESOLUTION_S
+        assert done[1] - done[0] > 4 * TICK_S - 2 * event_loop.CLOCK_RESOLUTION_S
 
     run(main)
     assert len(done) == 2
@@ -252,7 +252,7 @@ async def test_without_a_loop_times_are_trios(autojump_clock: MockClock) -> None
         return trio.current_time() + 60
 
     callback = Callback(work)
-    callback.plan()
+    callback.schedule()
     with trio.move_on_after(150):
         await callback.run()
     assert [when - done[0] for when in done] == [0, 60, 120]

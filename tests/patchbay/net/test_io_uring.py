@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patchbay.net import io_uring as module
-from patchbay.net.io_uring import ENTRIES, Arena, IoUring, sends, where
+from patchbay.net.io_uring import ENTRIES, Arena, IoUring, pack_buffer, prepare_sends
 from tests.fakes.connections import tcp_pair
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def rings_open() -> int:
 def test_everybody_gets_it(ring: IoUring, arena: Arena) -> None:
     """Several connections, and not a word about it."""
     pairs = [tcp_pair() for _ in range(5)]
-    arena.put(100, b"hello")
-    targets = sends([server.fileno() for _, server in pairs])
-    assert list(ring.send(where(arena.address + 100, 5).join(targets))) == []
+    arena.write(100, b"hello")
+    targets = prepare_sends([server.fileno() for _, server in pairs])
+    assert list(ring.send(pack_buffer(arena.address + 100, 5).join(targets))) == []
     for client, server in pairs:
         assert client.recv(100) == b"hello"
         client.close()
@@ -57,13 +57,13 @@ def test_everybody_gets_it(ring: IoUring, arena: Arena) -> None:
 def test_in_order_and_beyond_the_queue(ring: IoUring, arena: Arena) -> None:
     """More at once than the queue holds, several times, so that it is gone round at every place."""
     ours, theirs = socket.socketpair()
-    target, sent = sends([ours.fileno()]), b""
+    target, sent = prepare_sends([ours.fileno()]), b""
     for turn in range(40):
         entries = []
         for number in range(ENTRIES + 7 * turn):
             at = 2 * number
-            arena.put(at, number.to_bytes(2))
-            entries.append(where(arena.address + at, 2).join(target))
+            arena.write(at, number.to_bytes(2))
+            entries.append(pack_buffer(arena.address + at, 2).join(target))
             sent += number.to_bytes(2)
             if number % 100 == 99 or number == ENTRIES + 7 * turn - 1:
                 assert list(ring.send(b"".join(entries))) == []
@@ -72,7 +72,7 @@ def test_in_order_and_beyond_the_queue(ring: IoUring, arena: Arena) -> None:
                 assert sent.startswith(got)
                 sent = sent[len(got) :]
     assert not sent
-    ring_full = b"".join(where(arena.address, 1).join(target) for _ in range(2 * ENTRIES + 1))
+    ring_full = b"".join(pack_buffer(arena.address, 1).join(target) for _ in range(2 * ENTRIES + 1))
     short = list(ring.send(ring_full))
     assert len(theirs.recv(1 << 20)) == 2 * ENTRIES + 1 - len(short)
     ours.close()
@@ -91,13 +91,15 @@ def test_what_was_not_done_is_told(ring: IoUring, arena: Arena) -> None:
             break
     pairs["gone"][1].close()
     fds = {name: ours.fileno() for name, (ours, _) in pairs.items()}
-    big = list(ring.send(where(arena.address, arena.size).join(sends([fds["short"]]))))
+    big = list(ring.send(pack_buffer(arena.address, arena.size).join(prepare_sends([fds["short"]]))))
     assert [fd for fd, _ in big] == [fds["short"]]
     assert 0 < big[0][1] < arena.size
     assert len(pairs["short"][1].recv(arena.size, socket.MSG_WAITALL | socket.MSG_DONTWAIT)) > 0
     closed = os.open("/dev/null", os.O_WRONLY)
     os.close(closed)
-    results = dict(ring.send(where(arena.address, 10).join(sends([fds["gone"], fds["full"], closed, fds["well"]]))))
+    results = dict(
+        ring.send(pack_buffer(arena.address, 10).join(prepare_sends([fds["gone"], fds["full"], closed, fds["well"]])))
+    )
     assert results == {fds["gone"]: -errno.EPIPE, fds["full"]: -errno.EAGAIN, closed: -errno.EBADF}
     assert len(pairs["well"][1].recv(100)) == 10
     for ours, theirs in pairs.values():
@@ -111,8 +113,8 @@ def test_it_is_told_before_more_is_sent(ring: IoUring, arena: Arena) -> None:
     for ours, theirs in (short, later):
         ours.setblocking(False)
         theirs.setblocking(False)
-    cut = where(arena.address, arena.size).join(sends([short[0].fileno()]))
-    rest = where(arena.address, 1).join(sends([later[0].fileno()])) * ENTRIES
+    cut = pack_buffer(arena.address, arena.size).join(prepare_sends([short[0].fileno()]))
+    rest = pack_buffer(arena.address, 1).join(prepare_sends([later[0].fileno()])) * ENTRIES
     results = ring.send(cut + rest)
     assert next(results)[0] == short[0].fileno()
     assert len(later[1].recv(1000)) == ENTRIES - 1
@@ -125,7 +127,7 @@ def test_it_is_told_before_more_is_sent(ring: IoUring, arena: Arena) -> None:
 
 def test_nothing_to_send(ring: IoUring) -> None:
     """Nobody, and nothing."""
-    assert sends([]) == ()
+    assert prepare_sends([]) == ()
     assert list(ring.send(b"")) == []
 
 
@@ -133,7 +135,7 @@ def test_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that forbids it, and one that does something else, are told apart from one that is to be used; nothing
     stays open."""
     before = rings_open()
-    monkeypatch.setattr(module, "_does_as_expected", lambda ring: False)
+    monkeypatch.setattr(module, "_works", lambda ring: False)
     assert IoUring.open() is None
     monkeypatch.undo()
     monkeypatch.setattr(module, "_ENTER", 100_000)

@@ -17,6 +17,36 @@ def rate_limits(**more: float) -> RateLimits:
     return RateLimits(10.0, 100, **{"token_per_s": 20.0, "token_burst": 150, **more})
 
 
+def test_keys_do_not_share() -> None:
+    """Each key has its burst at once, and then what is refilled; a key may have several times as much."""
+    limits = RateLimitsByKey(2.0, 3)
+    assert [limits.of("a").spend(1, NOW) for _ in range(4)] == [True, True, True, False]
+    assert limits.of("b").spend(1, NOW)
+    assert not limits.of("a").spend(1, NOW + 0.4)
+    assert limits.of("a").spend(1, NOW + 0.6)
+    assert [limits.of("a").spend(1, NOW + 100) for _ in range(4)] == [True, True, True, False]
+    assert sum(limits.of("twice", 2).spend(1, NOW) for _ in range(10)) == 6
+    assert sum(limits.of("twice", 2).spend(1, NOW + 1) for _ in range(10)) == 4
+
+
+def test_keys_are_bounded() -> None:
+    """A peer with many addresses can't fill our memory."""
+    limits = RateLimitsByKey(1.0, 1)
+    for number in range(KEYS_MAX + 10):
+        assert limits.of(str(number)).spend(1, NOW)
+    assert len(limits) == KEYS_MAX
+
+
+@given(st.floats(0.1, 1000), st.integers(1, 100), st.lists(st.floats(0, 10), max_size=200))
+def test_a_key_never_gets_more_than_it_may(per_s: float, burst: int, waits: list[float]) -> None:
+    """At most the burst and what is refilled."""
+    limits, now, taken = RateLimitsByKey(per_s, burst), NOW, 0
+    for wait in waits:
+        now += wait
+        taken += limits.of("a").spend(1, now)
+    assert taken <= burst + (now - NOW) * per_s + 1e-6
+
+
 def test_each_connection_has_its_own() -> None:
     """Nothing else counts for those whose token is not known."""
     for claims in (None, {}, {"sub": ""}):
@@ -25,7 +55,7 @@ def test_each_connection_has_its_own() -> None:
             one = each.of(claims)
             assert one.spend(100, NOW)
             assert not one.spend(1, NOW)
-            assert one.complaint == ("flood", "too many messages")
+            assert one.violation == ("flood", "too many messages")
 
 
 def test_connections_of_one_token_share() -> None:
@@ -34,7 +64,7 @@ def test_connections_of_one_token_share() -> None:
     first, second, other = each.of(ME), each.of(ME), each.of(YOU)
     assert first.spend(100, NOW)
     assert not second.spend(51, NOW)
-    assert second.complaint[0] == "token_flood"
+    assert second.violation[0] == "token_flood"
     assert second.spend(50, NOW)
     assert other.spend(100, NOW)
     assert second.spend(20, NOW + 1)
@@ -46,7 +76,7 @@ def test_a_connection_is_told_of_its_own_excess() -> None:
     each = rate_limits()
     first, second = each.of(ME), each.of(ME)
     assert not first.spend(101, NOW)
-    assert first.complaint[0] == "flood"
+    assert first.violation[0] == "flood"
     assert second.spend(100, NOW)
 
 
@@ -120,22 +150,3 @@ def test_holdings_are_given_back_whatever_happens() -> None:
     with pytest.raises(KeyError), held.held("a"):
         raise KeyError
     assert held.has_room("a")
-
-
-def test_keys_do_not_share() -> None:
-    """So much at once, then as time brings it; a key may have several times as much."""
-    limits = RateLimitsByKey(2.0, 3)
-    assert [limits.of("a").spend(1, NOW) for _ in range(4)] == [True, True, True, False]
-    assert limits.of("b").spend(1, NOW)
-    assert not limits.of("a").spend(1, NOW + 0.4)
-    assert limits.of("a").spend(1, NOW + 0.6)
-    assert [limits.of("a").spend(1, NOW + 100) for _ in range(4)] == [True, True, True, False]
-    assert [limits.of("c", 2).spend(1, NOW) for _ in range(7)] == [True] * 6 + [False]
-
-
-def test_keys_are_bounded() -> None:
-    """Whoever has many addresses can't fill our memory."""
-    limits = RateLimitsByKey(1.0, 1)
-    for number in range(KEYS_MAX + 10):
-        assert limits.of(str(number)).spend(1, NOW)
-    assert len(limits) == KEYS_MAX

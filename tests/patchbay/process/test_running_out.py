@@ -56,8 +56,8 @@ async def test_an_actor_that_can_not_call_the_gateway_tries_again(
             patch.setattr(socket, "socket", failing(code))
             place.nursery.start_soon(link.serve, serve)
             await trio.sleep(0.12)
-            assert not link.present
-        await until(lambda: link.present)
+            assert not link.is_connected
+        await until(lambda: link.is_connected)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -20,10 +20,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from patchbay.net.batched_send import BatchedSend, Targets
 from patchbay.net.io_uring import IoUring
-from patchbay.net.peek import PEEK, remember_looks
+from patchbay.net.peek import PEEK, set_peek_offset
 from patchbay.net.poller import OPENINGS_AT_ONCE, Poller
 from patchbay.net.rate_limit import RateLimit
-from patchbay.process.no_op import nothing
 from patchbay.protocol.errors import CLOSE_RESTART
 from patchbay.websocket import connection as peer_module
 from patchbay.websocket.accept import accept
@@ -65,7 +64,7 @@ class Served:
         self.send_queue = SendQueue(server, lossy_s=1)
         self.peer: WebSocketConnection | None = None
         self.heard: list[bytes | str | bool] = []
-        self.on_again: Callable[[bool], object] = nothing
+        self.on_again: Callable[[bool], object] = lambda again: None
         self.opened = trio.Event()
         self.ended = trio.Event()
 
@@ -126,7 +125,7 @@ async def test_what_has_ended_is_nobody_elses_to_find(how: str) -> None:
             await served.opened.wait()
             ended = weakref.ref(served.peer)
             if how == "our goodbye":
-                await served.handed.end(4506, "too many messages")
+                await served.handed.close(4506, "too many messages")
             elif how == "their goodbye":
                 await served.client.send_all(masked(b"", CLOSE))
             else:
@@ -376,7 +375,7 @@ async def test_closing_one_that_is_broken_harms_nobody() -> None:
     async with serving() as served:
         await served.opened.wait()
         assert served.peer is not None
-        served.send_queue.break_off()
+        served.send_queue.abort()
         await served.peer.close(1008, "no")
         await served.peer.close(1008, "no")
         await served.ended.wait()
@@ -473,7 +472,7 @@ async def test_what_was_looked_at_before_is_told_from_what_comes(tail: bytes) ->
     served.poller = Poller(0, take_late=True)
     served.on_again = served.heard.append
     sock = served.handed.sock
-    assert remember_looks(sock, 0)
+    assert set_peek_offset(sock, 0)
     await served.client.send_all(masked(b"one") + masked(b"two") + tail)
     await trio.lowlevel.wait_readable(sock)
     sock.recv(1000, PEEK)
@@ -541,7 +540,7 @@ async def test_not_moved_in_the_middle_of_a_message(sent: bytes) -> None:
         served.peer.park()
         assert await served.reads.close_code() == CLOSE_RESTART
         await served.ended.wait()
-        assert not served.handed.given_away
+        assert not served.handed.is_transferred
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -590,17 +589,17 @@ async def test_nothing_follows_a_close_frame(who: str, batched_send: bool) -> No
         if who == "us":
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(peer.close, 1008, "no")
-                while not send_queue.finished:
+                while not send_queue.is_close_queued:
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
         else:
             await served.client.send_all(masked(b"ping", PING) + masked(b"", CLOSE))
-            while not send_queue.finished:
+            while not send_queue.is_close_queued:
                 await trio.lowlevel.checkpoint()
         targets.write(text_frame(b"more"))
         send_queue.write(text_frame(b"more"))
         send_queue.write_control(text_frame(b"more"))
-        send_queue.finish(text_frame(b"more"))
+        send_queue.write_close(text_frame(b"more"))
         assert targets.fds == b""
         assert send_queue.put(b"more") == 4
         await served.ended.wait() if who == "them" else served.handed.scope.cancel()

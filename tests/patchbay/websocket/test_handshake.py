@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from patchbay.http.head import parse_head, route
-from patchbay.websocket.handshake import plain_head, shake_hands
+from patchbay.websocket.handshake import answer_handshake, minimal_head
 from tests.fakes.connections import FakeHandedConnection, FakeSendQueue, tcp_pair
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def answer(head: bytes, subprotocol: str | None = None) -> tuple[bool, byt
     send_queue = FakeSendQueue()
     with client, server, trio.fail_after(60):
         handed = FakeHandedConnection(server, head, kind="ws")
-        accepted = await shake_hands(cast("HandedConnection", handed), cast("SendQueue", send_queue), subprotocol)
+        accepted = await answer_handshake(cast("HandedConnection", handed), cast("SendQueue", send_queue), subprotocol)
     return accepted, b"".join(send_queue.control)
 
 
@@ -84,6 +84,6 @@ async def test_half_an_opening_is_refused() -> None:
 
 def test_what_is_passed_on_is_a_head() -> None:
     """To the same end."""
-    head = parse_head(plain_head(opening("Host", "\x80").replace(b"/audio-stream", b"/call-events")))
+    head = parse_head(minimal_head(opening("Host", "\x80").replace(b"/audio-stream", b"/call-events")))
     assert head.is_upgrade
     assert route(parse_head(opening("Host", "\x80"))).kind == "ws"
