@@ -1,8 +1,8 @@
-/* The hot path of fan-out in C: what `Calls.receive` and `Track.deliver` do with frames that are as nearly all are.
+/* The hot path of fan-out in C: does what `Calls.receive` and `Track.deliver` do with plain frames, as nearly all are.
  *
- * Knows one kind of entry: audio in turn, of a stream that this process feeds. Each group of its listeners that gets µ-law
- * as it is, all of whom keep up, is written to here; every other group writes for itself (`Group.hear`). At any other entry
- * it stops, and the Python goes on from there. See ../runtime/native.h.
+ * Knows one kind of entry: audio in turn, of a stream that the batch's process feeds. A group of subscribers that gets µ-law
+ * as it is, none of which is behind, is written to here; every other group writes for itself (`EncodedGroup.deliver`). At any other
+ * entry the routine stops, and Python goes on from there. See native.h.
  */
 #include "native.h"
 
@@ -17,38 +17,38 @@ enum { PAYLOAD_BYTES = 160, HEADER_BYTES = 4, FRAME_BYTES = HEADER_BYTES + PAYLO
 static const uint8_t HEADER[HEADER_BYTES] = {0x82, 126, 0, PAYLOAD_BYTES};
 
 /* Set by `bind`. */
-static PyTypeObject *lane_type, *group_type;
+static PyTypeObject *track_type, *group_type;
 static PyObject *as_it_is; /* `UlawEncoder.encode_at` */
 static PyObject *append;   /* `deque.append` */
 static struct {
     Py_ssize_t last_position, groups, places;      /* of a Track */
-    Py_ssize_t encode_at, writers, fds, others; /* of a Group */
+    Py_ssize_t encode_at, writers, fds, others; /* of an EncodedGroup */
 } slots;
 
-/* An entry of audio, and whose it is. The lane is borrowed: none goes before some Python has run. */
+/* An entry of audio, and its track, borrowed: no track is freed before some Python has run. */
 struct plain {
-    PyObject *lane;
+    PyObject *track;
     Py_ssize_t at, length;
     uint32_t position;
 };
 
 static bool called; /* some Python has run */
 
-/* The lane that an entry is of, borrowed, unseen; NULL where there is none, perhaps with an exception. */
+/* The track of an entry, borrowed, its type not checked; NULL where there is none, perhaps with an exception. */
 static PyObject *
-find_lane(PyObject *lanes, const uint8_t *entry)
+find_track(PyObject *tracks, const uint8_t *entry)
 {
     if (entry[TRACK] >= TRACKS)
         return NULL;
     PyObject *stream = PyLong_FromUnsignedLongLong(read_u64(entry + STREAM));
     if (stream == NULL)
         return NULL;
-    PyObject *lane = PyDict_GetItemWithError(PyTuple_GET_ITEM(lanes, entry[TRACK]), stream);
+    PyObject *track = PyDict_GetItemWithError(PyTuple_GET_ITEM(tracks, entry[TRACK]), stream);
     Py_DECREF(stream);
-    return lane;
+    return track;
 }
 
-/* The descriptors that frames of a group go to as they are; NULL where it must write for itself. */
+/* The descriptors to which frames of a group are written as they are; NULL where the group must write for itself. */
 static PyObject *
 plain_targets(PyObject *group)
 {
@@ -60,7 +60,7 @@ plain_targets(PyObject *group)
     return plain ? fds : NULL;
 }
 
-/* Write a frame to all these. What the kernel did not take whole is at once the send_queue's matter. */
+/* Write a frame to all send queues. A frame that the kernel did not take whole is passed to `SendQueue.not_taken` at once. */
 static Py_ssize_t
 write_to_all(PyObject *send_queues, PyObject *fds, const uint8_t *payload)
 {
@@ -93,57 +93,57 @@ deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t len
             PyObject *others = Py_NewRef(SLOT(group, slots.others)); /* a listener that falls behind changes both */
             Py_INCREF(fds);
             const uint8_t *payload = (const uint8_t *)PyBytes_AS_STRING(batch) + at + ENTRY_BYTES;
-            Py_ssize_t heard = write_to_all(others, fds, payload);
+            Py_ssize_t delivered = write_to_all(others, fds, payload);
             Py_DECREF(fds);
             Py_DECREF(others);
-            return heard;
+            return delivered;
         }
     }
     called = true;
-    PyObject *heard = PyObject_CallMethod(group, "hear", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
-    if (heard == NULL)
+    PyObject *delivered = PyObject_CallMethod(group, "deliver", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
+    if (delivered == NULL)
         return -1;
-    Py_ssize_t count = PyLong_AsSsize_t(heard);
-    Py_DECREF(heard);
+    Py_ssize_t count = PyLong_AsSsize_t(delivered);
+    Py_DECREF(delivered);
     return count;
 }
 
 /* `Track.deliver`, for a frame behind the last one. */
 static Py_ssize_t
-deliver_to_lane(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
+deliver_to_track(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
 {
-    PyObject *groups = SLOT(plain->lane, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
-    if (number == NULL || set_slot(plain->lane, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
+    PyObject *groups = SLOT(plain->track, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
+    if (number == NULL || set_slot(plain->track, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
         return -1;
-    PyObject *arguments[] = {SLOT(plain->lane, slots.places), number};
+    PyObject *arguments[] = {SLOT(plain->track, slots.places), number};
     PyObject *appended = PyObject_Vectorcall(append, arguments, 2, NULL);
     Py_DECREF(number);
     if (appended == NULL)
         return -1;
     Py_DECREF(appended);
-    Py_INCREF(groups); /* whoever hears of it may change who does */
-    Py_ssize_t heard = 0, more = 0;
-    for (Py_ssize_t i = 0; more >= 0 && i < PyTuple_GET_SIZE(groups); i++, heard += more)
+    Py_INCREF(groups); /* a receiver may change the groups */
+    Py_ssize_t delivered = 0, more = 0;
+    for (Py_ssize_t i = 0; more >= 0 && i < PyTuple_GET_SIZE(groups); i++, delivered += more)
         more = deliver_to_group(PyTuple_GET_ITEM(groups, i), batch, plain->at, plain->length, now);
     Py_DECREF(groups);
-    return more < 0 ? -1 : heard;
+    return more < 0 ? -1 : delivered;
 }
 
-/* Whether it is not the Python's alone to judge: the frame is behind the last one. */
+/* Whether the frame is plainly new: its position is behind the last one. Python judges all other frames. */
 static bool
 is_in_turn(const struct plain *plain)
 {
-    if (!Py_IS_TYPE(plain->lane, lane_type))
+    if (!Py_IS_TYPE(plain->track, track_type))
         return false;
-    PyObject *groups = SLOT(plain->lane, slots.groups);
-    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->lane, slots.places) != NULL &&
+    PyObject *groups = SLOT(plain->track, slots.groups);
+    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->track, slots.places) != NULL &&
            plain->position < NO_NUMBER &&
-           number_in_slot(plain->lane, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
+           number_in_slot(plain->track, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
 }
 
 /* The entries that begin at `at` and may be plain, up to TOGETHER. Returns how many; -1 with an exception. */
 static Py_ssize_t
-gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size, PyObject *lanes)
+gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size, PyObject *tracks)
 {
     Py_ssize_t count = 0;
     while (count < TOGETHER && at >= 0 && size - at >= ENTRY_BYTES) {
@@ -151,31 +151,31 @@ gather(struct plain *plain, const uint8_t *data, Py_ssize_t at, Py_ssize_t size,
         Py_ssize_t length = read_u32(entry + LENGTH);
         if (entry[KIND] != AUDIO || length > size - at - ENTRY_BYTES)
             break;
-        PyObject *lane = find_lane(lanes, entry);
-        if (lane == NULL)
+        PyObject *track = find_track(tracks, entry);
+        if (track == NULL)
             return PyErr_Occurred() ? -1 : count;
-        prefetch_object(lane);
-        plain[count++] = (struct plain){lane, at, length, read_u32(entry + POSITION)};
+        prefetch_object(track);
+        plain[count++] = (struct plain){track, at, length, read_u32(entry + POSITION)};
         at += ENTRY_BYTES + length;
     }
     return count;
 }
 
-/* Have all that will be needed come from memory while something else is being done; see `fetch` in reading.h. */
+/* Prefetch the objects of all entries while other work is being done; see `fetch` in reading.h. */
 static void
 fetch(const struct plain *plain, Py_ssize_t count)
 {
     PyObject *groups[TOGETHER];
     for (Py_ssize_t i = 0; i < count; i++)
-        if (Py_IS_TYPE(plain[i].lane, lane_type)) {
-            prefetch_object(SLOT(plain[i].lane, slots.groups));
-            prefetch_object(SLOT(plain[i].lane, slots.last_position));
-            prefetch_object(SLOT(plain[i].lane, slots.places));
+        if (Py_IS_TYPE(plain[i].track, track_type)) {
+            prefetch_object(SLOT(plain[i].track, slots.groups));
+            prefetch_object(SLOT(plain[i].track, slots.last_position));
+            prefetch_object(SLOT(plain[i].track, slots.places));
         }
     for (Py_ssize_t i = 0; i < count; i++) {
         groups[i] = NULL;
-        if (is_in_turn(&plain[i]) && PyTuple_GET_SIZE(SLOT(plain[i].lane, slots.groups)) > 0)
-            groups[i] = PyTuple_GET_ITEM(SLOT(plain[i].lane, slots.groups), 0);
+        if (is_in_turn(&plain[i]) && PyTuple_GET_SIZE(SLOT(plain[i].track, slots.groups)) > 0)
+            groups[i] = PyTuple_GET_ITEM(SLOT(plain[i].track, slots.groups), 0);
         prefetch_object(groups[i]);
     }
     for (Py_ssize_t i = 0; i < count; i++)
@@ -186,9 +186,9 @@ fetch(const struct plain *plain, Py_ssize_t count)
 }
 
 PyDoc_STRVAR(deliver_doc,
-             "deliver(batch: bytes, at: int, place: int, lanes: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
-             "Deliver entries as long as they are plain. Returns where the first other one begins, and to how many\n"
-             "frames went, all together.");
+             "deliver(batch: bytes, at: int, place: int, tracks: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
+             "Deliver entries as long as they are plain. Returns the offset of the first other entry, and the number of\n"
+             "receivers of all frames together.");
 
 static PyObject *
 deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
@@ -196,13 +196,13 @@ deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
     (void)module;
     if (arguments != 5 || !PyBytes_CheckExact(args[0]) || !PyTuple_CheckExact(args[3]) ||
         PyTuple_GET_SIZE(args[3]) != TRACKS || !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 0)) ||
-        !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 1)) || lane_type == NULL) {
-        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, place, lanes, now), once bound");
+        !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 1)) || track_type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, place, tracks, now), once bound");
         return NULL;
     }
     PyObject *batch = args[0];
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(batch);
-    Py_ssize_t size = PyBytes_GET_SIZE(batch), at = PyLong_AsSsize_t(args[1]), heard = 0;
+    Py_ssize_t size = PyBytes_GET_SIZE(batch), at = PyLong_AsSsize_t(args[1]), delivered = 0;
     long long place = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred())
         return NULL;
@@ -214,31 +214,31 @@ deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
         fetch(plain, count);
         called = false;
         for (done = 0; done < count && !called && is_in_turn(&plain[done]); done++) {
-            Py_ssize_t more = deliver_to_lane(&plain[done], batch, place, args[4]);
+            Py_ssize_t more = deliver_to_track(&plain[done], batch, place, args[4]);
             if (more < 0)
                 return NULL;
-            heard += more;
+            delivered += more;
             at = plain[done].at + ENTRY_BYTES + plain[done].length;
         }
     } while (done > 0);
-    return Py_BuildValue("nn", at, heard);
+    return Py_BuildValue("nn", at, delivered);
 }
 
-PyDoc_STRVAR(bind_doc, "bind(lane: type, group: type, encode_at: function) -> None\n\n"
-                       "Which classes it deals with, and which way of encoding leaves a frame as it is.");
+PyDoc_STRVAR(bind_doc, "bind(track: type, group: type, encode_at: function) -> None\n\n"
+                       "Bind the classes, and the function that encodes a frame as it is.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
 {
     (void)module;
-    PyTypeObject *lane, *group;
+    PyTypeObject *track, *group;
     PyObject *encode_at;
-    if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &lane, &PyType_Type, &group, &encode_at))
+    if (!PyArg_ParseTuple(args, "O!O!O", &PyType_Type, &track, &PyType_Type, &group, &encode_at))
         return NULL;
     const struct wanted_slot wanted[] = {
-        {lane, "last_position", &slots.last_position},
-        {lane, "groups", &slots.groups},
-        {lane, "places", &slots.places},
+        {track, "last_position", &slots.last_position},
+        {track, "groups", &slots.groups},
+        {track, "places", &slots.places},
         {group, "encode_at", &slots.encode_at},
         {group, "writers", &slots.writers},
         {group, "fds", &slots.fds},
@@ -248,7 +248,7 @@ bind_classes(PyObject *module, PyObject *args)
         return NULL;
     Py_XSETREF(as_it_is, Py_NewRef(encode_at));
     Py_XSETREF(group_type, (PyTypeObject *)Py_NewRef(group));
-    Py_XSETREF(lane_type, (PyTypeObject *)Py_NewRef(lane));
+    Py_XSETREF(track_type, (PyTypeObject *)Py_NewRef(track));
     Py_RETURN_NONE;
 }
 

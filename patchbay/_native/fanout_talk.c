@@ -1,7 +1,7 @@
-/* The hot path of talk in C: what `Talker.on_text` does with talk that is as nearly all is.
+/* The hot path of talk in C: does what `Talker.on_text` does with plain talk, as nearly all is.
  *
- * Knows one kind of message: more audio (bare, or as an RTP packet, as before) in the codec of the call that this talker has been
- * talking to and still may, no faster than it may. See ../runtime/native.h.
+ * Knows one kind of message: more audio (bare, or as an RTP packet, as before) in the codec of the call that the talker has been
+ * talking to and still may talk to, within the rate limit. See native.h.
  */
 #include "messages.h"
 #include "reading.h"
@@ -14,16 +14,16 @@ enum { RTP_HEADER_BYTES = 12, RTP_SSRC_AT = 8, RTP_SSRC_BYTES = 4, RTP_MARKER = 
 enum { RTP_VERSION_BITS = 0xc0, RTP_VERSION_2 = 0x80 };
 
 /* Set by `bind`. */
-static PyTypeObject *allowance_type, *links_type, *call_type, *depacketizer_type;
+static PyTypeObject *rate_limit_type, *talk_sender_type, *call_type, *depacketizer_type;
 static struct {
     Py_ssize_t talking_to, head, candidates, rate_limit, talk_sender, rtp; /* of a Talker */
     Py_ssize_t ssrc, bare_bytes, held, last;                   /* of a Depacketizer */
-    Py_ssize_t left, at, per_s, burst;                         /* of an RateLimit */
+    Py_ssize_t left, at, per_s, burst;                         /* of a RateLimit */
     Py_ssize_t pieces;                                         /* of TalkSender */
     Py_ssize_t talk_codec;                                     /* of a Call */
 } slots;
 
-/* What a message says. All of it must be there, once. */
+/* The members of a message. Each must be there once. */
 enum { EVENT = 1, MEDIA = 2, PAYLOAD = 4, ALL = 7 };
 struct talk {
     unsigned seen;
@@ -88,7 +88,7 @@ target_of(PyObject *talker)
     return call;
 }
 
-/* The RTP payload type of what is to be said into a call; -1 where that is not known. */
+/* The RTP payload type of talk to a call; -1 where that is not known. */
 static int
 codec_of(PyObject *call)
 {
@@ -111,12 +111,12 @@ read_seconds(PyObject *object, Py_ssize_t place, double *value)
     return false;
 }
 
-/* `RateLimit.spend`: 1 when there is enough, 0, and nothing is spent, when it is the Python's to say so; -1 with an exception. */
+/* `RateLimit.spend`: 1 when the amount was spent; 0 when nothing was spent and Python is to decide; -1 with an exception. */
 static int
 spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
 {
     double left, at, per_s, burst;
-    if (rate_limit == NULL || !Py_IS_TYPE(rate_limit, allowance_type) || !PyFloat_CheckExact(now) ||
+    if (rate_limit == NULL || !Py_IS_TYPE(rate_limit, rate_limit_type) || !PyFloat_CheckExact(now) ||
         !read_seconds(rate_limit, slots.left, &left) || !read_seconds(rate_limit, slots.at, &at) ||
         !read_seconds(rate_limit, slots.per_s, &per_s) || !read_seconds(rate_limit, slots.burst, &burst))
         return 0;
@@ -130,9 +130,9 @@ spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
     return set_slot(rate_limit, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
 }
 
-/* `TalkSender.say` of `pack_talk`. */
+/* `TalkSender.send` of `pack_talk`. */
 static int
-say(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
+send_talk(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
 {
     PyObject *packed = PyBytes_FromStringAndSize(NULL, HEAD_BYTES + audio.size);
     if (packed == NULL)
@@ -156,7 +156,7 @@ take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *
     struct talk talk = {0};
     PyObject *head = SLOT(talker, slots.head), *talk_sender = SLOT(talker, slots.talk_sender), *call = target_of(talker);
     if (call == NULL || head == NULL || !PyBytes_CheckExact(head) || PyBytes_GET_SIZE(head) != HEAD_BYTES ||
-        talk_sender == NULL || !Py_IS_TYPE(talk_sender, links_type) || !take_message(message, size, take_outer, &talk) ||
+        talk_sender == NULL || !Py_IS_TYPE(talk_sender, talk_sender_type) || !take_message(message, size, take_outer, &talk) ||
         talk.seen != ALL || !decoded_size(talk.payload) || !decode(talk.payload, packet))
         return 0;
     PyObject *pieces = SLOT(talk_sender, slots.pieces);
@@ -164,7 +164,7 @@ take_plain(PyObject *talker, const uint8_t *message, Py_ssize_t size, PyObject *
     if (audio.at == NULL || pieces == NULL || !PyList_CheckExact(pieces))
         return 0;
     int enough = spend(SLOT(talker, slots.rate_limit), audio.size, now);
-    return enough <= 0 ? enough : say(pieces, call, talker, audio) < 0 ? -1 : 1;
+    return enough <= 0 ? enough : send_talk(pieces, call, talker, audio) < 0 ? -1 : 1;
 }
 
 static void
@@ -177,14 +177,14 @@ prefetch_reader(PyObject *talker, int step)
         prefetch_object(SLOT(talker, slots.talking_to));
         prefetch_object(SLOT(talker, slots.head));
         prefetch_object(SLOT(talker, slots.rtp));
-    } else if (rate_limit != NULL && Py_IS_TYPE(rate_limit, allowance_type)) {
+    } else if (rate_limit != NULL && Py_IS_TYPE(rate_limit, rate_limit_type)) {
         prefetch_object(SLOT(rate_limit, slots.left));
     }
 }
 
 PyDoc_STRVAR(bind_doc, "bind(peer: type, talker: type, on_text: function, rate_limit: type, talk_sender: type, call: type,\n"
                        "     depacketizer: type) -> None\n\n"
-                       "Which classes it deals with, and whose messages it understands.");
+                       "Bind the classes, and the method whose messages are understood.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)
@@ -216,10 +216,10 @@ bind_classes(PyObject *module, PyObject *args)
     if (find_slots(wanted, sizeof wanted / sizeof *wanted) < 0 || bind_reading(peer, talker, method) < 0)
         return NULL;
     fill_sextets();
-    Py_XSETREF(allowance_type, (PyTypeObject *)Py_NewRef(rate_limit));
+    Py_XSETREF(rate_limit_type, (PyTypeObject *)Py_NewRef(rate_limit));
     Py_XSETREF(call_type, (PyTypeObject *)Py_NewRef(call));
     Py_XSETREF(depacketizer_type, (PyTypeObject *)Py_NewRef(depacketizer));
-    Py_XSETREF(links_type, (PyTypeObject *)Py_NewRef(talk_sender));
+    Py_XSETREF(talk_sender_type, (PyTypeObject *)Py_NewRef(talk_sender));
     Py_RETURN_NONE;
 }
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 import trio
 
-from actors.fanout.legacy import talker as codes
-from actors.fanout.legacy.talker import Talker
+from actors.fanout import talk_errors as codes
+from actors.fanout.legacy.talker import NOT_AUDIO, NOT_FLOAT32, SEVERAL_CALLS, Talker
 from patchbay.audio.g711 import encode_float32, ulaw_to_alaw
 from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol import batches
@@ -34,7 +34,7 @@ class Said:
     def __init__(self) -> None:
         self.pieces: list[batches.Talk] = []
 
-    def say(self, call: Call, talker: Talker, packed: bytes) -> None:
+    def send(self, call: Call, talker: Talker, packed: bytes) -> None:
         del talker
         [talk] = batches.unpack_talk(packed)
         assert talk.call == call.digest
@@ -125,10 +125,10 @@ async def test_no_call_and_several_calls(autojump_clock: MockClock) -> None:
     room.fanout.hears(started("a", stream=1), started("b", stream=2))
     room.talker.on_text(text(ULAW))
     room.talker.on_text(text(ULAW))
-    assert room.errors() == [codes.SEVERAL_CALLS[0]]
+    assert room.errors() == [SEVERAL_CALLS[0]]
     await trio.sleep(1)
     room.talker.on_text(text(ULAW))
-    assert room.errors() == [codes.SEVERAL_CALLS[0]]
+    assert room.errors() == [SEVERAL_CALLS[0]]
     assert room.said.take() == []
 
 
@@ -163,8 +163,8 @@ async def test_faster_than_it_can_be_spoken(autojump_clock: MockClock) -> None:
         room.talker.on_text(text(ULAW))
     room.talker.on_binary(bytes(640))
     room.talker.on_text(text(ULAW[:4]))
-    room.talker.dropped("talk_too_fast", 100)
-    room.talker.dropped("talk_late", 40)
+    room.talker.on_dropped("talk_too_fast", 100)
+    room.talker.on_dropped("talk_late", 40)
     assert len(room.said.take()) == 2
     first, late = room.told()
     assert first["payload"] == {
@@ -204,7 +204,7 @@ async def test_marks_are_asked_for_in_their_place() -> None:
     room.talker.on_text('{"event":"mark","mark":{"name":"é"}}'.encode())
     room.talker.on_text(text(ULAW))
     assert room.said.take() == [(batches.TALK, ULAW), (batches.TALK_MARK, "é".encode()), (batches.TALK, ULAW)]
-    room.talker.marked("é", "stream")
+    room.talker.on_mark("é", "stream")
     assert room.told()[-1] == {"event": "mark", "stream_id": "stream", "mark": {"name": "é"}}
 
 
@@ -239,7 +239,7 @@ async def test_packets_of_other_shapes(autojump_clock: MockClock) -> None:
             room.talker.on_text(text(struct.pack(">BBHII", 0x80, other, number, 2, 3) + ULAW[:4]))
     room.talker.on_text(text(struct.pack(">BBHII", 0xA0, 0, 9, 2, 3) + b"\xff"))
     assert room.said.take() == [(batches.TALK, ULAW[:128])] * 3
-    assert room.errors() == [codes.NOT_AUDIO[0], codes.BAD_TALK[0]]
+    assert room.errors() == [NOT_AUDIO[0], codes.BAD_TALK[0]]
     assert room.fanout.calls.counters["talk_not_audio"] == 9
 
 
@@ -286,7 +286,7 @@ async def test_binary_that_is_no_float32(size: int, autojump_clock: MockClock) -
     for _ in range(5):
         room.talker.on_binary(b"\xff\x7e\xfe" * 300 + b"\xff" * size)
     assert room.said.take() == []
-    assert room.errors() == [codes.NOT_FLOAT32[0]]
+    assert room.errors() == [NOT_FLOAT32[0]]
     assert room.fanout.calls.counters["talk_not_float32"] == 5
     room.talker.on_binary(bytes(640))
     assert room.said.take() == [(batches.TALK, b"\xff" * 160)]
@@ -295,7 +295,7 @@ async def test_binary_that_is_no_float32(size: int, autojump_clock: MockClock) -
 async def test_refusals_are_passed_on() -> None:
     """Of the ingest, and of the way there."""
     room = Room(listener(9))
-    room.talker.refused("floor_taken", "x")
-    room.talker.refused("call_gone", "x")
-    room.talker.not_reached()
-    assert room.errors() == [codes.REFUSALS["floor_taken"], codes.REFUSALS["call_gone"], codes.UNREACHABLE[0]]
+    room.talker.on_refused("floor_taken", "x")
+    room.talker.on_refused("call_gone", "x")
+    room.talker.on_unreachable()
+    assert room.errors() == [codes.refusal_code("floor_taken"), codes.refusal_code("call_gone"), codes.UNREACHABLE[0]]
