@@ -1,8 +1,8 @@
 """Sends events of listening and talking to call events, for the journal: which connection, which call, when.
 
-Each fan-out process reports its own connections only. A connection that another process goes on with has neither left nor
-joined. Repeated changes are folded: for the changes of one connection and one call within a second of its leaving, at most one
-pair of events is sent, with the number of changes that it stands for.
+Each fan-out process reports its own connections only. A connection that another process goes on with has neither left
+nor joined. Repeated changes are folded: for the changes of one connection and one call within a second of its leaving,
+at most one pair of events is sent, with the number of changes that it stands for.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ Key = tuple[Pair, bytes, str]  # pair, digest of the call, number of the connect
 
 @dataclass
 class _Held:
-    """Changes since a connection left, which are not reported yet. `begun`, `ended`: payload and time of the last change."""
+    """Changes since a connection left, which are not reported yet. `begun`, `ended`: payload and time of the last
+    change."""
 
     until: float
     begun: tuple[dict[str, Any], str] | None = None

@@ -1,4 +1,5 @@
-"""Loads fan-out's hot path in C (`fanout_media.c`, `fanout_talk.c`), and binds it to the classes whose slots it reads."""
+"""Loads fan-out's hot path in C (`fanout_media.c`, `fanout_talk.c`), and binds it to the classes whose slots it
+reads."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def deliver_in_c(*, wanted: bool = True) -> Deliver | None:
-    """Return a routine that does the same as `actors.fanout.calls.track.deliver_audio`, but stops at entries that are not plain.
+    """Return a routine that does the same as `actors.fanout.calls.track.deliver_audio`, but stops at entries that are
+    not plain.
 
     None: the routine is not wanted, or was not built.
     """

@@ -1,4 +1,5 @@
-"""The open connections of a process, of both protocols: finds the connection for events of its talk, and sums up counters."""
+"""The open connections of a process, of both protocols: finds the connection for events of its talk, and sums up
+counters."""
 
 from __future__ import annotations
 

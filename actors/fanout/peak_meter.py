@@ -1,4 +1,5 @@
-"""Measures the peaks of calls, once for all clients that subscribe to them; clients are sent the peaks twice a second."""
+"""Measures the peaks of calls, once for all clients that subscribe to them; clients are sent the peaks twice a
+second."""
 
 from __future__ import annotations
 
@@ -73,37 +74,37 @@ class PeakMeter:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._watchers: Counter[str] = Counter()
-        self._watches: dict[str, PeakSubscriber] = {}
-        self._told_up_to = 0
+        self._clients: Counter[str] = Counter()
+        self._subscribers: dict[str, PeakSubscriber] = {}
+        self._measured_up_to = 0
 
     def watch(self, call_control_id: str, now: float) -> None:
         """Count one client of a call more."""
-        self._watchers[call_control_id] += 1
-        if call_control_id not in self._watches:
-            watch = self._watches[call_control_id] = PeakSubscriber(batches.digest(call_control_id))
+        self._clients[call_control_id] += 1
+        if call_control_id not in self._subscribers:
+            watch = self._subscribers[call_control_id] = PeakSubscriber(batches.digest(call_control_id))
             self._calls.add(watch, now)
 
     def unwatch(self, call_control_id: str) -> None:
         """Count one client of a call less."""
-        self._watchers[call_control_id] -= 1
-        if not self._watchers[call_control_id]:
-            del self._watchers[call_control_id]
-            self._calls.remove(self._watches.pop(call_control_id))
+        self._clients[call_control_id] -= 1
+        if not self._clients[call_control_id]:
+            del self._clients[call_control_id]
+            self._calls.remove(self._subscribers.pop(call_control_id))
 
     def measure(self, now: float) -> dict[str, bytes]:
         """Return, by call, the peaks of the steps since the last time, as JSON; calls without a sound are left out."""
         end = step_of(now)
-        first = max(self._told_up_to, end - LOOKED_BACK_MAX)
-        self._told_up_to = end
+        first = max(self._measured_up_to, end - LOOKED_BACK_MAX)
+        self._measured_up_to = end
         found = {}
-        for call_control_id, watch in self._watches.items():
+        for call_control_id, watch in self._subscribers.items():
             for call in watch.calls:
                 encoder = call.encoder(watch.key)
                 peaks = encoder.peaks(first, end) if isinstance(encoder, PeakEncoder) else []
-                told = {track: steps for track, steps in zip(TRACKS, peaks, strict=False) if steps}
-                if told:
-                    found[call_control_id] = control.encode({"call_control_id": call_control_id, **told})
+                loud = {track: steps for track, steps in zip(TRACKS, peaks, strict=False) if steps}
+                if loud:
+                    found[call_control_id] = control.encode({"call_control_id": call_control_id, **loud})
         return found
 
 

@@ -1,4 +1,5 @@
-"""Measures the recent peaks of a call, in steps of 100 ms, for pages that show many calls without hearing them. Pure."""
+"""Measures the recent peaks of a call, in steps of 100 ms, for pages that show many calls without hearing them.
+Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ KEPT: Final = 16  # steps; they are fetched every five steps
 
 
 class PeakEncoder(Encoder):
-    """Makes no frames, but keeps the peaks of both tracks, by the time of arrival, so that both tracks have the same steps.
+    """Makes no frames, but keeps the peaks of both tracks, by the time of arrival, so that both tracks have the same
+    steps.
 
     Raises UnknownCodec for a format that can't be measured without decoding.
     """
@@ -44,7 +46,8 @@ class PeakEncoder(Encoder):
         return b""
 
     def peaks(self, first: int, end: int) -> list[list[int]]:
-        """Return, for each track, the peaks of the steps from `first` up to `end` (numbers from `step_of`); forget earlier steps.
+        """Return, for each track, the peaks of the steps from `first` up to `end` (numbers from `step_of`); forget
+        earlier steps.
 
         A track that was silent has an empty list.
         """

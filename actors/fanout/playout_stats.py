@@ -27,7 +27,8 @@ class Histogram:
         self._sum_s += seconds
 
     def statistics(self) -> dict[str, Any]:
-        """Return `buckets`: upper bounds; `counts`: of each bucket by itself, and of values above all bounds; and `sum`."""
+        """Return `buckets`: upper bounds; `counts`: of each bucket by itself, and of values above all bounds; and
+        `sum`."""
         return {"buckets": list(BUCKETS_S), "counts": list(self._counts), "sum": round(self._sum_s, 6)}
 
 

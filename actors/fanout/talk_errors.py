@@ -1,4 +1,4 @@
-"""Error codes and intervals of talk that both protocols share. docs/protocol.md lists the codes; Telnyx's are apart (100002…). Pure."""
+"""Error codes and intervals of talk that both protocols share; docs/protocol.md lists the codes. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sends talk to ingest processes: the talk of one round of the event loop is one message to each process.
 
-Talk that a process does not take at once (it restarts, say) is kept for a second and tried again, perhaps at another process
-by then; after that the talker gets an error.
+Talk that a process does not take at once (it restarts, say) is kept for a second and tried again, perhaps at another
+process by then; after that the talker gets an error.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class TalkSource(Protocol):
         """Tell the talker that its talk could not be sent in time."""
 
 
-# Call, talker, packed talk, and when it came. The call's owner is looked up when the talk is sent. A plain tuple, since a NamedTuple
-# takes seven times as long to make, for every frame.
+# Call, talker, packed talk, and when it came. The call's owner is looked up when the talk is sent. A plain tuple, since
+# a NamedTuple takes much longer to make, for every frame.
 Piece = tuple[Destination, TalkSource, bytes, "float | None"]
 
 
@@ -64,7 +64,8 @@ class TalkSender:
         self._pieces.append((call, talker, packed, THIS_ROUND))
 
     def flush(self) -> None:
-        """Send the talk of this round, and talk that was kept. To be called after each round, and when calls may have moved."""
+        """Send the talk of this round, and talk that was kept. To be called after each round, and when calls may have
+        moved."""
         if not self._pieces:
             return
         by_owner: dict[Owner, list[Piece]] = {}

@@ -1,4 +1,5 @@
-"""Connects subscribers with live calls, and keeps this process's subscriptions on the bus in step. No I/O of its own."""
+"""Connects subscribers with live calls, and keeps this process's subscriptions on the bus in step. No I/O of its
+own."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ class Audience:
         return lambda processes: self._interest.is_acknowledged([SHARED_MARKER], processes)
 
     def is_acknowledged(self, subscriber: Subscriber, processes: int) -> bool:
-        """Return whether so many ingest processes know a subscriber's topics: it misses no call that starts from now on."""
+        """Return whether so many ingest processes know a subscriber's topics: it misses no call that starts from now
+        on."""
         return self._interest.is_acknowledged(subscriber.topics(), processes)
 
     def add(self, subscriber: Subscriber, now: float) -> None:

@@ -1,4 +1,5 @@
-"""One live call as fan-out knows it: its ingest process, its talker, and its audio (`actors.fanout.calls.call_audio`)."""
+"""One live call as fan-out knows it: its ingest process, its talker, and its audio
+(`actors.fanout.calls.call_audio`)."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class Call(CallAudio):
         return sum(self._deliver(batch, at, place, now, again) for batch, at, place in frames)
 
     def update(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
-        """Take in another announcement of the call's stream. False: it is the same stream, with the same start frame."""
+        """Take in another announcement of the call's stream. False: it is the same stream, with the same start
+        frame."""
         self.owner = owner
         if number == self.number and start.digest == self.start.digest:
             return False

@@ -1,4 +1,4 @@
-"""A call's audio: subscribers by encoding, the replay buffer for subscribers that join, and decoding where an encoding needs that.
+"""A call's audio: its subscribers by encoding, the replay for subscribers that join, and decoding where it is needed.
 
 Frames come by way of `tracks` (`actors.fanout.calls.track`).
 """
@@ -113,8 +113,8 @@ class CallAudio:
         return self.decoding is not None and self.decoding.replay_frames > 0
 
     def is_behind(self, subscriber: Subscriber) -> bool:
-        """Return whether a predecessor delivered frames to this subscriber that have not come here yet; it would get them
-        twice if it joined now."""
+        """Return whether a predecessor delivered frames to this subscriber that have not come here yet; it would get
+        them twice if it joined now."""
         before, here = subscriber.delivered_before(self.number), self.last_positions
         return any(here[track] < before[track] < NO_NUMBER for track in _TRACKS_OF[subscriber.key[1]])
 

@@ -30,7 +30,8 @@ class Encoder(ABC):
     """Makes WebSocket frames from entries of the bus."""
 
     def encode_at(self, batch: bytes, at: int, end: int, now: float) -> bytes:
-        """Encode the entry in these bytes of a batch, as `encode` does. Overridden where few fields of the entry are needed."""
+        """Encode the entry in these bytes of a batch, as `encode` does. Overridden where few fields of the entry are
+        needed."""
         del end
         return self.encode(entry_at(batch, at), now)
 

@@ -34,7 +34,8 @@ FRAME_HEADER: Final = binary_frame(bytes(FRAME_BYTES))[:-FRAME_BYTES]
 class EncodedGroup(Targets):
     """The subscribers of a call that want one encoding. Subscribers that get the frames unchanged are its targets.
 
-    A group whose encoder fails, by a fault of ours or of a library, sends nothing more; other encodings and calls go on.
+    A group whose encoder fails, by a fault of ours or of a library, sends nothing more; other encodings and calls go
+    on.
 
     Args:
         on_failed: called once, when the encoder has failed.
@@ -156,7 +157,8 @@ class UlawEncoder(Encoder):
 
 
 class MixEncoder(Encoder):
-    """Mixes both tracks into one, as µ-law in binary messages, for clients that play all messages one after the other."""
+    """Mixes both tracks into one, as µ-law in binary messages, for clients that play all messages one after the
+    other."""
 
     def __init__(self, media_format: MediaFormat, on_undecodable: Callable[[], None]) -> None:
         self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]

@@ -1,4 +1,5 @@
-"""Keeps the order of bus entries of a call whose audio is being decoded, without delaying other calls. No I/O of its own."""
+"""Keeps the order of bus entries of a call whose audio is being decoded, without delaying other calls. No I/O of its
+own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Keeps this process's topics on the bus: each topic is counted by the number of subscribers that need it. Pure.
 
-A topic is a call's digest, or `EVERY_CALL`. A topic that nobody needs is unsubscribed from a little later: users often come back.
+A topic is a call's digest, or `EVERY_CALL`. A topic that nobody needs is unsubscribed from a little later: users often
+come back.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Interest:
             self._unused[topic] = None
 
     def unsubscribe_unused(self) -> None:
-        """Unsubscribe from topics that nobody has needed since the last call of this method. To be called every second."""
+        """Unsubscribe from topics that nobody has needed since the last call of this method. To be called every
+        second."""
         for topic in self._long_unused:
             del self._acknowledged[topic]
             self._unsubscribe(interest_topic(self._index, topic))

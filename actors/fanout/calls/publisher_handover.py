@@ -1,8 +1,8 @@
 """Decides which ingest process's frames of a stream are delivered, while the stream moves between processes. Pure.
 
-Each process publishes on a connection of its own, so its frames may overtake the frames of another process. When a stream was
-handed over in order, the new process's frames are therefore held until the old process has said that it has no more
-(`LEFT`), or until `PATIENCE_S` has passed: the old process may have died meanwhile.
+Each process publishes on a connection of its own, so its frames may overtake the frames of another process. When a
+stream was handed over in order, the new process's frames are therefore held until the old process has said that it has
+no more (`LEFT`), or until `PATIENCE_S` has passed: the old process may have died meanwhile.
 
     FOLLOWING --ANNOUNCED---------> FOLLOWING   the new process is followed at once: the old one died
     FOLLOWING --HANDED_OVER-------> WAITING     the new process's frames are held

@@ -1,7 +1,7 @@
 """The registry of all live calls of the system, as one fan-out process knows them.
 
-Fed with batches from the bus; delivers audio, tells subscribers of events, and removes calls that no ingest process confirms
-any more. No I/O of its own: frames go to listeners' send queues.
+Fed with batches from the bus; delivers audio, tells subscribers of events, and removes calls that no ingest process
+confirms any more. No I/O of its own: frames go to listeners' send queues.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ class Calls(InOrder):
             self.counters["entries_failed"] += 1
 
     def remove_unconfirmed(self, now: float) -> None:
-        """Remove calls that no ingest has confirmed for `FORGET_AFTER_S`: their ingest died, and no other took them over.
+        """Remove calls that no ingest has confirmed for `FORGET_AFTER_S`: their ingest died, and no other took them
+        over.
 
         To be called every second; also runs what is due by the clock: subscribers that wait, topics, the audit.
         """
@@ -167,7 +168,8 @@ class Calls(InOrder):
         self.delivered += call.deliver(held, now)
 
     def _add_tracks(self, call: Call) -> None:
-        """Have plain audio of the process that is followed delivered; each frame that is decoded is handled by itself."""
+        """Have plain audio of the process that is followed delivered; each frame that is decoded is handled by
+        itself."""
         if call.decoding is None:
             self._tracks.add(call.digest, call.publisher_handover.epoch, call.number, call.tracks)
         else:

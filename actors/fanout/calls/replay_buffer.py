@@ -1,7 +1,7 @@
 """Keeps the recent batches of the bus, for subscribers that join. A frame is found by its place: one number. Pure.
 
-Every frame must be kept, and few are ever read. A frame as an object of its own would have left the processor's caches when
-it is freed, which would cost as much again as its delivery.
+Every frame must be kept, and few are ever read. A frame as an object of its own would have left the processor's caches
+when it is freed, which would cost as much again as its delivery.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from patchbay.protocol import batches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# The lower bits of a place are the offset in the batch, the upper bits the batch's number. No message of the bus is longer, and
-# the rest of 63 bits (the integer of the routine in C) numbers the batches of forty years.
+# The lower bits of a place are the offset in the batch, the upper bits the batch's number. No message of the bus is
+# longer, and the rest of 63 bits (the integer of the routine in C) numbers the batches of forty years.
 OFFSET_BITS: Final = 24
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
@@ -29,7 +29,8 @@ class ReplayBuffer:
         self._first = 0  # the number of the oldest batch
 
     def keep(self, message: bytes, now: float) -> int:
-        """Keep a batch that came at `now`. Returns its place; the place of an entry is greater by the entry's offset in bytes."""
+        """Keep a batch that came at `now`. Returns its place; the place of an entry is greater by the entry's offset in
+        bytes."""
         kept, oldest = self._batches, now - self._keep_s
         while kept and kept[0][0] <= oldest:
             kept.popleft()

@@ -1,4 +1,5 @@
-"""Types that the registry of calls and its subscribers share: an encoding's key, a call as subscribers see it, a subscriber.
+"""Types that the registry of calls and its subscribers share: an encoding's key, a call as subscribers see it, a
+subscriber.
 
 Subscribers are a legacy WebSocket, one call of a `patchbay.v1` connection, and the peak meter. Pure.
 """
@@ -135,7 +136,8 @@ class Subscriber(Protocol):
         """Tell the client that it hears this call from now on, or that the call has another stream."""
 
     def on_stopped(self, call: LiveCall, reason: EndReason, frame: bytes) -> None:
-        """Tell the client that the call's stream has ended. `frame`: Telnyx's stop frame; empty where there was none."""
+        """Tell the client that the call's stream has ended. `frame`: Telnyx's stop frame; empty where there was
+        none."""
 
     def on_stopped_before(self, stream: int, reason: EndReason, frame: bytes) -> None:
         """Tell the client that a stream of `started_streams` had ended before this process took the connection over."""

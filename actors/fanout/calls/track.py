@@ -1,7 +1,7 @@
 """The hot path of fan-out: delivers the frames of one track of one call, from the bus to its subscribers.
 
-A frame costs what must be fetched from memory for it, as in `actors.ingest.media_reader`; so the data that a frame needs lies in
-few small objects.
+A frame costs what must be fetched from memory for it, as in `actors.ingest.media_reader`; so the data that a frame
+needs lies in few small objects.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class Track:
     Attributes:
         last_position: of the last frame delivered, or NO_POSITION.
         groups: the targets of its frames, one for each encoding.
-        places: places of its frames in the replay buffer (`actors.fanout.calls.replay_buffer`), in the order of delivery.
-        repeated: number of frames that were dropped since they had been delivered before: a restarted ingest reads frames again
-            that were not acknowledged.
+        places: places of its frames in the replay buffer (`actors.fanout.calls.replay_buffer`), in the order of
+            delivery.
+        repeated: number of frames that were dropped since they had been delivered before: a restarted ingest reads
+            frames again that were not acknowledged.
     """
 
     __slots__ = ("groups", "last_position", "places", "repeated")
@@ -85,7 +86,8 @@ def deliver_audio(
         again: drop frames that were delivered before, marked or not.
 
     Returns:
-        The offset of the first entry that was not delivered, or is cut short; and the number of receivers of all frames together.
+        The offset of the first entry that was not delivered, or is cut short; and the number of receivers of all frames
+        together.
     """
     delivered, size = 0, len(batch)
     while at + ENTRY_BYTES <= size:
@@ -109,7 +111,8 @@ class TrackIndex:
         self._added: dict[bytes, tuple[int, int]] = {}  # by the call's digest: epoch and stream
 
     def of(self, epoch: int) -> tuple[dict[int, Track], ...]:
-        """Return the tracks that this process feeds: for each track's index, by stream. Valid until `add` or `remove`."""
+        """Return the tracks that this process feeds: for each track's index, by stream. Valid until `add` or
+        `remove`."""
         return self._by_epoch.get(epoch, _NO_TRACKS)
 
     def add(self, digest: bytes, epoch: int, stream: int, tracks: tuple[Track, ...]) -> None:

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "actors.fanout.decoder.process")
-# A process that has not answered for so long is killed. It limits each frame itself; this is for a process that was stopped.
+# A process that has not answered for so long is killed. It limits each frame itself; this is for a process that was
+# stopped.
 ANSWER_TIMEOUT_S: Final = 10.0
-# Until the next process is started: at once when a frame has ended the last one; a call can do that only `STRIKES_MAX` times.
+# Until the next process is started: at once when a frame has ended the last one; a call can do that only `STRIKES_MAX`
+# times.
 AFTER_A_FRAME_S: Final = 0.0
 PAUSES_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)  # when processes end one after the other, by no frame
 LONG_PAUSE_S: Final = 1.0  # of at least so long: frames become silence meanwhile
@@ -83,7 +85,8 @@ class Decoder:
         self._ended_in_a_row = 0
 
     def flush(self) -> None:
-        """Send the next message of the queue, if the process has answered the last one; start the process if there is none."""
+        """Send the next message of the queue, if the process has answered the last one; start the process if there is
+        none."""
         if self._sock is None:
             if self._queue.is_waiting:
                 self._wanted.set()
@@ -169,7 +172,8 @@ class Decoder:
 
 
 async def _end_of(process: subprocess.Popen[bytes], grace_s: float) -> int | None:
-    """Wait until a process has ended, and kill it after `grace_s`. Returns its exit status; None: it has not ended in time."""
+    """Wait until a process has ended, and kill it after `grace_s`. Returns its exit status; None: it has not ended in
+    time."""
     with trio.move_on_after(EXIT_TIMEOUT_S, shield=True):
         force_at = trio.current_time() + grace_s
         while (status := process.poll()) is None:

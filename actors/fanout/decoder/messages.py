@@ -1,7 +1,7 @@
 """Messages between fan-out and its decoder process, on a Unix packet socket: several frames in a message. Pure.
 
-A request holds frames, and with each frame all that a new decoder process needs. An answer holds the outcomes of some frames,
-by their serial numbers. A message of another shape raises `BadMessage`.
+A request holds frames, and with each frame all that a new decoder process needs. An answer holds the outcomes of some
+frames, by their serial numbers. A message of another shape raises `BadMessage`.
 """
 
 from __future__ import annotations

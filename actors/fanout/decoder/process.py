@@ -1,8 +1,9 @@
-"""`python -m actors.fanout.decoder.process SOCKET PROGRESS`: decodes audio for one fan-out process, until that has ended.
+"""`python -m actors.fanout.decoder.process SOCKET PROGRESS`: decodes audio for one fan-out process, until that has
+ended.
 
-A frame that crashes the library for wide-band codecs, or takes too long, ends only this process; fan-out then starts another one
-(`actors.fanout.decoder.client`). The process knows no call and no listener, holds no descriptors but the two that it is given, and
-ends when fan-out closes its end of the socket.
+A frame that crashes the library for wide-band codecs, or takes too long, ends only this process; fan-out then starts
+another one (`actors.fanout.decoder.client`). The process knows no call and no listener, holds no descriptors but the
+two that it is given, and ends when fan-out closes its end of the socket.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from actors.fanout.decoder.messages import Outcome, Request
 
-# The limits of one frame; the kernel ends the process then. Processor time, since a crowded machine may be slow: a frame of 20 ms
-# takes less than a thousandth of that. And clock time, for a library that sleeps.
+# The limits of one frame; the kernel ends the process then. Processor time, since a crowded machine may be slow: a
+# frame of 20 ms takes less than a thousandth of that. And clock time, for a library that sleeps.
 PROCESSOR_MAX_S: Final = 0.25
 CLOCK_MAX_S: Final = 5.0
 MEMORY_MAX_BYTES: Final = 1 << 30  # of addresses

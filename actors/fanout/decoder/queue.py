@@ -84,7 +84,8 @@ class DecodingQueue:
             self.silence_stream(decoding)
 
     def next_request(self) -> bytes:
-        """Return the next message to the decoder process; empty when no frame waits, or the last message is not answered."""
+        """Return the next message to the decoder process; empty when no frame waits, or the last message is not
+        answered."""
         if self._sent:
             return b""
         parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Decoding of one stream by the decoder process: frames keep their order, and each becomes µ-law, or silence of its length. Pure."""
+"""Decoding of one stream by the decoder process: frames keep their order, and each becomes µ-law or silence. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Frame:
         self.ulaw = b""
 
     def entries(self) -> tuple[bytes, int]:
-        """Pack its entry twice: decoded to PCMU, then as it came. Returns both together, and the offset of the second."""
+        """Pack its entry twice: decoded to PCMU, then as it came. Returns both together, and the offset of the
+        second."""
         given = self.entry
         decoded = pack_entry(*given._replace(length=len(self.ulaw))[:-1]) + self.ulaw
         return decoded + pack_entry(*given[:-1]) + given.payload, len(decoded)
@@ -146,8 +147,8 @@ class Decoding:
     def take_finished(self) -> Iterator[Frame]:
         """Yield the finished frames whose turn has come.
 
-        The frames of the replay buffer come first, all at once, and nothing after them: subscribers that wait for them join
-        before the next call.
+        The frames of the replay buffer come first, all at once, and nothing after them: subscribers that wait for them
+        join before the next call.
         """
         if not all(frame.ulaw for frame in islice(self._in_flight, self.replay_frames)):
             return

@@ -1,8 +1,8 @@
 """The listening side of one legacy connection: the calls that it wants, and the frames that it has been sent.
 
 A listener without any call in its query or token may hear every call (authentication off, as the existing frontend
-expects): all of them as JSON, which names the call, but one at a time in binary, where two calls would be noise. The state that
-outlives this process is small, and is kept by the gateway: the streams whose start frame the client has got.
+expects): all of them as JSON, which names the call, but one at a time in binary, where two calls would be noise. The
+state that outlives this process is small, and is kept by the gateway: the streams whose start frame the client has got.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from patchbay.websocket.connection import WebSocketConnection
     from patchbay.websocket.send_queue import SendQueue
 
-# Of a talker: bytes of a Float32 sample that was cut in two; SSRC of its RTP packets; length of its messages of bare audio.
+# Of a talker: bytes of a Float32 sample that was cut in two; SSRC of its RTP packets; length of its messages of bare
+# audio.
 TalkState = tuple[bytes, bytes, int]
 NO_TALK: Final[TalkState] = (b"", b"", 0)
 TOLD_MAX: Final = 200  # streams remembered; an older stream can't come back

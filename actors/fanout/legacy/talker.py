@@ -1,4 +1,5 @@
-"""The talking side of one legacy connection: talk is decoded, brought into the call's codec, and sent to the call's ingest.
+"""The talking side of one legacy connection: talk is decoded, brought into the call's codec, and sent to the call's
+ingest.
 
 A talker whose talk reaches no call gets an error with the reason, at most once a second for each reason.
 """
@@ -81,7 +82,8 @@ class Talker:
         self._rate_limit = rate_limit
         self._candidates = listener.candidates if listener.names_calls else calls.live.values()
         self._talking_to: LiveCall | None = None
-        # The header of talk to that call while the client has the right to talk; the routine in C sends more talk with it.
+        # The header of talk to that call while the client has the right to talk; the routine in C sends more talk with
+        # it.
         self._head = b""
         self._rtp = Depacketizer()
         self._rest = b""  # bytes of a Float32 sample that was cut in two

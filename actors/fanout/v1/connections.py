@@ -131,7 +131,8 @@ class V1Connections:
                 connection.close()
 
     def save_states(self) -> None:
-        """Save the states that have changed in a round. Requests of a round in which the process dies are read again."""
+        """Save the states that have changed in a round. Requests of a round in which the process dies are read
+        again."""
         unsaved = self._context.unsaved
         while unsaved:
             unsaved.popitem()[0].save_state()

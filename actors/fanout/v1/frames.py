@@ -1,4 +1,5 @@
-"""Encodes a call's audio for `patchbay.v1`: each track for itself, in the call's own codec where the protocol has it. Pure.
+"""Encodes a call's audio for `patchbay.v1`: each track for itself, in the call's own codec where the protocol has it.
+Pure.
 
 The encoder remembers when ingest had the last frames, by which the delay at a listener is computed.
 """
@@ -101,7 +102,8 @@ class V1Encoder(Encoder):
         return time_us if known == sequence and stream == self._stream else None
 
     def _cut(self, entry: Entry, payload: bytes, sequence: int) -> bytes:
-        """Encode a long frame as several messages. All frames of such a stream are as long, so each has its own numbers."""
+        """Encode a long frame as several messages. All frames of such a stream are as long, so each has its own
+        numbers."""
         size = self._max_bytes
         pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
         base = 0 if entry.timestamp == NO_TIMESTAMP else entry.timestamp

@@ -1,7 +1,7 @@
 """The state of a `patchbay.v1` connection that its next process needs, as the gateway keeps it. Pure.
 
-The process of the version before must be able to read it. Its length is bounded by what the gateway keeps: a subscription
-for which there is no room is refused.
+The process of the version before must be able to read it. Its length is bounded by what the gateway keeps: a
+subscription for which there is no room is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The subscriptions of one `patchbay.v1` connection, by number and by call. Their number is limited by the state's length."""
+"""The subscriptions of one `patchbay.v1` connection, by number and by call. Their number is limited by the state's
+length."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class Subscriptions:
         return sum(each.participant is not None for each in self) < AUDIO_CALLS_MAX
 
     def next_number(self) -> int:
-        """Assign a call number. Numbers go upwards, so that a number stays unused for as long as possible after its call."""
+        """Assign a call number. Numbers go upwards, so that a number stays unused for as long as possible after its
+        call."""
         number = self.last_number % frames.CALL_MAX + 1
         while number in self._by_number:
             number = number % frames.CALL_MAX + 1
@@ -106,7 +108,8 @@ class Subscriptions:
         """Return the state of all subscriptions, for a successor.
 
         Args:
-            with_positions: with the positions of the last frames delivered, so that the successor goes on with the next frames.
+            with_positions: with the positions of the last frames delivered, so that the successor goes on with the next
+                frames.
         """
         return [
             SubscriptionState(

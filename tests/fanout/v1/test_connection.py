@@ -226,7 +226,7 @@ def test_whoever_leaves_leaves_nothing(room: Room) -> None:
     assert room.fanout.topics == []
     [call] = room.fanout.calls.live.values()
     assert call.listeners == []
-    assert room.peaks._watches == {}
+    assert room.peaks._subscribers == {}
 
 
 def test_who_counts_as_a_listener(room: Room) -> None:
