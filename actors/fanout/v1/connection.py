@@ -99,7 +99,7 @@ class V1Connection:
     def on_stopped(self, call: LiveCall, reason: EndReason) -> None:
         """End the talk, unless the call goes on with its next stream."""
         if reason != "superseded":
-            self.talk.call_ended(call)
+            self.talk.on_call_ended(call)
 
     def on_refused(self, title: str, detail: str) -> None:
         """Handle an ingest's refusal of this connection's talk."""

@@ -174,7 +174,7 @@ class V1Talk:
         else:
             self._advance(Event.FLOOR_LOST, "silent" if call.talker is None else "pre_empted")
 
-    def call_ended(self, call: LiveCall) -> None:
+    def on_call_ended(self, call: LiveCall) -> None:
         """End the talk, or the request for the floor, when it is of this call, which has no stream any more."""
         if call.call_control_id == self.call_control_id:
             self._advance(Event.CALL_ENDED, "call_gone", "The call has just ended.")
