@@ -16,6 +16,7 @@ PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
 FANOUT = ROOT / "actors" / "fanout"
 SENDERS = (
     FANOUT / "legacy" / "talker.py",
+    FANOUT / "talk_errors.py",
     FANOUT / "talk_losses.py",
     FANOUT / "calls" / "subscriber.py",
     ROOT / "patchbay" / "auth" / "session.py",
@@ -50,7 +51,8 @@ def test_every_close_code_is_in_the_protocols() -> None:
 
 def test_every_error_of_v1_is_in_its_protocol() -> None:
     """Those of its own, and those of talking that it has in common with the first one."""
-    paths = (FANOUT / "v1" / "connection.py", FANOUT / "v1" / "talk.py", FANOUT / "talk_losses.py")
+    names = ("v1/requests.py", "v1/talk.py", "talk_losses.py")
+    paths = [FANOUT / name for name in names]
     source = "".join(path.read_text(encoding="utf-8") for path in paths)
     pairs = re.findall(r'\((2000\d\d), "(\w+)"', source)
     assert {code for code, _ in pairs} == set(ERROR_CODE.findall(source))
