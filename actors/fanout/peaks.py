@@ -1,4 +1,5 @@
-"""How loud a call was of late, in steps of 100 ms, for pages that show many calls and hear none of them. Pure."""
+"""Measures the recent peaks of a call, in steps of 100 ms, for pages that show many calls without hearing them.
+Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
 STEP_MS: Final = 100
 STEPS_PER_S: Final = 1000 // STEP_MS
-KEPT: Final = 16  # steps; they are fetched every five
+KEPT: Final = 16  # steps; they are fetched every five steps
 
 
 class PeakEncoder(Encoder):
-    """Makes no frames, but keeps the peaks of both tracks, by the time of arrival: so both have the same steps. Raises
-    UnknownCodec for a format that can't be measured as it is."""
+    """Makes no frames, but keeps the peaks of both tracks, by the time of arrival, so that both tracks have the same
+    steps.
+
+    Raises UnknownCodec for a format that can't be measured without decoding.
+    """
 
     def __init__(self, media_format: MediaFormat) -> None:
         measure = measure_of(media_format)
@@ -42,8 +46,11 @@ class PeakEncoder(Encoder):
         return b""
 
     def peaks(self, first: int, end: int) -> list[list[int]]:
-        """Of each track, the steps from `first` up to `end` (numbers of steps, from `step_of`); forgets the earlier ones.
-        Empty where there was nothing to be heard."""
+        """Return, for each track, the peaks of the steps from `first` up to `end` (numbers from `step_of`); forget
+        earlier steps.
+
+        A track that was silent has an empty list.
+        """
         found = []
         for steps in self._steps:
             wanted = [steps.get(step, 0) for step in range(first, end)]
@@ -54,12 +61,12 @@ class PeakEncoder(Encoder):
 
 
 def step_of(now: float) -> int:
-    """The number of the step that has not ended yet."""
+    """Return the number of the present step."""
     return int(now * STEPS_PER_S)
 
 
 def measure_of(media_format: MediaFormat) -> Callable[[bytes], int] | None:
-    """Return what measures a payload as it is: mono G.711, and L16. None: it must be decoded."""
+    """Return the function that measures a payload without decoding: mono G.711, and L16. None: it must be decoded."""
     if media_format.channels == 1 and media_format.encoding == "PCMA":
         return level.of_alaw
     if media_format.channels == 1 and media_format.encoding == "PCMU":

@@ -1,4 +1,4 @@
-"""How late, and how well, listeners hear: what they report of their playing, joined with when ingest had it. Pure."""
+"""Statistics of listeners' playout: their reports, joined with the times when ingest had the frames. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ BUCKETS_S: Final = (0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0
 
 
 class PlayoutStats:
-    """Of one process."""
+    """Collects the reports of one process's listeners."""
 
     def __init__(self) -> None:
         self.ear_delay = Histogram.empty(BUCKETS_S)
 
-    def take(self, report: Playout, encoder: Encoder | None, now_us: int) -> dict[str, Any]:
-        """What is told of a listener.
+    def add(self, report: Playout, encoder: Encoder | None, now_us: int) -> dict[str, Any]:
+        """Add a listener's report. Returns what the console shows of that listener.
 
         Args:
-            encoder: what it hears comes from there; it knows when ingest had which frame.
+            encoder: of the listener's encoding; it knows when ingest had each frame.
             now_us: on the machine's monotonic clock.
         """
         delays = [delay for track in report.tracks if (delay := _ear_ms(report, track, encoder, now_us)) is not None]
@@ -42,7 +42,7 @@ class PlayoutStats:
 
 
 def _ear_ms(report: Playout, track: TrackPlayout, encoder: Encoder | None, now_us: int) -> float | None:
-    """From ingest to the ear; None while nothing is played, or when the frame is too old to be remembered."""
+    """Return the delay from ingest to the ear; None: nothing is played, or the encoder has forgotten the frame."""
     if not track.playing or not isinstance(encoder, V1Encoder):
         return None
     had_us = encoder.ingest_time_us(track.stream, TRACKS.index(track.track), track.sequence)

@@ -1,6 +1,4 @@
-"""What was dropped of somebody's talk: told in milliseconds, once a second at most for each reason, and in all to the
-last millisecond. Pure.
-"""
+"""Counts dropped talk of one talker, and reports it: in milliseconds, at most once a second for each reason. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ _DETAILS: Final = {
 
 
 class Loss(NamedTuple):
-    """What a talker is to be told."""
+    """The fields of an error for the talker."""
 
     code: int
     title: str
@@ -30,26 +28,26 @@ class Loss(NamedTuple):
 
 
 class TalkLosses:
-    """What one talker has not been told yet."""
+    """Holds the losses that the talker has not been told yet."""
 
-    __slots__ = ("_ms", "_told_at")
+    __slots__ = ("_ms", "_reported_at")
 
     def __init__(self) -> None:
         self._ms: dict[str, float] = {}
-        self._told_at: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
 
     def add(self, title: str, ms: float) -> None:
-        """So much was dropped, for this reason."""
+        """Add a loss. `title`: of the error, which says the reason."""
         self._ms[title] = self._ms.get(title, 0) + ms
 
     def add_bytes(self, title: str, size: int) -> None:
-        """The same in bytes of G.711."""
+        """Add a loss in bytes of G.711."""
         self.add(title, size * 1000 / BYTES_PER_S)
 
     def due(self, now: float) -> Iterator[Loss]:
-        """Take out what is to be told now."""
+        """Yield, and forget, the losses that are to be reported now."""
         for title, ms in self._ms.items():
-            if ms >= 1 and now - self._told_at.get(title, float("-inf")) >= INTERVAL_S:
-                self._told_at[title] = now
+            if ms >= 1 and now - self._reported_at.get(title, float("-inf")) >= INTERVAL_S:
+                self._reported_at[title] = now
                 self._ms[title] = ms % 1
                 yield Loss(_CODES[title], title, _DETAILS[title].format(int(ms)), int(ms))

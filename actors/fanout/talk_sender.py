@@ -1,7 +1,7 @@
-"""The way of talk to the ingest processes: gathered in a round, sent as one message to each process that carries a call.
+"""Sends talk to ingest processes: the talk of one round of the event loop is one message to each process.
 
-What a process does not take at once (it restarts, say) is kept for a second and tried again, by then perhaps at another
-process; after that the talker is told.
+Talk that a process does not take at once (it restarts, say) is kept for a second and tried again, perhaps at another
+process by then; after that the talker gets an error.
 """
 
 from __future__ import annotations
@@ -13,32 +13,43 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.fanout.calls.call import Call
     from patchbay.bus.sockets import Bus, BusSocket
 
 KEEP_S: Final = 1.0
-JUST_NOW: Final = None  # said in this round; the clock is looked at only if it must be kept
+THIS_ROUND: Final = None  # talk of this round; the clock is read only if the talk must be kept
 KEEP_MAX: Final = 10_000  # pieces of talk, of all talkers together
 KEEP_MAX_BYTES: Final = 32 * 1024 * 1024
-MESSAGE_BYTES: Final = 1024 * 1024  # about so much goes in one message
+MESSAGE_BYTES: Final = 1024 * 1024  # about so much is sent in one message
 
 Owner = tuple[int, str]  # index and slot of an ingest process
 
 
-class Speaker(Protocol):
-    """Who has said something."""
+class Destination(Protocol):
+    """The call that talk is for."""
 
-    def not_reached(self) -> None:
-        """It could not be sent in time."""
+    @property
+    def owner(self) -> Owner:
+        """Return the ingest process that carries the call now."""
 
 
-# Something said, on its way: into which call, by whom, packed, and when. Where to is looked up when it is sent. A bare
-# tuple: a NamedTuple takes seven times as long to make, for every frame.
-Piece = tuple["Call", Speaker, bytes, "float | None"]
+class TalkSource(Protocol):
+    """The talker."""
+
+    def on_unreachable(self) -> None:
+        """Tell the talker that its talk could not be sent in time."""
+
+
+# Call, talker, packed talk, and when it came. The call's owner is looked up when the talk is sent. A plain tuple, since
+# a NamedTuple takes much longer to make, for every frame.
+Piece = tuple[Destination, TalkSource, bytes, "float | None"]
 
 
 class TalkSender:
-    """One PUSH socket to each ingest process that carries a call, made when needed."""
+    """Holds one PUSH socket to each ingest process that carries a call, made when needed.
+
+    Attributes:
+        lost: number of pieces of talk that no process took in time.
+    """
 
     __slots__ = ("_bus", "_pieces", "_sockets", "lost")
 
@@ -46,14 +57,15 @@ class TalkSender:
         self._bus = bus
         self._sockets: dict[Owner, BusSocket] = {}
         self._pieces: list[Piece] = []
-        self.lost = 0  # pieces that reached nobody
+        self.lost = 0
 
-    def say(self, call: Call, talker: Speaker, packed: bytes) -> None:
-        """Send a piece of talk with the others of this round."""
-        self._pieces.append((call, talker, packed, JUST_NOW))
+    def send(self, call: Destination, talker: TalkSource, packed: bytes) -> None:
+        """Send a piece of talk, with the others of this round."""
+        self._pieces.append((call, talker, packed, THIS_ROUND))
 
     def flush(self) -> None:
-        """Send what has been said. To be called after each round, and when a call may have another owner."""
+        """Send the talk of this round, and talk that was kept. To be called after each round, and when calls may have
+        moved."""
         if not self._pieces:
             return
         by_owner: dict[Owner, list[Piece]] = {}
@@ -71,14 +83,14 @@ class TalkSender:
     def _keep(self, pieces: list[Piece]) -> None:
         now = trio.current_time()
         kept_bytes = sum(len(packed) for _, _, packed, _ in self._pieces)
-        for call, talker, packed, said_at in pieces:
-            since = now if said_at is None else said_at
+        for call, talker, packed, came_at in pieces:
+            since = now if came_at is None else came_at
             kept_bytes += len(packed)
             if now - since <= KEEP_S and len(self._pieces) < KEEP_MAX and kept_bytes <= KEEP_MAX_BYTES:
                 self._pieces.append((call, talker, packed, since))
             else:
                 self.lost += 1
-                talker.not_reached()
+                talker.on_unreachable()
 
     def _socket(self, owner: Owner) -> BusSocket:
         sock = self._sockets.get(owner)
@@ -88,7 +100,7 @@ class TalkSender:
 
 
 def _ends(pieces: list[Piece]) -> Iterator[int]:
-    """Where each message ends, when they go in parts that the bus takes."""
+    """Yield the end of each message, of about MESSAGE_BYTES at most, as an index of `pieces`."""
     size = 0
     for end, (_, _, packed, _) in enumerate(pieces):
         if size >= MESSAGE_BYTES:

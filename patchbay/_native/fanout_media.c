@@ -1,7 +1,7 @@
 /* Delivers plain entries of the bus to listeners, as `Calls.receive` and `Track.deliver` do (native.h).
  *
  * An entry is plain when it is audio behind the last frame of a track that this process knows. A group of listeners
- * that get µ-law unchanged, and all keep up, is written to here; each other group writes by itself (`Group.hear`). At
+ * that get µ-law unchanged, and all keep up, is written to here; each other group writes by itself (`EncodedGroup.deliver`). At
  * any other entry the routine stops, and the Python goes on from there.
  */
 #include "native.h"
@@ -22,7 +22,7 @@ static PyObject *pass_through; /* `UlawEncoder.encode_at` */
 static PyObject *deque_append;
 static struct {
     Py_ssize_t last_position, groups, places;      /* of a Track */
-    Py_ssize_t encode_at, writers, fds, others;    /* of a Group */
+    Py_ssize_t encode_at, writers, fds, others;    /* of an EncodedGroup */
 } slots;
 
 /* An entry of audio, and its track. The reference is borrowed, and valid until Python code has run. */
@@ -101,7 +101,7 @@ deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t len
         }
     }
     ran_python = true;
-    PyObject *delivered = PyObject_CallMethod(group, "hear", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
+    PyObject *delivered = PyObject_CallMethod(group, "deliver", "OnnO", batch, at, at + ENTRY_BYTES + length, now);
     if (delivered == NULL)
         return -1;
     Py_ssize_t count = PyLong_AsSsize_t(delivered);

@@ -117,6 +117,11 @@ def expires_at(claims: Mapping[str, Any] | None) -> float:
     return math.inf if claims is None else float(claims.get("exp", math.inf))
 
 
+def sub_of(claims: Mapping[str, Any] | None) -> str:
+    """Return the `sub` of claims as text; empty without claims, or without a `sub`."""
+    return str((claims or {}).get("sub", ""))
+
+
 def tokens_of_subprotocols(offered: Iterable[str]) -> list[str]:
     """Return the tokens among the subprotocols that a browser offers: it can send a token in no other header."""
     return [name[len(SUBPROTOCOL_PREFIX) :] for name in offered if name.startswith(SUBPROTOCOL_PREFIX)]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from actors.call_events import actor as call_events
 from actors.call_events.clients.client import Clients
 from actors.fanout import actor as fanout
+from actors.fanout.legacy.connections import LegacyConnections
 from actors.ingest import actor as ingest
 from actors.ingest.stream.stream import Stream
 from patchbay.process.main import run_actor
@@ -25,26 +26,21 @@ if TYPE_CHECKING:
     from actors.call_events.clients.cursor import Cursor
     from actors.call_events.clients.filter import EventFilter
     from actors.call_events.entry import Interest
+    from actors.fanout.legacy.talker import Talker
     from actors.ingest.streams import Streams
     from patchbay.auth.session import Session
-    from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.legacy import ListenQuery
     from patchbay.websocket.connection import WebSocketConnection
 
 
-class EchoFanout(fanout.Fanout):
+class EchoListeners(LegacyConnections):
     """Listeners that hear themselves."""
 
-    async def _converse(
-        self, handed: HandedConnection, peer: WebSocketConnection, query: ListenQuery, session: Session
-    ) -> None:
+    async def _converse(self, peer: WebSocketConnection, query: ListenQuery, session: Session) -> None:
         _echo(peer)
-        self.peers[peer] = None
-        try:
+        with self._registered(peer, cast("Talker", None)):
             peer.start()
             await peer.until_closed()
-        finally:
-            del self.peers[peer]
 
 
 class EchoIngest(ingest.Ingest):
@@ -97,7 +93,7 @@ def _echo(peer: WebSocketConnection) -> None:
 
 
 REPLACED = (
-    (fanout, "Fanout", EchoFanout),
+    (fanout, "LegacyConnections", EchoListeners),
     (ingest, "Ingest", EchoIngest),
     (ingest, "Stream", EchoStream),
     (call_events, "Clients", EchoClients),

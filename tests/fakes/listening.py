@@ -111,14 +111,14 @@ class FakeFanout:
         self.queue = DecodingQueue()
         self.decoder = Decoder(bytearray(PROGRESS_BYTES))
         self.topics: list[bytes] = []
-        self.talk_news: list[tuple[int, dict[str, Any]]] = []
+        self.talk_events: list[tuple[int, dict[str, Any]]] = []
         self.now = 100.0
         self.calls = Calls(
             0,
             0.3,
             self.topics.append,
             self.topics.remove,
-            lambda kind, news: self.talk_news.append((kind, news)),
+            lambda kind, news: self.talk_events.append((kind, news)),
             in_c=deliver_in_c(wanted=in_c),
             decoding=self.queue,
         )
@@ -135,13 +135,13 @@ class FakeFanout:
         """Do what the decoder's process does."""
         while request := self.queue.next_request():
             for answer in self.decoder.answers(request):
-                self.queue.take(answer)
-            self.calls.go_on(self.now)
+                self.queue.receive(answer)
+            self.calls.resume(self.now)
 
     def lets_go(self) -> None:
         """So long passes that what nobody wants any more is given up."""
         for _ in range(2):
-            self.calls.forget_silent(self.now)
+            self.calls.remove_unconfirmed(self.now)
 
     def joins(self, someone: Listener) -> Listener:
         self.calls.add(someone, self.now)

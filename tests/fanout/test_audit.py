@@ -32,7 +32,7 @@ class Events:
 def listener(number: int, *, told: bool = False, is_transferred: bool = False) -> Any:
     handed = SimpleNamespace(claims={"sub": "ann"}, peer="192.0.2.1", is_transferred=is_transferred)
     found = SimpleNamespace(number=number, track="inbound", handed=handed)
-    found.was_told = lambda stream: told
+    found.knows_stream = lambda stream: told
     return found
 
 
@@ -44,8 +44,8 @@ def audit(*listeners: Any) -> tuple[Audit, Events]:
 
 def test_joining_and_leaving() -> None:
     found, events = audit()
-    found.joined(listener(1), CALL)
-    found.left(listener(1), CALL)
+    found.on_joined(listener(1), CALL)
+    found.on_left(listener(1), CALL)
     assert [kind for kind, _ in events.sent] == ["listener.joined", "listener.left"]
     assert events.sent[0][1] == {
         "call_control_id": "v3:a",
@@ -59,15 +59,15 @@ def test_joining_and_leaving() -> None:
 
 def test_one_that_another_process_goes_on_with_has_neither_left_nor_joined() -> None:
     found, events = audit()
-    found.left(listener(1, is_transferred=True), CALL)
-    found.joined(listener(1, told=True), CALL)
+    found.on_left(listener(1, is_transferred=True), CALL)
+    found.on_joined(listener(1, told=True), CALL)
     assert events.sent == []
 
 
 def test_the_floor() -> None:
     found, events = audit(listener(1), listener(2))
     for talker in (1, 1, None, None, 2, 1, 99, None):  # 99 is another process's
-        found.floor(CALL, talker)
+        found.on_floor_changed(CALL, talker)
         events.now += FOLD_S
         found.tick()
     told = [(kind.partition(".")[2], payload["talker"]) for kind, payload in events.sent]
@@ -96,10 +96,10 @@ def test_the_floor() -> None:
 def test_joining_and_leaving_in_turn_is_one_pair_a_second(after: str, told: list[str], folded: int | None) -> None:
     """Who is there is right at each moment; who was there in between is not kept quiet."""
     found, events = audit()
-    found.joined(listener(1), CALL)
-    found.left(listener(1), CALL)
+    found.on_joined(listener(1), CALL)
+    found.on_left(listener(1), CALL)
     for step in after:
-        (found.joined if step == "j" else found.left)(listener(1), CALL)
+        (found.on_joined if step == "j" else found.on_left)(listener(1), CALL)
     events.now += FOLD_S * 0.9
     found.tick()
     assert events.kinds == ["joined", "left"]
@@ -116,8 +116,8 @@ def test_floods_are_told_once_a_second_each() -> None:
     found, events = audit()
     for _ in range(10):
         for _ in range(500):
-            found.joined(listener(1), CALL)
-            found.left(listener(1), CALL)
+            found.on_joined(listener(1), CALL)
+            found.on_left(listener(1), CALL)
         events.now += FOLD_S
         found.tick()
     assert len(events.sent) <= 2 + 2 * 10
@@ -131,21 +131,21 @@ def test_floods_are_told_once_a_second_each() -> None:
 def test_another_is_not_held_for_that() -> None:
     """Others' comings, and this one's on other calls, are told at once."""
     found, events = audit()
-    found.joined(listener(1), CALL)
-    found.left(listener(1), CALL)
-    found.joined(listener(1), CALL)
-    found.joined(listener(2), CALL)
-    found.joined(listener(1), cast("Any", SimpleNamespace(**{**vars(CALL), "digest": b"other"})))
+    found.on_joined(listener(1), CALL)
+    found.on_left(listener(1), CALL)
+    found.on_joined(listener(1), CALL)
+    found.on_joined(listener(2), CALL)
+    found.on_joined(listener(1), cast("Any", SimpleNamespace(**{**vars(CALL), "digest": b"other"})))
     assert events.kinds == ["joined", "left", "joined", "joined"]
 
 
 def test_tracks_change() -> None:
     """Another subscription takes the first one's place before that is over: one pair, and then at most one a second."""
     found, events = audit()
-    found.joined(listener(1), CALL)
+    found.on_joined(listener(1), CALL)
     for _ in range(100):
-        found.joined(listener(1), CALL)
-        found.left(listener(1), CALL)
+        found.on_joined(listener(1), CALL)
+        found.on_left(listener(1), CALL)
     events.now += 2 * FOLD_S
     found.tick()
     assert events.kinds == ["joined", "joined", "left", "joined", "left"]
@@ -154,8 +154,8 @@ def test_tracks_change() -> None:
 def test_the_floor_in_turn() -> None:
     found, events = audit(listener(1))
     for _ in range(100):
-        found.floor(CALL, 1)
-        found.floor(CALL, None)
+        found.on_floor_changed(CALL, 1)
+        found.on_floor_changed(CALL, None)
     events.now += FOLD_S
     found.tick()
     assert events.kinds == ["taken", "released"] * 2
@@ -164,8 +164,8 @@ def test_the_floor_in_turn() -> None:
 def test_what_is_held_is_told_when_the_process_ends() -> None:
     found, events = audit()
     for _ in range(3):
-        found.joined(listener(1), CALL)
-        found.left(listener(1), CALL)
+        found.on_joined(listener(1), CALL)
+        found.on_left(listener(1), CALL)
     found.flush()
     found.flush()
     assert events.kinds == ["joined", "left"] * 2

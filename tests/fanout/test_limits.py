@@ -44,10 +44,10 @@ async def test_listeners_that_come_at_once(autojump_clock: MockClock) -> None:
     """Those whose handshakes are under way count as well as those that are there."""
     process = Process(listeners_per_call=2)
     process.listening[A] = 1
-    with process.limits.held([A], "") as has_come:
+    with process.limits.held([A], "") as done:
         assert process.limits.refusal([A], "") is not None
         assert process.limits.refusal([B], "") is None
-        has_come()
+        done()
         assert process.limits.refusal([A], "") is None  # the registry has it from here on, where it has come
     with process.limits.held([EVERY_CALL], ""), process.limits.held([EVERY_CALL], ""):
         assert process.limits.refusal([EVERY_CALL], "") is None
@@ -80,8 +80,8 @@ def test_subscriptions_in_band() -> None:
     assert room.asks("subscribe", call_control_id="b", tracks=["outbound"], id=2)[0]["type"] == "subscribed"
     room.asks("unsubscribe", call=1)
     assert room.asks("subscribe", call_control_id="c", id=3)[0]["type"] == "subscribed"
-    mine.leave()
-    other.leave()
+    mine.close()
+    other.close()
     assert room.subscriptions["me"] == 0
 
 

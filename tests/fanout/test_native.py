@@ -13,7 +13,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.fanout.calls.encodings import FRAME_HEADER, Group
+from actors.fanout.calls.encodings import FRAME_HEADER, EncodedGroup
 from actors.fanout.calls.replay_buffer import OFFSET_BITS
 from actors.fanout.legacy.listener import Listener
 from actors.fanout.native import deliver_in_c
@@ -103,9 +103,11 @@ class World:
         calls = self.fanout.calls
         return {
             "ears": {number: ear.state() for number, ear in self.ears.items()},
-            "heard": calls.heard,
+            "heard": calls.delivered,
             "counters": calls.counters,
-            "lanes": [(call.last_positions, call.repeated, list(call.lanes[0].places)) for call in calls.live.values()],
+            "tracks": [
+                (call.last_positions, call.repeated, list(call.tracks[0].places)) for call in calls.live.values()
+            ],
         }
 
 
@@ -198,14 +200,14 @@ def test_whatever_happens_both_do_the_same(plan: list[tuple[str, object]]) -> No
 async def test_plain_frames_need_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the first one after a change of listeners, whose descriptors are looked up then."""
     asked = 0
-    hear = Group.hear
+    deliver = EncodedGroup.deliver
 
-    def count(self: Group, batch: bytes, at: int, end: int, now: float) -> int:
+    def count(self: EncodedGroup, batch: bytes, at: int, end: int, now: float) -> int:
         nonlocal asked
         asked += 1
-        return hear(self, batch, at, end, now)
+        return deliver(self, batch, at, end, now)
 
-    monkeypatch.setattr(Group, "hear", count)
+    monkeypatch.setattr(EncodedGroup, "deliver", count)
     with world(c=True) as fanout:
         for number in range(3):
             fanout.join(number, "a", "inbound", "binary")
@@ -222,7 +224,7 @@ async def test_plain_frames_need_no_python(monkeypatch: pytest.MonkeyPatch) -> N
         fanout.leave(0)
         fanout.fanout.hears(audio("a", 100, 0, 160), audio("a", 101, 0, 160))
         assert asked == 2
-        assert fanout.fanout.calls.heard == 3 * 91 + 2 * 2
+        assert fanout.fanout.calls.delivered == 3 * 91 + 2 * 2
 
 
 async def test_one_that_is_cut_short_reads_on_whole() -> None:
@@ -255,15 +257,15 @@ def test_wrong_arguments_are_refused(arguments: tuple[object, ...]) -> None:
         deliver(*arguments)  # type: ignore[arg-type]
 
 
-def test_strange_lanes_are_left_alone() -> None:
-    """What is not one of ours is the Python's."""
+def test_strange_tracks_are_left_alone() -> None:
+    """Objects of other classes are left to Python."""
     deliver = deliver_in_c()
     assert deliver is not None
     batch = audio("a", 1, 0, 160)
     stream = World.stream("a")
     strange: list[object] = [object(), None, 7]
-    for lane in strange:
-        assert deliver(batch, 0, 0, ({stream: lane}, {}), 0.0) == (0, 0)  # type: ignore[dict-item]
+    for track in strange:
+        assert deliver(batch, 0, 0, ({stream: track}, {}), 0.0) == (0, 0)  # type: ignore[dict-item]
     for at in (len(batch), len(batch) + 1, 1 << 40, -1):
         assert deliver(batch, at, 0, ({}, {}), 0.0) == (at, 0)
 

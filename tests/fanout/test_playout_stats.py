@@ -36,7 +36,7 @@ def test_any_report(tracks: list[dict[str, Any]], output_ms: float, rtt_ms: floa
         return
     assert isinstance(request, control.Playout)
     meter = PlayoutStats()
-    assert orjson.loads(orjson.dumps(meter.take(request, None, 0)))["ear_ms"] is None
+    assert orjson.loads(orjson.dumps(meter.add(request, None, 0)))["ear_ms"] is None
     assert orjson.dumps(meter.ear_delay.report())
 
 

@@ -20,6 +20,7 @@ from actors.gateway.listener import Listener
 from actors.gateway.tls import Certificate, TlsRelay, handshake
 from config import load
 from tests.e2e.test_auth_tls import write_certificate
+from tests.fakes.descriptors import descriptors
 from tests.fakes.handovers import until
 
 if TYPE_CHECKING:
@@ -92,10 +93,6 @@ async def fill(sock: socket.socket) -> None:
         except BlockingIOError:
             refused += 1
             await trio.sleep(0.01)
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
 async def test_peers_that_never_read_are_ended_once_nobody_here_has_them(

@@ -1,1 +1,1 @@
-"""Live calls as fan-out knows them: who hears which, in which encoding, and what is asked of the bus."""
+"""Live calls as fan-out knows them: their subscribers, encodings, and topics on the bus."""

@@ -1,4 +1,5 @@
-"""Who listens to which live call of this fan-out process, and what is asked of the bus for them. No I/O of its own."""
+"""Connects subscribers with live calls, and keeps this process's subscriptions on the bus in step. No I/O of its
+own."""
 
 from __future__ import annotations
 
@@ -12,24 +13,24 @@ if TYPE_CHECKING:
     from actors.fanout.audit import Audit
     from actors.fanout.calls.call import Call
     from actors.fanout.calls.interest import Interest
-    from actors.fanout.calls.subscriber import Subscriber
+    from actors.fanout.calls.subscriber import LiveCall, Subscriber
     from patchbay.process.ttl_cache import TtlCache
     from patchbay.protocol import batches
 
-AHEAD_S: Final = 0.25  # for frames to come here that a listener's process before this one has delivered to it
-LENT: Final = b"\xff" * DIGEST_BYTES  # in the place of a call; see `Audience.lend`
+CATCH_UP_S: Final = 0.25  # for frames to come here that a subscriber's previous process has delivered
+SHARED_MARKER: Final = b"\xff" * DIGEST_BYTES  # a topic that is no call; see `Audience.share_interest`
 
 
 class Audience:
-    """The listeners of all calls.
+    """The subscribers of all calls.
 
     Args:
-        interest: kept in step with what they want.
-        ended: streams that are over, for those who come from a process that knew them live.
-        audit: told who hears.
+        interest: the topics on the bus that subscribers need.
+        ended: streams that have ended, for subscribers whose previous process knew them live.
+        audit: told which connection listens to which call.
 
     Attributes:
-        live: calls by digest; kept by whoever hears of them.
+        live: calls by digest; a derived class adds and removes them.
     """
 
     def __init__(
@@ -39,144 +40,157 @@ class Audience:
         self._interest = interest
         self._ended = ended
         self._audit = audit
-        self._listeners: dict[Subscriber, None] = {}
+        self._subscribers: dict[Subscriber, None] = {}
         self._by_call: dict[bytes, dict[Subscriber, None]] = {}  # those that may want a certain call
-        self._of_any: dict[Subscriber, None] = {}  # those that may want any
-        self._single: dict[Subscriber, None] = {}  # those that hear one at a time
+        self._any_call: dict[Subscriber, None] = {}  # those that may want any call
+        self._single: dict[Subscriber, None] = {}  # those that get one call at a time
         self._expecting: set[Subscriber] = set()
-        self._ahead: dict[tuple[Subscriber, Call], float] = {}  # not among the call's listeners yet, and until when
+        # Subscribers that have not joined a call yet since it is behind or being decoded, and until when they wait.
+        self._waiting: dict[tuple[Subscriber, Call], float] = {}
 
-    def expect(self, listener: Subscriber) -> None:
-        """A listener is about to come: what it wants is to come here from now on."""
-        if listener not in self._expecting:
-            self._expecting.add(listener)
-            for topic in listener.topics():
+    def subscribe_topics(self, subscriber: Subscriber) -> None:
+        """Subscribe on the bus to the topics of a subscriber that is about to be added."""
+        if subscriber not in self._expecting:
+            self._expecting.add(subscriber)
+            for topic in subscriber.topics():
                 self._interest.add(topic)
 
-    def lend(self, others: Collection[int]) -> Callable[[int], bool]:
-        """Have other fan-out processes be sent what is heard here too: our listeners move there.
+    def share_interest(self, others: Collection[int]) -> Callable[[int], bool]:
+        """Have ingest send all topics of this process to other fan-out processes too: the connections move there.
+
+        Args:
+            others: indexes of those processes.
 
         Returns:
-            Whether so many ingest processes know, as a function.
+            A function that tells whether so many ingest processes have acknowledged that.
         """
-        self._interest.lend(others)
-        self._interest.add(LENT)  # what is subscribed to last is acknowledged last
-        return lambda processes: self._interest.is_acknowledged([LENT], processes)
+        self._interest.share(others)
+        self._interest.add(SHARED_MARKER)  # the last topic that is subscribed to is acknowledged last
+        return lambda processes: self._interest.is_acknowledged([SHARED_MARKER], processes)
 
-    def is_acknowledged(self, listener: Subscriber, processes: int) -> bool:
-        """Whether so many ingest processes know what it wants, so that it misses nothing that begins from now on."""
-        return self._interest.is_acknowledged(listener.topics(), processes)
+    def is_acknowledged(self, subscriber: Subscriber, processes: int) -> bool:
+        """Return whether so many ingest processes know a subscriber's topics: it misses no call that starts from now
+        on."""
+        return self._interest.is_acknowledged(subscriber.topics(), processes)
 
-    def add(self, listener: Subscriber, now: float) -> None:
-        """A listener has come: it hears its calls that are live at once, and others from their first frame on."""
-        self.expect(listener)
-        self._listeners[listener] = None
-        for register in self._registers(listener):
-            register[listener] = None
-        for stream in listener.begun():
+    def add(self, subscriber: Subscriber, now: float) -> None:
+        """Add a subscriber: it joins the live calls that it wants at once, and others when they start."""
+        self.subscribe_topics(subscriber)
+        self._subscribers[subscriber] = None
+        for register in self._registers(subscriber):
+            register[subscriber] = None
+        for stream in subscriber.started_streams():
             if (end := self._ended.get(stream, now)) is not None:
-                listener.ended_meanwhile(stream, *end)
-        for call in self._in_order_of_choice(listener):
-            self._offer(listener, call, now)
+                subscriber.on_stopped_before(stream, *end)
+        for call in self._wanted_calls(subscriber):
+            self._offer(subscriber, call, now)
 
-    def choice(self, listener: Subscriber) -> list[Call]:
-        """The live calls that it would hear if it came now."""
-        wanted = self._in_order_of_choice(listener)
-        return wanted[:1] if listener.is_single else wanted
+    def calls_for(self, subscriber: Subscriber) -> list[Call]:
+        """Return the live calls that a subscriber would join if it were added now."""
+        wanted = self._wanted_calls(subscriber)
+        return wanted[:1] if subscriber.is_single else wanted
 
-    def remove(self, listener: Subscriber) -> None:
-        """A listener has gone."""
-        if listener not in self._expecting:
+    def remove(self, subscriber: Subscriber) -> None:
+        """Remove a subscriber; one that is not there is ignored."""
+        if subscriber not in self._expecting:
             return
-        self._expecting.discard(listener)
-        self._listeners.pop(listener, None)
-        for register in self._registers(listener):
-            register.pop(listener, None)
-        for digest in listener.digests() or ():
+        self._expecting.discard(subscriber)
+        self._subscribers.pop(subscriber, None)
+        for register in self._registers(subscriber):
+            register.pop(subscriber, None)
+        for digest in subscriber.digests() or ():
             if not self._by_call.get(digest, True):
                 del self._by_call[digest]
-        for call in list(listener.calls):
-            self._leave(listener, call)
-        for topic in listener.topics():
+        for call in list(subscriber.calls):
+            if (live := self.live.get(call.digest)) is not None:
+                self._leave(subscriber, live)
+            else:
+                self._on_left(subscriber, call)
+        for topic in subscriber.topics():
             self._interest.remove(topic)
 
     def listener_counts(self) -> dict[str, int]:
-        """How many listen to each live call."""
-        return {call.call_control_id: len(call.people) for call in self.live.values()}
+        """Return the number of listeners of each live call, by its id."""
+        return {call.call_control_id: len(call.participants) for call in self.live.values()}
 
     def interest(self, topic: bytes) -> int:
-        """How many listeners want this to come."""
+        """Return the number of subscribers that need this topic."""
         return self._interest.count(topic)
 
     @property
     def unbound(self) -> int:
-        """How many listeners hear every call."""
-        return sum(not listener.names_calls for listener in self._listeners)
+        """Return the number of subscribers that want every call."""
+        return sum(not subscriber.names_calls for subscriber in self._subscribers)
 
-    def _registers(self, listener: Subscriber) -> Iterator[dict[Subscriber, None]]:
-        """Where a listener is looked up."""
-        digests = listener.digests()
+    def _registers(self, subscriber: Subscriber) -> Iterator[dict[Subscriber, None]]:
+        """Yield the dictionaries in which a subscriber is found."""
+        digests = subscriber.digests()
         if digests is None:
-            yield self._of_any
+            yield self._any_call
         else:
             for digest in digests:
                 yield self._by_call.setdefault(digest, {})
-        if listener.is_single:
+        if subscriber.is_single:
             yield self._single
 
-    def _who_may_want(self, call: Call) -> list[Subscriber]:
-        """Of all listeners, those to ask whether they want a call."""
-        return [*self._by_call.get(call.digest, ()), *self._of_any]
+    def _possible_subscribers(self, call: Call) -> list[Subscriber]:
+        """Return the subscribers that may want a call."""
+        return [*self._by_call.get(call.digest, ()), *self._any_call]
 
-    def _in_order_of_choice(self, listener: Subscriber) -> list[Call]:
-        """The live calls that a listener wants: first what it heard before (from a predecessor), then the latest."""
-        begun = listener.begun()
-        digests = listener.digests()
+    def _wanted_calls(self, subscriber: Subscriber) -> list[Call]:
+        """Return the live calls that a subscriber wants: first those of its previous process, then the latest first."""
+        started = subscriber.started_streams()
+        digests = subscriber.digests()
         calls = self.live.values() if digests is None else [self.live[each] for each in digests if each in self.live]
-        wanted = [call for call in calls if listener.wants(call)]
-        return sorted(wanted, key=lambda call: (call.number in begun, call.number), reverse=True)
+        wanted = [call for call in calls if subscriber.wants(call)]
+        return sorted(wanted, key=lambda call: (call.number in started, call.number), reverse=True)
 
-    def _offer(self, listener: Subscriber, call: Call, now: float) -> None:
-        """A call that it wants is live: it hears it, unless it hears one at a time, and another one now."""
-        listener.candidates.add(call)
-        if not (listener.is_single and listener.calls):
-            self._join(listener, call, now)
+    def _offer(self, subscriber: Subscriber, call: Call, now: float) -> None:
+        """Have a subscriber join a live call that it wants, unless it gets one call at a time and has one."""
+        subscriber.candidates.add(call)
+        if not (subscriber.is_single and subscriber.calls):
+            self._join(subscriber, call, now)
 
-    def _go_on_to_the_next(self, ended: Call, now: float) -> None:
-        """Listeners that hear one call at a time hear another one."""
-        for listener in self._single:
-            if ended in listener.candidates:
-                listener.candidates.discard(ended)
-                if not listener.calls and listener.candidates:
-                    self._join(listener, max(listener.candidates, key=lambda call: call.number), now)
+    def _join_next(self, ended: Call, now: float) -> None:
+        """Have the subscribers that get one call at a time, and had this call, join their latest candidate."""
+        for subscriber in self._single:
+            if ended in subscriber.candidates:
+                subscriber.candidates.discard(ended)
+                live = [call for each in subscriber.candidates if (call := self.live.get(each.digest)) is not None]
+                if live and not subscriber.calls:
+                    self._join(subscriber, max(live, key=lambda call: call.number), now)
 
-    def _join(self, listener: Subscriber, call: Call, now: float) -> None:
-        listener.calls.add(call)
-        if self._audit is not None and listener.person is not None:
-            self._audit.joined(listener.person, call)
-        listener.begins(call)
-        call.prepare(listener.key, now)
-        if call.is_readying or call.is_behind(listener):
-            self._ahead[listener, call] = now + AHEAD_S
+    def _join(self, subscriber: Subscriber, call: Call, now: float) -> None:
+        subscriber.calls.add(call)
+        if self._audit is not None and subscriber.participant is not None:
+            self._audit.on_joined(subscriber.participant, call)
+        subscriber.on_started(call)
+        call.prepare(subscriber.key, now)
+        if call.is_decoding_replay or call.is_behind(subscriber):
+            self._waiting[subscriber, call] = now + CATCH_UP_S
         else:
-            call.join(listener, now)
+            call.join(subscriber, now)
 
-    def _let_in(self, now: float, over: Call | None = None) -> None:
-        """Let those listeners in that are not ahead of their call any more, and whose call's replay buffer have been decoded; all of
-        them where its stream is over."""
-        if self._ahead:
-            for (listener, call), until in list(self._ahead.items()):
-                call.prepare(listener.key, now)
-                if call is over or (not call.is_readying and (now >= until or not call.is_behind(listener))):
-                    del self._ahead[listener, call]
-                    call.join(listener, now)
+    def _join_waiting(self, now: float, ended: Call | None = None) -> None:
+        """Have subscribers join whose call is not behind any more, or for too long, and whose replay buffer is decoded.
 
-    def _leave(self, listener: Subscriber, call: Call) -> None:
-        self._ahead.pop((listener, call), None)
-        call.leave(listener)
-        self._forget(listener, call)
+        Args:
+            ended: a call whose stream has ended: all its waiting subscribers join.
+        """
+        if self._waiting:
+            for (subscriber, call), until in list(self._waiting.items()):
+                call.prepare(subscriber.key, now)
+                is_ready = not call.is_decoding_replay and (now >= until or not call.is_behind(subscriber))
+                if call is ended or is_ready:
+                    del self._waiting[subscriber, call]
+                    call.join(subscriber, now)
 
-    def _forget(self, listener: Subscriber, call: Call) -> None:
-        listener.calls.discard(call)
-        if self._audit is not None and listener.person is not None:
-            self._audit.left(listener.person, call)
+    def _leave(self, subscriber: Subscriber, call: Call) -> None:
+        self._waiting.pop((subscriber, call), None)
+        call.leave(subscriber)
+        self._on_left(subscriber, call)
+
+    def _on_left(self, subscriber: Subscriber, call: LiveCall) -> None:
+        subscriber.calls.discard(call)
+        if self._audit is not None and subscriber.participant is not None:
+            self._audit.on_left(subscriber.participant, call)

@@ -1,4 +1,5 @@
-"""One live call as fan-out sees it: which process speaks for it, who talks into it, and its audio (`actors.fanout.calls.call_audio`)."""
+"""One live call as fan-out knows it: its ingest process, its talker, and its audio
+(`actors.fanout.calls.call_audio`)."""
 
 from __future__ import annotations
 
@@ -12,19 +13,19 @@ from patchbay.protocol.talk import talk_codec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.fanout.calls.publisher_handover import Placed
+    from actors.fanout.calls.publisher_handover import BatchFrame
     from patchbay.protocol.telnyx import Start
 
 
 class Call(CallAudio):
-    """A call with a live stream.
+    """A call with a live stream; a `LiveCall` for its subscribers.
 
     Attributes:
-        talker, talker_sub: the connection that has the floor, and whose it is where that is known.
-        publisher_handover: which process's frames are delivered, while the stream moves from one to another.
-        owner: (index, slot) of the ingest process that carries it: where talk goes.
+        talker, talker_sub: number of the connection that has the floor, and its `sub` where that is known.
+        publisher_handover: decides which process's frames are delivered, while the stream moves.
+        owner: (index, slot) of the ingest process that carries the call: the destination of talk.
         confirmed_at: when its ingest last said that it is live.
-        talk_codec: in which talk into it is to come.
+        talk_codec: the codec in which talk must reach the call.
     """
 
     __slots__ = ("confirmed_at", "owner", "publisher_handover", "talk_codec", "talker", "talker_sub")
@@ -40,38 +41,42 @@ class Call(CallAudio):
         self.talker: int | None = None
         self.talker_sub: str | None = None
 
-    def take_floor(self, news: dict[str, Any]) -> None:
-        """Somebody may talk now: `{"talker", "sub"?}`."""
-        is_new = news["talker"] != self.talker
-        self.talker = news["talker"]
-        if is_new or "sub" in news:
-            self.talker_sub = news.get("sub")
+    def set_floor(self, floor: dict[str, Any]) -> None:
+        """Set the talker: `{"talker", "sub"?}`. Without `sub`, the `sub` of the same talker is kept."""
+        is_new = floor["talker"] != self.talker
+        self.talker = floor["talker"]
+        if is_new or "sub" in floor:
+            self.talker_sub = floor.get("sub")
 
     @property
     def repeated(self) -> int:
-        """Frames that had been delivered before."""
-        return sum(lane.repeated for lane in self.lanes)
+        """Return the number of frames that were dropped since they had been delivered before."""
+        return sum(track.repeated for track in self.tracks)
 
-    def deliver(self, frames: Iterable[Placed], now: float, *, again: bool = False) -> int:
-        """Deliver frames whose turn it is now; `again`: only those that were not delivered before. Returns to how many, all
-        together."""
+    def deliver(self, frames: Iterable[BatchFrame], now: float, *, again: bool = False) -> int:
+        """Deliver frames whose turn has come. Returns the number of receivers of all of them together.
+
+        Args:
+            again: drop frames that were delivered before.
+        """
         return sum(self._deliver(batch, at, place, now, again) for batch, at, place in frames)
 
-    def renew(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
-        """The call's stream was announced again. True when it is another stream than before, or says something else."""
+    def update(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
+        """Take in another announcement of the call's stream. False: it is the same stream, with the same start
+        frame."""
         self.owner = owner
         if number == self.number and start.digest == self.start.digest:
             return False
-        self.end()
+        self.flush()
         if number != self.number:
             for listener in self.listeners:
-                listener.ends(self, "superseded", b"")
+                listener.on_stopped(self, "superseded", b"")
             self.publisher_handover = PublisherHandover(epoch)
             self.talker = self.talker_sub = None
-        self.carry(start, number)
+        self.replace_stream(start, number)
         self.talk_codec = talk_codec(start.media_format.encoding)
         return True
 
     def _deliver(self, batch: bytes, at: int, place: int, now: float, again: bool) -> int:
         _, track, position, length, _ = unpack_front(batch, at)
-        return self.lanes[track].deliver(batch, at, at + ENTRY_BYTES + length, position, place, now, again=again)
+        return self.tracks[track].deliver(batch, at, at + ENTRY_BYTES + length, position, place, now, again=again)

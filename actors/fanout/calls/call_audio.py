@@ -1,17 +1,16 @@
-"""A call's audio: who hears it in which form, its replay buffer for those who join, and its decoding where a form needs that.
+"""A call's audio: its subscribers by encoding, the replay for subscribers that join, and decoding where it is needed.
 
-What is delivered goes by its lanes (`actors.fanout.calls.track`), each a track.
+Frames come by way of `tracks` (`actors.fanout.calls.track`).
 """
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from actors.fanout.calls.encodings import Group, GroupKey, IngestClock, make_group, needs_decoding
-from actors.fanout.calls.track import NOT_YET, Track
-from actors.fanout.decoder.queue import DecodingQueue
+from actors.fanout.calls.audio_faults import AudioFaults
+from actors.fanout.calls.encodings import EncodedGroup, encoded_group, needs_decoding
+from actors.fanout.calls.track import NO_POSITION, Track
 from actors.fanout.decoder.stream import Decoding, DecodingFailed
 from patchbay.audio.media_format import PCMU
 from patchbay.protocol.batches import NO_NUMBER
@@ -19,14 +18,11 @@ from patchbay.protocol.batches import NO_NUMBER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.fanout.calls.encodings import Encoder
-    from actors.fanout.calls.replay_buffer import ReplayBuffer
-    from actors.fanout.calls.subscriber import Person, Subscriber
+    from actors.fanout.calls.audio_context import AudioContext
+    from actors.fanout.calls.encoder import Encoder
+    from actors.fanout.calls.subscriber import EncodingKey, Participant, Subscriber
     from actors.fanout.decoder.stream import Frame
-    from patchbay.net.batched_send import BatchedSend
     from patchbay.protocol.telnyx import Start
-
-log = logging.getLogger(__name__)
 
 SHORTEST_FRAME_S: Final = 0.010
 PLACES_MAX: Final = 500
@@ -37,48 +33,40 @@ class CallAudio:
     """The audio of one stream.
 
     Args:
-        on_decoding: called when its frames are to be decoded from now on.
+        digest: of the call's id.
+        context: shared by all calls.
+        on_decoding: called when frames are decoded from now on.
 
     Attributes:
         number: of the connection that carries the stream; a newer stream has a higher one.
-        lanes: its tracks.
-        decoding: what its frames go through, from when somebody wants them decoded until the stream has another format.
+        tracks: inbound and outbound.
+        decoding: decodes the frames; None as long as no subscriber needs that.
     """
 
-    __slots__ = ("_batched_send", "_clock", "_counters", "_groups", "_hearing", "_on_decoding", "_places", "_queue", "_replay_buffer", "_replay_s", "_said_undecodable", "_strikes", "decoding", "digest", "lanes", "number", "start")  # fmt: skip
+    __slots__ = ("_by_track", "_context", "_faults", "_groups", "_on_decoding", "_places", "_strikes", "decoding", "digest", "number", "start", "tracks")  # fmt: skip
 
     def __init__(
         self,
         digest: bytes,
         start: Start,
         number: int,
+        context: AudioContext,
         *,
-        replay_s: float,
-        replay_buffer: ReplayBuffer,
-        clock: IngestClock | None = None,
-        batched_send: BatchedSend | None = None,
-        counters: Counter[str] | None = None,
-        queue: DecodingQueue | None = None,
-        on_decoding: Callable[[CallAudio], None] = lambda call_audio: None,
+        on_decoding: Callable[[], None] = lambda: None,
     ) -> None:
         self.digest = digest
         self.start, self.number = start, number
-        self._replay_buffer = replay_buffer
-        self._replay_s = replay_s
-        self._clock = clock or IngestClock()
-        self._batched_send = batched_send
-        self._counters: Counter[str] = Counter() if counters is None else counters
-        self._queue = queue or DecodingQueue()
+        self._context = context
         self._on_decoding = on_decoding
         self._strikes = 0
         self.decoding: Decoding | None = None
-        self._said_undecodable = False
-        self._groups: dict[GroupKey, Group] = {}
-        self._hearing: list[list[tuple[Group, bool]]] = [[], []]  # by track, and whether decoded audio
-        # No more of either track than can be wanted.
-        places = min(PLACES_MAX, round(2 * replay_s / SHORTEST_FRAME_S))
+        self._faults = self._new_faults()
+        self._groups: dict[EncodingKey, EncodedGroup] = {}
+        self._by_track: list[list[tuple[EncodedGroup, bool]]] = [[], []]  # whether the group needs decoded audio
+        # No more places than one track can fill in `replay_s`, for both tracks.
+        places = min(PLACES_MAX, round(2 * context.replay_s / SHORTEST_FRAME_S))
         self._places: deque[int] = deque(maxlen=places)
-        self.lanes = (Track(self._places), Track(self._places))
+        self.tracks = (Track(self._places), Track(self._places))
 
     @property
     def call_control_id(self) -> str:
@@ -86,209 +74,205 @@ class CallAudio:
 
     @property
     def listeners(self) -> list[Subscriber]:
-        """Everybody who hears this call."""
+        """Return all subscribers that get this call's audio."""
         return [member for group in self._groups.values() for member in group.members]
 
     @property
-    def people(self) -> list[Person]:
-        """Who they are; the peaks' meter is nobody."""
-        return [member.person for member in self.listeners if member.person is not None]
+    def participants(self) -> list[Participant]:
+        """Return the users' connections among the subscribers: all but the peak meter."""
+        return [member.participant for member in self.listeners if member.participant is not None]
 
-    def encoder(self, key: GroupKey) -> Encoder | None:
-        """What makes this form of its audio, while somebody hears that."""
+    def encoder(self, key: EncodingKey) -> Encoder | None:
+        """Return the encoder of this encoding; None while nobody is subscribed to the encoding."""
         group = self._groups.get(key)
         return None if group is None else group.encoder
 
     @property
     def last_positions(self) -> list[int]:
-        """Of the last frames delivered, by track; -1: none."""
+        """Return the positions of the last frames delivered, by track; -1: none."""
         if self.decoding is not None:
             return list(self.decoding.positions)
-        return [-1 if lane.last_position == NOT_YET else lane.last_position for lane in self.lanes]
+        return [-1 if track.last_position == NO_POSITION else track.last_position for track in self.tracks]
 
-    def heard_by(self, listener: Subscriber) -> list[int]:
-        """Up to where a listener has heard it, likewise."""
-        group = self._groups.get(listener.key)
-        if group is None or listener not in group.members:  # it has not been let in yet
-            return list(listener.heard_before(self.number))
+    def positions_of(self, subscriber: Subscriber) -> list[int]:
+        """Return the positions of the last frames that this subscriber got, by track; -1: none."""
+        group = self._groups.get(subscriber.key)
+        if group is None or subscriber not in group.members:  # it waits for frames to be decoded, or to come here
+            return list(subscriber.delivered_before(self.number))
         return self.last_positions
 
     @property
     def is_decoding(self) -> bool:
-        """Whether frames are being decoded that nobody has heard."""
+        """Return whether frames are being decoded that have not been delivered."""
         return self.decoding is not None and self.decoding.is_busy
 
     @property
-    def is_readying(self) -> bool:
-        """Whether its replay buffer are still being decoded."""
-        return self.decoding is not None and self.decoding.replay_buffer > 0
+    def is_decoding_replay(self) -> bool:
+        """Return whether frames of the replay buffer are being decoded."""
+        return self.decoding is not None and self.decoding.replay_frames > 0
 
-    def is_behind(self, listener: Subscriber) -> bool:
-        """Whether a predecessor has delivered frames to this listener that have not come here yet: it would hear them twice."""
-        heard, here = listener.heard_before(self.number), self.last_positions
-        return any(here[track] < heard[track] < NO_NUMBER for track in _TRACKS_OF[listener.key[1]])
+    def is_behind(self, subscriber: Subscriber) -> bool:
+        """Return whether a predecessor delivered frames to this subscriber that have not come here yet; it would get
+        them twice if it joined now."""
+        before, here = subscriber.delivered_before(self.number), self.last_positions
+        return any(here[track] < before[track] < NO_NUMBER for track in _TRACKS_OF[subscriber.key[1]])
 
-    def prepare(self, key: GroupKey, now: float) -> None:
-        """Have its frames decoded from now on, and its replay buffer, where this form needs that."""
+    def prepare(self, key: EncodingKey, now: float) -> None:
+        """Start to decode the frames, those of the replay buffer first, if this encoding needs that."""
         if self.decoding is None and key[1] != "none" and needs_decoding(key, self.start.media_format):
-            replay_buffer = list(self._replay_buffer.entries(self._places))
-            decoding = self._begin_decoding()
-            for came, entry in replay_buffer:
-                decoding.add(entry, came, now, is_moment=True)
-            self._index()
+            replay = list(self._context.replay_buffer.entries(self._places))
+            decoding = self._start_decoding()
+            for came, entry in replay:
+                decoding.add(entry, came, now, is_replay=True)
+            self._set_targets()
 
-    def join(self, listener: Subscriber, now: float) -> None:
-        """Let a listener hear this call: its replay buffer at once, then what comes."""
-        key = listener.key
+    def join(self, subscriber: Subscriber, now: float) -> None:
+        """Add a subscriber: it gets the replay buffer at once, and each frame from now on."""
+        key = subscriber.key
         group = self._groups.get(key)
         if group is None or not group.failed:
             fresh = self._make_group(key)
-            if (replay := self._replay(fresh, key, listener.heard_before(self.number), now)) != b"":
-                listener.write_replay(replay)
+            if (replay := self._replay(fresh, key, subscriber.delivered_before(self.number), now)) != b"":
+                subscriber.write_replay(replay)
             if group is None:
-                group = self._groups[key] = fresh  # its codec and its mix go on from the replay buffer
-                self._index()
-        group.join(listener)
-        if group.failed:
-            listener.unheard(self)
+                group = self._groups[key] = fresh  # its codec and its mixer continue from the replay buffer
+                self._set_targets()
+        self._add(group, subscriber)
 
-    def leave(self, listener: Subscriber) -> None:
-        """Let it hear no more."""
-        group = self._groups.get(listener.key)
-        if group is not None and group.leave(listener):
-            del self._groups[listener.key]
-            self._index()
+    def leave(self, subscriber: Subscriber) -> None:
+        """Remove a subscriber."""
+        group = self._groups.get(subscriber.key)
+        if group is not None and group.leave(subscriber):
+            del self._groups[subscriber.key]
+            self._set_targets()
 
-    def hand_out(self) -> int:
-        """Deliver the frames that have been decoded. Returns to how many, all together."""
+    def deliver_decoded(self) -> int:
+        """Deliver the frames that have been decoded. Returns the number of receivers of all of them together."""
         if self.decoding is None:
             return 0
         if self.decoding.failure:
             for key, group in self._groups.items():
                 if not group.failed and needs_decoding(key, self.start.media_format):
                     group.fail(DecodingFailed(self.decoding.failure))
-        return sum(map(self._hand_out, self.decoding.take()))
+        return sum(map(self._deliver_decoded, self.decoding.take_finished()))
 
-    def end(self) -> None:
-        """The stream is over: listeners get what was held back of it."""
+    def flush(self) -> None:
+        """Send the audio that encoders hold back: the stream has ended."""
         for group in self._groups.values():
-            group.end()
+            group.flush()
 
-    def disband(self) -> None:
-        """Nobody hears it any more."""
+    def clear(self) -> None:
+        """Remove all subscribers."""
         for group in self._groups.values():
-            group.disband()
+            group.clear()
 
-    def carry(self, start: Start, number: int) -> None:
-        """Go on with another stream, or with one that says something else of itself; with those who hear it."""
+    def replace_stream(self, start: Start, number: int) -> None:
+        """Go on with another stream, or with another start frame of the same stream. Subscribers stay."""
         if number != self.number:
-            self.lanes = (Track(self._places), Track(self._places))
+            self.tracks = (Track(self._places), Track(self._places))
         self.start, self.number = start, number
-        self._said_undecodable = False
-        self._places.clear()  # what was said before may be in another codec
+        self._places.clear()  # those frames may be in another codec
         self.stop_decoding()
+        self._faults = self._new_faults()
         self._renew_groups()
         for key in self._groups:
-            self.prepare(key, 0.0)  # there are no replay buffer
+            self.prepare(key, 0.0)  # the replay buffer has no frames of this call now
 
     def stop_decoding(self) -> None:
-        """Let what has not been decoded go: the stream is over, or has another format."""
+        """Discard the frames that have not been decoded: the stream has ended, or has another format."""
         if self.decoding is not None:
             self._strikes = self.decoding.strikes
             self.decoding.close()
             self.decoding = None
-            for lane in self.lanes:
-                lane.places = self._places
+            for track in self.tracks:
+                track.places = self._places
 
-    def _begin_decoding(self) -> Decoding:
+    def _start_decoding(self) -> Decoding:
         decoding = Decoding(
-            self._queue,
+            self._context.queue,
             self.digest,
             self.start.media_format,
-            self._clock,
+            self._context.clock,
             self.last_positions,
             strikes=self._strikes,
-            about=self._about,
-            on_undecodable=self._undecodable,
+            log_fields=self._faults.log_fields,
+            on_undecodable=self._faults.on_undecodable,
         )
         self.decoding = decoding
         self._places.clear()
-        for lane in self.lanes:
-            lane.places = deque(maxlen=0)  # of frames before they are decoded
-        self._on_decoding(self)
+        for track in self.tracks:
+            track.places = deque(maxlen=0)  # the decoded frames are kept instead
+        self._on_decoding()
         return decoding
 
-    def _hand_out(self, frame: Frame) -> int:
-        """Keep and deliver one frame."""
+    def _deliver_decoded(self, frame: Frame) -> int:
+        """Keep one frame in the replay buffer, and deliver it."""
         entries, second = frame.entries()
-        self._places.append(self._replay_buffer.keep(entries, frame.came))
-        if frame.is_moment:
+        self._places.append(self._context.replay_buffer.keep(entries, frame.came))
+        if frame.is_replay:
             return 0
-        self._clock.time_us = frame.time_us
-        heard = 0
-        for group, is_decoded in self._hearing[frame.entry.track]:
+        self._context.clock.time_us = frame.time_us
+        delivered = 0
+        for group, is_decoded in self._by_track[frame.entry.track]:
             at, end = (0, second) if is_decoded else (second, len(entries))
-            heard += group.hear(entries, at, end, frame.came)
-        return heard
+            delivered += group.deliver(entries, at, end, frame.came)
+        return delivered
 
-    def _replay(self, group: Group, key: GroupKey, heard: list[int], now: float) -> bytes:
-        """The replay buffer in one form, less what was heard before. Made with a new group's state, since a group that
-        is there has a codec or a mix in a state of its own."""
-        wanted = _TRACKS_OF[key[1]]
-        # One that was handed over has heard all up to a certain frame, however long the move took.
-        oldest = now - self._replay_s if max(heard) < 0 else float("-inf")
-        as_it_came = self.decoding is not None and not needs_decoding(key, self.start.media_format)
-        replay_buffer = self._replay_buffer.entries(self._places, second=as_it_came)
-        recent = (entry for when, entry in replay_buffer if when >= oldest and entry.track in wanted)
-        return group.replay((entry for entry in recent if entry.position > heard[entry.track]), now)
+    def _replay(self, group: EncodedGroup, key: EncodingKey, before: list[int], now: float) -> bytes:
+        """Encode the replay buffer, without the frames that a predecessor delivered (`before`: positions, by track).
+
+        Made by a new group, since the codec or the mixer of the group that subscribers are in has a state of its own.
+        """
+        # A connection that was handed over has got all frames up to a position, however long the hand-over took.
+        oldest = now - self._context.replay_s if max(before) < 0 else float("-inf")
+        undecoded = self.decoding is not None and not needs_decoding(key, self.start.media_format)
+        entries = self._context.replay_buffer.entries(self._places, second=undecoded)
+        tracks = _TRACKS_OF[key[1]]
+        recent = (each for came, each in entries if came >= oldest and each.track in tracks)
+        return group.replay((each for each in recent if each.position > before[each.track]), now)
 
     def _renew_groups(self) -> None:
         members = {key: list(group.members) for key, group in self._groups.items()}
-        self.disband()
+        self.clear()
         self._groups = {key: self._make_group(key) for key in members}
-        for key, listeners in members.items():
-            for listener in listeners:
-                self._groups[key].join(listener)
-                if self._groups[key].failed:
-                    listener.unheard(self)
-        self._index()
+        for key, subscribers in members.items():
+            for subscriber in subscribers:
+                self._add(self._groups[key], subscriber)
+        self._set_targets()
 
-    def _make_group(self, key: GroupKey) -> Group:
+    def _add(self, group: EncodedGroup, subscriber: Subscriber) -> None:
+        group.join(subscriber)
+        if group.failed:
+            subscriber.on_unavailable(self.start.media_format.encoding)
+
+    def _make_group(self, key: EncodingKey) -> EncodedGroup:
         is_decoded = needs_decoding(key, self.start.media_format)
-        group = make_group(
+        group = encoded_group(
             key,
             PCMU if is_decoded else self.start.media_format,
             self.start.stream_id,
             self.number,
-            self._clock,
-            self._batched_send,
-            on_undecodable=self._undecodable,
-            on_failed=self._failed,
+            self._context.clock,
+            self._context.batched_send,
+            on_undecodable=self._faults.on_undecodable,
+            on_failed=self._on_failed,
         )
         if is_decoded and self.decoding is not None and self.decoding.failure:
             group.fail(DecodingFailed(self.decoding.failure))
         return group
 
-    def _undecodable(self) -> None:
-        self._counters["frames_undecodable"] += 1
-        if not self._said_undecodable:
-            self._said_undecodable = True
-            log.warning("undecodable audio: silence in its place", extra=self._about)
+    def _on_failed(self, group: EncodedGroup, error: Exception) -> None:
+        self._faults.on_failed(error)
+        for subscriber in group.members:
+            subscriber.on_unavailable(self.start.media_format.encoding)
 
-    def _failed(self, group: Group, error: Exception) -> None:
-        """One form of this call can't be made any more."""
-        self._counters["forms_failed"] += 1
-        log.error("a form of this call's audio can't be made: %r", error, exc_info=error, extra=self._about)
-        for listener in group.members:
-            listener.unheard(self)
+    def _new_faults(self) -> AudioFaults:
+        return AudioFaults(self._context.counters, self.call_control_id, self.start.media_format.encoding)
 
-    @property
-    def _about(self) -> dict[str, str]:
-        return {"call_control_id": self.call_control_id, "codec": self.start.media_format.encoding}
-
-    def _index(self) -> None:
+    def _set_targets(self) -> None:
+        """Set the targets of each track: its groups, or the decoding of the stream."""
         given = self.start.media_format
-        for track, lane in enumerate(self.lanes):
-            hearing = {key: group for key, group in self._groups.items() if track in _TRACKS_OF[key[1]]}
-            self._hearing[track] = [(group, needs_decoding(key, given)) for key, group in hearing.items()]
-            lane.groups = tuple(hearing.values()) if self.decoding is None else (self.decoding,)
+        for index, track in enumerate(self.tracks):
+            groups = {key: group for key, group in self._groups.items() if index in _TRACKS_OF[key[1]]}
+            self._by_track[index] = [(group, needs_decoding(key, given)) for key, group in groups.items()]
+            track.groups = tuple(groups.values()) if self.decoding is None else (self.decoding,)

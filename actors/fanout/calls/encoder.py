@@ -1,4 +1,4 @@
-"""What makes the frames of one form of a call's audio, for all who hear it in that form. Pure."""
+"""The interface of encoders: one makes the frames of one encoding of a call's audio, once for all subscribers. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class IngestClock:
-    """When ingest had what is being taken in from the bus; set for each batch.
+    """Holds the time when ingest had the batch that is being delivered; set for each batch.
 
     Attributes:
         time_us: on the machine's monotonic clock.
@@ -27,28 +27,29 @@ class IngestClock:
 
 
 class Encoder(ABC):
-    """Makes WebSocket frames."""
+    """Makes WebSocket frames from entries of the bus."""
 
     def encode_at(self, batch: bytes, at: int, end: int, now: float) -> bytes:
-        """The same as `encode`, of the entry in these bytes of a batch. For forms that need little of it."""
+        """Encode the entry in these bytes of a batch, as `encode` does. Overridden where few fields of the entry are
+        needed."""
         del end
         return self.encode(entry_at(batch, at), now)
 
     @abstractmethod
     def encode(self, entry: Entry, now: float) -> bytes:
-        """Whole frames of one piece of audio, ready to be written; empty when there is nothing to send (yet)."""
+        """Return whole frames for one entry of audio, ready to be written; empty when there is nothing to send yet."""
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
-        """Those of the replay buffer, for one that joins."""
+        """Return the frames of the replay buffer, for a subscriber that joins."""
         return b"".join(self.encode(entry, now) for entry in entries)
 
     def flush(self) -> bytes:
-        """The stream is over: what was held back."""
+        """Return the frames of audio that was held back: the stream has ended."""
         return b""
 
 
 class NoEncoder(Encoder):
-    """Makes nothing: of a form that can't be made."""
+    """Makes no frames, in place of an encoder that has failed."""
 
     def encode(self, entry: Entry, now: float) -> bytes:
         return b""

@@ -1,12 +1,8 @@
-"""Listeners of one call that want the same form of its audio: the form is made once and written to each.
-
-A group knows the call's format and who is in it; where frames come from, and what else listeners are sent, is
-`actors.fanout.calls.registry`'.
-"""
+"""Encodes a call's audio once for all subscribers that want the same encoding, and writes it to each of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from actors.fanout.calls.encoder import Encoder, IngestClock, NoEncoder
 from actors.fanout.peaks import PeakEncoder, measure_of
@@ -24,7 +20,7 @@ from patchbay.websocket.frames import binary_frame, text_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.fanout.calls.subscriber import Subscriber
+    from actors.fanout.calls.subscriber import EncodingKey, Subscriber
     from patchbay.audio.media_format import MediaFormat
     from patchbay.net.batched_send import BatchedSend
     from patchbay.protocol.batches import Entry
@@ -32,23 +28,20 @@ if TYPE_CHECKING:
 FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
 SILENT_FRAME: Final = SILENCE_ULAW * FRAME_BYTES  # in place of a payload that holds nothing
 FRAME_HEADER: Final = binary_frame(bytes(FRAME_BYTES))[:-FRAME_BYTES]
-# Form and tracks. "peaks" is how loud it is, which is fetched and not written; "none" is no audio at all.
-GroupKey = tuple[Literal["binary", "json", "v1", "peaks"], Literal["inbound", "outbound", "both", "none"]]
-
-__all__ = ["Encoder", "Group", "GroupKey", "IngestClock", "make_group"]
 
 
-class Group(Targets):
-    """Who listens to a call in one form. Those who get the form as it is are its targets.
+class EncodedGroup(Targets):
+    """The subscribers of a call that want one encoding. Subscribers that get the frames unchanged are its targets.
 
-    A form whose making fails, by a fault of ours or of a library, is heard no more; other forms and calls go on.
+    A group whose encoder fails, by a fault of ours or of a library, sends nothing more; other encodings and calls go
+    on.
 
     Args:
-        on_failed: called then, once.
+        on_failed: called once, when the encoder has failed.
 
     Attributes:
-        writers: the other members' `write`.
-        failed: it makes nothing any more.
+        writers: `write` of the members that are no targets.
+        failed: the encoder has failed.
     """
 
     __slots__ = ("_on_failed", "encode_at", "encoder", "failed", "members", "writers")
@@ -57,7 +50,7 @@ class Group(Targets):
         self,
         encoder: Encoder,
         batched_send: BatchedSend | None = None,
-        on_failed: Callable[[Group, Exception], None] | None = None,
+        on_failed: Callable[[EncodedGroup, Exception], None] | None = None,
     ) -> None:
         super().__init__(batched_send)
         self.encoder = encoder
@@ -68,16 +61,16 @@ class Group(Targets):
         self._on_failed = on_failed
 
     def join(self, listener: Subscriber) -> None:
-        """Let a listener hear this."""
+        """Add a subscriber."""
         self.members[listener] = None
         if listener.send_queue is not None:
             self.add(listener.send_queue)
         self._choose_writers()
 
     def leave(self, listener: Subscriber) -> bool:
-        """Let it not. True when nobody is left."""
+        """Remove a subscriber. True: no member is left."""
         self.members.pop(listener, None)
-        # Two subscriptions of a connection may be here while one takes the other's place.
+        # Two subscriptions of a connection may be members while one replaces the other.
         if listener.send_queue is not None and all(
             other.send_queue is not listener.send_queue for other in self.members
         ):
@@ -85,52 +78,52 @@ class Group(Targets):
         self._choose_writers()
         return not self.members
 
-    def hear(self, batch: bytes, at: int, end: int, now: float) -> int:
-        """Deliver the entry in these bytes of a batch. Returns to how many."""
-        encode_at = self.encode_at  # by itself: to read a slot is fast, to call what is in one is not
+    def deliver(self, batch: bytes, at: int, end: int, now: float) -> int:
+        """Encode and write the entry in these bytes of a batch. Returns the number of receivers."""
+        encode_at = self.encode_at  # reading a slot is fast, calling it in place is not
         try:
             frame = encode_at(batch, at, end, now)
             if not frame:
                 return 0
-            return self.deliver(frame) if self.writers else self.write(frame)
-        except Exception as error:  # a call's outermost boundary: whatever goes wrong in one ends here
+            return self.write_all(frame) if self.writers else self.write(frame)
+        except Exception as error:  # a call's outermost boundary
             self.fail(error)
             return 0
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
-        """Make what is sent of the replay buffer to one that joins."""
+        """Encode the replay buffer for a subscriber that joins."""
         try:
             return self.encoder.replay(entries, now)
-        except Exception as error:  # likewise
+        except Exception as error:  # a call's outermost boundary
             self.fail(error)
             return b""
 
     def fail(self, error: Exception) -> None:
-        """Make nothing any more."""
+        """Encode nothing from now on, and tell the owner why."""
         self.failed = True
         self.encoder = NoEncoder()
         self.encode_at = self.encoder.encode_at
         if self._on_failed is not None:
             self._on_failed(self, error)
 
-    def deliver(self, frame: bytes) -> int:
-        """Write a frame of this form to all. Returns how many they are."""
-        heard = self.write(frame)
+    def write_all(self, frame: bytes) -> int:
+        """Write an encoded frame to all members. Returns their number."""
+        delivered = self.write(frame)
         for write in self.writers:
             write(frame)
-            heard += 1
-        return heard
+            delivered += 1
+        return delivered
 
-    def end(self) -> None:
-        """The stream is over: write what was held back."""
+    def flush(self) -> None:
+        """Write the audio that the encoder holds back: the stream has ended."""
         try:
             if frames := self.encoder.flush():
-                self.deliver(frames)
-        except Exception as error:  # likewise
+                self.write_all(frames)
+        except Exception as error:  # a call's outermost boundary
             self.fail(error)
 
-    def disband(self) -> None:
-        """Nobody hears this any more."""
+    def clear(self) -> None:
+        """Remove all members."""
         for send_queue in self.send_queues:
             self.discard(send_queue)
         self.members.clear()
@@ -141,7 +134,7 @@ class Group(Targets):
 
 
 class BinaryEncoder(Encoder):
-    """One track as raw µ-law bytes."""
+    """Encodes one track as µ-law in binary messages."""
 
     def __init__(self, media_format: MediaFormat, on_undecodable: Callable[[], None]) -> None:
         self._to_ulaw = Transcoder.for_format(media_format, on_undecodable).to_ulaw
@@ -151,9 +144,9 @@ class BinaryEncoder(Encoder):
 
 
 class UlawEncoder(Encoder):
-    """One track of a PCMU call as it is: the usual case, and the cheapest."""
+    """Encodes one track of a PCMU call as it is: the usual case, and the cheapest."""
 
-    @staticmethod  # so that all calls share it, and it is at hand
+    @staticmethod  # one function for all calls, which the routine in C compares
     def encode_at(batch: bytes, at: int, end: int, now: float) -> bytes:
         payload = batch[at + ENTRY_BYTES : end]
         return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload or SILENT_FRAME)
@@ -163,7 +156,8 @@ class UlawEncoder(Encoder):
 
 
 class MixEncoder(Encoder):
-    """Both tracks in one, as raw µ-law bytes, for clients that play whatever comes one after the other."""
+    """Mixes both tracks into one, as µ-law in binary messages, for clients that play all messages one after the
+    other."""
 
     def __init__(self, media_format: MediaFormat, on_undecodable: Callable[[], None]) -> None:
         self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]
@@ -178,7 +172,7 @@ class MixEncoder(Encoder):
 
 
 class JsonEncoder(Encoder):
-    """Text, in the call's own codec, with what Telnyx said of each piece."""
+    """Encodes audio as JSON, in the call's own codec, with the numbers that Telnyx gave to each frame."""
 
     def __init__(self, media_format: MediaFormat, stream_id: str | None) -> None:
         self._codec = media_format.encoding
@@ -198,8 +192,8 @@ class JsonEncoder(Encoder):
         )
 
 
-def needs_decoding(key: GroupKey, media_format: MediaFormat) -> bool:
-    """Whether a form is made of audio of this format when that was decoded to µ-law, by a process of its own."""
+def needs_decoding(key: EncodingKey, media_format: MediaFormat) -> bool:
+    """Return whether this encoding needs audio of this format to be decoded to µ-law first, by the decoder process."""
     form, _ = key
     if not needs_library(media_format) or form == "json":
         return False
@@ -208,8 +202,8 @@ def needs_decoding(key: GroupKey, media_format: MediaFormat) -> bool:
     return form == "binary" or not v1.wire_format(media_format).as_it_is
 
 
-def make_group(
-    key: GroupKey,
+def encoded_group(
+    key: EncodingKey,
     media_format: MediaFormat,
     stream_id: str | None,
     number: int = 0,
@@ -217,42 +211,43 @@ def make_group(
     batched_send: BatchedSend | None = None,
     *,
     on_undecodable: Callable[[], None] = lambda: None,
-    on_failed: Callable[[Group, Exception], None] | None = None,
-) -> Group:
-    """Make the group of listeners that asked for this form and these tracks; one that has failed, where that can't be made.
-    Where the form needs decoding, `media_format` is what it is decoded to: PCMU.
+    on_failed: Callable[[EncodedGroup, Exception], None] | None = None,
+) -> EncodedGroup:
+    """Make the group for one encoding; a group that has failed, where the encoding can't be made.
 
     Args:
+        media_format: of the frames; PCMU where they are decoded first.
         number: of the connection that carries the stream.
-        clock: when ingest had what is being encoded.
-        batched_send: what carries frames to its members.
+        clock: tells when ingest had the frame that is being encoded.
+        batched_send: writes frames to the members.
         on_undecodable: called for each payload that can't be decoded.
+        on_failed: called once, when the encoder has failed.
     """
     try:
         encoder = _make_encoder(key, media_format, stream_id, number, clock or IngestClock(), on_undecodable)
-    except Exception as error:  # no such codec, or no library that has it
-        group = Group(NoEncoder(), batched_send, on_failed)
+    except Exception as error:  # no such codec, or no library for it
+        group = EncodedGroup(NoEncoder(), batched_send, on_failed)
         group.fail(error)
         return group
-    return Group(encoder, batched_send, on_failed)
+    return EncodedGroup(encoder, batched_send, on_failed)
 
 
 def _make_encoder(
-    key: GroupKey,
+    key: EncodingKey,
     media_format: MediaFormat,
     stream_id: str | None,
     number: int,
     clock: IngestClock,
     on_undecodable: Callable[[], None],
 ) -> Encoder:
-    wanted, track = key
-    if wanted == "v1":
+    form, tracks = key
+    if form == "v1":
         return V1Encoder(media_format, number, clock)
-    if wanted == "peaks":
+    if form == "peaks":
         return PeakEncoder(media_format)
-    if wanted == "json":
+    if form == "json":
         return JsonEncoder(media_format, stream_id)
-    if track == "both":
+    if tracks == "both":
         return MixEncoder(media_format, on_undecodable)
     return UlawEncoder() if media_format == PCMU else BinaryEncoder(media_format, on_undecodable)
 

@@ -1,4 +1,4 @@
-"""Batches that were lost on the bus: each process that publishes numbers its own. Pure."""
+"""Counts batches that were lost on the bus, by gaps in the sequence numbers of each publisher. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from patchbay.protocol.batches import Batch
 
-JUMP_MAX: Final = 1_000_000  # more is no loss, but another numbering
+JUMP_MAX: Final = 1_000_000  # a larger gap is no loss, but another numbering
 EPOCHS_MAX: Final = 1000
 
 
 class GapCounter:
-    """The last number of every process that publishes."""
+    """Remembers the last sequence number of each publisher."""
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}  # by epoch
 
     def lost_before(self, batch: Batch) -> int:
-        """How many are missing between this one and the one before."""
+        """Return the number of batches that are missing between this batch and its publisher's batch before."""
         last = self._last.get(batch.epoch)
         if last is None and len(self._last) > EPOCHS_MAX:
             self._last.clear()

@@ -1,4 +1,5 @@
-"""What comes from the bus for a call whose audio is being decoded: its order is kept, and no other call waits. No I/O of its own."""
+"""Keeps the order of bus entries of a call whose audio is being decoded, without delaying other calls. No I/O of its
+own."""
 
 from __future__ import annotations
 
@@ -14,33 +15,33 @@ from patchbay.protocol import batches
 if TYPE_CHECKING:
     from actors.fanout.audit import Audit
     from actors.fanout.calls.interest import Interest
-    from actors.fanout.calls.publisher_handover import Placed
+    from actors.fanout.calls.publisher_handover import BatchFrame
     from actors.fanout.decoder.queue import DecodingQueue
     from patchbay.net.batched_send import BatchedSend
     from patchbay.process.ttl_cache import TtlCache
 
 log = logging.getLogger(__name__)
 
-HELD_MAX: Final = 500  # entries of one call behind frames that are being decoded; then those become silence
+HELD_MAX: Final = 500  # entries of one call behind frames that are being decoded; then those frames become silence
 
 
 class Held(NamedTuple):
-    """An entry that waits, and the batch that it came in."""
+    """An entry that waits, and the header of its batch."""
 
     entry: batches.Entry
-    frame: Placed
+    frame: BatchFrame
     batch: batches.Batch
 
 
 class InOrder(Audience):
-    """Calls of which each entry is taken in when all frames before it have been heard.
+    """Handles each entry of a call when all frames before it have been delivered.
 
     Args:
-        decoding: what is to be decoded waits there.
-        batched_send: what carries frames to listeners; nothing is left in it when `go_on` returns.
+        decoding: decodes frames.
+        batched_send: writes frames to listeners; empty when `resume` returns.
 
     Attributes:
-        heard: frames, each by how many heard it.
+        delivered: number of receivers of all frames together.
     """
 
     def __init__(
@@ -56,52 +57,52 @@ class InOrder(Audience):
         self._batched_send = batched_send
         self._clock = IngestClock()
         self._held: dict[bytes, deque[Held]] = {}  # by call
-        self.heard = 0
+        self.delivered = 0
         self.counters: Counter[str] = Counter()
 
     @abstractmethod
-    def _take(self, entry: batches.Entry, frame: Placed, batch: batches.Batch, now: float) -> None:
-        """Take in one entry; a fault of ours in it harms no other."""
+    def _handle(self, entry: batches.Entry, frame: BatchFrame, batch: batches.Batch, now: float) -> None:
+        """Handle one entry; an exception is logged and harms no other entry."""
 
-    def go_on(self, now: float) -> None:
-        """Deliver what has been decoded, and take in what had to wait for that."""
+    def resume(self, now: float) -> None:
+        """Deliver the frames that have been decoded, and handle the entries that waited for them."""
         changed = self._decoding.changed
         while changed:
-            self._go_on_with(changed.popitem()[0].digest, now)
-            self._let_in(now)
-        self._let_in(now)
+            self._resume_call(changed.popitem()[0].digest, now)
+            self._join_waiting(now)
+        self._join_waiting(now)
         self._batched_send.flush()
 
-    def _take_in_order(self, entry: batches.Entry, frame: Placed, batch: batches.Batch, now: float) -> None:
-        """Take an entry in as soon as it is its turn."""
+    def _handle_in_order(self, entry: batches.Entry, frame: BatchFrame, batch: batches.Batch, now: float) -> None:
+        """Handle an entry now, or hold it until its turn comes."""
         if entry.call not in self._held and not self._must_wait(entry):
-            self._take(entry, frame, batch, now)
+            self._handle(entry, frame, batch, now)
             return
         message, at, place = frame
-        alone = message[at : at + batches.ENTRY_BYTES + entry.length]  # or all of the batch would be kept
+        alone = message[at : at + batches.ENTRY_BYTES + entry.length]  # a copy, so that the batch can be freed
         held = self._held.setdefault(entry.call, deque())
         held.append(Held(entry, (alone, 0, place), batch))
         if len(held) > HELD_MAX and (call := self.live.get(entry.call)) is not None and call.decoding is not None:
-            self._decoding.give_up(call.decoding)
+            self._decoding.silence_stream(call.decoding)
 
     def _must_wait(self, entry: batches.Entry) -> bool:
-        """Whether frames must be decoded first. Another frame takes its place behind them by itself."""
+        """Return whether frames must be decoded before this entry. Audio never waits here: it is decoded in order."""
         call = self.live.get(entry.call)
         return entry.kind != batches.AUDIO and call is not None and call.is_decoding
 
-    def _go_on_with(self, digest: bytes, now: float) -> None:
+    def _resume_call(self, digest: bytes, now: float) -> None:
         if (call := self.live.get(digest)) is not None:
             try:
-                self.heard += call.hand_out()
+                self.delivered += call.deliver_decoded()
             except Exception:  # a call's outermost boundary
                 log.exception("decoded audio was lost", extra={"call_control_id": call.call_control_id})
                 self.counters["entries_failed"] += 1
         held = self._held.get(digest)
         if held:
-            self._let_in(now)  # who waits for the replay buffer is concerned, too
+            self._join_waiting(now)  # held entries concern subscribers that wait for the replay buffer, too
         while held and not self._must_wait(held[0].entry):
             entry, frame, batch = held.popleft()
             self._clock.time_us = batch.time_us
-            self._take(entry, frame, batch, now)
+            self._handle(entry, frame, batch, now)
         if not held:
             self._held.pop(digest, None)

@@ -1,7 +1,7 @@
-"""The replay buffer of all calls, for those who join: the batches of the bus as they came, and places in them.
+"""Keeps the recent batches of the bus, for subscribers that join. A frame is found by its place: one number. Pure.
 
-Seldom is one of them asked for, and yet every frame must be kept. As an object of its own it would have left the processor's
-caches by the time it is let go, and then cost once more what it cost to be delivered. A place is a number. Pure.
+Every frame must be kept, and few are ever read. A frame as an object of its own would have left the processor's caches
+when it is freed, which would cost as much again as its delivery.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from patchbay.protocol import batches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Of a place; the number of the batch is above. No message of the bus is longer, and what is left of 63 bits (which the
-# routine in C has) is enough for the batches of forty years.
+# The lower bits of a place are the offset in the batch, the upper bits the batch's number. No message of the bus is
+# longer, and the rest of 63 bits (the integer of the routine in C) numbers the batches of forty years.
 OFFSET_BITS: Final = 24
 _OFFSET: Final = (1 << OFFSET_BITS) - 1
 
 
 class ReplayBuffer:
-    """Batches of the last `keep_s`."""
+    """Holds the batches of the last `keep_s` seconds."""
 
     def __init__(self, keep_s: float) -> None:
         self._keep_s = keep_s
         self._batches: deque[tuple[float, bytes]] = deque()
-        self._first = 0  # the number of the oldest one
+        self._first = 0  # the number of the oldest batch
 
     def keep(self, message: bytes, now: float) -> int:
-        """A batch has come, perhaps a while ago. Returns its place; that of an entry is so many bytes further."""
+        """Keep a batch that came at `now`. Returns its place; the place of an entry is greater by the entry's offset in
+        bytes."""
         kept, oldest = self._batches, now - self._keep_s
         while kept and kept[0][0] <= oldest:
             kept.popleft()
@@ -38,7 +39,11 @@ class ReplayBuffer:
         return self._first + len(kept) - 1 << OFFSET_BITS
 
     def entries(self, places: Iterable[int], *, second: bool = False) -> Iterator[tuple[float, batches.Entry]]:
-        """What is at these places, as far as it is still known, and when it came; `second`: the entries behind those."""
+        """Yield the entries at these places, and when each came. Places whose batch is gone are left out.
+
+        Args:
+            second: yield the entries behind those.
+        """
         for place in places:
             if (index := (place >> OFFSET_BITS) - self._first) >= 0:
                 came, message = self._batches[index]

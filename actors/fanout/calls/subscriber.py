@@ -1,102 +1,150 @@
-"""What the registry of calls needs of whoever hears them: one of the first protocol's sockets, one call of a `patchbay.v1`
-connection, or the meter of peaks. Says nothing of what is sent to whom."""
+"""Types that the registry of calls and its subscribers share: an encoding's key, a call as subscribers see it, a
+subscriber.
+
+Subscribers are a legacy WebSocket, one call of a `patchbay.v1` connection, and the peak meter. Pure.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.fanout.calls.call import Call
-    from actors.fanout.calls.call_audio import CallAudio
-    from actors.fanout.calls.encodings import GroupKey
+    from actors.fanout.calls.encoder import Encoder
+    from patchbay.audio.g711 import Codec
     from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.batches import EndReason
+    from patchbay.protocol.telnyx import Start
     from patchbay.websocket.send_queue import SendQueue
 
-
-def unheard_detail(call: CallAudio) -> str:
-    """Say why a call can't be heard in some form, for the user."""
-    return f"This call's audio ({call.start.media_format.encoding}) can't be played here; format=json has it as it is."
+# Form and tracks. The form "peaks" is measured and not sent; the tracks "none" are no audio at all.
+EncodingKey = tuple[Literal["binary", "json", "v1", "peaks"], Literal["inbound", "outbound", "both", "none"]]
 
 
-class Person(Protocol):
-    """Who is behind a subscriber, for the journal."""
+def unavailable_detail(encoding: str) -> str:
+    """Return the user's explanation why audio in this encoding can't be played."""
+    return f"This call's audio ({encoding}) can't be played here; format=json has it as it is."
+
+
+class LiveCall(Protocol):
+    """Shows a live call to its subscribers, read-only; `actors.fanout.calls.call.Call` implements it."""
+
+    @property
+    def digest(self) -> bytes:
+        """Return the digest of the call's id, as the bus has it."""
 
     @property
     def number(self) -> int:
-        """The connection's, by which a talker is known too."""
+        """Return the number of the stream: of the connection that carries it. A newer stream has a higher number."""
+
+    @property
+    def call_control_id(self) -> str: ...
+
+    @property
+    def start(self) -> Start:
+        """Return the stream's start frame."""
+
+    @property
+    def talker(self) -> int | None:
+        """Return the number of the connection that has the floor; None: nobody has."""
+
+    @property
+    def talker_sub(self) -> str | None:
+        """Return the talker's `sub`; None: not known."""
+
+    @property
+    def owner(self) -> tuple[int, str]:
+        """Return index and slot of the ingest process that carries the call: the destination of talk."""
+
+    @property
+    def talk_codec(self) -> Codec:
+        """Return the codec in which talk must reach the call."""
+
+    def encoder(self, key: EncodingKey) -> Encoder | None:
+        """Return the encoder of this encoding; None while nobody is subscribed to the encoding."""
+
+    def positions_of(self, subscriber: Subscriber) -> list[int]:
+        """Return the positions of the last frames that this subscriber got, by track; -1: none."""
+
+
+class Participant(Protocol):
+    """Identifies the connection behind a subscriber, for the journal of who listened and talked."""
+
+    @property
+    def number(self) -> int:
+        """Return the connection's number; a call's `talker` is such a number."""
 
     @property
     def handed(self) -> HandedConnection: ...
 
     @property
     def track(self) -> str:
-        """What of its calls it hears."""
+        """Return the tracks that the connection hears of the call."""
 
-    def was_told(self, stream: int) -> bool:
-        """Whether it, or its predecessor in an earlier process, has heard this stream begin."""
+    def knows_stream(self, stream: int) -> bool:
+        """Return whether the connection was told of this stream, by this process or by its predecessor."""
 
 
 class Subscriber(Protocol):
-    """Hears calls.
+    """Gets the audio and the events of calls.
 
     Attributes:
-        key: the form of audio it wants.
-        calls: live calls that it hears now; kept by the registry.
-        candidates: live calls that it wants; the same, where it hears all of them.
-        is_single: whether it hears one call at a time.
-        send_queue: where frames go as the form's encoder made them; None where they are not sent as they are.
-        write: takes them in any case.
-        write_replay: the same, for the replay buffer before it joined.
-        person: None for one that is nobody: it is not counted among a call's listeners.
+        key: the encoding that it wants.
+        calls: live calls whose audio it gets now; the registry keeps this set.
+        candidates: live calls that it wants; the same set where it gets the audio of all of them. Kept likewise.
+        is_single: whether it gets the audio of one call at a time.
+        send_queue: gets the encoder's frames unchanged; None where frames must be changed, or are not sent.
+        write: sends frames of the encoder, changed where necessary.
+        write_replay: sends frames from before the subscriber joined, likewise.
+        participant: None for a subscriber that no user is behind, which is no listener of the call.
     """
 
-    key: GroupKey
-    calls: set[Call]
-    candidates: set[Call]
+    key: EncodingKey
+    calls: set[LiveCall]
+    candidates: set[LiveCall]
     is_single: bool
     send_queue: SendQueue | None
     write: Callable[[bytes], None]
     write_replay: Callable[[bytes], None]
 
     @property
-    def person(self) -> Person | None: ...
+    def participant(self) -> Participant | None: ...
 
     @property
     def names_calls(self) -> bool:
-        """Whether it hears certain calls only."""
+        """Return whether it is subscribed to certain calls, and not to all."""
 
-    def wants(self, call: Call) -> bool:
-        """Whether a call is one of those."""
+    def wants(self, call: LiveCall) -> bool:
+        """Return whether it is subscribed to this call."""
 
     def digests(self) -> list[bytes] | None:
-        """The calls that it may want; None: any."""
+        """Return the digests of the calls that it may want; None: any call."""
 
     def topics(self) -> list[bytes]:
-        """The calls (digests) whose audio is to come here for it."""
+        """Return the topics on the bus that it needs: digests of calls, or `EVERY_CALL`."""
 
-    def heard_before(self, stream: int) -> list[int]:
-        """The positions of the last frames of this stream, by track, that a predecessor delivered; -1: not known."""
+    def started_streams(self) -> list[int]:
+        """Return the streams whose start the client was told, by this process or its predecessor, and not their end."""
 
-    def begins(self, call: Call) -> None:
-        """It hears a call from now on; or the call has another stream."""
+    def delivered_before(self, stream: int) -> list[int]:
+        """Return the positions of the last frames that a predecessor delivered, by track; -1: not known."""
 
-    def ends(self, call: Call, reason: EndReason, frame: bytes) -> None:
-        """The call's stream is over; `frame`: Telnyx's stop frame, if there was one."""
+    def on_started(self, call: LiveCall) -> None:
+        """Tell the client that it hears this call from now on, or that the call has another stream."""
 
-    def begun(self) -> list[int]:
-        """The streams that it, or its predecessor in an earlier process, has been told of, and not of their end."""
+    def on_stopped(self, call: LiveCall, reason: EndReason, frame: bytes) -> None:
+        """Tell the client that the call's stream has ended. `frame`: Telnyx's stop frame; empty where there was
+        none."""
 
-    def ended_meanwhile(self, stream: int, reason: EndReason, frame: bytes) -> None:
-        """One of these was over before it came to us."""
+    def on_stopped_before(self, stream: int, reason: EndReason, frame: bytes) -> None:
+        """Tell the client that a stream of `started_streams` had ended before this process took the connection over."""
 
-    def errs(self, call: Call, frame: bytes) -> None:
-        """Telnyx's error frame has come."""
+    def on_error(self, call: LiveCall, frame: bytes) -> None:
+        """Tell the client of Telnyx's error frame."""
 
-    def floor_changed(self, call: Call) -> None:
-        """Somebody else may talk into the call now, or nobody."""
+    def on_floor_changed(self, call: LiveCall) -> None:
+        """Tell the client that another talker, or nobody, has the floor of the call."""
 
-    def unheard(self, call: CallAudio) -> None:
-        """The call's audio can't be made in the form that it wants."""
+    def on_unavailable(self, encoding: str) -> None:
+        """Tell the client that a call's audio, in this codec, can't be brought into the encoding that it wants."""

@@ -1,7 +1,7 @@
-"""The hot path of fan-out: one track of one call, from the bus to those who hear it.
+"""The hot path of fan-out: delivers the frames of one track of one call, from the bus to its subscribers.
 
-As in `actors.ingest.stream.media_reader`, a frame's price is what must be fetched from memory for it: so all that it needs lies in
-few small objects.
+A frame costs what must be fetched from memory for it, as in `actors.ingest.media_reader`; so the data that a frame
+needs lies in few small objects.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from patchbay.protocol.batches import AGAIN, AUDIO, ENTRY_BYTES, NO_NUMBER, unpa
 if TYPE_CHECKING:
     from collections import deque
 
-    from actors.fanout.calls.call import Call
-
-NOT_YET: Final = 1 << 32  # more than any position, so that the first frame is looked at closely
-FLAGS_HIGH: Final = 3  # where the upper byte of an entry's flags is
-_NO_LANES: Final[tuple[dict[int, Track], ...]] = ({}, {})
+NO_POSITION: Final = 1 << 32  # more than any position, so that the first frame takes the slow branch
+FLAGS_HIGH: Final = 3  # offset of the upper byte of an entry's flags
+_NO_TRACKS: Final[tuple[dict[int, Track], ...]] = ({}, {})
 
 
 class Target(Protocol):
-    """Where a lane's frames go: a group of listeners, or what decodes them first."""
+    """Gets a track's frames: a group of subscribers, or the decoding of the stream."""
 
-    def hear(self, batch: bytes, at: int, end: int, now: float) -> int:
-        """Deliver the entry in these bytes of a batch. Returns to how many."""
+    def deliver(self, batch: bytes, at: int, end: int, now: float) -> int:
+        """Deliver the entry in these bytes of a batch. Returns the number of receivers."""
 
 
 class Track:
-    """One track.
+    """One track of a call.
 
     Attributes:
-        last_position: of the last frame delivered, or NOT_YET.
-        groups: who hears it, by form.
-        places: where its frames are (`actors.fanout.calls.replay_buffer`), in the order of delivery.
-        repeated: frames that had been delivered before: a restarted ingest reads again what was not taken.
+        last_position: of the last frame delivered, or NO_POSITION.
+        groups: the targets of its frames, one for each encoding.
+        places: places of its frames in the replay buffer (`actors.fanout.calls.replay_buffer`), in the order of
+            delivery.
+        repeated: number of frames that were dropped since they had been delivered before: a restarted ingest reads
+            frames again that were not acknowledged.
     """
 
     __slots__ = ("groups", "last_position", "places", "repeated")
 
     def __init__(self, places: deque[int]) -> None:
         self.groups: tuple[Target, ...] = ()
-        self.last_position = NOT_YET
+        self.last_position = NO_POSITION
         self.places = places
         self.repeated = 0
 
     def deliver(
         self, batch: bytes, at: int, end: int, position: int, place: int, now: float, *, again: bool = False
     ) -> int:
-        """Deliver one frame: the entry in these bytes of a batch. Returns to how many.
+        """Deliver one frame: the entry in these bytes of a batch. Returns the number of receivers.
 
-        A frame that ingest has marked as read again is delivered only if that was not done before; every other is new.
+        A frame that ingest has marked as read again is dropped when it was delivered before; every other frame is new.
 
         Args:
-            again: judge it as one that was marked.
+            again: treat the frame as marked.
         """
         if self.last_position < position < NO_NUMBER:
             self.last_position = position
@@ -62,13 +62,13 @@ class Track:
             self.repeated += 1
             return 0
         self.places.append(place)
-        heard = 0
+        delivered = 0
         for group in self.groups:
-            heard += group.hear(batch, at, end, now)
-        return heard
+            delivered += group.deliver(batch, at, end, now)
+        return delivered
 
     def _is_new(self, position: int, again: bool) -> bool:
-        if again and (self.last_position == NOT_YET or position != NO_NUMBER):
+        if again and (self.last_position == NO_POSITION or position != NO_NUMBER):
             return False
         if position != NO_NUMBER:
             self.last_position = position
@@ -78,57 +78,55 @@ class Track:
 def deliver_audio(
     batch: bytes, at: int, place: int, tracks: tuple[dict[int, Track], ...], now: float, *, again: bool = False
 ) -> tuple[int, int]:
-    """Deliver the entries that begin there, as long as they are audio of these lanes.
+    """Deliver the entries from `at` on, up to the first entry that is no audio of these tracks.
 
     Args:
-        place: where the batch is kept.
+        place: of the batch in the replay buffer.
         tracks: see `TrackIndex.of`.
-        again: only those that were not delivered before.
+        again: drop frames that were delivered before, marked or not.
 
     Returns:
-        Where the first entry begins that is another, or cut short; and to how many frames went, all together.
+        The offset of the first entry that was not delivered, or is cut short; and the number of receivers of all frames
+        together.
     """
-    heard, size = 0, len(batch)
+    delivered, size = 0, len(batch)
     while at + ENTRY_BYTES <= size:
-        kind, track, position, length, stream = unpack_front(batch, at)
+        kind, index, position, length, stream = unpack_front(batch, at)
         end = at + ENTRY_BYTES + length
-        if kind != AUDIO or end > size or track >= len(tracks) or (lane := tracks[track].get(stream)) is None:
+        if kind != AUDIO or end > size or index >= len(tracks) or (track := tracks[index].get(stream)) is None:
             break
-        heard += lane.deliver(batch, at, end, position, place + at, now, again=again)
+        delivered += track.deliver(batch, at, end, position, place + at, now, again=again)
         at = end
-    return at, heard
+    return at, delivered
 
 
 Deliver = Callable[[bytes, int, int, tuple[dict[int, Track], ...], float], tuple[int, int]]  # as `deliver_audio` does
 
 
 class TrackIndex:
-    """Of all calls, each where the frames of the process that speaks for its stream are looked up."""
+    """Finds the tracks that an ingest process feeds, by the process's epoch and the stream's number."""
 
     def __init__(self) -> None:
         self._by_epoch: dict[int, tuple[dict[int, Track], ...]] = {}
-        self._filed: dict[Call, tuple[int, int]] = {}  # epoch and stream
+        self._added: dict[bytes, tuple[int, int]] = {}  # by the call's digest: epoch and stream
 
     def of(self, epoch: int) -> tuple[dict[int, Track], ...]:
-        """Those that this process feeds: of each track, by stream. Valid until a call is filed or forgotten."""
-        return self._by_epoch.get(epoch, _NO_LANES)
+        """Return the tracks that this process feeds: for each track's index, by stream. Valid until `add` or
+        `remove`."""
+        return self._by_epoch.get(epoch, _NO_TRACKS)
 
-    def file(self, call: Call) -> None:
-        """A call is new, has another stream, or another process speaks for it. One whose audio is being decoded is not found
-        here, since each of its frames must be looked at."""
-        self.forget(call)
-        if call.decoding is not None:
-            return
-        epoch = call.publisher_handover.epoch
-        self._filed[call] = epoch, call.number
-        for lanes, lane in zip(self._by_epoch.setdefault(epoch, ({}, {})), call.lanes, strict=True):
-            lanes[call.number] = lane
+    def add(self, digest: bytes, epoch: int, stream: int, tracks: tuple[Track, ...]) -> None:
+        """Add a call's tracks, in place of those that the call had here."""
+        self.remove(digest)
+        self._added[digest] = epoch, stream
+        for by_stream, track in zip(self._by_epoch.setdefault(epoch, ({}, {})), tracks, strict=True):
+            by_stream[stream] = track
 
-    def forget(self, call: Call) -> None:
-        """A call is over."""
-        epoch, number = self._filed.pop(call, (0, 0))
+    def remove(self, digest: bytes) -> None:
+        """Remove a call's tracks, if there are any."""
+        epoch, stream = self._added.pop(digest, (0, 0))
         tracks = self.of(epoch)
-        for lanes in tracks:
-            lanes.pop(number, None)
+        for by_stream in tracks:
+            by_stream.pop(stream, None)
         if not any(tracks):
             self._by_epoch.pop(epoch, None)

@@ -1,5 +1,7 @@
-"""Fan-out's side of its decoder: starts the process when the first call needs it, another one when that has ended, and carries
-messages to and fro. What is in them is `actors.fanout.decoder.stream`'s."""
+"""Fan-out's side of its decoder process: starts it when the first call needs it, restarts it, and carries messages.
+
+`actors.fanout.decoder.queue` makes and reads the messages.
+"""
 
 from __future__ import annotations
 
@@ -28,35 +30,41 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-m", "actors.fanout.decoder.process")
-# A decoder that says nothing for so long is ended. It limits each frame itself; this is for one that was stopped.
+# A process that has not answered for so long is killed. It limits each frame itself; this is for a process that was
+# stopped.
 ANSWER_TIMEOUT_S: Final = 10.0
-# Until the next one is started: at once when a frame has ended the last one, since a call can do that few times only.
+# Until the next process is started: at once when a frame has ended the last one; a call can do that only `STRIKES_MAX`
+# times.
 AFTER_A_FRAME_S: Final = 0.0
-PAUSES_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)  # when they end for no reason that is known, in a row
-LONG_PAUSE_S: Final = 1.0  # for which frames don't wait
-STEADY_S: Final = 1.0  # one that has lived so long ends a row
+PAUSES_S: Final = (0.0, 0.1, 0.5, 2.0, 5.0)  # when processes end one after the other, by no frame
+LONG_PAUSE_S: Final = 1.0  # of at least so long: frames become silence meanwhile
+STEADY_S: Final = 1.0  # a process that has lived so long begins the pauses anew
 EXIT_TIMEOUT_S: Final = 1.0  # for a process that has closed its socket, or was killed, to be gone
-EXIT_GRACE_S: Final = 0.2  # of that without being killed, so that its own status is known
+EXIT_GRACE_S: Final = 0.2  # of that before it is killed, so that its own exit status is known
 EXIT_POLL_S: Final = 0.002
 ANSWERS_AT_ONCE: Final = 8
-WITHHELD: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "PATCHBAY_ACTOR_")  # beginnings of names: it is no actor
+WITHHELD: Final = (
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "PATCHBAY_ACTOR_",
+)  # beginnings of environment variables: the process is no actor
 
 
 class DecoderGone(Exception):
-    """The process has ended."""
+    """Says that the process has closed its socket."""
 
 
 class Decoder:
-    """The process.
+    """Runs the decoder process.
 
     Args:
-        queue: what it is to decode.
-        on_decoded: called when some of that has been decoded, or has become silence.
-        counters: `decoders_ended` is counted here.
-        command: a program that does what `actors.fanout.decoder.process` does.
+        queue: the frames for the process.
+        on_decoded: called when frames have been decoded, or have become silence.
+        counters: gets `decoders_ended`.
+        command: starts a program that does what `actors.fanout.decoder.process` does.
 
     Attributes:
-        pid: the process's; None while there is none.
+        pid: of the process; None while there is none.
     """
 
     def __init__(
@@ -73,11 +81,12 @@ class Decoder:
         self._wanted = trio.Event()
         self._sock: socket.socket | None = None
         self.pid: int | None = None
-        self._sent_at: float | None = None  # what has not been answered
+        self._sent_at: float | None = None  # the message that has not been answered
         self._ended_in_a_row = 0
 
     def flush(self) -> None:
-        """Send what there is to decode, as soon as the process can take it."""
+        """Send the next message of the queue, if the process has answered the last one; start the process if there is
+        none."""
         if self._sock is None:
             if self._queue.is_waiting:
                 self._wanted.set()
@@ -85,11 +94,11 @@ class Decoder:
             self._sent_at = trio.current_time()
             try:
                 self._sock.send(request)
-            except OSError as error:  # that it has gone is read, too
+            except OSError as error:  # `_receive` learns that the process has gone, too
                 log.debug("not sent to the decoder: %s", error)
 
     def tick(self) -> None:
-        """Give up what has waited too long; to be called every second."""
+        """Kill a process that does not answer, and silence frames that wait too long. To be called every second."""
         now = trio.current_time()
         if self._sent_at is not None and now - self._sent_at > ANSWER_TIMEOUT_S and self.pid is not None:
             os.kill(self.pid, signal.SIGKILL)
@@ -97,14 +106,14 @@ class Decoder:
         self._on_decoded()
 
     async def run(self) -> None:
-        """Have a process from the first wish on. For ever; when this is cancelled, the process is ended."""
+        """Run a process from the first frame on, and restart it. For ever; cancelling kills the process."""
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
             try:
-                pause_s = await self._live_once()
+                pause_s = await self._run_process()
             except OSError as error:  # no descriptor, no memory, no such program
-                pause_s = self._mourn(f"can't be had: {error}", 0, 0.0)
+                pause_s = self._on_exit(f"can't be had: {error}", 0, 0.0)
             if pause_s >= LONG_PAUSE_S:
                 self._queue.turn_off()
             self._on_decoded()
@@ -112,8 +121,8 @@ class Decoder:
             self._queue.is_off = False
             self.flush()
 
-    async def _live_once(self) -> float:
-        """Have a process until it ends. Returns how long to wait for the next."""
+    async def _run_process(self) -> float:
+        """Run a process until it ends. Returns how long to wait before the next."""
         began = trio.current_time()
         with _progress() as (progress_fd, progress), _socket_pair() as (ours, theirs):
             process = _start(self._command, theirs, progress_fd)
@@ -131,7 +140,7 @@ class Decoder:
                 self.pid = self._sock = self._sent_at = None
                 status = await _end_of(process, grace_s)
             serial = misread or int.from_bytes(progress[:], "little")
-        return self._mourn(reason or _in_words(status), serial, trio.current_time() - began)
+        return self._on_exit(reason or _exit_text(status), serial, trio.current_time() - began)
 
     def _receive(self) -> None:
         assert self._sock is not None
@@ -142,19 +151,19 @@ class Decoder:
                 break
             if not answer:
                 raise DecoderGone
-            self._queue.take(answer)
+            self._queue.receive(answer)
             self._sent_at = trio.current_time() if self._queue.asked else None
-        self.flush()  # so that it has something to do meanwhile
+        self.flush()  # so that the process has work meanwhile
         self._on_decoded()
         self.flush()
 
-    def _mourn(self, reason: str, serial: int, lived_s: float) -> float:
-        """A process has ended, at this frame or none. Returns how long to wait for the next."""
+    def _on_exit(self, reason: str, serial: int, lived_s: float) -> float:
+        """Log the end of a process, at a frame or at none (0). Returns how long to wait before the next."""
         self._counters["decoders_ended"] += 1
         if lived_s >= STEADY_S:
             self._ended_in_a_row = 0
-        if (culprit := self._queue.died(serial)) is not None:
-            log.warning("the decoder %s, at a frame of this call", reason, extra=culprit.about)
+        if (culprit := self._queue.on_exit(serial)) is not None:
+            log.warning("the decoder %s, at a frame of this call", reason, extra=culprit.log_fields)
             return AFTER_A_FRAME_S
         pause_s = PAUSES_S[min(self._ended_in_a_row, len(PAUSES_S) - 1)]
         self._ended_in_a_row += 1
@@ -163,7 +172,8 @@ class Decoder:
 
 
 async def _end_of(process: subprocess.Popen[bytes], grace_s: float) -> int | None:
-    """See that a process ends, after so long by force. Returns its exit status, where the kernel has told it."""
+    """Wait until a process has ended, and kill it after `grace_s`. Returns its exit status; None: it has not ended in
+    time."""
     with trio.move_on_after(EXIT_TIMEOUT_S, shield=True):
         force_at = trio.current_time() + grace_s
         while (status := process.poll()) is None:
@@ -174,12 +184,12 @@ async def _end_of(process: subprocess.Popen[bytes], grace_s: float) -> int | Non
     return None
 
 
-def _in_words(status: int | None) -> str:
+def _exit_text(status: int | None) -> str:
     return f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
 
 
 def _start(command: tuple[str, ...], sock: socket.socket, progress_fd: int) -> subprocess.Popen[bytes]:
-    """Start the program with these descriptors and no other."""
+    """Start the program with these two descriptors only."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(WITHHELD)}
     numbers = (sock.fileno(), progress_fd)
     return subprocess.Popen((*command, *map(str, numbers)), stdin=subprocess.DEVNULL, pass_fds=numbers, env=environ)
@@ -187,7 +197,7 @@ def _start(command: tuple[str, ...], sock: socket.socket, progress_fd: int) -> s
 
 @contextmanager
 def _progress() -> Iterator[tuple[int, mmap.mmap]]:
-    """Make the memory that the process says in where it is."""
+    """Make the shared memory in which the process writes the serial of the frame that it decodes."""
     fd = os.memfd_create("patchbay-decoder", os.MFD_CLOEXEC)
     try:
         os.truncate(fd, PROGRESS_BYTES)

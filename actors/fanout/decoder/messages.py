@@ -1,7 +1,7 @@
-"""What fan-out and its decoder process say to each other over a Unix packet socket: several frames to a message. Pure.
+"""Messages between fan-out and its decoder process, on a Unix packet socket: several frames in a message. Pure.
 
-A request holds frames, each for itself: the decoder needs no other word, and a new one can go on with any. An answer holds
-what became of some of them, by their serial numbers. Whoever gets what does not look like that says so: `BadMessage`.
+A request holds frames, and with each frame all that a new decoder process needs. An answer holds the outcomes of some
+frames, by their serial numbers. A message of another shape raises `BadMessage`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REQUEST_FRAMES_MAX: Final = 64
-REQUEST_BYTES_MAX: Final = PAYLOAD_MAX_BYTES  # of payloads: what takes the decoder as long as one payload may
+REQUEST_BYTES_MAX: Final = PAYLOAD_MAX_BYTES  # of payloads: they take the decoder no longer than one payload may
 REASON_MAX_BYTES: Final = 500
 
-# Of a request's frame: serial, lane, time, encoding, rate, channels, length. A lane is one track of one stream.
+# A request's frame: serial, track, time, encoding, rate, channels, length.
 _FRAME: Final = struct.Struct("<QQdBIBI")
 _ANSWER: Final = struct.Struct("<QBI")  # serial, outcome, length
-# An answer is sent when it holds so much, or when its request has been dealt with.
+# An answer is sent when it holds so many bytes, or when its request is done.
 ANSWER_BYTES: Final = OUTPUT_MAX_BYTES
 REQUEST_MAX_BYTES: Final = REQUEST_BYTES_MAX + REQUEST_FRAMES_MAX * _FRAME.size
 ANSWER_MAX_BYTES: Final = ANSWER_BYTES + OUTPUT_MAX_BYTES + REQUEST_FRAMES_MAX * _ANSWER.size
 
-# Of a frame: its µ-law; silence in its place; why no frame of this format can be decoded, in words.
+# Outcome and data of a frame: its µ-law; silence; the reason why no frame of this format can be decoded, in words.
 DECODED: Final = 0
 UNDECODABLE: Final = 1
 FAILED: Final = 2
@@ -36,21 +36,26 @@ _OUTCOMES: Final[tuple[Outcome, ...]] = (DECODED, UNDECODABLE, FAILED)
 
 
 class BadMessage(Exception):
-    """A message that no process of this version sends."""
+    """Says that a message is none that a process of this version sends."""
 
 
 class Request(NamedTuple):
-    """One frame to be decoded; `now`: when it came."""
+    """One frame to be decoded.
+
+    Attributes:
+        track: a number that names one track of one stream.
+        now: when the frame came.
+    """
 
     serial: int
-    lane: int
+    track: int
     now: float
     media_format: MediaFormat
     payload: bytes
 
 
 class Answer(NamedTuple):
-    """What became of it."""
+    """The outcome of one frame."""
 
     serial: int
     outcome: Outcome
@@ -58,27 +63,27 @@ class Answer(NamedTuple):
 
 
 def pack_request(request: Request) -> bytes:
-    """Make the part of a message that asks for this frame."""
-    serial, lane, now, given, payload = request
+    """Return a frame as a part of a request."""
+    serial, track, now, given, payload = request
     encoding = ENCODINGS.index(given.encoding)
-    return _FRAME.pack(serial, lane, now, encoding, given.sample_rate, given.channels, len(payload)) + payload
+    return _FRAME.pack(serial, track, now, encoding, given.sample_rate, given.channels, len(payload)) + payload
 
 
 def read_requests(message: bytes) -> Iterator[Request]:
-    """Yield the frames of a message."""
-    for (serial, lane, now, encoding, rate, channels, _), payload in _read(_FRAME, message):
+    """Yield the frames of a request."""
+    for (serial, track, now, encoding, rate, channels, _), payload in _read(_FRAME, message):
         if encoding >= len(ENCODINGS):
             raise BadMessage(f"encoding {encoding}")
-        yield Request(serial, lane, now, MediaFormat(ENCODINGS[encoding], rate, channels), payload)
+        yield Request(serial, track, now, MediaFormat(ENCODINGS[encoding], rate, channels), payload)
 
 
 def pack_answer(answer: Answer) -> bytes:
-    """Make the part of a message that answers this."""
+    """Return an outcome as a part of an answer."""
     return _ANSWER.pack(answer.serial, answer.outcome, len(answer.data)) + answer.data
 
 
 def read_answers(message: bytes) -> Iterator[Answer]:
-    """Yield the answers of a message."""
+    """Yield the outcomes of an answer."""
     for (serial, outcome, length), data in _read(_ANSWER, message):
         if outcome >= len(_OUTCOMES) or not 0 < length <= OUTPUT_MAX_BYTES:
             raise BadMessage(f"outcome {outcome}, {length} bytes")
@@ -86,7 +91,7 @@ def read_answers(message: bytes) -> Iterator[Answer]:
 
 
 def _read(head: struct.Struct, message: bytes) -> Iterator[tuple[tuple[int, ...], bytes]]:
-    """Yield each head, whose last field is a length, with so many bytes behind it."""
+    """Yield the fields of each header, and the bytes behind it: the last field is their number."""
     at = 0
     while at < len(message):
         begin = at + head.size

@@ -1,8 +1,9 @@
-"""`python -m actors.fanout.decoder.process SOCKET PROGRESS`: decodes for one fan-out, until that has ended.
+"""`python -m actors.fanout.decoder.process SOCKET PROGRESS`: decodes audio for one fan-out process, until that has
+ended.
 
-What the library for wide-band codecs does to a process that it fails in, it does to this one: a frame that crashes it, or takes
-too long, ends it, and fan-out starts another (`actors.fanout.decoder.client`). It knows no call and no listener, holds no
-descriptor but the two that it is given, and ends when fan-out's end of the socket has gone.
+A frame that crashes the library for wide-band codecs, or takes too long, ends only this process; fan-out then starts
+another one (`actors.fanout.decoder.client`). The process knows no call and no listener, holds no descriptors but the
+two that it is given, and ends when fan-out closes its end of the socket.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
 
     from actors.fanout.decoder.messages import Outcome, Request
 
-# Of one frame; the kernel ends the process then, whatever it is at. Time of the processor, since a crowded machine may be slow;
-# a frame of 20 ms takes less than a thousandth of that. And by the clock, for one that sleeps.
+# The limits of one frame; the kernel ends the process then. Processor time, since a crowded machine may be slow: a
+# frame of 20 ms takes less than a thousandth of that. And clock time, for a library that sleeps.
 PROCESSOR_MAX_S: Final = 0.25
 CLOCK_MAX_S: Final = 5.0
 MEMORY_MAX_BYTES: Final = 1 << 30  # of addresses
 PROGRESS_BYTES: Final = 8  # the serial number of the frame that is being decoded, in shared memory; 0 between frames
-FORGET_AFTER_S: Final = 60.0  # a lane that is silent so long begins anew
-LANES_KEPT: Final = 500  # beyond which silent ones are looked for
+FORGET_AFTER_S: Final = 60.0  # a track without frames for so long may begin anew
+TRACKS_KEPT: Final = 500  # beyond so many, tracks without frames are removed
 
 
 class Track:
-    """One track of one stream."""
+    """Decodes one track of one stream."""
 
     def __init__(self, request: Request) -> None:
         self.undecodable = False
@@ -54,7 +55,7 @@ class Track:
         self._transcoder = Transcoder.for_format(request.media_format, self._not_decoded)
 
     def decode(self, request: Request) -> tuple[Outcome, bytes]:
-        """Decode the next frame of it."""
+        """Decode the track's next frame."""
         self.used_at = request.now
         self.undecodable = False
         ulaw = self._transcoder.to_ulaw(request.payload, request.now)
@@ -65,18 +66,18 @@ class Track:
 
 
 class Decoder:
-    """All lanes of a fan-out.
+    """Decodes all tracks of a fan-out process.
 
     Args:
-        progress: PROGRESS_BYTES of memory.
+        progress: PROGRESS_BYTES of memory; holds the serial of the frame that is being decoded.
     """
 
     def __init__(self, progress: mmap.mmap | bytearray) -> None:
         self._progress = progress
-        self._lanes: dict[int, Track] = {}
+        self._tracks: dict[int, Track] = {}
 
     def answers(self, message: bytes) -> Iterator[bytes]:
-        """Yield the messages that answer one from fan-out."""
+        """Yield the messages that answer a request."""
         answer = b""
         for request in read_requests(message):
             self._progress[:] = request.serial.to_bytes(PROGRESS_BYTES, "little")
@@ -90,22 +91,22 @@ class Decoder:
 
     def _decode(self, request: Request) -> Answer:
         try:
-            lane = self._lanes.get(request.lane) or self._begin(request)
-            return Answer(request.serial, *lane.decode(request))
-        except Exception as error:  # no library, no such codec in it, or whatever one raises: the end of one stream
+            track = self._tracks.get(request.track) or self._begin(request)
+            return Answer(request.serial, *track.decode(request))
+        except Exception as error:  # no library, no such codec, or a fault of the library: it ends one stream
             reason = f"{type(error).__name__}: {error}".encode(errors="replace")
             return Answer(request.serial, FAILED, reason[:REASON_MAX_BYTES])
 
     def _begin(self, request: Request) -> Track:
-        if len(self._lanes) >= LANES_KEPT:
+        if len(self._tracks) >= TRACKS_KEPT:
             oldest = request.now - FORGET_AFTER_S
-            self._lanes = {number: lane for number, lane in self._lanes.items() if lane.used_at >= oldest}
-        lane = self._lanes[request.lane] = Track(request)
-        return lane
+            self._tracks = {number: track for number, track in self._tracks.items() if track.used_at >= oldest}
+        track = self._tracks[request.track] = Track(request)
+        return track
 
 
 class LimitedDecoder(Decoder):
-    """The same with a limit in time for each frame."""
+    """Decodes with a time limit for each frame."""
 
     def _decode(self, request: Request) -> Answer:
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_MAX_S)
@@ -118,7 +119,7 @@ class LimitedDecoder(Decoder):
 
 
 def limit_process() -> None:
-    """Have the kernel end this process at a frame's limits in time, whatever it inherited; and limit its memory."""
+    """Have the kernel end this process at a frame's time limits, and limit its memory."""
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGALRM))
@@ -130,8 +131,8 @@ def limit_process() -> None:
 def main() -> int:
     """Decode until fan-out has gone. Returns the exit status."""
     faulthandler.enable()
-    with suppress(ImportError):  # each stream is answered so
-        import av  # noqa: F401  # which takes longer than a frame may
+    with suppress(ImportError):  # each stream is answered with FAILED then
+        import av  # noqa: F401  # now, since importing takes longer than a frame may
     limit_process()
     sock_fd, progress_fd = map(int, sys.argv[1:])
     decoder = LimitedDecoder(mmap.mmap(progress_fd, PROGRESS_BYTES))

@@ -1,5 +1,6 @@
-"""Audio that waits to be decoded by a process of its own: whose turn it is, within which bounds, and what becomes of it when that
-process ends. Pure: messages go there and come from there by way of `actors.fanout.decoder.client`.
+"""The queue of frames for the decoder process: turns, bounds, and frames in flight when that process ends. Pure.
+
+`actors.fanout.decoder.client` carries the messages.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ if TYPE_CHECKING:
     from actors.fanout.decoder.stream import Decoding, Frame
 
 WAIT_MAX_S: Final = 3.0  # of a frame; much longer than a decoder takes to start
-STREAM_FRAMES_MAX: Final = 400  # of both tracks: more than comes in that time
+STREAM_FRAMES_MAX: Final = 400  # of both tracks: more than come in that time
 STREAM_BYTES_MAX: Final = 512 * 1024
 FRAMES_MAX: Final = 20_000  # in all
 BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class DecodingQueue:
-    """All streams that are being decoded, and what the decoder has of them.
+    """Holds the frames of all streams that are being decoded, and knows which of them the decoder process has.
 
     Attributes:
-        changed: streams that have something to hand out, or have failed.
-        is_off: there is no decoder, and will not be for a while: frames become silence at once.
+        changed: streams that have finished frames, or have failed.
+        is_off: there is no decoder process, and will not be for a while: frames become silence at once.
         frames, bytes: that wait, in all.
     """
 
@@ -43,28 +44,28 @@ class DecodingQueue:
         self.changed: dict[Decoding, None] = {}
         self.is_off = False
         self.frames = self.bytes = 0
-        self._turns: dict[Decoding, None] = {}  # those with frames that wait to be sent; the first is next
-        self._waiting: dict[Decoding, int] = {}  # how many frames of each wait for their µ-law
-        self._sent: dict[int, Frame] = {}  # to the decoder, in this order
+        self._turns: dict[Decoding, None] = {}  # streams with frames that wait to be sent; the first is next
+        self._waiting: dict[Decoding, int] = {}  # number of frames of each stream that are not decoded yet
+        self._sent: dict[int, Frame] = {}  # to the decoder process, by serial, in this order
         self._serial = self._number = 0
 
     def next_number(self) -> int:
-        """Name a stream; a decoder knows it by that."""
+        """Return a number that names a stream in messages to the decoder process."""
         self._number += 1
         return self._number
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is something to send."""
+        """Return whether frames wait to be sent."""
         return bool(self._turns)
 
     @property
     def asked(self) -> int:
-        """The serial number of the next frame that the decoder is to answer; 0: it has answered all."""
+        """Return the serial of the next frame that the decoder process is to answer; 0: it has answered all."""
         return next(iter(self._sent), 0)
 
     def add(self, frame: Frame) -> None:
-        """Take a frame of a stream, behind the others of that."""
+        """Add a frame, behind the others of its stream."""
         decoding, size = frame.decoding, len(frame.entry.payload)
         waiting = self._waiting[decoding] = self._waiting.get(decoding, 0) + 1
         self.frames += 1
@@ -80,10 +81,11 @@ class DecodingQueue:
             or self.frames > FRAMES_MAX
             or self.bytes > BYTES_MAX
         ):
-            self.give_up(decoding)
+            self.silence_stream(decoding)
 
     def next_request(self) -> bytes:
-        """Make the next message to the decoder; empty, when there is none or the last one has not been answered."""
+        """Return the next message to the decoder process; empty when no frame waits, or the last message is not
+        answered."""
         if self._sent:
             return b""
         parts: list[bytes] = []
@@ -98,9 +100,9 @@ class DecodingQueue:
                 self._serial += 1
                 frame.serial = self._serial
                 self._sent[frame.serial] = frame
-                lane = decoding.number * len(TRACKS) + frame.entry.track
+                track = decoding.number * len(TRACKS) + frame.entry.track
                 parts.append(
-                    pack_request(Request(frame.serial, lane, frame.came, decoding.media_format, frame.entry.payload))
+                    pack_request(Request(frame.serial, track, frame.came, decoding.media_format, frame.entry.payload))
                 )
             decoding.waiting.popleft()
             del self._turns[decoding]
@@ -108,18 +110,18 @@ class DecodingQueue:
                 self._turns[decoding] = None
         return b"".join(parts)
 
-    def take(self, answer: bytes) -> None:
-        """Take a message from the decoder.
+    def receive(self, answer: bytes) -> None:
+        """Finish the frames that a message from the decoder process answers.
 
         Raises:
-            BadMessage: it is none, or answers what was not asked.
+            BadMessage: the message can't be read, or answers a frame that was not sent.
         """
         for serial, outcome, data in read_answers(answer):
             frame = self._sent.pop(serial, None)
             if frame is None:
                 raise BadMessage(f"an answer to {serial}")
             if frame.ulaw:
-                continue  # too late
+                continue  # it has become silence meanwhile
             if outcome == FAILED:
                 self._fail(frame.decoding, data.decode(errors="replace"))
             else:
@@ -127,9 +129,15 @@ class DecodingQueue:
                 if outcome != DECODED:
                     frame.decoding.on_undecodable()
 
-    def died(self, serial: int) -> Decoding | None:
-        """The decoder has ended; `serial`: of the frame that it was at, 0: at none. That becomes silence, the others of its message
-        are the next decoder's. Returns the stream that it was of."""
+    def on_exit(self, serial: int) -> Decoding | None:
+        """Silence the frame that has ended the decoder process, and send the others of its message to the next process.
+
+        Args:
+            serial: of the frame that was being decoded; 0: none was.
+
+        Returns:
+            The stream of that frame; None: no frame has ended the process.
+        """
         sent, self._sent = self._sent, {}
         culprit = sent.pop(serial, None)
         for frame in reversed(sent.values()):
@@ -144,37 +152,41 @@ class DecodingQueue:
             self._silence(culprit)
         if decoding.strikes >= STRIKES_MAX:
             decoding.is_silent = True
-            self.give_up(decoding)
+            self.silence_stream(decoding)
         return decoding
 
     def expire(self, now: float) -> None:
-        """Give up what has waited too long."""
+        """Silence frames that have waited for `WAIT_MAX_S`."""
         for decoding in list(self._waiting):
             for frame in decoding.unfinished():
                 if now - frame.since < WAIT_MAX_S:
                     break
                 self._silence(frame)
 
-    def give_up(self, decoding: Decoding) -> None:
-        """Let all that waits of a stream be silence."""
+    def silence_stream(self, decoding: Decoding) -> None:
+        """Silence all frames of a stream that are not decoded yet."""
         for frame in decoding.unfinished():
             self._silence(frame)
 
     def turn_off(self) -> None:
-        """There is no decoder, and will not be for a while."""
+        """Silence all frames: there is no decoder process, and will not be for a while."""
         self.is_off = True
         for decoding in list(self._waiting):
-            self.give_up(decoding)
+            self.silence_stream(decoding)
 
-    def let_go(self, decoding: Decoding) -> None:
-        """Nobody wants what waits of a stream."""
+    def on_changed(self, decoding: Decoding) -> None:
+        """Note that a stream has finished frames, or has failed."""
+        self.changed[decoding] = None
+
+    def discard(self, decoding: Decoding) -> None:
+        """Finish all frames of a stream whose audio nobody needs any more."""
         for frame in decoding.unfinished():
             self._finish(frame, decoding.silence(frame.entry.track))
         self.changed.pop(decoding, None)
 
     def _fail(self, decoding: Decoding, reason: str) -> None:
         decoding.failure, decoding.is_silent = reason, True
-        self.give_up(decoding)
+        self.silence_stream(decoding)
 
     def _silence(self, frame: Frame) -> None:
         decoding = frame.decoding
@@ -193,4 +205,4 @@ class DecodingQueue:
             del self._waiting[decoding]
             decoding.waiting.clear()
             self._turns.pop(decoding, None)
-        self.changed[decoding] = None
+        self.on_changed(decoding)

@@ -1,11 +1,10 @@
-"""One stream whose audio is decoded by a process of its own: its frames keep their order, and each has an end, its µ-law or
-silence as long. Pure."""
+"""Decoding of one stream by the decoder process: frames keep their order, and each becomes µ-law or silence. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from patchbay.audio.g711 import FRAME_BYTES, SILENCE_ULAW
 from patchbay.protocol.batches import NO_NUMBER, TRACKS, entry_at, pack_entry
@@ -14,87 +13,103 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from actors.fanout.calls.encoder import IngestClock
-    from actors.fanout.decoder.queue import DecodingQueue
     from patchbay.audio.media_format import MediaFormat
     from patchbay.protocol.batches import Entry
 
-STRIKES_MAX: Final = 3  # decoders that a call's frames may end
+STRIKES_MAX: Final = 3  # decoder processes that a call's frames may end
 
 
 class DecodingFailed(Exception):
-    """Nothing of a stream can be decoded: there is no library, or no such codec in it."""
+    """Says that no frame of a stream can be decoded: there is no library, or the library lacks the codec."""
 
 
 class Frame:
-    """One frame on its way.
+    """One frame that is being decoded.
 
     Attributes:
-        came: when it came here; `since`: when it began to wait.
+        came: when it came to this process; `since`: when it began to wait.
         time_us: when ingest had it.
-        is_moment: it was delivered before it had to be decoded, and is kept for those who join.
-        ulaw: what it was decoded to; empty as long as it waits.
+        is_replay: it was delivered before, and is decoded for the replay buffer only.
+        serial: names it in messages to the decoder process.
+        ulaw: the decoded audio; empty as long as the frame waits.
     """
 
-    __slots__ = ("came", "decoding", "entry", "is_moment", "serial", "since", "time_us", "ulaw")
+    __slots__ = ("came", "decoding", "entry", "is_replay", "serial", "since", "time_us", "ulaw")
 
     def __init__(
-        self, decoding: Decoding, entry: Entry, came: float, since: float, time_us: int, *, is_moment: bool
+        self, decoding: Decoding, entry: Entry, came: float, since: float, time_us: int, *, is_replay: bool
     ) -> None:
         self.decoding = decoding
         self.entry = entry
         self.came = came
         self.since = since
         self.time_us = time_us
-        self.is_moment = is_moment
+        self.is_replay = is_replay
         self.serial = 0
         self.ulaw = b""
 
     def entries(self) -> tuple[bytes, int]:
-        """Pack its entry as that of a call in PCMU, and behind that as it came. Returns both, and where the second begins."""
+        """Pack its entry twice: decoded to PCMU, then as it came. Returns both together, and the offset of the
+        second."""
         given = self.entry
         decoded = pack_entry(*given._replace(length=len(self.ulaw))[:-1]) + self.ulaw
         return decoded + pack_entry(*given[:-1]) + given.payload, len(decoded)
 
 
+class Queue(Protocol):
+    """Gets the frames of all streams; `actors.fanout.decoder.queue.DecodingQueue` implements it."""
+
+    def next_number(self) -> int: ...
+
+    def add(self, frame: Frame) -> None: ...
+
+    def on_changed(self, decoding: Decoding) -> None: ...
+
+    def discard(self, decoding: Decoding) -> None: ...
+
+
 class Decoding:
-    """One stream whose audio is being decoded. In the place of a lane's groups, it takes frames as they come.
+    """One stream whose audio is being decoded; the target of its tracks, in place of groups of subscribers.
 
     Args:
         digest: of its call.
-        clock: when ingest had the frame that comes.
+        clock: tells when ingest had the frame that is being added.
         positions: of the last frames that were delivered before, by track; -1: none.
-        strikes: how many decoders the call's frames have ended so far.
-        about: the call, for log lines.
+        strikes: number of decoder processes that the call's frames have ended so far.
+        log_fields: identify the call in log lines.
         on_undecodable: called for each frame that becomes silence.
 
     Attributes:
-        positions: of the last frames that were handed out.
-        replay_buffer: how many frames wait that are only kept for those who join.
-        failure: why nothing of it can be decoded, in words; empty where it can.
-        is_silent: nothing of it is decoded any more.
+        positions: of the last frames that `take_finished` has returned.
+        replay_frames: number of frames for the replay buffer that are being decoded.
+        failure: why no frame can be decoded, in words; empty where frames can be decoded.
+        is_silent: all frames become silence from now on.
+        waiting: frames that have not been sent to the decoder process: the last ones of those in flight.
+        bytes: of payloads that are being decoded.
+        number: names the stream in messages to the decoder process.
     """
 
     def __init__(
         self,
-        queue: DecodingQueue,
+        queue: Queue,
         digest: bytes,
         media_format: MediaFormat,
         clock: IngestClock,
         positions: list[int],
         *,
         strikes: int = 0,
-        about: dict[str, str],
+        log_fields: dict[str, str],
         on_undecodable: Callable[[], None],
     ) -> None:
         self.digest = digest
-        self.about = about
+        self.log_fields = log_fields
         self.media_format = media_format
         self.positions = positions
         self.strikes = strikes
-        self.replay_buffer = 0
+        self.replay_frames = 0
         self.failure = ""
         self.is_silent = strikes >= STRIKES_MAX
-        self.waiting: deque[Frame] = deque()  # not sent yet: the last ones of those in flight
+        self.waiting: deque[Frame] = deque()
         self.bytes = 0
         self.on_undecodable = on_undecodable
         self.number = queue.next_number()
@@ -105,48 +120,51 @@ class Decoding:
 
     @property
     def is_busy(self) -> bool:
-        """Whether frames have not been handed out."""
+        """Return whether `take_finished` has frames to return, now or later."""
         return bool(self._in_flight)
 
-    def hear(self, batch: bytes, at: int, end: int, now: float) -> int:
-        """Take the entry in these bytes of a batch (see `Group.hear`); to be handed out later."""
+    def deliver(self, batch: bytes, at: int, end: int, now: float) -> int:
+        """Add the entry in these bytes of a batch, as a `Target` of tracks."""
         del end
         self.add(entry_at(batch, at), now, now)
         return 0
 
-    def add(self, entry: Entry, came: float, now: float, *, is_moment: bool = False) -> None:
-        """Take a frame."""
-        frame = Frame(self, entry, came, now, self._clock.time_us, is_moment=is_moment)
+    def add(self, entry: Entry, came: float, now: float, *, is_replay: bool = False) -> None:
+        """Add a frame. `came`: when it came to this process."""
+        frame = Frame(self, entry, came, now, self._clock.time_us, is_replay=is_replay)
         self._in_flight.append(frame)
-        self.replay_buffer += is_moment
+        self.replay_frames += is_replay
         self._queue.add(frame)
 
     def silence(self, track: int) -> bytes:
-        """Make as much of it as the track's last frame held."""
+        """Return silence as long as the track's last frame."""
         return SILENCE_ULAW * self._usual_bytes[track]
 
     def unfinished(self) -> Iterator[Frame]:
-        """Those that wait for their µ-law."""
+        """Return the frames that are not decoded yet, the oldest first."""
         return (frame for frame in self._in_flight if not frame.ulaw)
 
-    def take(self) -> Iterator[Frame]:
-        """Hand out the frames whose turn it is; first the replay buffer, all at once, and then, for those who wait for them, nothing
-        more."""
-        if not all(frame.ulaw for frame in islice(self._in_flight, self.replay_buffer)):
+    def take_finished(self) -> Iterator[Frame]:
+        """Yield the finished frames whose turn has come.
+
+        The frames of the replay buffer come first, all at once, and nothing after them: subscribers that wait for them
+        join before the next call.
+        """
+        if not all(frame.ulaw for frame in islice(self._in_flight, self.replay_frames)):
             return
         while self._in_flight and self._in_flight[0].ulaw:
             frame = self._in_flight.popleft()
             track, position = frame.entry.track, frame.entry.position
             self._usual_bytes[track] = len(frame.ulaw)
-            self.replay_buffer -= frame.is_moment
-            if not frame.is_moment and position != NO_NUMBER:
+            self.replay_frames -= frame.is_replay
+            if not frame.is_replay and position != NO_NUMBER:
                 self.positions[track] = position
             yield frame
-            if frame.is_moment and not self.replay_buffer:
-                self._queue.changed[self] = None
+            if frame.is_replay and not self.replay_frames:
+                self._queue.on_changed(self)
                 break
 
     def close(self) -> None:
-        """The stream is over, or its audio is another's: what waits is let go."""
-        self._queue.let_go(self)
+        """Discard all frames: the stream has ended, or has another format."""
+        self._queue.discard(self)
         self._in_flight.clear()

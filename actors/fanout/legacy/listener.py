@@ -1,8 +1,8 @@
-"""One browser's socket: what it asked to hear, and what it has been told so far.
+"""The listening side of one legacy connection: the calls that it wants, and the frames that it has been sent.
 
 A listener without any call in its query or token may hear every call (authentication off, as the existing frontend
-expects): all of them as JSON, which names them, but one at a time in binary, where two would be noise. What must
-survive this process is small and lies in its note at the gateway: the streams whose start frame it has had.
+expects): all of them as JSON, which names the call, but one at a time in binary, where two calls would be noise. The
+state that outlives this process is small, and is kept by the gateway: the streams whose start frame the client has got.
 """
 
 from __future__ import annotations
@@ -11,30 +11,33 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors.fanout.calls.subscriber import unheard_detail
+from actors.fanout.calls.subscriber import unavailable_detail
 from patchbay.protocol import batches, errors, legacy
 from patchbay.websocket.frames import text_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.fanout.calls.call import Call
-    from actors.fanout.calls.call_audio import CallAudio
-    from actors.fanout.calls.encodings import GroupKey
+    from actors.fanout.calls.subscriber import EncodingKey, LiveCall
     from patchbay.handover.connection import HandedConnection
     from patchbay.protocol.legacy import ListenQuery
     from patchbay.websocket.connection import WebSocketConnection
     from patchbay.websocket.send_queue import SendQueue
 
-# The bytes of a Float32 sample that was cut in two; the source of a talker's RTP packets; the length of bare audio.
-TalkNote = tuple[bytes, bytes, int]
-NO_TALK: Final[TalkNote] = (b"", b"", 0)
-TOLD_MAX: Final = 200  # streams remembered; an older one can't come back
+# Of a talker: bytes of a Float32 sample that was cut in two; SSRC of its RTP packets; length of its messages of bare
+# audio.
+TalkState = tuple[bytes, bytes, int]
+NO_TALK: Final[TalkState] = (b"", b"", 0)
+TOLD_MAX: Final = 200  # streams remembered; an older stream can't come back
 UNKNOWN: Final = 0  # in place of a start frame's digest
 
 
 def topics_of(query: ListenQuery, granted: frozenset[str] | None) -> list[bytes]:
-    """What has to come for a listener that asks for this, and may hear the calls `granted` (None: every call)."""
+    """Return the topics that a listener needs.
+
+    Args:
+        granted: ids of the calls that it may hear; None: every call.
+    """
     if query.call_control_ids and not query.stream_ids:
         wanted = frozenset(query.call_control_ids)
         if granted is not None:
@@ -47,32 +50,34 @@ def topics_of(query: ListenQuery, granted: frozenset[str] | None) -> list[bytes]
 
 
 class ListenerState(msgspec.Struct, frozen=True, array_like=True):
-    """What a successor must know of a listener.
+    """The state of a connection that its next process needs. The process of the version before must be able to read it.
 
     Attributes:
-        told: streams (connection numbers) whose start frame it has had, each with the frame's digest; 0: not known.
-        heard: the positions of the last frames of each track that were delivered, by stream; only from a predecessor that ended in order.
-        talk: what a talker's next message needs; likewise.
+        told: streams (connection numbers) whose start frame the client has got, with the frame's digest; 0: not known.
+        heard: by stream, the positions of the last frames that were delivered, by track; empty after a crash.
+        talk: the talker's state; likewise.
     """
 
-    told: dict[int, int] | list[int]  # a list of a predecessor that knew no digests
+    told: dict[int, int] | list[int]  # a list from a version that knew no digests
     heard: dict[int, list[int]] = {}
-    talk: TalkNote = NO_TALK
+    talk: TalkState = NO_TALK
 
 
-_encode_note = msgspec.msgpack.Encoder().encode
-_decode_note = msgspec.msgpack.Decoder(ListenerState).decode
+_encode_state = msgspec.msgpack.Encoder().encode
+_decode_state = msgspec.msgpack.Decoder(ListenerState).decode
 
 
 class Listener:
-    """Someone who hears calls.
+    """A `Subscriber` and `Participant` for one connection.
+
+    Args:
+        granted: ids of the calls that it may hear; None: every call.
 
     Attributes:
-        key: the form of audio it asked for.
-        calls: live calls that it hears now.
-        candidates: live calls that it wants, of which it hears one where `is_single`; kept by the registry.
+        candidates: live calls that it wants, of which it hears one where `is_single`; the registry keeps this set.
         is_single: whether it hears one call at a time, since it named none.
         names_calls: whether it asked for certain calls, or may hear certain calls only.
+        write_control: sends frames that are never dropped.
     """
 
     def __init__(self, peer: WebSocketConnection, query: ListenQuery, granted: frozenset[str] | None = None) -> None:
@@ -82,20 +87,20 @@ class Listener:
         self.write: Callable[[bytes], None] = peer.send_queue.write
         self.write_replay: Callable[[bytes], None] = peer.send_queue.write
         self.write_control = peer.send_queue.write_control
-        self.key: GroupKey = (query.format, query.track)
-        self.calls: set[Call] = set()
+        self.key: EncodingKey = (query.format, query.track)
+        self.calls: set[LiveCall] = set()
         self._granted = granted
         self._ids = frozenset(query.call_control_ids)
         self._stream_ids = frozenset(query.stream_ids)
         self.names_calls = granted is not None or bool(self._ids or self._stream_ids)
         self.is_single = query.format == "binary" and not (self._ids or self._stream_ids)
-        self.candidates: set[Call] = set() if self.is_single else self.calls
-        self._told: dict[int, int] = {}
-        self._heard: dict[int, list[int]] = {}
+        self.candidates: set[LiveCall] = set() if self.is_single else self.calls
+        self._known: dict[int, int] = {}
+        self._delivered: dict[int, list[int]] = {}
 
     @property
     def number(self) -> int:
-        """The connection's, by which a talker is known too."""
+        """Return the connection's number."""
         return self.peer.handed.id
 
     @property
@@ -107,12 +112,12 @@ class Listener:
         return self.query.track
 
     @property
-    def person(self) -> Listener:
-        """Each is somebody."""
+    def participant(self) -> Listener:
+        """Return this, as a listener of its calls."""
         return self
 
-    def wants(self, call: Call) -> bool:
-        """Whether a call is one of those it asked for, and may hear."""
+    def wants(self, call: LiveCall) -> bool:
+        """Return whether the client asked for this call, and may hear it."""
         if self._granted is not None and call.call_control_id not in self._granted:
             return False
         if not self._ids and not self._stream_ids:
@@ -120,77 +125,77 @@ class Listener:
         return call.call_control_id in self._ids or (call.start.stream_id or "") in self._stream_ids
 
     def topics(self) -> list[bytes]:
-        """The calls (digests) that are to come here for it, wanted before they are live so that no first frame is missed.
+        """Return the topics that it needs, before its calls are live, so that no first frame is missed.
 
-        Which call has a stream is known from its start frame only, so whoever names a stream has all of them come.
+        Only a start frame tells which call a stream is of, so a listener that names a stream needs all calls.
         """
         return topics_of(self.query, self._granted)
 
     def digests(self) -> list[bytes] | None:
-        """The calls that it may want; None: any."""
+        """Return the digests of the calls that it may want; None: any call."""
         topics = self.topics()
         return None if batches.EVERY_CALL in topics else topics
 
-    def begins(self, call: Call) -> None:
-        """The start frame, verbatim, if it has not had one that says the same of this stream."""
-        if self._told.get(call.number) not in (call.start.digest, UNKNOWN):
-            self._told.pop(call.number, None)
-            if len(self._told) >= TOLD_MAX:
-                del self._told[next(iter(self._told))]
-            self._told[call.number] = call.start.digest
-            self._tell(text_frame(call.start.raw))
+    def on_started(self, call: LiveCall) -> None:
+        """Send the start frame, verbatim, unless the client has got the same frame of this stream."""
+        if self._known.get(call.number) not in (call.start.digest, UNKNOWN):
+            self._known.pop(call.number, None)
+            if len(self._known) >= TOLD_MAX:
+                del self._known[next(iter(self._known))]
+            self._known[call.number] = call.start.digest
+            self._send_with_state(text_frame(call.start.raw))
 
-    def ends(self, call: Call, reason: batches.EndReason, frame: bytes) -> None:
-        """The stop frame, verbatim."""
-        self.ended_meanwhile(call.number, reason, frame)
+    def on_stopped(self, call: LiveCall, reason: batches.EndReason, frame: bytes) -> None:
+        """Send the stop frame, verbatim, if there was one."""
+        self.on_stopped_before(call.number, reason, frame)
 
-    def begun(self) -> list[int]:
-        """Those whose start frame it has had, and no stop frame."""
-        return list(self._told)
+    def started_streams(self) -> list[int]:
+        """Return the streams whose start frame the client has got, and no stop frame."""
+        return list(self._known)
 
-    def ended_meanwhile(self, stream: int, reason: batches.EndReason, frame: bytes) -> None:
-        """The stop frame, verbatim."""
+    def on_stopped_before(self, stream: int, reason: batches.EndReason, frame: bytes) -> None:
+        """Send the stop frame, verbatim, if there was one."""
         del reason
         if frame:
-            self._told.pop(stream, None)
-            self._tell(text_frame(frame))
+            self._known.pop(stream, None)
+            self._send_with_state(text_frame(frame))
 
-    def errs(self, call: Call, frame: bytes) -> None:
-        """The error frame, verbatim."""
+    def on_error(self, call: LiveCall, frame: bytes) -> None:
+        """Send the error frame, verbatim."""
         self.write_control(text_frame(frame))
 
-    def unheard(self, call: CallAudio) -> None:
-        """In words for the user."""
-        self.write_control(text_frame(legacy.error_message(*errors.CANNOT_BE_HEARD, unheard_detail(call))))
+    def on_unavailable(self, encoding: str) -> None:
+        """Send an error with an explanation for the user."""
+        self.write_control(text_frame(legacy.error_message(*errors.CANNOT_BE_HEARD, unavailable_detail(encoding))))
 
-    def floor_changed(self, call: Call) -> None:
-        """The first protocol has no word for it."""
+    def on_floor_changed(self, call: LiveCall) -> None:
+        """Do nothing: the legacy protocol has no message for that."""
 
-    def welcome(self, words: bytes) -> None:
-        """Its first message."""
-        self._tell(text_frame(words))
+    def send_connected(self, message: bytes) -> None:
+        """Send the first message."""
+        self._send_with_state(text_frame(message))
 
-    def was_told(self, stream: int) -> bool:
-        """Whether it has had this stream's start frame."""
-        return stream in self._told
+    def knows_stream(self, stream: int) -> bool:
+        """Return whether the client has got this stream's start frame."""
+        return stream in self._known
 
-    def heard_before(self, stream: int) -> list[int]:
-        """Where a predecessor was in this stream, by track: positions of the last frames delivered; -1 where that is not known."""
-        return self._heard.get(stream, [-1, -1])
+    def delivered_before(self, stream: int) -> list[int]:
+        """Return the positions of the last frames that a predecessor delivered, by track; -1: not known."""
+        return self._delivered.get(stream, [-1, -1])
 
-    def note_what_was_heard(self, talk: TalkNote = NO_TALK) -> None:
-        """Before a successor takes over: let it go on with the very next frame, and with the next word."""
-        heard = {call.number: call.heard_by(self) for call in self.calls}
-        self.peer.handed.set_note(_encode_note(ListenerState(self._told, heard, talk)))
+    def save_state(self, talk: TalkState = NO_TALK) -> None:
+        """Save the state for a successor that goes on with the next frame, and with the next message of the talker."""
+        positions = {call.number: call.positions_of(self) for call in self.calls}
+        self.peer.handed.set_note(_encode_state(ListenerState(self._known, positions, talk)))
 
-    def resume(self, note: bytes) -> TalkNote:
-        """Go on where a predecessor was. Returns what it has left of talk."""
-        left = _decode_note(note)
-        self._told = left.told if isinstance(left.told, dict) else dict.fromkeys(left.told, UNKNOWN)
-        self._heard = left.heard
+    def resume(self, note: bytes) -> TalkState:
+        """Go on from the state that a predecessor has left. Returns the talker's state."""
+        left = _decode_state(note)
+        self._known = left.told if isinstance(left.told, dict) else dict.fromkeys(left.told, UNKNOWN)
+        self._delivered = left.heard
         return left.talk
 
-    def _tell(self, frame: bytes) -> None:
-        """Write what a successor must know to have been written."""
-        self.peer.handed.set_note_once_written(_encode_note(ListenerState(self._told)))
+    def _send_with_state(self, frame: bytes) -> None:
+        """Send a frame together with the state that is valid when the frame has been sent."""
+        self.peer.handed.set_note_once_written(_encode_state(ListenerState(self._known)))
         self.write_control(frame)

@@ -1,4 +1,4 @@
-"""The first message of a connection: Telnyx, taken for a browser, gives itself away there."""
+"""Detects Telnyx on a connection that was taken for a browser, by the connection's first message."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ if TYPE_CHECKING:
 
 
 class MisrouteCheck:
-    """Looks at that message, and leaves all that follows to the talker."""
+    """Checks the first text message; all others go to the talker directly.
+
+    Attributes:
+        misdirected: set when the peer is Telnyx.
+    """
 
     def __init__(self, peer: WebSocketConnection, talker: Talker) -> None:
         self._peer = peer
         self._talker = talker
-        self._seen = False
+        self._is_checked = False
         self.misdirected = trio.Event()
 
     def on_text(self, message: bytes) -> None:
-        """A text message."""
-        if not self._seen:
-            self._seen = True
+        """Check a text message."""
+        if not self._is_checked:
+            self._is_checked = True
             if legacy.looks_like_telnyx(message):
                 self.misdirected.set()
             else:
-                self.passed()
+                self.skip()
         if not self.misdirected.is_set():
             self._talker.on_text(message)
 
-    def passed(self) -> None:
-        """It is a browser: what comes is the talker's, and nobody looks at it here."""
-        self._seen = True
+    def skip(self) -> None:
+        """Pass all messages from now on to the talker: the peer is a browser."""
+        self._is_checked = True
         self._peer.on_text = self._talker.on_text

@@ -1,1 +1,1 @@
-"""Connections that speak `patchbay.v1`: many calls on one socket, listening and talking."""
+"""The protocol `patchbay.v1`: a connection listens to many calls, and talks into one."""

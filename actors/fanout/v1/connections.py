@@ -1,9 +1,8 @@
-"""All `patchbay.v1` connections of this process: taking them in, and what they are told by the clock."""
+"""Serves all `patchbay.v1` connections of a process, and tells their clients what is due by the clock."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -11,9 +10,9 @@ import trio
 from actors.fanout.peak_meter import PeakMeter, peaks_message
 from actors.fanout.playout_stats import PlayoutStats
 from actors.fanout.v1.connection import V1Connection
+from actors.fanout.v1.context import V1Context
 from patchbay.auth.session import Session
 from patchbay.auth.tokens import REFUSED
-from patchbay.net.quota import Quota
 from patchbay.net.rate_limit import RateLimit
 from patchbay.protocol.talk import BYTES_PER_S
 from patchbay.protocol.v1 import frames
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from patchbay.websocket.connection import WebSocketConnection
 
 TICK_S: Final = 0.5
-PLAYOUTS_TOLD_MAX: Final = 1000
+PLAYOUTS_MAX: Final = 1000
 TRACKS_OF: Final[dict[str, list[TrackName]]] = {
     "inbound": ["inbound"],
     "outbound": ["outbound"],
@@ -45,34 +44,12 @@ TRACKS_OF: Final[dict[str, list[TrackName]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What all connections of a process share.
-
-    Attributes:
-        requests_per_s, requests_burst: of those that cost others something, of one connection.
-        unnoted: connections whose note is to be written at the end of the round.
-    """
-
-    calls: Calls
-    talk_sender: TalkSender
-    peaks: PeakMeter
-    meter: PlayoutStats
-    fanout_index: int
-    note_max_bytes: int
-    listeners_per_call: int
-    subscriptions: Quota[str] = field(default_factory=Quota)  # by `sub`
-    requests_per_s: float = 20.0
-    requests_burst: int = 500
-    unnoted: dict[V1Connection, None] = field(default_factory=dict)
-
-
 class V1Connections:
     """The connections.
 
     Args:
-        limits: of all connections of the process, whatever they speak.
-        present: enters a connection where the process looks after all of them, for as long as it lasts.
+        limits: of all connections of the process, of both protocols.
+        registered: registers a connection with the process, for as long as the context lasts.
     """
 
     def __init__(
@@ -85,20 +62,20 @@ class V1Connections:
         *,
         limits: Limits,
         verifier: Verifier | None,
-        present: Callable[[WebSocketConnection, V1Connection], AbstractContextManager[None]],
+        registered: Callable[[WebSocketConnection, V1Connection], AbstractContextManager[None]],
     ) -> None:
         self._settings = settings
         self._poller = poller
         self._verifier = verifier
-        self._present = present
+        self._registered = registered
         self._connections: dict[int, V1Connection] = {}
         self._peaks = PeakMeter(calls)
-        self._meter = PlayoutStats()
-        self._around = Surroundings(
+        self._playout = PlayoutStats()
+        self._context = V1Context(
             calls,
             talk_sender,
             self._peaks,
-            self._meter,
+            self._playout,
             fanout_index,
             settings.gateway.note_max_bytes,
             settings.fanout.listeners_per_call,
@@ -106,7 +83,7 @@ class V1Connections:
             settings.fanout.requests_per_s,
             settings.fanout.requests_burst,
         )
-        self._allowances = limits.rate_limits
+        self._rate_limits = limits.rate_limits
         self._ignored = 0
 
     async def serve(self, handed: HandedConnection, query: ListenQuery, *, names_track: bool) -> None:
@@ -120,7 +97,7 @@ class V1Connections:
             message_max_bytes=options.message_max_bytes,
             send_buffer_bytes=options.send_buffer_bytes,
             subprotocol=frames.SUBPROTOCOL,
-            rate_limit=self._allowances.of(handed.claims),
+            rate_limit=self._rate_limits.of(handed.claims),
         ) as peer:
             if peer is None:
                 return
@@ -133,12 +110,12 @@ class V1Connections:
     async def _converse(self, peer: WebSocketConnection, query: ListenQuery, tracks: list[TrackName]) -> None:
         handed = peer.handed
         talk = self._settings.talk
-        pace = RateLimit(BYTES_PER_S, BYTES_PER_S * talk.burst_ms / 1000)
+        talk_rate = RateLimit(BYTES_PER_S, BYTES_PER_S * talk.burst_ms / 1000)
         session = Session(handed, self._verifier, "listen")
-        connection = V1Connection(peer, session, pace, self._around)
+        connection = V1Connection(peer, session, talk_rate, self._context)
         peer.on_text = lambda message: connection.on_text(message, trio.current_time())
         peer.on_binary = lambda message: connection.on_binary(message, trio.current_time())
-        with self._present(peer, connection):
+        with self._registered(peer, connection):
             self._connections[connection.number] = connection
             try:
                 if handed.resumed and handed.note:
@@ -151,16 +128,17 @@ class V1Connections:
             finally:
                 del self._connections[connection.number]
                 self._ignored += connection.talk.ignored
-                connection.leave()
+                connection.close()
 
-    def write_notes(self) -> None:
-        """Note down what has changed in a round. What is not noted when this process dies is still to be read, and so is done again."""
-        unnoted = self._around.unnoted
-        while unnoted:
-            unnoted.popitem()[0].write_note()
+    def save_states(self) -> None:
+        """Save the states that have changed in a round. Requests of a round in which the process dies are read
+        again."""
+        unsaved = self._context.unsaved
+        while unsaved:
+            unsaved.popitem()[0].save_state()
 
     async def run(self) -> None:
-        """Tell what time brings: peaks, and that a token is about to expire. For ever."""
+        """Send what is due by the clock: peaks, and warnings of tokens that expire. For ever."""
         while True:
             await trio.sleep(TICK_S)
             now, wall = trio.current_time(), time.time()
@@ -176,21 +154,21 @@ class V1Connections:
                     connection.send_queue.write(text_frame(peaks_message(wanted)))
 
     def counters(self) -> dict[str, int]:
-        """For the console."""
+        """Return counters for the console."""
         open_now = self._connections.values()
         return {"talk_ignored": self._ignored + sum(connection.talk.ignored for connection in open_now)}
 
     def histograms(self) -> dict[str, Any]:
-        """Likewise."""
-        return {"ear_delay_seconds": self._meter.ear_delay.report()}
+        """Return histograms for the console."""
+        return {"ear_delay_seconds": self._playout.ear_delay.report()}
 
     def playouts(self) -> dict[str, list[dict[str, Any]]]:
-        """By call, how each listener hears it."""
+        """Return, by call, the playout of each listener."""
         found: dict[str, list[dict[str, Any]]] = {}
         count = 0
         for connection in self._connections.values():
             for each in connection.subscriptions:
-                if each.playout is None or count >= PLAYOUTS_TOLD_MAX:
+                if each.playout is None or count >= PLAYOUTS_MAX:
                     continue
                 count += 1
                 claims = connection.handed.claims or {}

@@ -1,7 +1,7 @@
-"""A call's audio as `patchbay.v1` sends it: each track for itself, in the call's own codec where the protocol has it.
+"""Encodes a call's audio for `patchbay.v1`: each track for itself, in the call's own codec where the protocol has it.
+Pure.
 
-Made once for all listeners. Remembers when ingest had the last frames, which is what tells how late a listener hears
-them. Pure.
+The encoder remembers when ingest had the last frames, by which the delay at a listener is computed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     from patchbay.audio.media_format import MediaFormat
     from patchbay.protocol.batches import Entry
 
-REMEMBERED: Final = 256  # frames of each track, 5 s: no listener is later than that
+REMEMBERED: Final = 256  # frames of each track: 5 s, more than any listener's delay
 FRAME_MS: Final = 20
-STEP_DOWN_AFTER: Final = 8  # frames; a new ingest process takes a few to learn that tracks share a numbering
+STEP_DOWN_AFTER: Final = 8  # frames; a new ingest process needs a few to learn that tracks share a numbering
 
-_NOTHING: Final = (-1, 0)
+_NO_TIME: Final = (-1, 0)
 
 
 class Numbering:
-    """Sequence numbers of one track, from the positions of its frames: divided by its step, so that they have no gaps of
-    their own, and made from nothing else, so that they are the same everywhere and after every restart."""
+    """Makes the sequence numbers of one track: the positions of its frames, divided by the step between positions.
+
+    So the numbers have no gaps of their own, and are the same in every process and after every restart.
+    """
 
     def __init__(self) -> None:
         self._step = 1
@@ -36,7 +38,12 @@ class Numbering:
         self._counted = -1
 
     def sequence(self, position: int, step: int) -> int:
-        """Of a frame at this position, or NO_NUMBER; `step`: what ingest thinks it is, 0 when it does not say."""
+        """Return the sequence number of a frame.
+
+        Args:
+            position: of the frame, or NO_NUMBER.
+            step: between positions, as ingest estimates it; 0: not known.
+        """
         if position == NO_NUMBER:
             self._counted += 1
             return self._counted
@@ -52,7 +59,7 @@ class Numbering:
 
 
 class V1Encoder(Encoder):
-    """One stream. Raises UnknownCodec for a format that the protocol does not have."""
+    """Encodes one stream. Raises UnknownCodec for a format that the protocol does not have."""
 
     def __init__(self, media_format: MediaFormat, number: int, clock: IngestClock) -> None:
         form = frames.wire_format(media_format)
@@ -64,7 +71,7 @@ class V1Encoder(Encoder):
         self._stream = frames.stream_number(number)
         self._numbering = [Numbering() for _ in TRACKS]
         self._clock = clock
-        self._times = [[_NOTHING] * REMEMBERED for _ in TRACKS]
+        self._times = [[_NO_TIME] * REMEMBERED for _ in TRACKS]
         self._flags = 0
 
     def encode(self, entry: Entry, now: float) -> bytes:
@@ -82,7 +89,7 @@ class V1Encoder(Encoder):
         return frames.audio_frame(track, self._code, flags, self._stream, sequence, timestamp, payload)
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
-        """Those of the replay buffer, flagged so."""
+        """Return the frames of the replay buffer, with the flag REPLAYED."""
         self._flags = frames.REPLAYED
         try:
             return super().replay(entries, now)
@@ -90,12 +97,13 @@ class V1Encoder(Encoder):
             self._flags = 0
 
     def ingest_time_us(self, stream: int, track: int, sequence: int) -> int | None:
-        """When ingest had this frame, on the machine's monotonic clock; None when that is not known (any more)."""
+        """Return when ingest had a frame, on the machine's monotonic clock; None: not known, or not any more."""
         known, time_us = self._times[track][sequence % REMEMBERED]
         return time_us if known == sequence and stream == self._stream else None
 
     def _cut(self, entry: Entry, payload: bytes, sequence: int) -> bytes:
-        """A long frame in several messages. All frames of such a stream are as long, so each has its share of numbers."""
+        """Encode a long frame as several messages. All frames of such a stream are as long, so each has its own
+        numbers."""
         size = self._max_bytes
         pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
         base = 0 if entry.timestamp == NO_TIMESTAMP else entry.timestamp

@@ -1,6 +1,7 @@
-"""What a successor must know of a `patchbay.v1` connection. Pure.
+"""The state of a `patchbay.v1` connection that its next process needs, as the gateway keeps it. Pure.
 
-Bounded by what the gateway keeps: what would not fit is not subscribed to.
+The process of the version before must be able to read it. Its length is bounded by what the gateway keeps: a
+subscription for which there is no room is refused.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 import msgspec
 
 PER_SUBSCRIPTION_BYTES = 62  # besides the id: all numbers at their longest, both positions included
-ALONE_BYTES = 600  # of a note without subscriptions: a talk has an id, too
+ALONE_BYTES = 600  # of a state without subscriptions: a talk has an id, too
 
 
 class SubscriptionState(msgspec.Struct, frozen=True, array_like=True):
-    """`stream`: the number of the stream that the client was told of; `heard`: the positions of the last frames of each track
-    of it, only from a predecessor that ended in order; `digest`: of its start frame, 0 where that is not known."""
+    """The state of one subscription.
+
+    Attributes:
+        stream: the number of the stream that the client was told of; 0: none.
+        heard: the positions of the last frames of that stream that were delivered, by track; None after a crash.
+        digest: of the stream's start frame; 0: not known.
+    """
 
     call_number: int
     call_control_id: str
@@ -24,8 +30,14 @@ class SubscriptionState(msgspec.Struct, frozen=True, array_like=True):
     digest: int = 0
 
 
-class Note(msgspec.Struct, frozen=True, array_like=True):
-    """`talks`: how many there were, the present one included; `talk_call`: into which call that is, "" for none."""
+class ConnectionState(msgspec.Struct, frozen=True, array_like=True):
+    """The state of a connection.
+
+    Attributes:
+        last_number: the last call number that was assigned.
+        talks: the number of talks, the present one included.
+        talk_call: the id of the call that the client talks to; "" for none.
+    """
 
     subscriptions: list[SubscriptionState] = []
     last_number: int = 0
@@ -34,19 +46,19 @@ class Note(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Note).decode
+_decode = msgspec.msgpack.Decoder(ConnectionState).decode
 
 
-def encode(note: Note) -> bytes:
-    """For the gateway to keep."""
-    return _encode(note)
+def encode(state: ConnectionState) -> bytes:
+    """Encode a state for the gateway to keep."""
+    return _encode(state)
 
 
-def decode(note: bytes) -> Note:
-    """What a predecessor left."""
+def decode(note: bytes) -> ConnectionState:
+    """Decode the state that the connection's previous process has left."""
     return _decode(note)
 
 
 def size_with(ids: list[str]) -> int:
-    """How long a note with subscriptions to these calls may become."""
+    """Return the greatest length of a state with subscriptions to these calls, in bytes."""
     return ALONE_BYTES + sum(len(each.encode()) + PER_SUBSCRIPTION_BYTES for each in ids)

@@ -1,4 +1,5 @@
-"""The subscriptions of one `patchbay.v1` connection: by number and by call, bounded by what their note may hold."""
+"""The subscriptions of one `patchbay.v1` connection, by number and by call. Their number is limited by the state's
+length."""
 
 from __future__ import annotations
 
@@ -19,22 +20,23 @@ AUDIO_CALLS_MAX: Final = 64
 
 
 class Subscriptions:
-    """Keeps the registry of calls and the meter of peaks in step with what is subscribed to.
+    """Keeps the registry of calls and the peak meter in step with the subscriptions.
 
     Args:
-        holdings: how many subscriptions there are of each `sub`, on whatever connection.
+        state_max_bytes: limit of the connection's state.
+        quota: counts the subscriptions of each `sub`, on all connections.
         sub: of this connection's token.
 
     Attributes:
-        last_number: the latest that was given out.
+        last_number: the last call number that was assigned.
     """
 
-    def __init__(self, calls: Calls, peaks: PeakMeter, note_max_bytes: int, holdings: Quota[str], sub: str) -> None:
-        self._holdings = holdings
+    def __init__(self, calls: Calls, peaks: PeakMeter, state_max_bytes: int, quota: Quota[str], sub: str) -> None:
+        self._quota = quota
         self._sub = sub
         self._calls = calls
         self._peaks = peaks
-        self._note_max_bytes = note_max_bytes
+        self._state_max_bytes = state_max_bytes
         self._by_number: dict[int, Subscription] = {}
         self._by_id: dict[str, Subscription] = {}
         self.last_number = 0
@@ -42,69 +44,73 @@ class Subscriptions:
     def __iter__(self) -> Iterator[Subscription]:
         return iter(list(self._by_number.values()))
 
-    def number(self, call_number: int) -> Subscription | None:
-        """By the call's number on this connection."""
+    def by_number(self, call_number: int) -> Subscription | None:
+        """Return the subscription with this number; None: there is none."""
         return self._by_number.get(call_number)
 
-    def call(self, call_control_id: str) -> Subscription | None:
-        """By the call."""
+    def by_call(self, call_control_id: str) -> Subscription | None:
+        """Return the subscription to this call; None: there is none."""
         return self._by_id.get(call_control_id)
 
-    def fullness(self, call_control_id: str) -> str | None:
+    def refusal(self, call_control_id: str) -> str | None:
         """Return why this call can't be subscribed to besides the others; None: it can."""
-        if size_with([*self._by_id, call_control_id]) > self._note_max_bytes:
+        if size_with([*self._by_id, call_control_id]) > self._state_max_bytes:
             return "This connection has as many calls as it may have."
-        if not self._holdings.has_room(self._sub):
+        if not self._quota.has_room(self._sub):
             return "All connections with tokens of this `sub` have as many calls as they may have."
         return None
 
     @property
-    def has_ears(self) -> bool:
-        """Whether one more may be heard."""
-        return sum(each.person is not None for each in self) < AUDIO_CALLS_MAX
+    def can_add_audio(self) -> bool:
+        """Return whether the client may hear one more call."""
+        return sum(each.participant is not None for each in self) < AUDIO_CALLS_MAX
 
     def next_number(self) -> int:
-        """Upwards, so that a number stays unused for as long as possible after its call."""
+        """Assign a call number. Numbers go upwards, so that a number stays unused for as long as possible after its
+        call."""
         number = self.last_number % frames.CALL_MAX + 1
         while number in self._by_number:
             number = number % frames.CALL_MAX + 1
         self.last_number = number
         return number
 
-    def enter(self, subscription: Subscription) -> Subscription | None:
-        """Note it down; returns the one whose place it takes. `hear` makes it count."""
-        before = self._by_id.get(subscription.call_control_id)
-        if before is None:
-            self._holdings.add(self._sub)
+    def add(self, subscription: Subscription) -> None:
+        """Add a subscription, in place of the one to the same call; `activate` connects it with the call."""
+        if subscription.call_control_id not in self._by_id:
+            self._quota.add(self._sub)
         self._by_number[subscription.call_number] = subscription
         self._by_id[subscription.call_control_id] = subscription
-        return before
 
-    def hear(self, subscription: Subscription, before: Subscription | None, now: float) -> None:
-        """Let it hear its call, and the one before it no more."""
+    def activate(self, subscription: Subscription, before: Subscription | None, now: float) -> None:
+        """Connect a subscription with its call, then disconnect the one that it replaces (`before`)."""
         self._calls.add(subscription, now)
         if subscription.peaks:
             self._peaks.watch(subscription.call_control_id, now)
         if before is not None:
-            self._leave(before)
+            self._disconnect(before)
 
     def set_peaks(self, subscription: Subscription, wanted: bool, now: float) -> None:
-        """Whether the client wants to know how loud it is."""
+        """Start or stop to measure peaks for a subscription."""
         if wanted and not subscription.peaks:
             self._peaks.watch(subscription.call_control_id, now)
         elif subscription.peaks and not wanted:
             self._peaks.unwatch(subscription.call_control_id)
         subscription.peaks = wanted
 
-    def drop(self, subscription: Subscription) -> None:
-        """Forget it."""
-        self._holdings.remove(self._sub)
+    def remove(self, subscription: Subscription) -> None:
+        """Remove a subscription, and disconnect it from its call."""
+        self._quota.remove(self._sub)
         del self._by_number[subscription.call_number]
         del self._by_id[subscription.call_control_id]
-        self._leave(subscription)
+        self._disconnect(subscription)
 
-    def notes(self, *, heard: bool) -> list[SubscriptionState]:
-        """What a successor must know; `heard`: it is to go on with the very next frames."""
+    def states(self, *, with_positions: bool) -> list[SubscriptionState]:
+        """Return the state of all subscriptions, for a successor.
+
+        Args:
+            with_positions: with the positions of the last frames delivered, so that the successor goes on with the next
+                frames.
+        """
         return [
             SubscriptionState(
                 each.call_number,
@@ -112,13 +118,13 @@ class Subscriptions:
                 each.tracks,
                 each.peaks,
                 each.stream,
-                next((call.heard_by(each) for call in each.calls), None) if heard else None,
+                next((call.positions_of(each) for call in each.calls), None) if with_positions else None,
                 each.digest,
             )
             for each in self
         ]
 
-    def _leave(self, subscription: Subscription) -> None:
+    def _disconnect(self, subscription: Subscription) -> None:
         if subscription.peaks:
             self._peaks.unwatch(subscription.call_control_id)
         self._calls.remove(subscription)

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from actors.fanout.calls.encodings import GroupKey, make_group, needs_decoding
+from actors.fanout.calls.encodings import encoded_group, needs_decoding
 from patchbay.audio.g711 import alaw_to_ulaw
 from patchbay.audio.media_format import PCMU, MediaFormat
 from patchbay.audio.transcode import Transcoder
 from patchbay.protocol.batches import AUDIO, NO_NUMBER, NO_TIMESTAMP, Entry, pack_entry
 from tests.fakes.listening import browser_of, heard, listener, messages
 
+if TYPE_CHECKING:
+    from actors.fanout.calls.subscriber import EncodingKey
+
 
 def piece(payload: bytes, track: int = 0, chunk: int = 3, timestamp: int = 60) -> Entry:
     return Entry(AUDIO, track, 0, chunk, chunk, 9, len(payload), timestamp, 7, bytes(16), payload)
 
 
-def encoded(key: GroupKey, payload: bytes, media_format: MediaFormat = PCMU, **given: int) -> list[tuple[int, bytes]]:
-    group = make_group(key, media_format, "a stream")
+def encoded(
+    key: EncodingKey, payload: bytes, media_format: MediaFormat = PCMU, **given: int
+) -> list[tuple[int, bytes]]:
+    group = encoded_group(key, media_format, "a stream")
     entry = piece(payload, **given)
     batch = b"before" + pack_entry(*entry[:-1]) + payload
     frames = group.encode_at(batch, 6, len(batch), 0.0) + group.encoder.flush()
-    again = make_group(key, media_format, "a stream")
+    again = encoded_group(key, media_format, "a stream")
     assert again.encoder.replay([entry], 0.0) + again.encoder.flush() == frames
     return list(messages(frames))
 
@@ -43,7 +48,7 @@ def test_binary_is_ulaw_20_ms_at_a_time(size: int, track: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["PCMU", "PCMA", "L16", "G722", "OPUS", "AMR-WB"])
 @pytest.mark.parametrize("form", [("binary", "inbound"), ("binary", "both"), ("v1", "inbound")])
-def test_silence_has_a_length(encoding: str, form: GroupKey) -> None:
+def test_silence_has_a_length(encoding: str, form: EncodingKey) -> None:
     """A payload that holds nothing is silence, as long as the one before of its track; 20 ms, when that was the first."""
     media_format = MediaFormat(encoding, 16_000 if encoding in ("L16", "AMR-WB") else 8000)
     if needs_decoding(form, media_format):
@@ -54,9 +59,9 @@ def test_silence_has_a_length(encoding: str, form: GroupKey) -> None:
     assert len(b"".join(audio_of(form, MediaFormat("PCMA"), bytes(80), b""))) == 160
 
 
-def audio_of(form: GroupKey, media_format: MediaFormat, *payloads: bytes) -> list[bytes]:
+def audio_of(form: EncodingKey, media_format: MediaFormat, *payloads: bytes) -> list[bytes]:
     """What a listener gets of one track, without headers."""
-    encoder = make_group(form, media_format, "a stream").encoder
+    encoder = encoded_group(form, media_format, "a stream").encoder
     frames = b"".join(encoder.encode(piece(payload), 0.0) for payload in payloads) + encoder.flush()
     return [message[20 if form[0] == "v1" else 0 :] for _, message in messages(frames)]
 
@@ -71,7 +76,7 @@ def test_a_form_that_fails_is_heard_no_more(what: str, monkeypatch: pytest.Monke
     failed: list[Exception] = []
     if what == "making":
         monkeypatch.setattr(Transcoder, "for_format", fail)
-    group = make_group(("binary", "both"), PCMU, "a stream", on_failed=lambda group, error: failed.append(error))
+    group = encoded_group(("binary", "both"), PCMU, "a stream", on_failed=lambda group, error: failed.append(error))
     someone = listener()
     group.join(someone)
     for name in {"encoding": ("encode", "encode_at"), "replay": ("replay",), "the end": ("flush",)}.get(what, ()):
@@ -82,20 +87,20 @@ def test_a_form_that_fails_is_heard_no_more(what: str, monkeypatch: pytest.Monke
         group.writers = (fail,)
     batch = pack_entry(*piece(bytes(160))[:-1]) + bytes(160)
     for _ in range(5):
-        group.hear(batch, 0, len(batch), 0.0)
+        group.deliver(batch, 0, len(batch), 0.0)
     group.replay([piece(bytes(160))], 0.0)
-    group.end()
+    group.flush()
     assert group.failed
     assert [str(error) for error in failed] == [what]
     browser_of(someone).send_queue.frames.clear()
-    assert group.hear(batch, 0, len(batch), 0.0) == 0
+    assert group.deliver(batch, 0, len(batch), 0.0) == 0
     assert heard(someone) == []
 
 
 def test_a_codec_that_nobody_knows_fails() -> None:
     """In all forms but the one that leaves it as it is."""
-    forms: list[GroupKey] = [("binary", "inbound"), ("binary", "both"), ("v1", "both"), ("json", "inbound")]
-    assert [make_group(form, MediaFormat("EVS"), None).failed for form in forms] == [True, True, True, False]
+    forms: list[EncodingKey] = [("binary", "inbound"), ("binary", "both"), ("v1", "both"), ("json", "inbound")]
+    assert [encoded_group(form, MediaFormat("EVS"), None).failed for form in forms] == [True, True, True, False]
 
 
 def test_other_codecs_become_ulaw() -> None:
@@ -127,7 +132,7 @@ def test_json_is_in_the_calls_own_codec_with_what_telnyx_said() -> None:
 
 def test_who_is_in_it() -> None:
     """The hot path's writers are the members', always; the end is written to each."""
-    group = make_group(("binary", "both"), PCMU, None)
+    group = encoded_group(("binary", "both"), PCMU, None)
     first, second = listener(1), listener(2)
     group.join(first)
     group.join(second)
@@ -135,8 +140,8 @@ def test_who_is_in_it() -> None:
     assert group.send_queues == (first.send_queue, second.send_queue)
     group.encoder.encode(piece(b"\xff" * 160, track=1), 0.0)
     group.encoder.encode(piece(b"\x55" * 160), 0.0)
-    group.end()
-    group.end()
+    group.flush()
+    group.flush()
     assert heard(first) == heard(second) == [b"\x55" * 160]
     assert not group.leave(first)
     assert group.leave(second)
@@ -145,14 +150,14 @@ def test_who_is_in_it() -> None:
 
 def test_one_connection_twice() -> None:
     """While one of its subscriptions takes the other's place, it gets each frame once, and goes on getting them."""
-    group = make_group(("binary", "inbound"), PCMU, None)
+    group = encoded_group(("binary", "inbound"), PCMU, None)
     first, second = listener(1), listener(2)
     second.send_queue, second.peer.send_queue = first.send_queue, browser_of(first).send_queue  # type: ignore[assignment]
     group.join(first)
     group.join(second)
-    assert group.deliver(b"") == 1
+    assert group.write_all(b"") == 1
     assert not group.leave(first)
     assert group.send_queues == (second.send_queue,)
-    group.disband()
+    group.clear()
     assert not group.send_queues
     assert not group.members

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.fanout.calls import in_order
-from actors.fanout.calls.encodings import Group
+from actors.fanout.calls.encodings import EncodedGroup
 from actors.fanout.calls.publisher_handover import PATIENCE_S
 from actors.fanout.calls.registry import FORGET_AFTER_S
 from actors.fanout.decoder.messages import DECODED, FAILED, Answer, Request, pack_answer, read_requests
@@ -80,16 +80,16 @@ class Place:
                 self.asked = list(read_requests(self.fanout.queue.next_request()))
             if not self.asked:
                 break
-            self.fanout.queue.take(pack_answer(self.fanout.decoder._decode(self.asked.pop(0))))
-            self.fanout.calls.go_on(self.fanout.now)
+            self.fanout.queue.receive(pack_answer(self.fanout.decoder._decode(self.asked.pop(0))))
+            self.fanout.calls.resume(self.fanout.now)
 
     def die(self, at: int) -> None:
         """The decoder ends, at a frame or at none."""
         if not self.asked:
             self.asked = list(read_requests(self.fanout.queue.next_request()))
-        self.fanout.queue.died(self.asked[at].serial if at < len(self.asked) else 0)
+        self.fanout.queue.on_exit(self.asked[at].serial if at < len(self.asked) else 0)
         self.asked = []
-        self.fanout.calls.go_on(self.fanout.now)
+        self.fanout.calls.resume(self.fanout.now)
 
 
 Step = tuple[str, int]
@@ -148,7 +148,7 @@ class Script:
             self.is_harmed = True
         elif what == "late":
             self.later.fanout.queue.expire(self.later.fanout.now + WAIT_MAX_S)
-            self.later.fanout.calls.go_on(self.later.fanout.now)
+            self.later.fanout.calls.resume(self.later.fanout.now)
             self.is_harmed = True
 
     def _next(self) -> int:
@@ -251,7 +251,7 @@ def test_a_successor_goes_on_with_the_very_next_frame(place: Place, when: str) -
     place.answer(2 if when == "decoding" else 4)
     someone = place.listeners["binary v3:call"]
     place.read()
-    someone.note_what_was_heard()
+    someone.save_state()
     opus(place, 5)
     next_one = listener(1, None, call_control_id="v3:call")
     next_one.resume(browser_of(someone).handed.note)
@@ -267,7 +267,7 @@ def test_a_decoder_that_takes_long_to_start(place: Place, message: int) -> None:
     """However much comes meanwhile, one that was handed over gets all that it missed; a newcomer no more than the replay buffer."""
     opus(place, *range(1, 11))
     next_one = listener(1, None, call_control_id="v3:call")
-    next_one._told, next_one._heard = {7: 0}, {7: [2, -1]}
+    next_one._known, next_one._delivered = {7: 0}, {7: [2, -1]}
     place.fanout.joins(next_one)
     place.join("binary")
     for chunk in range(11, 111):
@@ -277,9 +277,9 @@ def test_a_decoder_that_takes_long_to_start(place: Place, message: int) -> None:
             place.asked = list(read_requests(place.fanout.queue.next_request()))
     while place.asked:
         for request in place.asked[:message]:
-            place.fanout.queue.take(pack_answer(place.fanout.decoder._decode(request)))
+            place.fanout.queue.receive(pack_answer(place.fanout.decoder._decode(request)))
         del place.asked[:message]
-        place.fanout.calls.go_on(place.fanout.now)
+        place.fanout.calls.resume(place.fanout.now)
         place.fanout.now += 0.7
         opus(place)  # a batch of other calls
         place.asked = place.asked or list(read_requests(place.fanout.queue.next_request()))
@@ -321,10 +321,10 @@ def test_one_that_was_never_let_in_has_heard_nothing(place: Place) -> None:
     opus(place, 1, 2)
     place.join("binary")
     someone = place.listeners["binary v3:call"]
-    someone.note_what_was_heard()
+    someone.save_state()
     next_one = listener(1)
     next_one.resume(browser_of(someone).handed.note)
-    assert next_one.heard_before(7) == [-1, -1]
+    assert next_one.delivered_before(7) == [-1, -1]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -337,8 +337,8 @@ def test_what_nothing_decodes_is_told(place: Place, late: bool) -> None:
     if not late:
         opus(place, 1)
     request, *_ = read_requests(place.fanout.queue.next_request())
-    place.fanout.queue.take(pack_answer(Answer(request.serial, FAILED, b"ImportError: av")))
-    place.fanout.calls.go_on(place.fanout.now)
+    place.fanout.queue.receive(pack_answer(Answer(request.serial, FAILED, b"ImportError: av")))
+    place.fanout.calls.resume(place.fanout.now)
     opus(place, 2)
     place.read()
     for form in ("binary", "mixed"):
@@ -356,9 +356,9 @@ def test_a_call_that_is_forgotten_takes_along_what_waits(place: Place) -> None:
     place.join("binary")
     place.fanout.hears(entry(batches.ERROR, payload=b"{}"))
     place.fanout.now += FORGET_AFTER_S + 1
-    place.fanout.calls.forget_silent(place.fanout.now)
+    place.fanout.calls.remove_unconfirmed(place.fanout.now)
     calls = place.fanout.calls
-    assert (calls.live, calls._held, calls._ahead, place.fanout.queue.frames) == ({}, {}, {}, 0)
+    assert (calls.live, calls._held, calls._waiting, place.fanout.queue.frames) == ({}, {}, {}, 0)
     assert place.listeners["binary v3:call"].calls == set()
     place.answer(100)
 
@@ -384,7 +384,7 @@ def test_a_fault_of_ours_stays_with_its_frame(place: Place, monkeypatch: pytest.
     def fail(*_: object) -> Literal[0]:
         raise RuntimeError
 
-    monkeypatch.setattr(Group, "hear", fail)
+    monkeypatch.setattr(EncodedGroup, "deliver", fail)
     place.answer(1)
     place.read()
     assert place.told["binary v3:call"][-1] == stop()

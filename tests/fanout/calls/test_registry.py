@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from actors.fanout.calls import interest as topics
-from actors.fanout.calls.audience import AHEAD_S, LENT
+from actors.fanout.calls.audience import CATCH_UP_S, SHARED_MARKER
 from actors.fanout.calls.registry import FORGET_AFTER_S
 from actors.fanout.calls.track import deliver_audio
 from patchbay.audio.g711 import alaw_to_ulaw
@@ -249,7 +249,7 @@ def test_who_talks_and_who_may_not(fanout: FakeFanout) -> None:
     for kind in (batches.REFUSED, batches.DROPPED, batches.MARKED):
         fanout.hears(entry(kind, payload=orjson.dumps({"talker": 6, "title": "x"})))
     told = {"talker": 6, "title": "x"}
-    assert fanout.talk_news == [(batches.REFUSED, told), (batches.DROPPED, told), (batches.MARKED, told)]
+    assert fanout.talk_events == [(batches.REFUSED, told), (batches.DROPPED, told), (batches.MARKED, told)]
 
 
 def test_a_call_that_nobody_confirms_is_forgotten(fanout: FakeFanout) -> None:
@@ -258,7 +258,7 @@ def test_a_call_that_nobody_confirms_is_forgotten(fanout: FakeFanout) -> None:
     fanout.now += FORGET_AFTER_S
     fanout.hears(entry(batches.LIVE, payload=(2).to_bytes(8, "little")), ingest=3, slot="b", epoch=9)
     fanout.now += 1
-    fanout.calls.forget_silent(fanout.now)
+    fanout.calls.remove_unconfirmed(fanout.now)
     [call] = fanout.calls.live.values()
     assert (call.call_control_id, call.owner) == ("b", (3, "b"))
 
@@ -303,7 +303,7 @@ def test_told_once_over_a_restart(fanout: FakeFanout) -> None:
     """A successor knows what its listener has had: neither the start frame nor a frame comes twice."""
     someone = fanout.joins(listener(1))
     fanout.hears(started(), spoken(1), spoken(2))
-    someone.note_what_was_heard()
+    someone.save_state()
     note = browser_of(someone).handed.note
     successor = FakeFanout()
     successor.hears(started(), spoken(1), spoken(2), spoken(3))
@@ -349,21 +349,21 @@ def test_a_newcomer_is_heeded_once_every_ingest_knows(fanout: FakeFanout) -> Non
     """Who wants the same as another has not to wait again, unless nobody wanted it in between."""
     acknowledged = {index: entry(batches.ACKNOWLEDGED, call) for index, call in enumerate(("a", "b"))}
     first, second = listener(1, call_control_id=["a", "b"]), listener(2, call_control_id="a")
-    fanout.calls.expect(first)
+    fanout.calls.subscribe_topics(first)
     for index in (0, 1):
         fanout.hears(*acknowledged.values(), ingest=index, epoch=index + 1)
         assert fanout.calls.is_acknowledged(first, 2) == (index == 1)
     fanout.joins(first)
-    fanout.calls.expect(second)
+    fanout.calls.subscribe_topics(second)
     assert fanout.calls.is_acknowledged(second, 2)
     fanout.calls.remove(first)
     fanout.calls.remove(second)
-    fanout.calls.expect(second)
+    fanout.calls.subscribe_topics(second)
     assert fanout.calls.is_acknowledged(second, 2)
     fanout.calls.remove(second)
     fanout.lets_go()
     assert fanout.topics == []
-    fanout.calls.expect(second)
+    fanout.calls.subscribe_topics(second)
     assert not fanout.calls.is_acknowledged(second, 1)
     fanout.calls.remove(second)
     fanout.hears(acknowledged[0])
@@ -380,7 +380,7 @@ def test_coming_and_going_does_not_reach_the_bus(passes: int) -> None:
         interest.add(b"t")
         interest.remove(b"t")
     for _ in range(passes):
-        interest.fade()
+        interest.unsubscribe_unused()
     assert interest.count(b"t") == 0
     interest.add(b"t")
     assert [sign for sign, _ in said] == ["+", "-", "+"][: 3 if passes == 2 else 1]
@@ -432,13 +432,13 @@ class Interest(RuleBasedStateMachine):
         for _, calls in self.listeners.values():
             wanted |= {batches.digest(call) for call in calls} or {batches.EVERY_CALL}
         interest = self.fanout.calls._interest
-        wanted |= {*interest._fading, *interest._faded}
+        wanted |= {*interest._unused, *interest._long_unused}
         assert sorted(self.fanout.topics) == sorted(batches.interest_topic(0, call) for call in wanted)
 
     @rule()
-    def let_go(self) -> None:
+    def discard(self) -> None:
         self.fanout.lets_go()
-        assert {**self.fanout.calls._interest._fading, **self.fanout.calls._interest._faded} == {}
+        assert {**self.fanout.calls._interest._unused, **self.fanout.calls._interest._long_unused} == {}
 
     @invariant()
     def each_hears_what_it_wants(self) -> None:
@@ -448,7 +448,7 @@ class Interest(RuleBasedStateMachine):
             expected = {
                 number for number, (_, calls) in self.listeners.items() if not calls or call.call_control_id in calls
             }
-            assert {each.number for each in call.people} == expected
+            assert {each.number for each in call.participants} == expected
 
 
 TestInterest = Interest.TestCase
@@ -479,7 +479,7 @@ def test_a_fault_in_one_entry_harms_no_other(
         raise RuntimeError("a fault of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr(fanout.calls, "_news", fail)
+        patched.setattr(fanout.calls, "_on_event", fail)
         fanout.hears(entry(kind, payload=b"{"), spoken(2))
     fanout.hears(entry(kind, "v3:other", payload=b"\x80"), spoken(3))
     assert heard(someone) == [start(), *frames(1, 2, 3)]
@@ -540,13 +540,13 @@ def test_one_that_is_ahead_hears_nothing_twice(fanout: FakeFanout, come: str) ->
     """What another process has delivered comes here a moment later: the listener is let in when it has come."""
     fanout.hears(started(), spoken(1))
     someone = listener()
-    someone._told, someone._heard = {7: 0}, {7: [3, -1]}
+    someone._known, someone._delivered = {7: 0}, {7: [3, -1]}
     fanout.joins(someone)
     fanout.hears(spoken(2), spoken(3))
     assert heard(someone) == []
     if come == "time":
-        fanout.now += AHEAD_S
-        fanout.calls.forget_silent(fanout.now)
+        fanout.now += CATCH_UP_S
+        fanout.calls.remove_unconfirmed(fanout.now)
     if come == "stop":
         fanout.hears(STOPPED)
         assert heard(someone) == [stop()]
@@ -555,29 +555,29 @@ def test_one_that_is_ahead_hears_nothing_twice(fanout: FakeFanout, come: str) ->
         fanout.hears(spoken(4), spoken(5))
         fanout.calls.remove(someone)
         assert heard(someone) == frames(4, 5)
-    assert fanout.calls._ahead == {}
+    assert fanout.calls._waiting == {}
 
 
 def test_one_that_is_ahead_leaves(fanout: FakeFanout) -> None:
     """Before it was let in."""
     fanout.hears(started())
     someone = listener()
-    someone._told, someone._heard = {7: 0}, {7: [3, -1]}
+    someone._known, someone._delivered = {7: 0}, {7: [3, -1]}
     fanout.joins(someone)
     fanout.calls.remove(someone)
     fanout.hears(spoken(3), spoken(4))
     assert heard(someone) == []
-    assert fanout.calls._ahead == {}
+    assert fanout.calls._waiting == {}
 
 
 def test_interest_is_lent(fanout: FakeFanout) -> None:
     """Other processes are sent what is heard here, and what is subscribed to last tells that ingest knows."""
     fanout.joins(listener(call_control_id="a"))
-    is_known = fanout.calls.lend([1, 2])
+    is_known = fanout.calls.share_interest([1, 2])
     digest = batches.digest("a")
     assert [batches.interest_topic(index, digest) for index in (1, 2)] == fanout.topics[1:3]
     assert not is_known(1)
-    fanout.hears(entry(batches.ACKNOWLEDGED).replace(batches.digest("v3:call"), LENT))
+    fanout.hears(entry(batches.ACKNOWLEDGED).replace(batches.digest("v3:call"), SHARED_MARKER))
     assert is_known(1)
     assert not is_known(2)
 
@@ -613,4 +613,4 @@ def test_whoever_has_gone_is_looked_up_nowhere(fanout: FakeFanout) -> None:
         fanout.joins(someone)
     for someone in someones:
         fanout.calls.remove(someone)
-    assert (fanout.calls._by_call, fanout.calls._of_any, fanout.calls._single) == ({}, {}, {})
+    assert (fanout.calls._by_call, fanout.calls._any_call, fanout.calls._single) == ({}, {}, {})

@@ -44,7 +44,7 @@ class Scene:
         self.queue = DecodingQueue()
         self.counters: Counter[str] = Counter()
         self.heard: dict[str, list[bytes]] = {}
-        self.decoder = Decoder(self.queue, self._hand_out, self.counters, command)
+        self.decoder = Decoder(self.queue, self._deliver_decoded, self.counters, command)
         self._news = trio.Event()
 
     def stream(self, name: str) -> Decoding:
@@ -56,11 +56,11 @@ class Scene:
             STEREO_8K,
             IngestClock(),
             [-1, -1],
-            about=about,
+            log_fields=about,
             on_undecodable=lambda: count.update([name]),
         )
 
-    def say(self, stream: Decoding, *payloads: bytes) -> None:
+    def send(self, stream: Decoding, *payloads: bytes) -> None:
         for payload in payloads:
             whole = payload.ljust(len(SPEECH), b"\x11")
             now = trio.current_time()
@@ -75,10 +75,10 @@ class Scene:
         heard, self.heard[name] = self.heard[name], []
         return heard
 
-    def _hand_out(self) -> None:
+    def _deliver_decoded(self) -> None:
         while self.queue.changed:
             decoding, _ = self.queue.changed.popitem()
-            self.heard[decoding.digest.decode()] += [frame.ulaw for frame in decoding.take()]
+            self.heard[decoding.digest.decode()] += [frame.ulaw for frame in decoding.take_finished()]
         self._news.set()
         self._news = trio.Event()
 
@@ -106,7 +106,7 @@ async def test_started_by_the_first_frame() -> None:
         async with scene(COMMAND) as on:
             stream = on.stream("a")
             assert on.decoder.pid is None
-            on.say(stream, SPEECH, SPEECH)
+            on.send(stream, SPEECH, SPEECH)
             heard = await on.until_heard("a", 2)
             assert all(100 < len(ulaw) <= 160 and ulaw != SILENCE for ulaw in heard)
             process = Path(f"/proc/{on.decoder.pid}")
@@ -125,10 +125,10 @@ async def test_a_frame_that_ends_it(harm: bytes) -> None:
     """Is silence; its call goes on, and other calls lose nothing."""
     async with scene() as on:
         guilty, other = on.stream("guilty"), on.stream("other")
-        on.say(other, SPEECH)
+        on.send(other, SPEECH)
         await on.until_heard("other", 1)
-        on.say(guilty, SPEECH, harm, SPEECH)
-        on.say(other, SPEECH, SPEECH, SPEECH)
+        on.send(guilty, SPEECH, harm, SPEECH)
+        on.send(other, SPEECH, SPEECH, SPEECH)
         assert SILENCE not in await on.until_heard("other", 3)
         heard = await on.until_heard("guilty", 3)
         assert [ulaw == SILENCE[: len(ulaw)] for ulaw in heard] == [False, True, False]
@@ -140,8 +140,8 @@ async def test_a_call_that_ends_it_again_and_again() -> None:
     """Harms itself only."""
     async with scene() as on:
         guilty, other = on.stream("guilty"), on.stream("other")
-        on.say(guilty, *[CRASH] * 10)
-        on.say(other, *[SPEECH] * 10)
+        on.send(guilty, *[CRASH] * 10)
+        on.send(other, *[SPEECH] * 10)
         assert set(await on.until_heard("guilty", 10)) == {SILENCE}
         assert SILENCE not in await on.until_heard("other", 10)
         assert on.counters["decoders_ended"] == STRIKES_MAX
@@ -153,11 +153,11 @@ async def test_one_that_is_killed_between_frames(sent: int) -> None:
     async with scene() as on:
         stream = on.stream("a")
         for _ in range(2):
-            on.say(stream, SPEECH)
+            on.send(stream, SPEECH)
             await on.until_heard("a", 1)
             assert on.decoder.pid is not None
             os.kill(on.decoder.pid, sent)
-            on.say(stream, SPEECH)
+            on.send(stream, SPEECH)
             assert await on.until_heard("a", 1) != [SILENCE]
         assert stream.strikes == 0
 
@@ -168,7 +168,7 @@ async def test_one_that_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder_module, "ANSWER_TIMEOUT_S", math.inf)
     async with scene() as on:
         stream = on.stream("a")
-        on.say(stream, STOP, SPEECH)
+        on.send(stream, STOP, SPEECH)
         await _until(lambda: _state(on.decoder.pid) == "T")
         pid = on.decoder.pid
         on.decoder.tick()
@@ -184,7 +184,7 @@ async def test_without_the_library() -> None:
     """It says so, and is not started again and again."""
     async with scene(failing_decoder.WITHOUT_LIBRARY) as on:
         stream = on.stream("a")
-        on.say(stream, SPEECH, SPEECH)
+        on.send(stream, SPEECH, SPEECH)
         await on.until_heard("a", 2)
         assert stream.failure.startswith("ModuleNotFoundError")
         assert not on.counters
@@ -211,9 +211,9 @@ async def test_one_that_can_not_be_had(
     monkeypatch.setattr(decoder_module, "PAUSES_S", (0.0, 0.001, 1000.0))
     async with scene(command) as on:
         stream = on.stream("a")
-        on.say(stream, SPEECH)
+        on.send(stream, SPEECH)
         assert await on.until_heard("a", 1) == [SILENCE]
-        on.say(stream, SPEECH)
+        on.send(stream, SPEECH)
         on.decoder.tick()
         assert await on.until_heard("a", 1) == [SILENCE]
         assert on.counters["decoders_ended"] == 3
@@ -229,9 +229,9 @@ async def main():
     async with trio.open_nursery() as nursery:
         nursery.start_soon(on.decoder.run)
         stream = on.stream("a")
-        on.say(stream, SPEECH)
+        on.send(stream, SPEECH)
         await on.until_heard("a", 1)
-        on.say(stream, %r, SPEECH)
+        on.send(stream, %r, SPEECH)
         print(on.decoder.pid, flush=True)
         await trio.sleep_forever()
 trio.run(main)

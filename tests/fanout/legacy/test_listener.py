@@ -46,15 +46,15 @@ def test_what_has_to_come(
 def test_a_start_frame_is_told_once() -> None:
     """Also over a restart. Only so many are remembered."""
     someone = listener()
-    someone.welcome(b"welcome")
-    someone.begins(call(7))
-    someone.begins(call(7))
+    someone.send_connected(b"welcome")
+    someone.on_started(call(7))
+    someone.on_started(call(7))
     assert heard(someone) == [b"welcome", b"start 7"]
     successor = listener()
     successor.resume(browser_of(someone).handed.note)
-    assert successor.was_told(7)
+    assert successor.knows_stream(7)
     for number in (7, *range(100, 100 + 3 * TOLD_MAX), 99 + 3 * TOLD_MAX):
-        successor.begins(call(number))
+        successor.on_started(call(number))
     assert heard(successor) == [b"start %d" % number for number in range(100, 100 + 3 * TOLD_MAX)]
     assert len(browser_of(successor).handed.note) < MAX_NOTE_BYTES
 
@@ -62,20 +62,20 @@ def test_a_start_frame_is_told_once() -> None:
 def test_another_start_frame_of_a_stream_is_told() -> None:
     """Once, also over a restart; whoever was told by a process that knew no digests is not told again."""
     someone, successor, older = listener(), listener(), listener()
-    someone.begins(call(7, 1))
-    someone.begins(call(7, 2))
+    someone.on_started(call(7, 1))
+    someone.on_started(call(7, 2))
     successor.resume(browser_of(someone).handed.note)
-    successor.begins(call(7, 2))
-    successor.begins(call(7, 3))
+    successor.on_started(call(7, 2))
+    successor.on_started(call(7, 3))
     older.resume(msgspec.msgpack.encode([[7, 8], {}]))
-    older.begins(call(7, 3))
+    older.on_started(call(7, 3))
     assert [len(heard(each)) for each in (someone, successor, older)] == [2, 1, 0]
 
 
 def test_a_note_of_one_that_has_heard_nothing_yet() -> None:
     """It has had its welcome, and nothing else is known."""
     someone, successor = listener(), listener()
-    someone.welcome(b"welcome")
+    someone.send_connected(b"welcome")
     successor.resume(browser_of(someone).handed.note)
-    assert successor.heard_before(7) == [-1, -1]
-    assert not successor.was_told(7)
+    assert successor.delivered_before(7) == [-1, -1]
+    assert not successor.knows_stream(7)

@@ -33,7 +33,7 @@ class Said:
     def __init__(self) -> None:
         self.pieces: list[batches.Talk] = []
 
-    def say(self, call: Call, talker: Talker, packed: bytes) -> None:
+    def send(self, call: Call, talker: Talker, packed: bytes) -> None:
         del talker
         [talk] = batches.unpack_talk(packed)
         assert talk.call == call.digest
@@ -162,8 +162,8 @@ async def test_faster_than_it_can_be_spoken(autojump_clock: MockClock) -> None:
         room.talker.on_text(text(ULAW))
     room.talker.on_binary(bytes(640))
     room.talker.on_text(text(ULAW[:4]))
-    room.talker.dropped("talk_too_fast", 100)
-    room.talker.dropped("talk_late", 40)
+    room.talker.on_dropped("talk_too_fast", 100)
+    room.talker.on_dropped("talk_late", 40)
     assert len(room.said.take()) == 2
     first, late = room.told()
     assert first["payload"] == {
@@ -203,7 +203,7 @@ async def test_marks_are_asked_for_in_their_place() -> None:
     room.talker.on_text('{"event":"mark","mark":{"name":"é"}}'.encode())
     room.talker.on_text(text(ULAW))
     assert room.said.take() == [(batches.TALK, ULAW), (batches.TALK_MARK, "é".encode()), (batches.TALK, ULAW)]
-    room.talker.marked("é", "stream")
+    room.talker.on_mark("é", "stream")
     assert room.told()[-1] == {"event": "mark", "stream_id": "stream", "mark": {"name": "é"}}
 
 
@@ -294,7 +294,7 @@ async def test_binary_that_is_no_float32(size: int, autojump_clock: MockClock) -
 async def test_refusals_are_passed_on() -> None:
     """Of the ingest, and of the way there."""
     room = Room(listener(9))
-    room.talker.refused("floor_taken", "x")
-    room.talker.refused("call_gone", "x")
-    room.talker.not_reached()
+    room.talker.on_refused("floor_taken", "x")
+    room.talker.on_refused("call_gone", "x")
+    room.talker.on_unreachable()
     assert room.errors() == [errors.FLOOR_TAKEN.code, errors.CALL_GONE.code, errors.CALL_UNREACHABLE.code]

@@ -132,7 +132,7 @@ def test_a_note_is_never_longer_than_was_reckoned() -> None:
         index += 1
     assert index > 20
     room.connection.talk.resume(f"v3:é{index - 1}", 60_001, 10**6)
-    room.connection.write_note(heard=True)
+    room.connection.save_state(with_positions=True)
     assert len(room.browser.handed.note) <= 4000
 
 
@@ -221,12 +221,12 @@ def test_whoever_leaves_leaves_nothing(room: Room) -> None:
     """No interest, no watch, no subscriber."""
     room.fanout.hears(live())
     room.asks("subscribe", call_control_id=CALL, tracks=BOTH, peaks=True)
-    room.connection.leave()
+    room.connection.close()
     room.fanout.lets_go()
     assert room.fanout.topics == []
     [call] = room.fanout.calls.live.values()
     assert call.listeners == []
-    assert room.peaks._watches == {}
+    assert room.peaks._subscribers == {}
 
 
 def test_who_counts_as_a_listener(room: Room) -> None:
@@ -294,5 +294,5 @@ def test_notes_are_written_with_the_end_of_the_round(room: Room) -> None:
     room.ends_round()
     assert len(notes) == 1
     room.connection.on_text(b'{"type":"unsubscribe","call":1}', room.fanout.now)
-    room.connection.leave()
-    assert not room.around.unnoted
+    room.connection.close()
+    assert not room.context.unsaved

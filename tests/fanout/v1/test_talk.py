@@ -77,7 +77,7 @@ def test_an_alaw_call() -> None:
 def test_the_floor_is_refused(room: Room, title: str, code: int) -> None:
     """To whoever asked."""
     room.asks("talk.start", call_control_id=CALL, id=3)
-    room.connection.refused(title, "why")
+    room.connection.on_refused(title, "why")
     [told] = [each for each in room.told() if each["type"] == "error"]
     assert told == {"type": "error", "id": 3, "call": 1, "code": code, "title": title, "detail": "why"}
     talks(room, 0)
@@ -138,7 +138,7 @@ def test_a_talk_outlives_a_restart(room: Room) -> None:
 
 def test_leaving_gives_the_floor_back(room: Room) -> None:
     begin(room)
-    room.connection.leave()
+    room.connection.close()
     assert [talk.kind for talk in room.said] == [batches.TALK_STOP]
 
 
@@ -161,7 +161,7 @@ def test_faster_than_speech(room: Room) -> None:
     assert len(room.said) == 500
     [told] = room.told()
     assert (told["code"], told["call"], told["dropped_ms"]) == (200010, 1, 20)
-    room.connection.dropped("talk_too_fast", 1000)
+    room.connection.on_dropped("talk_too_fast", 1000)
     room.connection.tick(room.fanout.now + 1, 0)
     assert [each["dropped_ms"] for each in room.told()] == [99 * 20 + 1000]
 
@@ -178,9 +178,9 @@ def test_marks_and_clear(room: Room) -> None:
     assert [(talk.kind, talk.payload) for talk in room.said] == [
         (batches.TALK, PIECE), (batches.TALK_MARK, "é".encode()), (batches.TALK_CLEAR, b""),
     ]  # fmt: skip
-    room.connection.marked("é", "stream")
+    room.connection.on_mark("é", "stream")
     assert room.told() == [{"type": "talk.marked", "call": 1, "talk": 1, "name": "é"}]
-    room.connection.refused("too_many_marks", "why")
+    room.connection.on_refused("too_many_marks", "why")
     assert [each["code"] for each in room.told()] == [200016]
     talks(room, 1)
     assert [talk.kind for talk in room.said][-1] == batches.TALK
@@ -192,7 +192,7 @@ def test_talk_that_reaches_nobody_is_said(room: Room) -> None:
     """Once a second; the talk goes on."""
     begin(room)
     for tick in range(3):
-        room.connection.talk.not_reached()
+        room.connection.talk.on_unreachable()
         room.connection.tick(room.fanout.now + tick / 2, 0)
     assert [each["code"] for each in room.told()] == [200004, 200004]
     talks(room, 0)

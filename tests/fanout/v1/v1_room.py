@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from actors.fanout.peak_meter import PeakMeter
 from actors.fanout.playout_stats import PlayoutStats
 from actors.fanout.v1.connection import V1Connection
-from actors.fanout.v1.connections import Surroundings
+from actors.fanout.v1.context import V1Context
 from patchbay.auth.session import Session
 from patchbay.net.quota import Quota
 from patchbay.net.rate_limit import RateLimit
@@ -50,7 +50,7 @@ class Room:
         self.browser = FakeBrowser(number)
         self.browser.handed.claims = self.claims
         self.browser.handed.note = note
-        self.around = around = Surroundings(
+        self.context = context = V1Context(
             self.fanout.calls,
             cast("TalkSender", self),
             self.peaks,
@@ -62,19 +62,19 @@ class Room:
             requests_burst=self.limits["requests_burst"],
         )
         session = Session(cast("HandedConnection", self.browser.handed), None, "listen")
-        return V1Connection(cast("WebSocketConnection", self.browser), session, RateLimit(8000, 80_000), around)
+        return V1Connection(cast("WebSocketConnection", self.browser), session, RateLimit(8000, 80_000), context)
 
     def restart(self, *entries: bytes, in_order: bool = False) -> None:
         """The process dies, or hands over; the next one hears `entries` first."""
         if in_order:
-            self.connection.write_note(heard=True)
+            self.connection.save_state(with_positions=True)
         note = self.browser.handed.note
         self.begin()
         self.fanout.hears(*entries)
         self.connection = self.connect(5, note)
         self.connection.resume(self.fanout.now)
 
-    def say(self, call: object, speaker: object, packed: bytes) -> None:
+    def send(self, call: object, speaker: object, packed: bytes) -> None:
         """What the talk sender get."""
         del call, speaker
         self.said += batches.unpack_talk(packed)
@@ -88,8 +88,8 @@ class Room:
 
     def ends_round(self) -> None:
         """Notes are written."""
-        while self.around.unnoted:
-            self.around.unnoted.popitem()[0].write_note()
+        while self.context.unsaved:
+            self.context.unsaved.popitem()[0].save_state()
 
     def told(self) -> list[dict[str, Any]]:
         """The texts since last asked. Audio is left where it is."""

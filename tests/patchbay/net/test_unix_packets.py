@@ -14,6 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from patchbay.net import unix_packets as packets_module
 from patchbay.net.unix_packets import PacketSocket, PacketSocketClosed
+from tests.fakes.descriptors import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,10 +24,6 @@ MAX_BYTES = 8192
 
 def null() -> TextIO:
     return Path("/dev/null").open()
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture
