@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RESEND_INTERVAL_S: Final = 0.25  # how often events that are due are sent
-ACKNOWLEDGED_APART_S: Final = (
-    0.01  # at least, between batches of acknowledgements, so a flood of events wakes the task rarely
-)
+# At least so long between two batches of acknowledgements: a flood of events wakes the task rarely.
+ACKNOWLEDGED_APART_S: Final = 0.01
 ACKNOWLEDGED_AT_ONCE: Final = 64
 
 

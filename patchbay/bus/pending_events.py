@@ -33,7 +33,7 @@ class Event:
         frame: the event as it is sent.
         due_at: when it is sent again.
         wait_s: the interval until the next repeat.
-        queue: the part of its queue that holds the event.
+        queue: the part of its `EventQueue` that holds its id.
     """
 
     id: str

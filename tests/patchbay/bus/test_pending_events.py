@@ -58,12 +58,12 @@ sources = st.sampled_from("abcd")
 
 
 @given(st.lists(st.tuples(st.booleans(), sources), max_size=80), st.integers(1, 6), st.integers(1, 4))
-def test_a_room_is_as_a_plain_list_would_be(steps: list[tuple[bool, str]], limit: int, of_source: int) -> None:
+def test_a_queue_is_as_a_plain_list_would_be(steps: list[tuple[bool, str]], limit: int, of_source: int) -> None:
     """The source with the most gives way, and it alone where it has more than one source may have."""
-    room, kept = EventQueue(limit, of_source), list[Event]()
+    queue, kept = EventQueue(limit, of_source), list[Event]()
     for number, (adds, source) in enumerate(steps):
         if adds:
-            gone = room.add(added := event(str(number), source=source))
+            gone = queue.add(added := event(str(number), source=source))
             kept.append(added)
             counts = Counter(each.source for each in kept)
             if counts[source] > of_source:
@@ -76,8 +76,8 @@ def test_a_room_is_as_a_plain_list_would_be(steps: list[tuple[bool, str]], limit
                 assert gone is None
             kept = [each for each in kept if each is not gone]
         elif kept:
-            assert room.remove(kept[0].id) is kept.pop(0)
-        assert len(room) == len(kept) <= limit
+            assert queue.remove(kept[0].id) is kept.pop(0)
+        assert len(queue) == len(kept) <= limit
 
 
 def test_one_source_pushes_out_nobody_else() -> None:
