@@ -18,6 +18,8 @@ FLOORS: Final = {  # each floor, and the floors that it may import
     "simulator": {"simulator", "config"},
 }
 ACTORS: Final = ("gateway", "ingest", "fanout", "call_events", "console")
+ROOM_MAX_MODULES: Final = 15
+FILE_MAX_LINES: Final = 300
 PURE_ROOMS: Final = ("patchbay/audio", "patchbay/protocol")
 IO_MODULES: Final = {
     "asyncio", "multiprocessing", "select", "selectors", "socket", "ssl", "subprocess", "threading",
@@ -73,6 +75,18 @@ def imported(tree: ast.AST, *, types_too: bool = False) -> set[str]:
     return names
 
 
+def graph() -> dict[str, set[str]]:
+    """Return which modules of ours each module imports, for types too; packages that only hold modules are left out."""
+    edges = {
+        module_of(path): {name for name in imported(tree, types_too=True) if name in PATHS}
+        for path, tree in TREES.items()
+    }
+    return {
+        module: {name for name in names if name != module and PATHS[name].name != "__init__.py"}
+        for module, names in edges.items()
+    }
+
+
 def circles(edges: dict[str, set[str]]) -> list[list[str]]:
     """Find the strongly connected components of more than one module (Tarjan)."""
     index: dict[str, int] = {}
@@ -110,9 +124,29 @@ def test_no_import_goes_up(path: Path) -> None:
         assert {name[1] for name in ours if name[0] == "actors" and len(name) > 1} <= {module[1]}
 
 
+def test_no_circles() -> None:
+    """Not even for types: a module that tells its owner something knows a small protocol, not the owner."""
+    assert circles(graph()) == []
+
+
 def test_circles_are_found() -> None:
     """The search finds one circle of three, and not the module that leads there."""
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}) == [["b", "c", "d"]]
+
+
+def test_rooms_are_small() -> None:
+    """A folder that nobody can overlook has too many modules."""
+    rooms: dict[Path, int] = {}
+    for path in TREES:
+        if path.name != "__init__.py" and path.parent != ROOT / "simulator":  # a tool of one room
+            rooms[path.parent] = rooms.get(path.parent, 0) + 1
+    assert {str(room.relative_to(ROOT)): size for room, size in rooms.items() if size > ROOM_MAX_MODULES} == {}
+
+
+@pytest.mark.parametrize("path", TREES, ids=module_of)
+def test_files_are_short(path: Path) -> None:
+    """A module can be read in one go."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_MAX_LINES
 
 
 @pytest.mark.parametrize("path", PURE, ids=module_of)

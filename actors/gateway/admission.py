@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from patchbay.auth.access import Access
 from patchbay.auth.tokens import CARRIER, REFUSED
 from patchbay.http.head import BadRequest
-from patchbay.net.addresses import VIA, parse_address
-from patchbay.net.client_address import client_address, limit_keys, parse_networks
+from patchbay.net.addresses import VIA, client_address, limit_keys, parse_address, parse_networks
 from patchbay.net.rate_limit import RateLimitsByKey
 
 if TYPE_CHECKING:

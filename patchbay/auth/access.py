@@ -26,7 +26,7 @@ from patchbay.auth.tokens import (
 from patchbay.http.cookies import cookie_of
 from patchbay.http.head import BadRequest, call_ids
 from patchbay.http.local_request import why_remote
-from patchbay.net.client_address import is_in, parse_networks
+from patchbay.net.addresses import is_in, parse_networks
 from patchbay.protocol.errors import CLOSE_BAD_TOKEN, CLOSE_EXPIRED, CLOSE_NOT_ALLOWED
 from patchbay.protocol.query import is_null
 from patchbay.protocol.v1 import frames

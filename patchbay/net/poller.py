@@ -4,12 +4,8 @@ Why not a task for each socket: trio would re-arm, wake and schedule for every f
 registrations, and its own descriptor is the one thing that is waited for (`patchbay.net.event_loop`); a round then serves
 whatever is there.
 
-A round *looks* at what the sockets hold (MSG_PEEK), handles the complete frames, and takes them at the start of the
-next round at the earliest, when what they led to has left this process. So a crash in between loses nothing: the next
-process finds the bytes still in the socket. Untaken bytes stay readable, which is why the epoll is edge-triggered.
-
-Taking costs as much as looking. Where whoever hears of a frame twice can tell (`take_late`), the kernel is asked to
-remember how far we have looked (SO_PEEK_OFF; for TCP since Linux 6.9), and many frames are taken at once.
+A round peeks at what the sockets hold, handles the complete frames, and takes them at the start of the next round at the
+earliest (`patchbay.net.socket_reader`). Untaken bytes stay readable, which is why the epoll is edge-triggered.
 
 Of all that is not plain, a peer may have a little done in each round (`patchbay.net.turns`): a flood is slow, and the others are not.
 
@@ -21,15 +17,16 @@ from __future__ import annotations
 
 import logging
 import select
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
 
 from patchbay.net.event_loop import NOW, Callback
-from patchbay.net.peek import DISCARD, PEEK, set_peek_offset
+from patchbay.net.peek import set_peek_offset
 from patchbay.net.poll_clock import PollClock
-from patchbay.net.turns import READING_S, Turns
+from patchbay.net.socket_reader import ENDS_AT_ONCE, LATE_BYTES, NOT_LOOKED, SocketReader
+from patchbay.net.turns import READING_S
 from patchbay.process.periodic import tick_after
 
 if TYPE_CHECKING:
@@ -39,14 +36,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUFFER_BYTES = 64 * 1024  # looked at, at once, of one socket
-LATE_BYTES = 2048  # some five frames: more at once saves nothing, and is read again after a crash
 EVENTS_PER_ROUND = 2048
-NOT_LOOKED = -1
 COLD_PARTS = 5
 COLD_TURN_S = 0.005  # then others are served before the rest of a part
-OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between; …
-ENDS_AT_ONCE = 3  # … and so it ends
+OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
 WRITABLE = select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
@@ -54,7 +47,7 @@ MUST_WAIT = 1 << 16  # no event of epoll: the rest of a connection's many plain 
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class Poller:
+class Poller(SocketReader):
     """Serves the sockets that were added, until cancelled.
 
     Args:
@@ -75,10 +68,9 @@ class Poller:
         take_late: bool = False,
         in_c: ReadingInC | None = None,
     ) -> None:
+        super().__init__(take_late=take_late)
         self._pace = PollClock(linger_s)
-        self._clock = trio.current_time
         self._cold_read_s = cold_read_s
-        self._late = take_late
         self._in_c = in_c
         self._cold: dict[int, Polled] = {}
         self._cold_part = 0
@@ -88,19 +80,9 @@ class Poller:
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
         self._callback = Callback(self._turn, self._epoll.fileno())
-        self.turns: Turns[Polled] = Turns(lambda: self._clock())
-        self._peers: list[Polled | None] = []  # by descriptor: the first of many things that a frame looks up
-        self._untaken: list[Polled] = []  # to be taken soon
-        self._ripe: list[Polled] = []  # to be taken with the next round, whenever that is
-        self._again: list[tuple[Polled, bool]] = []
-        self._ending: deque[Polled] = deque()  # that have gone, and wait for their turn to be ended
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._served = 0  # connections, in the last round
-        self._ends_left = ENDS_AT_ONCE  # how many more of them may end
         self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
-        self.counters: Counter[str] = Counter()  # connections ended, by why; turns waited for; failures of the C
         self.rounds = 0
-        self.failed = 0  # connections ended by a fault of ours
 
     def add(self, peer: Polled) -> None:
         """Begin to serve a connection. What its socket already holds is seen in the next round."""
@@ -285,82 +267,8 @@ class Poller:
                 return
             self._read(peer, now, gone, begin, size)
 
-    def take_handled(self, silent_s: float = 0.0) -> None:
-        """Take what has been handled and sent on, of connections that have been silent for so long: of the others it is
-        taken as more comes. With `take_late`, to be called now and then."""
-        silent_since = trio.current_time() - silent_s
-        for peer in self._peers:
-            if peer is not None and peer.untaken and peer.last_heard <= silent_since:
-                self._take(peer)
-
-    def _serves(self, fd: int) -> Polled | None:
-        return self._peers[fd] if 0 <= fd < len(self._peers) else None
-
     def _arm(self, fd: int) -> None:
         """Tell epoll what is waited for; what is there already is told again."""
         if self._serves(fd) is not None:
             interest = INTEREST_COLD if fd in self._cold else INTEREST
             self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)
-
-    def _read(self, peer: Polled, now: float, gone: bool, begin: int = 0, size: int = NOT_LOOKED) -> None:
-        late = self._late
-        try:
-            if size == NOT_LOOKED:
-                size = peer.sock.recv_into(self._buffer, BUFFER_BYTES, PEEK)
-                begin = 0 if late else peer.untaken
-            end = begin
-            if size > begin:
-                before, peer.last_heard = peer.last_heard, now
-                end = peer.handle(self._buffer, begin, size)
-                if end == begin:
-                    peer.last_heard = before  # half a frame is no sign of life
-                peer.untaken += end - begin
-            if gone or not 0 < size < BUFFER_BYTES:
-                self._look_at_the_end(peer, gone, size, end > (0 if late else begin))
-            elif late and end < size:
-                set_peek_offset(peer.sock, peer.untaken)  # the rest is to be seen again, with what follows it
-            if not late or peer.take_soon:
-                peer.take_soon = False
-                self._untaken.append(peer)
-            elif peer.untaken >= LATE_BYTES:
-                self._ripe.append(peer)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._end(peer)
-        except Exception:
-            self.failed += 1
-            log.exception("connection ended by a fault of ours")
-            peer.end_of_input()
-
-    def _look_at_the_end(self, peer: Polled, gone: bool, size: int, progress: bool) -> None:
-        """The peer has gone, or has sent more than we look at, at once."""
-        if self._late:
-            set_peek_offset(peer.sock, peer.untaken)
-        if self.turns.note_gone(peer, gone):
-            return
-        more = progress or (not self._late and peer.untaken > 0)
-        if size == 0 or (gone and not more):
-            self._end(peer)
-        elif more:
-            self._again.append((peer, gone))  # there may be more behind, and no new edge will say so
-
-    def _end(self, peer: Polled) -> None:
-        if self._serves(peer.sock.fileno()) is not peer:
-            return  # it has ended meanwhile
-        if self._ends_left > 0:
-            self._ends_left -= 1
-            peer.end_of_input()
-        else:
-            self._ending.append(peer)
-
-    def _take(self, peer: Polled) -> None:
-        count, peer.untaken = peer.untaken, 0
-        try:
-            while count > 0:
-                # TCP discards without copying; the buffer is for sockets that can't. What was seen in several looks may
-                # be more than it holds.
-                taken = peer.sock.recv_into(self._buffer, min(count, BUFFER_BYTES), DISCARD)
-                count = count - taken if taken else 0
-        except OSError:
-            return  # reset meanwhile; the next look says so

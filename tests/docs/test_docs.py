@@ -14,6 +14,7 @@ from tests.docs import settings_table
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 PROTOCOL_V1 = (ROOT / "docs" / "protocol-v1.md").read_text(encoding="utf-8")
 
 
@@ -92,3 +93,21 @@ def test_links_lead_somewhere() -> None:
     for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+PATHS = re.compile(r"`((?:actors|patchbay|supervisor|config|simulator|bench|tests|web|deploy)/[\w./-]*)`")
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_every_path_is_there(page: str) -> None:
+    """A page sends nobody to a module that has another name now."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [path for path in PATHS.findall(text) if not (ROOT / path).exists()] == []
+
+
+def test_the_glossary_has_its_words_in_order() -> None:
+    """Each word once, where one looks for it; each with a place in the code."""
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| `[\w./-]+` \|$", GLOSSARY, re.MULTILINE)
+    words = [word.strip("` ").lower() for word in rows]
+    assert words == sorted(set(words))
+    assert len(rows) == GLOSSARY.count("\n|") - 2

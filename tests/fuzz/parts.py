@@ -20,8 +20,7 @@ from patchbay.auth import tokens
 from patchbay.auth.access import find_token
 from patchbay.auth.origins import Origins
 from patchbay.http.head import MAX_QUERY_FIELDS, RequestHead
-from patchbay.net.addresses import parse_address
-from patchbay.net.client_address import limit_keys
+from patchbay.net.addresses import limit_keys, parse_address
 from patchbay.process import sd_notify
 from patchbay.protocol import batches as bus
 from patchbay.protocol import handover, legacy, lenient_json, rtp, telnyx, times

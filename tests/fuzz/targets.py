@@ -30,7 +30,7 @@ from patchbay.audio import float32, g711
 from patchbay.auth.access import Access, find_token
 from patchbay.auth.tokens import BadToken, Verifier, covers, granted_calls
 from patchbay.http.head import BadRequest, call_ids, parse_head, parse_known_head, route
-from patchbay.net.client_address import client_address, parse_networks
+from patchbay.net.addresses import client_address, parse_networks
 from patchbay.protocol import batches, handover, legacy, rtp, telnyx
 from patchbay.protocol.lenient_json import Malformed
 from patchbay.protocol.query import BadQuery

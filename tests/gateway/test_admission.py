@@ -15,8 +15,7 @@ from actors.gateway.fd_limits import RESERVED, fitted
 from actors.gateway.table import Held, Table
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 from patchbay.http.head import BadRequest, Route, parse_head, route
-from patchbay.net.addresses import parse_address
-from patchbay.net.client_address import client_address, limit_keys, parse_networks
+from patchbay.net.addresses import client_address, limit_keys, parse_address, parse_networks
 
 if TYPE_CHECKING:
     import ipaddress

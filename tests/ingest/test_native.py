@@ -18,7 +18,7 @@ from actors.ingest import native as in_c
 from actors.ingest.stream.media_reader import MediaReader, MediaTrack
 from patchbay.audio.reorder import Reorder
 from patchbay.net import poller
-from patchbay.net.poller import LATE_BYTES
+from patchbay.net.socket_reader import LATE_BYTES
 from patchbay.net.turns import FEW_BYTES
 from patchbay.protocol import batches
 from tests.fakes.fast_path import Line, client_frame

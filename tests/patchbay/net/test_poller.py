@@ -15,7 +15,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from patchbay.net.peek import SO_PEEK_OFF
 from patchbay.net.polled import ReadingInC
-from patchbay.net.poller import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES, Poller
+from patchbay.net.poller import Poller
+from patchbay.net.socket_reader import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handovers import until
 

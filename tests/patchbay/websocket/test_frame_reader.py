@@ -9,8 +9,9 @@ import pytest
 import trio
 
 from actors.ingest.stream.idle_reader import IdleReader
-from patchbay.net.poller import BUFFER_BYTES, COLD_PARTS, Poller
+from patchbay.net.poller import COLD_PARTS, Poller
 from patchbay.net.rate_limit import RateLimit
+from patchbay.net.socket_reader import BUFFER_BYTES
 from patchbay.net.turns import BYTES_A_TURN, FRAMES_A_TURN
 from patchbay.websocket.connection import WebSocketConnection
 from patchbay.websocket.send_queue import SendQueue
