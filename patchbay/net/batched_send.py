@@ -28,7 +28,7 @@ class BatchedSend:
     """Collects the frames that one process writes with one system call.
 
     `flush` must be called after `put`, before the caller awaits anything. A send queue flushes the batch before it
-    writes a frame by itself (`Targets.flush`), so frames stay in order.
+    writes a frame by itself (`Targets.flush_batch`), so frames stay in order.
 
     Args:
         ring: None where the kernel has no io_uring; then `put` is never called.
@@ -132,7 +132,7 @@ class Targets:
         """Classify the connections again before the next frame."""
         self._stale, self.fds = True, b""
 
-    def flush(self) -> None:
+    def flush_batch(self) -> None:
         """Write the current batch, if it has a frame for these targets."""
         if self._batched_send is not None and self.batch_number == self._batched_send.batch_number:
             self._batched_send.flush()

@@ -30,7 +30,7 @@ class BatchWriter(Protocol):
     def invalidate(self) -> None:
         """Note that a send queue has fallen behind or caught up, or has more or fewer batch writers."""
 
-    def flush(self) -> None:
+    def flush_batch(self) -> None:
         """Write all frames that wait in the batch, so that the next frame of a send queue comes behind them."""
 
 
@@ -247,7 +247,7 @@ class SendQueue(_HotSlots):
 
     def _flush_batches(self) -> None:
         for batch_writer in self._batch_writers:
-            batch_writer.flush()
+            batch_writer.flush_batch()
 
     def _keep_remainder(self, remainder: bytes) -> None:
         self._remainder = remainder

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from actors.fanout.calls.encodings import encoded_group, needs_decoding
+from actors.fanout.calls.encodings import EncodedGroup, encoded_group, needs_decoding
 from patchbay.audio.g711 import alaw_to_ulaw
 from patchbay.audio.media_format import PCMU, MediaFormat
 from patchbay.audio.transcode import Transcoder
+from patchbay.net.batched_send import Targets
 from patchbay.protocol.batches import AUDIO, NO_NUMBER, NO_TIMESTAMP, Entry, pack_entry
 from tests.fakes.listening import browser_of, heard, listener, messages
 
@@ -161,3 +162,9 @@ def test_one_connection_twice() -> None:
     group.clear()
     assert not group.send_queues
     assert not group.members
+
+
+def test_a_group_leaves_its_targets_alone() -> None:
+    """A method of a group by the name of one of its targets' would be called by send queues."""
+    of_targets = {name for name, value in vars(Targets).items() if callable(value) and not name.startswith("__")}
+    assert not of_targets & vars(EncodedGroup).keys()
