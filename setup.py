@@ -1,7 +1,7 @@
 """Builds what pyproject.toml can't say: the routines in C, and the web files that lie outside of any package.
 
-The routines in C are optional: without a compiler, the Python that they are faster than runs. Each holds the digest of its
-sources (`patchbay._native.digest`).
+The routines in C are optional: without a compiler, the Python that they are faster than runs. Each holds the digest of
+its sources (`patchbay._native.digest`).
 """
 
 import shutil

@@ -117,8 +117,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def faults(self) -> dict[str, int]:
-        """What did not go as it should: frames of the calls that did not come, or not as they should, and connections of theirs
-        that ended."""
+        """What did not go as it should: frames of the calls that did not come, or not as they should, and connections
+        of theirs that ended."""
         return {name: count for name in FAULTS if (count := getattr(self, name))}
 
     @property

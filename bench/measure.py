@@ -1,4 +1,5 @@
-"""Runs: every peer under every load, one after the other and again, so that a busy moment does not hit one peer only."""
+"""Runs: every peer under every load, one after the other and again, so that a busy moment does not hit one peer
+only."""
 
 from __future__ import annotations
 

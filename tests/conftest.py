@@ -1,4 +1,5 @@
-"""What all tests share: their order, and that a skip is a failure in CI, where everything that a test can need is installed."""
+"""What all tests share: their order, and that a skip is a failure in CI, where everything that a test can need is
+installed."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from patchbay.websocket.frames import text_frame
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Holds an event with its offset. `text` and `frame` (the text as a WebSocket message) are shared by all clients."""
+    """Holds an event with its offset. `text` and `frame` (the text as a WebSocket message) are shared by all
+    clients."""
 
     offset: int
     text: bytes

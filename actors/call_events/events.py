@@ -1,7 +1,8 @@
 """Reads call events, from Telnyx's webhook envelope or from another actor, and writes them as clients get them.
 
-Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently (`patchbay.protocol.lenient_json`):
-what can't be read is replaced and named in `mended`. What clients get is JSON that each of them can read.
+Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently
+(`patchbay.protocol.lenient_json`): what can't be read is replaced and named in `mended`. What clients get is JSON that
+each of them can read.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ def parse(source: Source, body: bytes, *, received_at: str) -> Event:
 def parse_webhook(body: bytes, *, received_at: str, mended: list[str] | None = None) -> Event:
     """Read Telnyx's envelope, `{"data": {"event_type", "id", "occurred_at", "payload"}}` (API version 2).
 
-    Telnyx documents every field as optional. An event needs a type; what else is missing is made up, and what can't be read:
-    the time is that of arrival, and the id a digest of `data`, which a retry sends unchanged.
+    Telnyx documents every field as optional. An event needs a type; what else is missing is made up, and what can't be
+    read: the time is that of arrival, and the id a digest of `data`, which a retry sends unchanged.
 
     Raises:
         MalformedEvent: not JSON, or not that envelope. OldApi: that of API version 1.

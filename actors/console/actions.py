@@ -1,8 +1,8 @@
 """Restarts and rolls actors over HTTP: `POST /api/actors/NAME[.INDEX]/restart|roll`, for administrators, from our own
 page.
 
-What a page of somebody else's must not be able to do with an administrator's browser is refused by `patchbay.auth.csrf`. The
-supervisor does the work; nothing here knows how.
+What a page of somebody else's must not be able to do with an administrator's browser is refused by
+`patchbay.auth.csrf`. The supervisor does the work; nothing here knows how.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ class Api:
 
 
 def _for_admins(handler: Handler) -> Handler:
-    """Restrict a handler: with authentication on, calls and processes are shown only to tokens with the right `admin`."""
+    """Restrict a handler: with authentication on, calls and processes are shown only to tokens with the right
+    `admin`."""
 
     async def guarded(request: Request) -> Response:
         if not may(request.claims, "admin"):

@@ -1,7 +1,7 @@
 """Keeps the latest statistics of every process, and joins them into the list of calls and the metrics.
 
-Pure: time (seconds, monotonic) is passed in. A source is one process of an actor. During a roll, and for a moment after a
-crash, two processes publish under one name; their epochs differ.
+Pure: time (seconds, monotonic) is passed in. A source is one process of an actor. During a roll, and for a moment after
+a crash, two processes publish under one name; their epochs differ.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class StatsBook:
         self._sources: dict[tuple[str, int], _Source] = {}
 
     def receive(self, stats: object, now: float) -> None:
-        """Take the statistics of one process, `{"from", "epoch", …}`. Other forms, and sources over the limit, are ignored."""
+        """Take the statistics of one process, `{"from", "epoch", …}`. Other forms, and sources over the limit, are
+        ignored."""
         if not isinstance(stats, dict):
             return
         name, epoch = stats.get("from"), stats.get("epoch")

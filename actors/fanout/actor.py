@@ -20,6 +20,7 @@ from actors.fanout.talk_sender import TalkSender
 from actors.fanout.v1.connections import V1Connections
 from patchbay.auth.session import verifier_of
 from patchbay.bus.event_sender import EventSender
+from patchbay.bus.sockets import discard_received
 from patchbay.handover.drain import drain
 from patchbay.http.head import parse_known_head
 from patchbay.net.batched_send import make_batched_send
@@ -57,7 +58,7 @@ async def run(context: Context) -> None:
         nursery.start_soon(fanout.decoder.run)
         nursery.start_soon(fanout.receive_batches, subscriber)
         nursery.start_soon(fanout.report, publisher)
-        nursery.start_soon(fanout.receive_subscriptions, publisher)
+        nursery.start_soon(discard_received, publisher)
         alive = partial(
             keep_alive,
             interval_s=options.ping_interval_s,
@@ -168,11 +169,6 @@ class Fanout:
         self._batch_signal.notify()
         if len(self.calls.known_ingests) == self._context.settings.ingest.processes:
             self.calls_known.set()
-
-    async def receive_subscriptions(self, publisher: BusSocket) -> None:
-        """Receive, and ignore, the publisher's subscriptions, which would pile up in its socket. For ever."""
-        while True:
-            await publisher.receive_many()
 
     async def report(self, publisher: BusSocket) -> None:
         """Do what is due every second, and publish statistics for the console. For ever."""

@@ -37,8 +37,8 @@ class Admitted:
     Attributes:
         peer: who it is from, for logs; the connection's own end after the last ` via `.
         claims: what it may; None when authentication is off.
-        counted: under which names its connection counts, while it is there, and how many there may be of each. A name says
-            what, and then ` from ` which address, or ` with ` whose tokens.
+        counted: under which names its connection counts, while it is there, and how many there may be of each. A name
+            says what, and then ` from ` which address, or ` with ` whose tokens.
     """
 
     peer: str

@@ -16,8 +16,8 @@ OF_PLAIN, OF_TLS = 1, 3  # descriptors of one connection
 
 
 def fitted(settings: GatewaySettings, descriptors: int, *, tls: bool) -> GatewaySettings:
-    """The settings with limits that can be kept: streams and other connections give way in proportion, and no address or
-    token gets more than half."""
+    """The settings with limits that can be kept: streams and other connections give way in proportion, and no address
+    or token gets more than half."""
     max_heads = max(1, min(settings.max_heads, descriptors // HEADS_SHARE))
     room = max(2, (descriptors - RESERVED - max_heads) // (OF_TLS if tls else OF_PLAIN))
     wanted = settings.max_connections + settings.max_streams

@@ -43,7 +43,8 @@ class HeadQueue(Generic[SocketT]):
                 del self._of_host[host]
 
     def pop_longest(self, host: str, room: int) -> Scope:
-        """Take out the connection that has waited longest: of a newcomer's own host, where that has its share of the room.
+        """Take out the connection that has waited longest: of a newcomer's own host, where that has its share of the
+        room.
 
         Args:
             host: whose connection comes.

@@ -58,7 +58,8 @@ class Links:
     async def serve(self, sock: socket.socket) -> None:
         """Exchange packets with one actor process until it goes. Owns the socket.
 
-        Cancelling, when this gateway stops, tells the handler nothing: connections stay with the actor that serves them.
+        Cancelling, when this gateway stops, tells the handler nothing: connections stay with the actor that serves
+        them.
         """
         packets = PacketSocket(sock, max_packet_bytes=handover.MAX_PACKET_BYTES)
         link: Link | None = None

@@ -144,8 +144,8 @@ class Listener:
 
     @contextmanager
     def _counted(self, sock: socket.socket, peer: str) -> Iterator[None]:
-        """Count a connection meanwhile. When one too many has come, the one that has been here the longest goes: whoever
-        means well sends its head in one go."""
+        """Count a connection meanwhile. When one too many has come, the one that has been here the longest goes:
+        whoever means well sends its head in one go."""
         host = host_of(peer)
         if len(self._waiting) >= self.max_heads:
             self._waiting.pop_longest(host, self.max_heads).cancel()

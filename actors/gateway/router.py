@@ -88,8 +88,8 @@ class Router:
         self._offer(held)
 
     async def watch_overdue(self) -> None:
-        """Offer connections that wait once more, since there may have been no descriptor, and end those that have waited
-        too long for their actor. For ever."""
+        """Offer connections that wait once more, since there may have been no descriptor, and end those that have
+        waited too long for their actor. For ever."""
         while True:
             await next_tick(OVERDUE_LOOK_S)
             for held in list(self.table.waiting()):
@@ -247,6 +247,7 @@ class Router:
 
 
 def _affinity(head: RequestHead) -> int | None:
-    """Return a number that is the same for all who name one and the same call; None: no call is named, or several are."""
+    """Return a number that is the same for all who name one and the same call; None: no call is named, or several
+    are."""
     calls = call_ids(head)
     return crc32(calls[0].encode()) if len(calls) == 1 else None

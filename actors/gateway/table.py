@@ -177,7 +177,8 @@ class Table(Generic[SocketT]):
         return min(candidates.values(), key=lambda link: (len(link.serving), link.index))
 
     def claim(self, connection_id: int, key: bytes) -> Held[SocketT] | None:
-        """Note that a connection alone stands for `key`. Returns the one that it supersedes, if there is an older one."""
+        """Note that a connection alone stands for `key`. Returns the one that it supersedes, if there is an older
+        one."""
         held = self.held.get(connection_id)
         if held is None:
             return None

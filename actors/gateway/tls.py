@@ -136,7 +136,8 @@ class TlsRelay:
     async def relay(
         self, stream: trio.SSLStream[trio.SocketStream], serve: Callable[[socket.socket], Awaitable[None]]
     ) -> None:
-        """Give the plain side of a TLS connection to `serve`, which owns that socket, and relay bytes until either ends."""
+        """Give the plain side of a TLS connection to `serve`, which owns that socket, and relay bytes until either
+        ends."""
         try:
             inner, plain = socket.socketpair()
         except OSError as error:

@@ -95,7 +95,8 @@ class System:
         raise NotReadyError(f"not ready after {READY_TIMEOUT_S:.0f} s: {state}")
 
     async def signal(self, how: signal.Signals, names: tuple[str, ...]) -> set[int]:
-        """Send a signal to processes, all at the same moment; return their ids. A killed supervisor is started again."""
+        """Send a signal to processes, all at the same moment; return their ids. A killed supervisor is started
+        again."""
         known = await self.pids()
         pids = {known[name] for name in names}
         for pid in pids:

@@ -1,4 +1,5 @@
-"""What peers with the smallest tokens do to a system with authentication on, and peers with none: one function for each kind.
+"""What peers with the smallest tokens do to a system with authentication on, and peers with none: one function for each
+kind.
 
 They mean the calls of others by what they do to their own. Each says so many messages at most, and stays for so long at
 most; a connection that is closed has been told why, and that is what its kind returns.

@@ -1,6 +1,7 @@
 """Many connections of one token, each of which does one kind after the other without end, beside running calls.
 
-Calm and attacked windows take turns, so that what else the machine does is in both; a figure is the median of its windows.
+Calm and attacked windows take turns, so that what else the machine does is in both; a figure is the median of its
+windows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""One kind of hostile peers after the other, beside running calls: what the calls notice, and what is left afterwards."""
+"""One kind of hostile peers after the other, beside running calls: what the calls notice, and what is left
+afterwards."""
 
 from __future__ import annotations
 
@@ -99,8 +100,8 @@ class Report:
 
 
 def run(names: Sequence[str], calls: int, connections: int, per_s: float, *, urgent: bool) -> list[Report]:
-    """Try these kinds, each with so many connections, which come at that rate and stay as long as they can: those without
-    tokens beside a system without authentication, which they get into, and the others beside one with it.
+    """Try these kinds, each with so many connections, which come at that rate and stay as long as they can: those
+    without tokens beside a system without authentication, which they get into, and the others beside one with it.
 
     Args:
         urgent: server and calls go before all other work.

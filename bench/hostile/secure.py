@@ -1,4 +1,5 @@
-"""What peers do where the gateway ends TLS, and a way for the calls' generator, which speaks none, to such a gateway."""
+"""What peers do where the gateway ends TLS, and a way for the calls' generator, which speaks none, to such a
+gateway."""
 
 from __future__ import annotations
 

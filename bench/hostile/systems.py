@@ -68,6 +68,6 @@ def _keep_order(supervisor: int) -> None:
 
 
 def give_way() -> None:
-    """Let this process, which is the attackers, have what nobody else wants of the processors: it is the server that is tried,
-    not the scheduler, and attackers have machines of their own in life. Not where all else is urgent anyway."""
+    """Let this process, which is the attackers, have what nobody else wants of the processors: it is the server that is
+    tried, not the scheduler, and attackers have machines of their own in life. Not where all else is urgent anyway."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

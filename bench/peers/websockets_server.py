@@ -1,4 +1,5 @@
-"""A relay on `websockets` (asyncio): broadcast() to a call's listeners. `python -m bench.peers.websockets_server PORT`."""
+"""A relay on `websockets` (asyncio): broadcast() to a call's listeners. `python -m bench.peers.websockets_server
+PORT`."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
     return set_slot(rate_limit, slots.at, Py_NewRef(now)) < 0 ? -1 : 1;
 }
 
-/* Append a piece of talk, as `TalkSender.say` of `pack_talk` does. */
+/* Append a piece of talk, as `TalkSender.send` of `pack_talk` does. */
 static int
 append_talk(PyObject *pieces, PyObject *call, PyObject *talker, struct text audio)
 {

@@ -1,7 +1,8 @@
 """Any codec that Telnyx may send to µ-law, for browsers that play nothing else.
 
-One object per stream and track, since most codecs have a state. What needs the library for wide-band codecs and for resampling
-is done in a process of its own (`actors.fanout.decoder.process`). Knows nothing of frames on the wire or of listeners.
+One object per stream and track, since most codecs have a state. What needs the library for wide-band codecs and for
+resampling is done in a process of its own (`actors.fanout.decoder.process`). Knows nothing of frames on the wire or of
+listeners.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 PAYLOAD_MAX_BYTES: Final = 16 * 1024  # some hundred times what a frame has; a longer one is not decoded
 OUTPUT_MAX_BYTES: Final = 2 * PAYLOAD_MAX_BYTES  # of µ-law from one payload
 _ULAW_RATE_HZ: Final = 8000
-# What the library is needed for costs by the audio that comes of it: no more than so much faster than it is spoken, but for so
-# much at once (what the network held back, or the last moments).
+# What the library is needed for costs by the audio that comes of it: no more than so much faster than it is spoken, but
+# for so much at once (what the network held back, or the last moments).
 FASTEST: Final = 1.25
 AT_ONCE_S: Final = 5.0
 THINNEST: Final = 10  # bytes of µ-law that a byte of any codec stands for, at most; of speech
@@ -58,8 +59,8 @@ class Transcoder(ABC):
         self._usual_bytes = FRAME_BYTES  # that the last payload gave
 
     def to_ulaw(self, payload: bytes, now: float) -> bytes:
-        """Make µ-law of one payload: silence, as long as the one before, of what holds nothing or can't be decoded; a frame
-        of it of what comes too fast."""
+        """Make µ-law of one payload: silence, as long as the one before, of what holds nothing or can't be decoded; a
+        frame of it of what comes too fast."""
         if self._spoken_at - now > AT_ONCE_S:
             self._on_undecodable()
             return SILENCE_ULAW * FRAME_BYTES

@@ -184,8 +184,8 @@ def _shown(origins: list[str]) -> str:
 
 
 def stream_tokens(head: RequestHead) -> list[bytes]:
-    """What a media stream shows as its token, as bytes: in its header, and in the query, where a `+` may be meant as such
-    or as a space."""
+    """What a media stream shows as its token, as bytes: in its header, and in the query, where a `+` may be meant as
+    such or as a space."""
     in_query = [*head.query.get("token", ()), *head.literal("token")]
     given = [
         *(value.encode("latin-1") for value in head.every(STREAM_TOKEN_HEADER) if not is_null(value)),
@@ -228,8 +228,8 @@ def _frontend(verifier: Verifier, head: RequestHead, right: Right, now: float) -
 
 
 def _refused_after_upgrade(refusal: Refused) -> dict[str, Any]:
-    """Claims that grant nothing, for a client of `patchbay.v1`: a browser could not read an answer to its upgrade, so it
-    is told by a close code."""
+    """Claims that grant nothing, for a client of `patchbay.v1`: a browser could not read an answer to its upgrade, so
+    it is told by a close code."""
     code = CLOSE_BAD_TOKEN if refusal.status == 401 else CLOSE_NOT_ALLOWED
     if isinstance(refusal, RefusedExpired):
         code = CLOSE_EXPIRED

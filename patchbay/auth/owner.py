@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 def owner_of(connection: int, peer: str, claims: Mapping[str, Any] | None) -> Hashable:
-    """Return with whom a connection shares its turns: with those of its token's `sub`; without one, with those of its address.
+    """Return with whom a connection shares its turns: with those of its token's `sub`; without one, with those of its
+    address.
 
-    With nobody: a stream that comes with Telnyx's own token, which is a call by itself, and what comes from this machine, or from a
-    proxy on it that does not say for whom it speaks.
+    With nobody: a stream that comes with Telnyx's own token, which is a call by itself, and what comes from this
+    machine, or from a proxy on it that does not say for whom it speaks.
 
     Args:
         connection: its number.

@@ -68,8 +68,8 @@ class Verifier:
             raise ValueError("neither auth.jwt_secret nor auth.jwt_public_key is set")
 
     def verify(self, token: str, now: float) -> dict[str, Any]:
-        """Return what a token claims: `sub`, `exp` (seconds since 1970, with the leeway), `calls` (a list of call control
-        ids, or "*") and `can` (a list of rights). Other claims are dropped.
+        """Return what a token claims: `sub`, `exp` (seconds since 1970, with the leeway), `calls` (a list of call
+        control ids, or "*") and `can` (a list of rights). Other claims are dropped.
 
         Raises:
             BadToken: forged, expired, not yet valid, or not of this form.

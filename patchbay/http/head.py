@@ -27,8 +27,8 @@ LISTS_OF_NAMES = ("Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions")
 ABSOLUTE = re.compile(r"(?:https?|wss?)://[^/@]+(/.*)?", re.IGNORECASE)  # RFC 9112 §3.2.2
 SLASHES = re.compile("/+")
 END_OF_HEAD = b"\r\n\r\n"
-# Of a head that h11 makes more of than its lines say: folded lines, headers whose values it changes, lines before the first,
-# an end in the middle.
+# Of a head that h11 makes more of than its lines say: folded lines, headers whose values it changes, lines before the
+# first, an end in the middle.
 UNUSUAL = re.compile(rb"\n[ \t]|content-length|transfer-encoding|^[\r\n]|\n\r?\n.", re.IGNORECASE | re.DOTALL)
 
 # No line of a head has them, and h11 goes back and forth in a line that does, for the square of its length.
@@ -59,7 +59,8 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class RequestHead:
-    """Holds one parsed head. Header names are lower-case; `path` is decoded, without `/api`, `/ws` or a trailing slash."""
+    """Holds one parsed head. Header names are lower-case; `path` is decoded, without `/api`, `/ws` or a trailing
+    slash."""
 
     method: str
     path: str
@@ -90,8 +91,8 @@ class RequestHead:
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether a WebSocket is asked for. nginx sends `Connection: upgrade` with everything, so both headers count. In
-        HTTP/1.0 there are no upgrades (RFC 9110 §7.8)."""
+        """Whether a WebSocket is asked for. nginx sends `Connection: upgrade` with everything, so both headers count.
+        In HTTP/1.0 there are no upgrades (RFC 9110 §7.8)."""
         return self.method == "GET" and self.version != "1.0" and self.asks_for_upgrade
 
     @property
@@ -204,8 +205,8 @@ def route(head: RequestHead) -> Route:
     """Decide which actor a request is for.
 
     Raises:
-        BadRequest: 400 for a WebSocket without a proper handshake, and for a query that names a call in a way that is not
-            understood; 404 for a WebSocket on a path that has none, and for a path that is nearly one; 426 for a
+        BadRequest: 400 for a WebSocket without a proper handshake, and for a query that names a call in a way that is
+            not understood; 404 for a WebSocket on a path that has none, and for a path that is nearly one; 426 for a
             WebSocket's path without an upgrade, or one to another version.
     """
     target = _target(head)

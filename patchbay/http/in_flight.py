@@ -1,7 +1,7 @@
 """Counts the bytes that are held for unfinished peers: bodies that still come, answers that are not read yet. Pure.
 
-Whoever means well sends and reads in one go. So where there is no more room, the one that takes the longest is ended, and those
-that come are served.
+Whoever means well sends and reads in one go. So where there is no more room, the one that takes the longest is ended,
+and those that come are served.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tells from a request's head whether it comes from this machine. Pure.
 
-With authentication off, only this machine may connect. A port on loopback is not enough for that: a proxy in front passes on
-requests of anybody's, and a page of anybody's can have a name of its own resolved to 127.0.0.1 (DNS rebinding). Both show in
-the head.
+With authentication off, only this machine may connect. A port on loopback is not enough for that: a proxy in front
+passes on requests of anybody's, and a page of anybody's can have a name of its own resolved to 127.0.0.1 (DNS
+rebinding). Both show in the head.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Parses the head of a request once in a process: for its handler, for its route, and for h11, which reads the body. Pure."""
+"""Parses the head of a request once in a process: for its handler, for its route, and for h11, which reads the body.
+Pure."""
 
 from __future__ import annotations
 

@@ -93,7 +93,8 @@ class HttpServer:
         self.bodies_reader = BodyReader(self.bodies, limits.body_max_bytes)
 
     async def serve(self, handed: Connection) -> None:
-        """Serve a connection until it is closed, idle for too long, broken or handed back. Raises nothing of the peer's.
+        """Serve a connection until it is closed, idle for too long, broken or handed back. Raises nothing of the
+        peer's.
 
         When the process is to stop, the request at work is answered; then the connection goes back to the gateway.
         Cancelling is safe: the request at work gets no answer.

@@ -53,7 +53,8 @@ class _File:
 
 
 class StaticFiles:
-    """Holds the files of known types under a directory, and `index.html` as `/`. Hidden files and links are left out."""
+    """Holds the files of known types under a directory, and `index.html` as `/`. Hidden files and links are left
+    out."""
 
     def __init__(self, directory: Path) -> None:
         self._files: dict[str, _File] = {}

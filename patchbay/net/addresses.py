@@ -1,4 +1,5 @@
-"""Parses addresses, names a connection's peer, finds a client behind proxies, and says what counts as one address. Pure.
+"""Parses addresses, names a connection's peer, finds a client behind proxies, and says what counts as one address.
+Pure.
 
 A peer is named `203.0.113.9:40112`, or behind a proxy `203.0.113.9 via 127.0.0.1:40112`.
 """

@@ -38,9 +38,9 @@ class ReadingInC(NamedTuple):
     (`reading.h`).
 
     Attributes:
-        serve: (epoll, peers by descriptor, buffer, now, whether they are taken late, those to be taken, from how many bytes
-            on, after how many seconds those with many frames have to wait, what serves those where something is left to do);
-            returns how many connections there were.
+        serve: (epoll, peers by descriptor, buffer, now, whether they are taken late, those to be taken, from how many
+            bytes on, after how many seconds those with many frames have to wait, what serves those where something is
+            left to do); returns how many connections there were.
         take: (peers, buffer): takes what they have handled.
     """
 

@@ -1,13 +1,14 @@
 """Reads all media sockets of a process: one private epoll, a round at a time.
 
 Why not a task for each socket: trio would re-arm, wake and schedule for every frame. A private epoll keeps its
-registrations, and its own descriptor is the one thing that is waited for (`patchbay.net.event_loop`); a round then serves
-whatever is there.
+registrations, and its own descriptor is the one thing that is waited for (`patchbay.net.event_loop`); a round then
+serves whatever is there.
 
-A round peeks at what the sockets hold, handles the complete frames, and takes them at the start of the next round at the
-earliest (`patchbay.net.socket_reader`). Untaken bytes stay readable, which is why the epoll is edge-triggered.
+A round peeks at what the sockets hold, handles the complete frames, and takes them at the start of the next round at
+the earliest (`patchbay.net.socket_reader`). Untaken bytes stay readable, which is why the epoll is edge-triggered.
 
-Of all that is not plain, a peer may have a little done in each round (`patchbay.net.turns`): a flood is slow, and the others are not.
+Of all that is not plain, a peer may have a little done in each round (`patchbay.net.turns`): a flood is slow, and the
+others are not.
 
 A connection whose input nobody waits for can be made *cold*: it leaves the epoll and is read a few times a second,
 many frames at a time, which is where most of a frame's price goes: waking up.
@@ -242,7 +243,8 @@ class Poller(SocketReader):
             self._do_without_c(error)
 
     def _do_without_c(self, error: Exception) -> None:
-        """The C's outermost boundary: the Python does the same, and looks at all sockets, since what epoll told is lost."""
+        """The C's outermost boundary: the Python does the same, and looks at all sockets, since what epoll told is
+        lost."""
         log.error("the routine in C has failed; sockets are read in Python from now on", exc_info=error)
         self.counters["native_failed"] += 1
         self._in_c = None

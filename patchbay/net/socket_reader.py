@@ -1,9 +1,9 @@
 """Peeks at one socket after the other, has the complete frames handled, and takes the handled bytes later.
 
-Bytes are peeked at (MSG_PEEK), handled, and taken when what they led to has left this process. So a crash in between loses
-nothing: the next process finds the bytes in the socket. Taking costs as much as peeking. Where it does no harm that frames
-are handled again after a crash (`take_late`), the kernel is asked to remember how far was peeked (SO_PEEK_OFF; for TCP since
-Linux 6.9), and many frames are taken at once.
+Bytes are peeked at (MSG_PEEK), handled, and taken when what they led to has left this process. So a crash in between
+loses nothing: the next process finds the bytes in the socket. Taking costs as much as peeking. Where it does no harm
+that frames are handled again after a crash (`take_late`), the kernel is asked to remember how far was peeked
+(SO_PEEK_OFF; for TCP since Linux 6.9), and many frames are taken at once.
 """
 
 from __future__ import annotations

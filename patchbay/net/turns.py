@@ -1,9 +1,10 @@
-"""Shares out what a poller does besides plain frames: each peer has a turn, and none has another before all others had theirs.
+"""Shares out what a poller does besides plain frames: each peer has a turn, and none has another before all others had
+theirs.
 
-Plain frames cost little and are dealt with as they come, until a round has taken too long: then whoever has many waits. All else
-(control frames, fragments, short and long messages, requests) is *odd*, and one peer can have much of it ready at once. A turn ends
-by count, by bytes and by time; what is left waits in the socket. Peers of one owner (`patchbay.auth.owner`) share what one
-may have in a round, so more connections are not more turns.
+Plain frames cost little and are dealt with as they come, until a round has taken too long: then whoever has many waits.
+All else (control frames, fragments, short and long messages, requests) is *odd*, and one peer can have much of it ready
+at once. A turn ends by count, by bytes and by time; what is left waits in the socket. Peers of one owner
+(`patchbay.auth.owner`) share what one may have in a round, so more connections are not more turns.
 
 Pure: knows neither sockets nor frames, and takes its clock as an argument.
 """
@@ -55,8 +56,8 @@ class Turns(Generic[Peer]):
         self._round_s = 0.0
 
     def call(self) -> tuple[Peer, bool] | None:
-        """Return whose turn it is, and whether that peer has gone; None: nobody's in this round. Each owner's peers come in order,
-        and owners one after the other."""
+        """Return whose turn it is, and whether that peer has gone; None: nobody's in this round. Each owner's peers
+        come in order, and owners one after the other."""
         if self._round_s >= ROUND_S:
             return None
         for owner in self._queues:
@@ -127,7 +128,8 @@ class Turns(Generic[Peer]):
             self._queues.setdefault(owner, {})[peer] = False
 
     def is_burst(self, size: int) -> bool:
-        """Whether a peer that has had so many bytes of plain frames in one reading, more than a few, has to wait with the rest."""
+        """Whether a peer that has had so many bytes of plain frames in one reading, more than a few, has to wait with
+        the rest."""
         return size > PLAIN_BYTES_AT_ONCE or self._clock() - self._round_at >= READING_S
 
     def _may(self, owner: Hashable) -> bool:

@@ -10,11 +10,11 @@ fan-out, so that a lost batch is counted and not guessed. An *entry* is one fram
     kind (1)  track (1)  flags (2)  position (4)  chunk (4)  sequence_number (4)  length (4)  timestamp (8)  stream (8)
     call (16)  payload…
 
-`chunk`, `sequence_number` and `timestamp` are Telnyx's. `position` is ingest's: a frame's place in its track, which rises
-by the track's step from frame to frame, also where Telnyx's numbers begin anew. Whether a frame is new, ingest alone says.
-`call` is a digest of the call control id: fixed width, so no topic is a prefix of another. `stream` is the number of
-the connection that carries the call; a later connection has a higher one, which is how a superseded stream is told.
-Talk goes the other way in messages of the same idea; see `pack_talk`.
+`chunk`, `sequence_number` and `timestamp` are Telnyx's. `position` is ingest's: a frame's place in its track, which
+rises by the track's step from frame to frame, also where Telnyx's numbers begin anew. Whether a frame is new, ingest
+alone says. `call` is a digest of the call control id: fixed width, so no topic is a prefix of another. `stream` is the
+number of the connection that carries the call; a later connection has a higher one, which is how a superseded stream is
+told. Talk goes the other way in messages of the same idea; see `pack_talk`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
 STEP_MASK: Final = 0xFF
 REPLAYED: Final = 0x100  # flag of AUDIO: kept from before anybody listened
-# Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its position;
-# a fan-out that has just come itself does not, and must take it for delivered.
+# Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its
+# position; a fan-out that has just come itself does not, and must take it for delivered.
 AGAIN: Final = 0x200
 
 TRACKS: Final = ("inbound", "outbound")
@@ -73,11 +73,11 @@ _HEAD = struct.Struct("<BBH")
 _TAIL = struct.Struct("<Q16s")
 pack_entry = _ENTRY.pack
 ENTRY_BYTES: Final = _ENTRY.size
-# Of the entry that begins there: (kind, track, position, length, stream), all that a frame of audio needs on its way. Raises
-# struct.error when there is not so much.
+# Of the entry that begins there: (kind, track, position, length, stream), all that a frame of audio needs on its way.
+# Raises struct.error when there is not so much.
 unpack_front = struct.Struct("<BB2xI8xI8xQ").unpack_from
-# An entry of audio in two parts: of (`audio_head`, position, chunk, sequence_number, length, timestamp), and `entry_tail`.
-# The numbers are signed so that what would need masking is refused: struct.error.
+# An entry of audio in two parts: of (`audio_head`, position, chunk, sequence_number, length, timestamp), and
+# `entry_tail`. The numbers are signed so that what would need masking is refused: struct.error.
 pack_audio = struct.Struct("<IiiiIq").pack
 pack_any_audio = struct.Struct("<IIIIIQ").pack  # the same, of numbers that have been masked
 

@@ -1,7 +1,7 @@
 """Lists the codes that clients get: of errors in both audio protocols, and of closed WebSockets. Pure.
 
-docs/protocol.md and docs/protocol-v1.md quote the tables, and a test compares them. Telnyx's own errors (100002 to 100005)
-are passed on as they are.
+docs/protocol.md and docs/protocol-v1.md quote the tables, and a test compares them. Telnyx's own errors (100002 to
+100005) are passed on as they are.
 """
 
 from __future__ import annotations

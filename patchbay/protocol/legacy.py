@@ -220,7 +220,8 @@ def _mark_name(mark: object) -> str:
 
 
 def looks_like_telnyx(message: bytes) -> bool:
-    """Return whether a peer that was taken for a frontend opens as Telnyx does: `connected` with a version, or `start`."""
+    """Return whether a peer that was taken for a frontend opens as Telnyx does: `connected` with a version, or
+    `start`."""
     try:
         frame = decode_object(message)
     except Malformed:

@@ -1,9 +1,9 @@
 """Reads JSON from peers, and raises nothing but `Malformed`.
 
 What a message is needed for is read strictly; a field that nobody needs never costs the message. So JSON is decoded as
-RFC 8259 says where it can be, and otherwise once more with everything replaced that can't be read: half a surrogate pair,
-bytes that are not UTF-8, a byte order mark, control characters in text, NaN and numbers out of range. Each reader says
-in a list (`mended`) which fields it has replaced, so that its caller can count and log them.
+RFC 8259 says where it can be, and otherwise once more with everything replaced that can't be read: half a surrogate
+pair, bytes that are not UTF-8, a byte order mark, control characters in text, NaN and numbers out of range. Each reader
+says in a list (`mended`) which fields it has replaced, so that its caller can count and log them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Malformed(ValueError):
 
 
 def decode_any(message: bytes, mended: list[str], *, max_bytes: int = MENDED_MAX_BYTES) -> Any:
-    """Decode JSON, mending it where need be. Of a key that is there twice the last counts, as with most readers of JSON.
+    """Decode JSON, mending it where need be. Of a key that is there twice the last counts, as with most readers of
+    JSON.
 
     Args:
         max_bytes: of a message that is mended.

@@ -1,7 +1,7 @@
 """Reads the calls and streams that a URL's query names, for every path. Pure.
 
-A client that means one call must never get all. So a name that is empty is refused, and so is a parameter that looks like
-a call's name and is none: whoever wrote it would otherwise be given every call.
+A client that means one call must never get all. So a name that is empty is refused, and so is a parameter that looks
+like a call's name and is none: whoever wrote it would otherwise be given every call.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ TIME_MAX_CHARS: Final = 64
 
 
 def microseconds(text: str) -> int:
-    """Return the µs since 1970 of an ISO 8601 time; UNKNOWN for what is none, or out of range. Without a zone it is UTC,
-    as Telnyx means it."""
+    """Return the µs since 1970 of an ISO 8601 time; UNKNOWN for what is none, or out of range. Without a zone it is
+    UTC, as Telnyx means it."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -52,8 +52,8 @@ def occurred_at(given: object, received_at: str, mended: list[str]) -> str:
     """Return when something happened: what its witness wrote, or when it arrived, where that can't be.
 
     Args:
-        mended: gets `occurred_at` where something else was written: no time, one out of range, or one in the future, which
-            would make everything later look old.
+        mended: gets `occurred_at` where something else was written: no time, one out of range, or one in the future,
+            which would make everything later look old.
     """
     if given is None:
         return received_at

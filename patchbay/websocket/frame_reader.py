@@ -46,17 +46,18 @@ def ignore(*_: object) -> None:
 
 
 class FrameReader(FastPath):
-    """Reads the frames of one connection. What they lead to at its end is the connection's (`patchbay.websocket.connection`).
+    """Reads the frames of one connection. What they lead to at its end is the connection's
+    (`patchbay.websocket.connection`).
 
     Args:
         turns: the poller's; what is not plain is dealt with in this connection's turn.
         owner: with whom it shares what one may have of turns.
 
     Attributes:
-        on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault and
-            closes the connection as RFC 6455 says.
-        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and with False
-            after that.
+        on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault
+            and closes the connection as RFC 6455 says.
+        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and
+            with False after that.
         message_since: when the message began whose rest has not come (`is_within_message`).
         skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
             dealt with it; the rest is handled as ever.
@@ -207,8 +208,8 @@ class FrameReader(FastPath):
         return not self._deaf
 
     def _skim_on(self, data: memoryview, at: int, size: int) -> int:
-        """Skim what follows an odd frame, too: a listener that joins wants it kept. In pieces, so that what ends with the next odd
-        frame is not looked at again and again."""
+        """Skim what follows an odd frame, too: a listener that joins wants it kept. In pieces, so that what ends with
+        the next odd frame is not looked at again and again."""
         reach = SKIMMED_AT_ONCE_BYTES
         while (
             self.skim is not None

@@ -1,4 +1,5 @@
-"""Answers the opening handshake of a WebSocket (RFC 6455 §4.2) with trio-websocket. The request head was read before."""
+"""Answers the opening handshake of a WebSocket (RFC 6455 §4.2) with trio-websocket. The request head was read
+before."""
 
 from __future__ import annotations
 

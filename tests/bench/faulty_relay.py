@@ -1,4 +1,5 @@
-"""A relay with a fault of its own, to see whether the generator notices. `python -m tests.bench.faulty_relay PORT FAULT`."""
+"""A relay with a fault of its own, to see whether the generator notices. `python -m tests.bench.faulty_relay PORT
+FAULT`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`python -m tests.conformance.actor NAME`: an actor as it is, but for what it does with a message: it echoes it.
 
 The Autobahn cases want an echo server. Everything that they are about stays the actor's own: how connections are
-handed over and accepted, the poller, the peer, the send queue, limits and closing. Only what is called with a whole message
-is another, and nothing is said without being asked.
+handed over and accepted, the poller, the peer, the send queue, limits and closing. Only what is called with a whole
+message is another, and nothing is said without being asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How much two pieces of audio are alike. What decodes here is FFmpeg, which the system under test does not use for G.711."""
+"""How much two pieces of audio are alike. What decodes here is FFmpeg, which the system under test does not use for
+G.711."""
 
 from __future__ import annotations
 

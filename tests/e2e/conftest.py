@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.system import System, running_system
+from tests.e2e.system import System, new_system, running_system
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -18,6 +18,13 @@ LOG_SHOWN_CHARS = 8000
 def patchbay() -> Iterator[System]:
     """One system for all tests that leave it as they found it."""
     with running_system() as system:
+        yield system
+
+
+@pytest.fixture
+def fresh() -> Iterator[System]:
+    """A system that is not started."""
+    with new_system() as system:
         yield system
 
 

@@ -1,4 +1,5 @@
-"""Many `/call-events` clients and a steady stream of webhooks: `python -m tests.e2e.event_crowd --clients 2000 --rate 50`.
+"""Many `/call-events` clients and a steady stream of webhooks: `python -m tests.e2e.event_crowd --clients 2000 --rate
+50`.
 
 Prints how long it takes from the sending of a webhook until it has been read by each client, how long the webhooks'
 answers take, the processor time of call_events, and what a client costs in memory.

@@ -1,4 +1,5 @@
-"""Webhooks by the thousand while call_events is killed again and again: `python -m tests.e2e.event_storm --webhooks 100000`.
+"""Webhooks by the thousand while call_events is killed again and again: `python -m tests.e2e.event_storm --webhooks
+100000`.
 
 What is claimed, and checked here: every `data.id` that was answered 200 is in the journal once, and every client gets
 every event once, in the order of the offsets, also one that comes back. The test suite runs a small storm.

@@ -1,4 +1,5 @@
-"""Telnyx's side and the clients' side of call events, with as little code in between as possible: tests with many of them."""
+"""Telnyx's side and the clients' side of call events, with as little code in between as possible: tests with many of
+them."""
 
 from __future__ import annotations
 

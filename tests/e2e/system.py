@@ -189,7 +189,8 @@ class System:
 
 @contextmanager
 def new_system(**settings: str) -> Iterator[System]:
-    """A system that is not started yet. Settings: `FANOUT__QUEUE_MS="400"` and the like. Nothing of it is left after."""
+    """A system that is not started yet. Settings: `FANOUT__QUEUE_MS="400"` and the like. Nothing of it is left
+    after."""
     with reserved_port() as port, TemporaryDirectory(prefix="patchbay-test-", ignore_cleanup_errors=True) as name:
         home = Path(name)
         environ = {key: value for key, value in os.environ.items() if not key.startswith("PATCHBAY_")}

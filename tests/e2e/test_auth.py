@@ -300,7 +300,8 @@ async def test_an_administrator_takes_the_floor(guarded: System) -> None:
 
 
 async def test_an_expiring_token(guarded: System) -> None:
-    """Ends its connection with 4502 (after the leeway), unless a newer one is shown; one that grants less is refused."""
+    """Ends its connection with 4502 (after the leeway), unless a newer one is shown; one that grants less is
+    refused."""
     with guarded_system(AUTH__LEEWAY_S="0") as system:
         await _expire(system)
 
@@ -385,7 +386,8 @@ async def test_actors_are_restarted_by_administrators_alone(guarded: System) -> 
 
 
 async def test_a_call_of_the_simulator(guarded: System) -> None:
-    """With the stream token in the URL, as Telnyx does it where it can send no header; a listener with a right token."""
+    """With the stream token in the URL, as Telnyx does it where it can send no header; a listener with a right
+    token."""
     clip = recording(frames=10, start=20)
     identity = new_identity(Random(1), from_number="+1", to_number="+2")
     path = f"/audio-stream?token={token(calls=(identity.call_control_id,))}"

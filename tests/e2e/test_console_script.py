@@ -13,23 +13,21 @@ import pytest
 import trio
 
 from tests.e2e.clients import listener
-from tests.e2e.system import eventually, new_system
-from tests.e2e.test_run import EX_UNAVAILABLE, assert_nothing_is_left, press_ctrl_c, run_to_the_end
+from tests.e2e.system import eventually
+from tests.e2e.test_run import (
+    DEMO_CALLS,
+    EX_UNAVAILABLE,
+    assert_nothing_is_left,
+    press_ctrl_c,
+    run_to_the_end,
+    until_demo_calls,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.e2e.system import System
 
 pytestmark = pytest.mark.slow
 PATCHBAY = str(Path(sys.executable).with_name("patchbay"))
-
-
-@pytest.fixture
-def fresh() -> Iterator[System]:
-    """A system that is not started."""
-    with new_system() as system:
-        yield system
 
 
 async def patchbay(system: System, *words: str) -> str:
@@ -58,14 +56,7 @@ async def test_demo(fresh: System) -> None:
     """Its calls can be heard; Ctrl-C ends calls and supervisor, with status 0."""
     fresh.start(PATCHBAY, "demo")
 
-    async def calls() -> list[str]:
-        try:
-            found = await fresh.calls()
-        except OSError:
-            return []
-        return sorted(found) if len(found) == 3 else []
-
-    assert await eventually(calls, 60) == ["v3:demo-1", "v3:demo-2", "v3:demo-3"]
+    assert await until_demo_calls(fresh) == DEMO_CALLS
     async with listener(fresh, "v3:demo-1") as browser:
         await browser.until(lambda: len(browser.audio) >= 25)
     assert await trio.to_thread.run_sync(press_ctrl_c, fresh) == 0, fresh.log()

@@ -1,5 +1,5 @@
-"""A call with many listeners, to whom each frame goes at once where the kernel has io_uring, in C or in Python: slow ones, and
-processes that come and go, are as harmless as with a few."""
+"""A call with many listeners, to whom each frame goes at once where the kernel has io_uring, in C or in Python: slow
+ones, and processes that come and go, are as harmless as with a few."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def go_on(listeners: list[Client], frames: int = 25) -> None:
 
 
 async def test_many_listeners(patchbay: System) -> None:
-    """Some read, one does not for a while, one goes; fan-out is killed and rolled meanwhile. Nobody is disconnected, and
-    every frame that is heard is whole (no other frame would be known) and in its place."""
+    """Some read, one does not for a while, one goes; fan-out is killed and rolled meanwhile. Nobody is disconnected,
+    and every frame that is heard is whole (no other frame would be known) and in its place."""
     call_id = new_call_id()
     path = f"/audio-stream?call_control_id={quote(call_id, safe='')}"
     async with AsyncExitStack() as stack:

@@ -1,4 +1,5 @@
-"""The process that decodes wide-band audio, in the running system: whoever hears it or another call stays connected, whatever ends."""
+"""The process that decodes wide-band audio, in the running system: whoever hears it or another call stays connected,
+whatever ends."""
 
 from __future__ import annotations
 

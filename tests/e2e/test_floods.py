@@ -1,4 +1,5 @@
-"""Peers that say as much as they may, as fast as they can, beside a call that has nothing to do with them: it loses nothing."""
+"""Peers that say as much as they may, as fast as they can, beside a call that has nothing to do with them: it loses
+nothing."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ import trio
 from bench.hostile.guarded import GUARDED
 from bench.hostile.kinds import Target
 from bench.hostile.tokens import SECRET, STREAM_HEADER, STREAM_TOKEN
-from tests.e2e.calls import media, numbered
+from tests.e2e.calls import media, new_call_id, numbered
 from tests.e2e.clients import client
 from tests.e2e.guarded import guarded_system
-from tests.e2e.test_hostile_tokens import START, beside_a_call, victim_path
+from tests.e2e.test_hostile_tokens import beside_a_call, start_frame, victim_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,15 +57,15 @@ async def test_no_call_pays_for_another(attacked: System, name: str) -> None:
 
 async def test_a_fanout_that_comes_is_told_of_all_calls(attacked: System) -> None:
     """However much their streams have said of themselves."""
-    target = Target(attacked.port)
+    call, target = new_call_id(), Target(attacked.port)
     async with trio.open_nursery() as nursery:
         for number in range(20):
             nursery.start_soon(GUARDED["long starts"].attack, target, number)
         async with client(attacked, "/audio-stream", headers={STREAM_HEADER: STREAM_TOKEN}) as telnyx:
-            await telnyx.send(START)
+            await telnyx.send(start_frame(call))
             await trio.sleep(1)
             await attacked.command("restart", "fanout")
-            async with client(attacked, victim_path()) as listener:
+            async with client(attacked, victim_path(call)) as listener:
                 await listener.until(lambda: listener.of("start"))
                 frames = list(numbered(2, 20).frames)
                 for chunk, frame in enumerate(frames):

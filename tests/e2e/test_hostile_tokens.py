@@ -1,5 +1,5 @@
-"""Peers with the smallest tokens, and with none, beside a call that has nothing to do with them: no frame of it is lost, and no
-process dies. `python -m bench hostile` does the same with more of them, and looks at the clock."""
+"""Peers with the smallest tokens, and with none, beside a call that has nothing to do with them: no frame of it is
+lost, and no process dies. `python -m bench hostile` does the same with more of them, and looks at the clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio
 from bench.hostile.guarded import GUARDED
 from bench.hostile.kinds import Target
 from bench.hostile.tokens import SECRET, STREAM_HEADER, STREAM_TOKEN, token
-from tests.e2e.calls import media, numbered
+from tests.e2e.calls import media, new_call_id, numbered
 from tests.e2e.clients import TIMEOUT_S, client
 from tests.e2e.guarded import guarded_system
 
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from tests.e2e.system import System
 
 pytestmark = pytest.mark.slow
-VICTIM = "v3:victim"
-START = {
-    "event": "start",
-    "stream_id": "S",
-    "start": {"call_control_id": VICTIM, "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}},
-}
 FRAMES_MIN, FRAMES_MAX = 50, 3_000
 FRAME_S = 0.02
 ATTACK_MAX_S = 5.0
@@ -46,8 +40,8 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def attacked() -> Iterator[System]:
-    """A listener may be late here, since the machine may be busy: that must not count as a loss. And who says too much may
-    be slow to say it."""
+    """A listener may be late here, since the machine may be busy: that must not count as a loss. And who says too much
+    may be slow to say it."""
     settings = {"AUTH__JWT_SECRET": SECRET, "TELNYX__STREAM_TOKEN": STREAM_TOKEN, "FANOUT__QUEUE_MS": "30000"}
     limits = {"FANOUT__TOKEN_MESSAGES_PER_S": "500", "FANOUT__TOKEN_MESSAGES_BURST": "5000"}
     streams = {"GATEWAY__MAX_STREAMS": "40", "GATEWAY__STREAMS_PER_TOKEN": "40"}
@@ -62,24 +56,32 @@ async def test_no_call_pays_for_another(attacked: System, name: str) -> None:
     await beside_a_call(attacked, GUARDED[name].attack, connections, scale)
 
 
-def victim_path() -> str:
+def victim_path(call: str) -> str:
     """To hear the call that is not attacked."""
-    return f"/audio-stream?call_control_id={quote(VICTIM)}&token={token('victim', 'listen', calls=(VICTIM,))}"
+    return f"/audio-stream?call_control_id={quote(call)}&token={token('victim', 'listen', calls=(call,))}"
+
+
+def start_frame(call: str) -> dict[str, object]:
+    """How Telnyx begins that call."""
+    media_format = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
+    return {"event": "start", "stream_id": "S", "start": {"call_control_id": call, "media_format": media_format}}
 
 
 async def beside_a_call(
     system: System, attack: Attack, connections: int, scale: float, enough: Callable[[list[str]], bool] | None = None
 ) -> list[str]:
-    """Run an attack beside a call that is listened to, and look what that call has noticed; return what the attackers were
-    told. It goes on for ATTACK_MAX_S at most, or, however long a busy machine takes for that, until `enough` was told."""
+    """Run an attack beside a call that is listened to, and look what that call has noticed; return what the attackers
+    were told. It goes on for ATTACK_MAX_S at most, or, however long a busy machine takes for that, until `enough` was
+    told."""
     actors, logged = {actor["name"]: actor["pid"] for actor in await system.actors()}, len(system.log())
-    target, told = Target(system.port, scale=scale), list[str]()
+    # A call of its own: a listener gets the last frames of a call that an earlier test has just ended.
+    call, target, told = new_call_id(), Target(system.port, scale=scale), list[str]()
     async with (
-        client(system, victim_path()) as listener,
+        client(system, victim_path(call)) as listener,
         client(system, "/audio-stream", headers={STREAM_HEADER: STREAM_TOKEN}) as telnyx,
     ):
         await listener.until(lambda: listener.of("connected"))
-        await telnyx.send(START)
+        await telnyx.send(start_frame(call))
         over = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_attack, target, attack, connections, told, over, enough)

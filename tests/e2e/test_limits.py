@@ -79,7 +79,8 @@ async def until_counted(system: System, name: str) -> None:
 
 
 async def test_connections_of_one_address(limited: System) -> None:
-    """429 for one more of the same address, as a trusted proxy names it; others come in, and so does the next one after."""
+    """429 for one more of the same address, as a trusted proxy names it; others come in, and so does the next one
+    after."""
     address, path = new_address(), "/call-events?token="
     mine = {"X-Forwarded-For": f"198.51.100.7, {address}"}
     lines = f"X-Forwarded-For: 198.51.100.8, {address}\r\n"

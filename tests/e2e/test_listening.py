@@ -209,7 +209,8 @@ async def test_tracks(patchbay: System) -> None:
 
 
 async def test_both_tracks_mixed(patchbay: System) -> None:
-    """For a client that plays one chunk after the other: as long as the call, not twice as long, and the sum of both."""
+    """For a client that plays one chunk after the other: as long as the call, not twice as long, and the sum of
+    both."""
     call_id = new_call_id()
     inbound, outbound = recording(frames=FRAMES, start=10), recording(frames=FRAMES, start=500)
     pairs = zip(inbound.frames, outbound.frames, strict=True)

@@ -1,4 +1,5 @@
-"""A frontend that sends no token, behind a real nginx: one that knows its users, as documented, and one that only says where they are."""
+"""A frontend that sends no token, behind a real nginx: one that knows its users, as documented, and one that only says
+where they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Streams as carriers really send them: what every form of listener hears of them, also over a restart in the middle."""
+"""Streams as carriers really send them: what every form of listener hears of them, also over a restart in the
+middle."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ async def test_all_faults_together(patchbay: System, seed: int) -> None:
 
 
 async def test_a_lost_frame(patchbay: System) -> None:
-    """Holds the next ones up for the window's time, not until there are more; it is counted; too late, it is dropped."""
+    """Holds the next ones up for the window's time, not until there are more; it is counted; too late, it is
+    dropped."""
     call_id = new_call_id()
     async with listener(patchbay, call_id) as browser, telnyx(patchbay) as peer:
         await begin(peer, call_id)

@@ -1,4 +1,5 @@
-"""A leaked key is replaced while everything runs, by the steps that docs/operations.md tells; what can't be seen is said."""
+"""A leaked key is replaced while everything runs, by the steps that docs/operations.md tells; what can't be seen is
+said."""
 
 from __future__ import annotations
 
@@ -63,8 +64,8 @@ async def test_a_key_in_a_file(patchbay: System) -> None:
 
 
 async def test_a_key_in_the_environment() -> None:
-    """The reload says that it can't see another one; a supervisor that takes over with another environment applies it, and
-    no process ends for it that is not replaced first."""
+    """The reload says that it can't see another one; a supervisor that takes over with another environment applies it,
+    and no process ends for it that is not replaced first."""
     with new_system(AUTH__ENABLED="true", AUTH__JWT_SECRET=SECRET, TELNYX__STREAM_TOKEN=STREAM_TOKEN) as system:
         system.start()
         system.wait_ready()

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -19,9 +18,6 @@ from tests.e2e.calls import call, new_call_id, recording, until_over
 from tests.e2e.clients import client, listener
 from tests.e2e.system import ROOT, System, eventually, new_system, running_system
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 IS_SET_UP = subprocess.run(["sh", "-c", ". ./deploy/setup.sh && is_set_up ."], cwd=ROOT, check=False).returncode == 0
 pytestmark = [
     pytest.mark.slow,
@@ -29,15 +25,9 @@ pytestmark = [
 ]
 RUN = str(ROOT / "run")
 STOP_MAX_S = 5.0
+DEMO_CALLS = ["v3:demo-1", "v3:demo-2", "v3:demo-3"]
 BUSY_S = 10.0  # what a machine with better things to do may add
 EX_USAGE, EX_UNAVAILABLE, EX_CONFIG = 64, 69, 78
-
-
-@pytest.fixture
-def fresh() -> Iterator[System]:
-    """A system that is not started."""
-    with new_system() as system:
-        yield system
 
 
 def processes_of(system: System) -> list[str]:
@@ -114,15 +104,8 @@ async def test_demo(fresh: System) -> None:
     """Really gives calls, says where to look and listen, and they can be heard; Ctrl-C ends these too."""
     fresh.start(RUN, "demo")
 
-    async def calls() -> list[str]:
-        try:
-            found = await fresh.calls()
-        except OSError:
-            return []
-        return sorted(found) if len(found) == 3 else []
-
-    assert await eventually(calls, 60) == ["v3:demo-1", "v3:demo-2", "v3:demo-3"]
-    for call_id in await calls():
+    assert await until_demo_calls(fresh) == DEMO_CALLS
+    for call_id in DEMO_CALLS:
         async with listener(fresh, call_id) as browser:
             await browser.until(lambda: len(browser.audio) >= 25)
     assert f"http://127.0.0.1:{fresh.port}/" in fresh.log()
@@ -130,6 +113,19 @@ async def test_demo(fresh: System) -> None:
     assert await trio.to_thread.run_sync(press_ctrl_c, fresh) == 0, fresh.log()
     assert_nothing_is_left(fresh)
     assert "Traceback" not in fresh.log()
+
+
+async def until_demo_calls(system: System) -> list[str]:
+    """Wait until as many calls are live as the demo has; returns their ids."""
+
+    async def calls() -> list[str]:
+        try:
+            found = await system.calls()
+        except OSError:
+            return []
+        return sorted(found) if len(found) == len(DEMO_CALLS) else []
+
+    return await eventually(calls, 60)
 
 
 async def run_to_the_end(system: System, *command: str) -> int:

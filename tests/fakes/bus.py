@@ -23,7 +23,8 @@ def entries_of(message: bytes) -> Iterator[batches.Entry]:
 
 
 class FakeSocket:
-    """A DEALER, SUB or publisher. The test puts frames in by `arrive` and looks at `sent`; `accepts` is room to send."""
+    """A DEALER, SUB or publisher. The test puts frames in by `arrive` and looks at `sent`; `accepts` is room to
+    send."""
 
     def __init__(self) -> None:
         self._into, self._out = trio.open_memory_channel[bytes](10_000)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.fanout.calls.registry import Calls
-from actors.fanout.decoder.process import PROGRESS_BYTES, Decoder
+from actors.fanout.decoder.messages import PROGRESS_BYTES
+from actors.fanout.decoder.process import Decoder
 from actors.fanout.decoder.queue import DecodingQueue
 from actors.fanout.legacy.listener import Listener
 from actors.fanout.native import deliver_in_c

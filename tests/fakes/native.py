@@ -1,4 +1,5 @@
-"""Whether the routines in C were built here. Where there is a compiler they must have been: `tests.patchbay.native.test_loader`."""
+"""Whether the routines in C were built here. Where there is a compiler they must have been:
+`tests.patchbay.native.test_loader`."""
 
 from __future__ import annotations
 

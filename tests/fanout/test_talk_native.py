@@ -300,8 +300,8 @@ async def comes_at_once(ours: World) -> bool:
 
 @pytest.mark.slow
 async def test_acknowledgements_cost_little_and_nobody_waits_for_them() -> None:
-    """Messages that come one by one are not each acknowledged by itself. A peer whose TCP waits for that before it sends the
-    next one (Nagle's algorithm) does so once; from then on it has it at once."""
+    """Messages that come one by one are not each acknowledged by itself. A peer whose TCP waits for that before it
+    sends the next one (Nagle's algorithm) does so once; from then on it has it at once."""
     with world(c=True, tcp=True) as ours:
         ours.fanout.hears(started("a"))
         ours.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,5 +1,5 @@
-"""`python -m tests.fuzz TARGET… [--minutes M]`: looks for a failure with coverage as its guide (needs atheris). What costs
-more than its length allows is one too.
+"""`python -m tests.fuzz TARGET… [--minutes M]`: looks for a failure with coverage as its guide (needs atheris). What
+costs more than its length allows is one too.
 
 With `--cost` it looks for inputs whose cost rises faster than their length (`tests.fuzz.cost`); that needs nothing.
 

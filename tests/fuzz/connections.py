@@ -1,5 +1,5 @@
-"""The incoming half of a WebSocket, from the bytes that a peer has sent to messages: read at once, or with what is skimmed off
-while nobody listens."""
+"""The incoming half of a WebSocket, from the bytes that a peer has sent to messages: read at once, or with what is
+skimmed off while nobody listens."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""What a reader's work costs for each byte that it is given, and whether that rises with the length of what it is given.
+"""What a reader's work costs for each byte that it is given, and whether that rises with the length of what it is
+given.
 
-Work is counted in two ways. Lines of Python that are run are the same at every run, but say nothing of what one line has
-done in C: copies, regular expressions, parsers. The processor's time of the thread says that too; it is compared between
-inputs of which one is eight times as long, far enough apart that a busy machine makes no quadratic reader of a linear one.
+Work is counted in two ways. Lines of Python that are run are the same at every run, but say nothing of what one line
+has done in C: copies, regular expressions, parsers. The processor's time of the thread says that too; it is compared
+between inputs of which one is eight times as long, far enough apart that a busy machine makes no quadratic reader of a
+linear one.
 
 Inputs grow by *pumping*: a piece of a good input is repeated in its place until the whole is so long.
 """
@@ -159,8 +161,8 @@ def check_budget(run: Callable[[bytes], object], data: bytes, times: float = 1.0
 
 
 def search(target: Target, seconds: float, random: Random) -> tuple[float, Pump | None]:
-    """Measure pumps of a target at random until the time is up, its own first. Return the dearest, and what a byte of it
-    costs in seconds. Raises Outlier."""
+    """Measure pumps of a target at random until the time is up, its own first. Return the dearest, and what a byte of
+    it costs in seconds. Raises Outlier."""
     ends = time.monotonic() + seconds
     known = list(dict.fromkeys([*pumps_of_pieces(target), *pumps_of_seeds(target)]))
     random.shuffle(known)

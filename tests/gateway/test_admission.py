@@ -183,7 +183,8 @@ def test_event_clients_count_for_themselves_too() -> None:
 
 
 def test_a_token_that_is_shown_too_often() -> None:
-    """429, from wherever; it is told, counted, and whose it was is known. Telnyx's own may come as often as calls do."""
+    """429, from wherever; it is told, counted, and whose it was is known. Telnyx's own may come as often as calls
+    do."""
     by = guarded(token_handshakes_per_s=1.0, token_handshakes_burst=2)
     query = f"?token={signed('me', 'listen')}"
     for number in range(2):

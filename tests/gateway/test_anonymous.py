@@ -1,4 +1,5 @@
-"""Who needs no token: nobody from elsewhere with authentication off, and with it on, clients of the networks that are named."""
+"""Who needs no token: nobody from elsewhere with authentication off, and with it on, clients of the networks that are
+named."""
 
 from __future__ import annotations
 

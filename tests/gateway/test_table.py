@@ -225,7 +225,8 @@ def test_who_is_present() -> None:
 
 
 def test_one_that_is_to_be_no_more_gets_nothing() -> None:
-    """Where there are fewer processes from now on, their connections go to the others, in a crash too, and new ones at once."""
+    """Where there are fewer processes from now on, their connections go to the others, in a crash too, and new ones at
+    once."""
     table: Table[str] = Table({"ingest": 2})
     kept, gone = Link("ingest", 1, 1, 1), Link("ingest", 2, 1, 2)
     table.join(gone)

@@ -1,4 +1,5 @@
-"""What is read in C is read as in Python, whatever comes: the two are given the same, and must not differ in anything."""
+"""What is read in C is read as in Python, whatever comes: the two are given the same, and must not differ in
+anything."""
 
 from __future__ import annotations
 

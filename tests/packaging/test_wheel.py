@@ -103,7 +103,8 @@ def start_demo(environment: Path, system: System) -> subprocess.Popen[bytes]:
 
 
 async def test_the_demo_of_a_stranger(environment: Path, fresh: System) -> None:
-    """`patchbay demo`, from a folder of the stranger's: the page, its library, and three calls; Ctrl-C ends all of it."""
+    """`patchbay demo`, from a folder of the stranger's: the page, its library, and three calls; Ctrl-C ends all of
+    it."""
     process = start_demo(environment, fresh)
     fresh.process = process
     await trio.to_thread.run_sync(fresh.wait_ready)

@@ -1,5 +1,5 @@
-"""`python -m tests.sanitize [PYTEST ARGUMENT…]`: runs the tests that compare C and Python, with the C under AddressSanitizer
-and UndefinedBehaviorSanitizer.
+"""`python -m tests.sanitize [PYTEST ARGUMENT…]`: runs the tests that compare C and Python, with the C under
+AddressSanitizer and UndefinedBehaviorSanitizer.
 
 The four modules are built in a copy of the sources, so that those which are installed stay as they are. Exit status: 0
 nothing found, or no sanitizers on this machine (in CI, that is a failure); 1 something found, with the report.

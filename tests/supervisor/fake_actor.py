@@ -1,7 +1,7 @@
 """An actor for tests: says READY, beats, drains on SIGTERM, says hello to the next supervisor.
 
-Run as a program; how it misbehaves is in FAKE_ACTOR, comma separated words, each alone or as `instance:word`. How long it
-looks for the next supervisor is in FAKE_ACTOR_GRACE_S.
+Run as a program; how it misbehaves is in FAKE_ACTOR, comma separated words, each alone or as `instance:word`. How long
+it looks for the next supervisor is in FAKE_ACTOR_GRACE_S.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The run directory is removed while everything runs: it is made anew, or all ends with a word; nothing restarts for ever."""
+"""The run directory is removed while everything runs: it is made anew, or all ends with a word; nothing restarts for
+ever."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def pids(system: Running) -> dict[str, int]:
 
 @pytest.mark.parametrize("removed", ["all", "control.sock", "gateway.sock", "supervisor.lock"])
 def test_it_is_made_anew(system: Running, removed: str) -> None:
-    """With all that is in it; the actors are replaced one by one, none of them crashes, and the port is never closed."""
+    """With all that is in it; the actors are replaced one by one, none of them crashes, and the port is never
+    closed."""
     process = system.start()
     before = pids(system)
     if removed == "all":

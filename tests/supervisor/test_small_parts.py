@@ -130,7 +130,8 @@ NASTY = "\x1b[2J\x9b1m\r\u202ex\nforged"
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_nothing_that_peers_say_reaches_a_terminal(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may be in an exception's last line, which is the reason of a transition, or in what a process says of itself."""
+    """It may be in an exception's last line, which is the reason of a transition, or in what a process says of
+    itself."""
     options = argparse.Namespace(json=as_json)
     entry = {"at": 0.0, "actor": "fanout.0", "generation": 1, "before": "READY", "after": "BACKOFF", "why": NASTY}
     assert output.show(options, {"ok": True, **entry}, formatting.event) == 0

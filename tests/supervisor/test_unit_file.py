@@ -1,4 +1,5 @@
-"""The systemd unit that is shipped: it never gives up on the supervisor, and has no secret where a reload can't see it."""
+"""The systemd unit that is shipped: it never gives up on the supervisor, and has no secret where a reload can't see
+it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ AT_REST = """() => document.getAnimations()
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong with the page as it is, each with its place. Colours on their way to others count for nothing."""
+    """What axe finds wrong with the page as it is, each with its place. Colours on their way to others count for
+    nothing."""
     page.evaluate(_axe())  # as a script of the browser's own: the page's policy lets no other in
     page.evaluate(AT_REST)
     found = page.evaluate(f"() => axe.run(document, {{ runOnly: {json.dumps(RULES)} }})")

@@ -189,10 +189,11 @@ def read_wav(path: Path) -> tuple[int, Samples]:
 
 
 def correlations(heard: Samples, heard_rate: int, sent: Samples, sent_rate: int) -> Samples:
-    """How alike what was heard is to what was sent: the correlation of each quarter of a second in which something is said.
+    """How alike what was heard is to what was sent: the correlation of each quarter of a second in which something is
+    said.
 
-    Each is compared at the best place and speed (to 0.8 % faster or slower, in steps of 0.1 %): correcting a clock is not
-    heard, but would move a longer stretch, taken whole, out of step. What was sent is taken as a loop.
+    Each is compared at the best place and speed (to 0.8 % faster or slower, in steps of 0.1 %): correcting a clock is
+    not heard, but would move a longer stretch, taken whole, out of step. What was sent is taken as a loop.
     """
     return np.array([alike for alike, _ in _compared(heard, heard_rate, sent, sent_rate)])
 

@@ -1,4 +1,5 @@
-"""A Chromium whose tabs can be hidden and frozen, by its own protocol: Playwright keeps every page visible, on purpose."""
+"""A Chromium whose tabs can be hidden and frozen, by its own protocol: Playwright keeps every page visible, on
+purpose."""
 
 from __future__ import annotations
 

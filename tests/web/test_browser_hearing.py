@@ -50,8 +50,8 @@ def is_like(sides: list[Any]) -> bool:
 def test_what_is_heard_is_what_was_sent(system: System, chromium: Browser) -> None:
     """Both tracks, in every codec; four calls at once on one connection.
 
-    While what is late is made up for, a call is played a little faster, and then it is not sample for sample what was sent.
-    On a busy machine that happens now and then: what was not like it is listened to for another 4 s.
+    While what is late is made up for, a call is played a little faster, and then it is not sample for sample what was
+    sent. On a busy machine that happens now and then: what was not like it is listened to for another 4 s.
     """
     ids = {codec: f"v3:codec-{codec}" for codec in CODECS}
     unlike: dict[str, list[Any]] = {codec: [] for codec in CODECS}

@@ -1,4 +1,5 @@
-"""A small server of `patchbay.v1` (docs/protocol-v1.md) for tests of the client: one call, played from frames in memory.
+"""A small server of `patchbay.v1` (docs/protocol-v1.md) for tests of the client: one call, played from frames in
+memory.
 
 Runs in a thread of its own, for tests that drive a browser synchronously.
 """

@@ -53,7 +53,8 @@ class CallState(msgspec.Struct, frozen=True, array_like=True):
         first_at, last_at: of its events, µs since 1970; a loss is none.
         facts: the earliest value of each.
         answered: the first answer. ended: the first hangup, with its cause.
-        held, talker: the latest value. streams: the latest value of each; "" stands for Telnyx's webhooks, which name none.
+        held, talker: the latest value. streams: the latest value of each; "" stands for Telnyx's webhooks, which name
+        none.
         lost: the latest loss.
     """
 

@@ -1,7 +1,7 @@
 """Finds calls without a sign of life, and records an event (`call.lost`) for each, so that every client learns of it.
 
-Signs of life are the call's events, and the statistics of the ingests, which name the calls that they carry. A lost call
-with a new sign of life is live again.
+Signs of life are the call's events, and the statistics of the ingests, which name the calls that they carry. A lost
+call with a new sign of life is live again.
 """
 
 from __future__ import annotations

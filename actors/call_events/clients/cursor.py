@@ -2,9 +2,9 @@
 next byte.
 
 A client's socket carries the events that it wants, in order, one encoding for all: what comes after a known point is
-known. So it is enough to note that point now and then (`Cursor`), and to ask the kernel how much has been written since:
-it counts the bytes of a connection, and outlives us. Nothing has to be noted for an event, and after a crash between
-any two steps no event is missing and none comes twice.
+known. So it is enough to note that point now and then (`Cursor`), and to ask the kernel how much has been written
+since: it counts the bytes of a connection, and outlives us. Nothing has to be noted for an event, and after a crash
+between any two steps no event is missing and none comes twice.
 
 Pure: the kernel is asked by `patchbay.net.tcp_info`.
 """

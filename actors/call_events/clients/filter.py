@@ -39,7 +39,8 @@ class EventFilter:
 
 
 def parse_filter(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
-    """Read a query; calls that the token does not grant are left out. Raises BadQuery; see `patchbay.protocol.query`."""
+    """Read a query; calls that the token does not grant are left out. Raises BadQuery; see
+    `patchbay.protocol.query`."""
     return EventFilter(
         Interest(wanted_calls(query, claims), *_types(query)),
         since=_since(_first(query, "since")),
@@ -65,7 +66,8 @@ def reader_of(claims: Mapping[str, Any] | None, peer: str) -> str:
 
 
 def _types(query: Query) -> tuple[frozenset[str] | None, tuple[str, ...]]:
-    """Read `type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins with `call.`."""
+    """Read `type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins with
+    `call.`."""
     names = {name for text in query.get("type", ()) for name in text.split(",") if name}
     if not names:
         return None, ()

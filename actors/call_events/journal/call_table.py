@@ -1,4 +1,5 @@
-"""Reads and writes the states of calls, a table of the journal's file. Blocks; used inside the journal's transactions."""
+"""Reads and writes the states of calls, a table of the journal's file. Blocks; used inside the journal's
+transactions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Keeps every event in one SQLite file, as it was received and in the order in which it was committed.
 
-Blocks, so one thread at a time uses it. Errors of SQLite are raised as `sqlite3.Error`, and `store` handles them. Several
-processes may have the file open, during a roll: the offset of an event is chosen inside the transaction that writes it.
+Blocks, so one thread at a time uses it. Errors of SQLite are raised as `sqlite3.Error`, and `store` handles them.
+Several processes may have the file open, during a roll: the offset of an event is chosen inside the transaction that
+writes it.
 
 A journal that is not the one that was left here (`watermark`) gets a new epoch, and offsets that no client has had.
 """

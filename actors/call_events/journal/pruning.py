@@ -1,9 +1,9 @@
 """Chooses the events that leave the journal: old ones and, when it is too large, first those that a peer can cause
 without end.
 
-Events have one of three classes (column `room`): floods (keys, marks, errors), audit (who heard and who spoke), and others.
-A call with more than its share of a class loses the surplus first, so that a flood costs its own call only. Then the oldest
-floods go, the oldest others, and the audit last. The newest event always stays: offsets follow it.
+Events have one of three classes (column `room`): floods (keys, marks, errors), audit (who heard and who spoke), and
+others. A call with more than its share of a class loses the surplus first, so that a flood costs its own call only.
+Then the oldest floods go, the oldest others, and the audit last. The newest event always stays: offsets follow it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ PAGE_BYTES = 256 * 1024
 
 
 class JournalReader:
-    """Reads for those who ask, in turn: `who` names the reader. Every read raises Unavailable. Whoever made it closes it."""
+    """Reads for those who ask, in turn: `who` names the reader. Every read raises Unavailable. Whoever made it closes
+    it."""
 
     def __init__(self, directory: Path) -> None:
         self._store = StoreThread(directory)

@@ -1,8 +1,8 @@
 """Opens the journal's file when that is possible, watches it, and replaces it when it is damaged.
 
-Blocks; one thread at a time. Every error is raised as `Unavailable`, whose text is for the log. A damaged file is renamed,
-never deleted, and a new one is begun. A file that was deleted while it was open is still whole in this process, and is
-written again.
+Blocks; one thread at a time. Every error is raised as `Unavailable`, whose text is for the log. A damaged file is
+renamed, never deleted, and a new one is begun. A file that was deleted while it was open is still whole in this
+process, and is written again.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Notes beside the journal that this is the directory where it was written, and which offset it had reached.
 
-An older copy that was put back, the file without its log, or all of it on another machine would go on with offsets that clients
-have had for other events, and nobody could tell. So two small files lie beside the journal:
+An older copy that was put back, the file without its log, or all of it on another machine would go on with offsets that
+clients have had for other events, and nobody could tell. So two small files lie beside the journal:
 
-* `…-origin` is empty. The time of its last change, which the file system sets and no copying program can, is noted in the
-  journal: where it differs, these files are copies.
-* `…-mark` has the epoch and the offset of the last event that was acknowledged. It is written after the commit and before the
-  acknowledgement, and not synced: it outlives the process, and when the machine dies it may be behind the journal, never ahead.
+* `…-origin` is empty. The time of its last change, which the file system sets and no copying program can, is noted in
+  the journal: where it differs, these files are copies.
+* `…-mark` has the epoch and the offset of the last event that was acknowledged. It is written after the commit and
+  before the acknowledgement, and not synced: it outlives the process, and when the machine dies it may be behind the
+  journal, never ahead.
 """
 
 from __future__ import annotations

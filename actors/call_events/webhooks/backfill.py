@@ -86,7 +86,8 @@ class Backfill:
             delay_s = min(delay_s * 2, RETRY_MAX_S)
 
     async def _fetch(self, since: int) -> None:
-        """Fetch once. Raises what it fails for; ImportError, OSError and RuntimeError: descriptors or threads have run out."""
+        """Fetch once. Raises what it fails for; ImportError, OSError and RuntimeError: descriptors or threads have run
+        out."""
         import httpx
 
         try:

@@ -1,7 +1,7 @@
 """The hot path of fan-out: delivers the frames of one track of one call, from the bus to its subscribers.
 
-A frame costs what must be fetched from memory for it, as in `actors.ingest.media_reader`; so the data that a frame
-needs lies in few small objects.
+A frame costs what must be fetched from memory for it, as in `actors.ingest.stream.media_reader`; so the data that a
+frame needs lies in few small objects.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from actors.fanout.decoder.messages import ANSWER_MAX_BYTES, BadMessage
-from actors.fanout.decoder.process import PROGRESS_BYTES
+from actors.fanout.decoder.messages import ANSWER_MAX_BYTES, PROGRESS_BYTES, BadMessage
 from patchbay.net.event_loop import Callback
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REQUEST_FRAMES_MAX: Final = 64
 REQUEST_BYTES_MAX: Final = PAYLOAD_MAX_BYTES  # of payloads: they take the decoder no longer than one payload may
 REASON_MAX_BYTES: Final = 500
+PROGRESS_BYTES: Final = 8  # in shared memory: the serial of the frame that is being decoded; 0 between frames
 
 # A request's frame: serial, track, time, encoding, rate, channels, length.
 _FRAME: Final = struct.Struct("<QQdBIBI")

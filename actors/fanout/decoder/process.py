@@ -22,6 +22,7 @@ from actors.fanout.decoder.messages import (
     ANSWER_BYTES,
     DECODED,
     FAILED,
+    PROGRESS_BYTES,
     REASON_MAX_BYTES,
     REQUEST_MAX_BYTES,
     UNDECODABLE,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 PROCESSOR_MAX_S: Final = 0.25
 CLOCK_MAX_S: Final = 5.0
 MEMORY_MAX_BYTES: Final = 1 << 30  # of addresses
-PROGRESS_BYTES: Final = 8  # the serial number of the frame that is being decoded, in shared memory; 0 between frames
 FORGET_AFTER_S: Final = 60.0  # a track without frames for so long may begin anew
 TRACKS_KEPT: Final = 500  # beyond so many, tracks without frames are removed
 

@@ -30,7 +30,8 @@ class StreamAudio:
         live ◄── route(queues) ───── idle     the last frames are queued first
         live ◄── detach ──────────── idle     the stream carries no call, and its audio goes nowhere
 
-    A new stream is live: MediaReader decodes each message. While idle, IdleReader counts frames and keeps the last ones.
+    A new stream is live: MediaReader decodes each message. While idle, IdleReader counts frames and keeps the last
+    ones.
 
     Args:
         replay_frames: frames of each track that are kept for a listener who joins.

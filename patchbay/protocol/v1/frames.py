@@ -78,8 +78,8 @@ def wire_format(given: MediaFormat) -> WireFormat:
 
 
 def stream_number(connection: int) -> int:
-    """A stream's number on the wire, from that of the connection that carries it: the moment it came, in ms, so the same
-    everywhere and after every restart. Wraps round after 49 days."""
+    """A stream's number on the wire, from that of the connection that carries it: the moment it came, in ms, so the
+    same everywhere and after every restart. Wraps round after 49 days."""
     return connection // NS_PER_MS & MASK_32
 
 

@@ -1,4 +1,5 @@
-"""A journal that is not the one that was left is another one: new epoch, offsets that nobody has had. All else keeps its epoch."""
+"""A journal that is not the one that was left is another one: new epoch, offsets that nobody has had. All else keeps
+its epoch."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def test_binary_is_ulaw_20_ms_at_a_time(size: int, track: str) -> None:
 @pytest.mark.parametrize("encoding", ["PCMU", "PCMA", "L16", "G722", "OPUS", "AMR-WB"])
 @pytest.mark.parametrize("form", [("binary", "inbound"), ("binary", "both"), ("v1", "inbound")])
 def test_silence_has_a_length(encoding: str, form: EncodingKey) -> None:
-    """A payload that holds nothing is silence, as long as the one before of its track; 20 ms, when that was the first."""
+    """A payload that holds nothing is silence, as long as the one before of its track; 20 ms, when that was the
+    first."""
     media_format = MediaFormat(encoding, 16_000 if encoding in ("L16", "AMR-WB") else 8000)
     if needs_decoding(form, media_format):
         media_format = PCMU  # by then

@@ -14,8 +14,8 @@ from actors.fanout.calls import in_order
 from actors.fanout.calls.encodings import EncodedGroup
 from actors.fanout.calls.publisher_handover import PATIENCE_S
 from actors.fanout.calls.registry import FORGET_AFTER_S
-from actors.fanout.decoder.messages import DECODED, FAILED, Answer, Request, pack_answer, read_requests
-from actors.fanout.decoder.process import PROGRESS_BYTES, Decoder
+from actors.fanout.decoder.messages import DECODED, FAILED, PROGRESS_BYTES, Answer, Request, pack_answer, read_requests
+from actors.fanout.decoder.process import Decoder
 from actors.fanout.decoder.queue import WAIT_MAX_S
 from patchbay.protocol import batches
 from tests.fakes.listening import FakeFanout, browser_of, entry, heard, listener, spoken, started
@@ -264,7 +264,8 @@ def test_a_successor_goes_on_with_the_very_next_frame(place: Place, when: str) -
 
 @pytest.mark.parametrize("message", [5, 1000])
 def test_a_decoder_that_takes_long_to_start(place: Place, message: int) -> None:
-    """However much comes meanwhile, one that was handed over gets all that it missed; a newcomer no more than the replay buffer."""
+    """However much comes meanwhile, one that was handed over gets all that it missed; a newcomer no more than the
+    replay buffer."""
     opus(place, *range(1, 11))
     next_one = listener(1, None, call_control_id="v3:call")
     next_one._known, next_one._delivered = {7: 0}, {7: [2, -1]}

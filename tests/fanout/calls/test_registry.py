@@ -143,7 +143,8 @@ def test_what_is_new_ingest_alone_says(fanout: FakeFanout, back: int) -> None:
 
 @pytest.mark.parametrize("form", [{}, {"track": "both"}, {"format": "json"}])
 def test_another_start_of_the_same_stream(fanout: FakeFanout, form: dict[str, str]) -> None:
-    """Is told if it says anything else, before audio in its format; who comes later gets nothing of the format before."""
+    """Is told if it says anything else, before audio in its format; who comes later gets nothing of the format
+    before."""
     someone = fanout.joins(listener(1, None, **form))
     other, alaw = start(encoding="PCMA"), b"\x2a" * 160
     again = start().replace(b'"sequence_number":"1"', b'"sequence_number":"77"')
@@ -315,7 +316,8 @@ def test_told_once_over_a_restart(fanout: FakeFanout) -> None:
 
 
 def test_a_stop_that_came_while_nobody_was_there(fanout: FakeFanout) -> None:
-    """A successor that hears of it, before or after its listeners come to it, tells those who were told of the start."""
+    """A successor that hears of it, before or after its listeners come to it, tells those who were told of the
+    start."""
     someone, stranger = fanout.joins(listener(1)), listener(2)
     fanout.hears(started(), spoken(1))
     successor = FakeFanout()

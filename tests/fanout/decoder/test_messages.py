@@ -11,6 +11,7 @@ from actors.fanout.decoder.messages import (
     ANSWER_MAX_BYTES,
     DECODED,
     FAILED,
+    PROGRESS_BYTES,
     REQUEST_BYTES_MAX,
     REQUEST_FRAMES_MAX,
     REQUEST_MAX_BYTES,
@@ -23,7 +24,7 @@ from actors.fanout.decoder.messages import (
     read_answers,
     read_requests,
 )
-from actors.fanout.decoder.process import PROGRESS_BYTES, Decoder
+from actors.fanout.decoder.process import Decoder
 from patchbay.audio.media_format import MediaFormat
 from patchbay.audio.transcode import ENCODINGS, OUTPUT_MAX_BYTES
 

@@ -28,7 +28,7 @@ ULAW = bytes(range(160))
 
 
 class Said:
-    """The talk sender' side."""
+    """The talk sender's side."""
 
     def __init__(self) -> None:
         self.pieces: list[batches.Talk] = []

@@ -493,7 +493,8 @@ async def test_a_fault_in_c_is_done_without(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_talk_is_passed_on_to_whoever_has_the_stream() -> None:
-    """The next process of this index; without one all others, of whom only the one that has the stream says a word of it."""
+    """The next process of this index; without one all others, of whom only the one that has the stream says a word of
+    it."""
     talk = batches.pack_talk(batches.TALK, 3, 99, CALL, LOUD)
     sent: dict[str, list[bytes]] = {"successor": [], "b": [], "c": []}
 

@@ -193,7 +193,8 @@ def test_calls_in_g711_do_not_pay_for_the_library() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 16000])
 def test_audio_that_comes_too_fast_is_silence(rate: int) -> None:
-    """Where it costs: some seconds at once are made, and then as much as may be spoken meanwhile; a lawful stream never meets it."""
+    """Where it costs: some seconds at once are made, and then as much as may be spoken meanwhile; a lawful stream never
+    meets it."""
     transcoder = Counted(MediaFormat("L16", rate))
     second = tone(rate)
     made = [transcoder.to_ulaw(second[:16_000], 0.0) for _ in range(100)]

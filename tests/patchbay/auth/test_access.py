@@ -169,7 +169,8 @@ def test_without_authentication_only_pages_of_this_machine_may_connect(target: s
 
 @pytest.mark.parametrize(("target", "upgrade"), EVERYWHERE)
 def test_with_authentication_only_pages_that_are_listed_may_connect(target: str, upgrade: bool) -> None:
-    """Where anybody's may be listed. Telnyx shows a signature or a token instead, whatever its library says of itself."""
+    """Where anybody's may be listed. Telnyx shows a signature or a token instead, whatever its library says of
+    itself."""
     listed = {**ON, "PATCHBAY_AUTH__ALLOWED_ORIGINS": "https://app.example.com/"}
     is_telnyx = "telnyx" in target or target == "/healthz"
     for line, expected in (

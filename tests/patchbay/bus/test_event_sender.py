@@ -9,7 +9,7 @@ import orjson
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from patchbay.bus.event_sender import EventSender
+from patchbay.bus.event_sender import ACKNOWLEDGED_APART_S, EventSender
 from tests.fakes.bus import FakeSocket
 
 if TYPE_CHECKING:
@@ -137,3 +137,30 @@ async def test_a_flood_pushes_nothing_out_that_was_promised(autojump_clock: Mock
         dealer.arrive(told["id"].encode())
         await sender.flush()
         assert len(dealer.sent) == 14
+
+
+async def test_acknowledgements_of_a_flood_are_taken_together(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by itself, one a millisecond, they would wake the process as often."""
+    dealer = FakeSocket()
+    sender = EventSender(dealer, limit=1000)
+    wakes, receive_many = 0, dealer.receive_many
+
+    async def counted(limit: int = 64) -> list[bytes]:
+        nonlocal wakes
+        frames = await receive_many(limit)
+        wakes += 1
+        return frames
+
+    monkeypatch.setattr(dealer, "receive_many", counted)
+    with trio.fail_after(60):
+        async with running(sender):
+            for _ in range(200):
+                sender.send_nowait("stream.started", {})
+            for event_id in ids(dealer.sent):
+                dealer.arrive(event_id.encode())
+                await trio.sleep(0.001)
+            await sender.flush()
+    assert sender.totals()["events_acknowledged"] == 200
+    assert wakes <= 200 * 0.001 / ACKNOWLEDGED_APART_S + 2

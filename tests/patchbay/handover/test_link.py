@@ -172,7 +172,8 @@ async def test_one_that_had_no_answer_yet_is_not_resumed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("written", [False, True])
 async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
-    """Just before or just after it was written: the peer has it once. So with a note of what was about to be written."""
+    """Just before or just after it was written: the peer has it once. So with a note of what was about to be
+    written."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
         handler = Handler()
@@ -498,7 +499,8 @@ async def test_a_note_is_bounded(tmp_path: Path) -> None:
 
 
 async def test_whoever_has_given_a_connection_away_notes_nothing_more(tmp_path: Path) -> None:
-    """A note that was on its way inside the process must not stand where the one of the handover, or a successor's, does."""
+    """A note that was on its way inside the process must not stand where the one of the handover, or a successor's,
+    does."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
         handler, successor = Handler(), Handler()

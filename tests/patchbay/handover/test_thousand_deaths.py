@@ -44,8 +44,8 @@ def descriptors() -> int:
 
 
 def held() -> tuple[int, int, int]:
-    """Tasks, descriptors and objects that there are. Of objects those made by us or by the WebSocket library: trio keeps
-    up to a thousand old deadlines by design."""
+    """Tasks, descriptors and objects that there are. Of objects those made by us or by the WebSocket library: trio
+    keeps up to a thousand old deadlines by design."""
     gc.collect()
     ours = ("actors.", "trio_websocket.", "wsproto.")
     return tasks(), descriptors(), sum(str(type(thing).__module__).startswith(ours) for thing in gc.get_objects())

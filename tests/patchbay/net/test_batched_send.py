@@ -1,4 +1,5 @@
-"""Whoever keeps up is written to at once, whoever does not as ever; nobody reads half a frame, or frames out of order."""
+"""Whoever keeps up is written to at once, whoever does not as ever; nobody reads half a frame, or frames out of
+order."""
 
 from __future__ import annotations
 
@@ -134,7 +135,7 @@ async def test_a_few_are_written_to_at_once(batched_send: BatchedSend, monkeypat
 
 
 async def test_nothing_overtakes(batched_send: BatchedSend, readers: list[Reader]) -> None:
-    """What an send queue writes itself comes behind what is on its way, and before what follows."""
+    """What a send queue writes itself comes behind what is on its way, and before what follows."""
     first, second, _ = readers
     targets = targets_of(batched_send, first, second)
     targets.write(frame(1))
@@ -244,7 +245,7 @@ async def test_one_that_fails_while_it_leaves(batched_send: BatchedSend, readers
     await other.hears([1])
 
 
-async def test_more_than_a_volley_holds(batched_send: BatchedSend) -> None:
+async def test_more_than_a_batch_holds(batched_send: BatchedSend) -> None:
     """Long frames, and one that is longer than all of it."""
     readers = [Reader(batched_send) for _ in range(8)]
     for number, reader in enumerate(readers):

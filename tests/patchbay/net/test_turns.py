@@ -134,7 +134,8 @@ def test_who_is_served_no_more_has_no_turn(world: World) -> None:
 
 
 def test_plain_frames_in_bursts(world: World) -> None:
-    """What lawful peers have at once goes through, even from many; a round that has taken long leaves the rest for later."""
+    """What lawful peers have at once goes through, even from many; a round that has taken long leaves the rest for
+    later."""
     assert not world.turns.is_burst(FEW_BYTES)  # without any round
     world.turns.new_round()
     assert world.turns.is_burst(PLAIN_BYTES_AT_ONCE + 1)
@@ -148,7 +149,8 @@ def test_plain_frames_in_bursts(world: World) -> None:
 @pytest.mark.parametrize("owners", [1, 3, 26])
 @pytest.mark.parametrize("peers", [1, 40])
 def test_a_flood_leaves_time_to_others(owners: int, peers: int, world: World) -> None:
-    """However many peers flood, a round ends in time, and a peer with one frame waits until each owner had one turn at most."""
+    """However many peers flood, a round ends in time, and a peer with one frame waits until each owner had one turn at
+    most."""
     flood = [f"{chr(ord('A') + owner)}{peer}" for owner in range(owners) for peer in range(peers)]
     for peer in flood:
         world.has_turn(peer, frames=1000)

@@ -1,4 +1,5 @@
-"""Descriptors, threads, memory and disk that run out end no process: each call that can fail so is tried with that failure."""
+"""Descriptors, threads, memory and disk that run out end no process: each call that can fail so is tried with that
+failure."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Reading:
 
 
 def rounds(poller: Poller, limit: int = 10_000) -> int:
-    """Batcher until there is nothing to be done, as far apart as they are under load."""
+    """Rounds until there is nothing to be done, as far apart as they are under load."""
     clock, ahead_s = poller._clock, 0.0
     poller._clock = lambda: clock() + ahead_s
     for count in range(limit):
