@@ -5,7 +5,9 @@ registrations, and its own descriptor is the one thing that is waited for (`patc
 serves whatever is there.
 
 A round peeks at what the sockets hold, handles the complete frames, and takes them at the start of the next round at
-the earliest (`patchbay.net.socket_reader`). Untaken bytes stay readable, which is why the epoll is edge-triggered.
+the earliest (`patchbay.net.socket_reader`). Where frames may be handled again after a crash, they are taken LEAVES_S
+later: the bus sends in a thread of its own, and two rounds may follow each other at once. Untaken bytes stay readable,
+which is why the epoll is edge-triggered.
 
 Of all that is not plain, a peer may have a little done in each round (`patchbay.net.turns`): a flood is slow, and the
 others are not.
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENTS_PER_ROUND = 2048
+LEAVES_S = 0.01  # what a round has sent over the bus has left this process
 COLD_PARTS = 5
 COLD_TURN_S = 0.005  # then others are served before the rest of a part
 OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
@@ -82,6 +85,8 @@ class Poller(SocketReader):
         self._epoll = select.epoll()
         self._callback = Callback(self._turn, self._epoll.fileno())
         self._served = 0  # connections, in the last round
+        self._leaving: list[Polled] = []  # what they led to has left at `_left_at`
+        self._left_at = float("-inf")
         self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
         self.rounds = 0
 
@@ -135,7 +140,7 @@ class Poller(SocketReader):
         """Read it at once again, beginning with what is there."""
         fd = peer.sock.fileno()
         if self._cold.pop(fd, None) is not None:
-            self._take(peer)
+            self._ripe.append(peer)  # what it has said while it was cold may have been sent just now
             self._arm(fd)
 
     async def run(self) -> None:
@@ -183,8 +188,7 @@ class Poller(SocketReader):
         self.turns.new_round()
         self._ends_left = ENDS_AT_ONCE
         now = self._clock()
-        handled, self._untaken, self._ripe = self._untaken + self._ripe, [], []
-        self._take_all(handled)
+        self._take_all(self._take_now(now))
         again, self._again = self._again, []
         for peer, gone in again:
             if self._serves(peer.sock.fileno()) is peer:
@@ -195,6 +199,14 @@ class Poller(SocketReader):
         self._serve_all(now)
         self._end_of_round()
         return bool(self._untaken or self._again or self._ending or self.turns.waiting)
+
+    def _take_now(self, now: float) -> list[Polled]:
+        """Return the connections whose handled bytes are to be taken now."""
+        handled, self._untaken = self._untaken, []
+        if now >= self._left_at:
+            handled += self._leaving
+            self._leaving, self._ripe, self._left_at = self._ripe, [], now + LEAVES_S
+        return handled
 
     def _serve_waiting(self, now: float) -> None:
         """Serve those that have waited for their turn: one turn each, as far as this round goes."""

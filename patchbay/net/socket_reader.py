@@ -45,7 +45,7 @@ class SocketReader:
         self._late = take_late
         self._peers: list[Polled | None] = []  # by descriptor: the first of many things that a frame looks up
         self._untaken: list[Polled] = []  # to be taken soon
-        self._ripe: list[Polled] = []  # to be taken with the next round, whenever that is
+        self._ripe: list[Polled] = []  # to be taken once what they led to has left this process
         self._again: list[tuple[Polled, bool]] = []  # to be read in the next round, and whether the peer has gone
         self._ending: deque[Polled] = deque()  # that have gone, and wait for their turn to be ended
         self._ends_left = ENDS_AT_ONCE  # how many more connections may end in this round
