@@ -104,7 +104,7 @@ def rounds(poller: Poller, limit: int = 10_000) -> int:
 
 
 @pytest.fixture(params=[False, True], ids=["soon", "late"])
-def poller(request: pytest.FixtureRequest) -> Poller:
+def poller(request: pytest.FixtureRequest, mock_clock: trio.testing.MockClock) -> Poller:
     return Poller(0, take_late=request.param)
 
 
