@@ -9,7 +9,7 @@ from importlib import import_module
 
 from patchbay.process.background_import import load
 
-NAMES = ("gateway", "ingest", "fanout", "call_events", "console")
+NAMES = ("gateway", "ingest", "fanout", "call_events", "console", "bridge")
 
 
 def main() -> int:

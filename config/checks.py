@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?/?")
+REDIS_URL = re.compile(r"(redis|rediss|rediss?\+sentinel|rediss?\+cluster)://[^/\s]+(/\S*)?")
+PORTS = 65_536
 PUBLIC_KEY_BYTES = 32  # RFC 8032 §5.1.5
 SECRET_MIN_BYTES = 32  # RFC 7518 §3.2: an HS256 key is at least as long as the hash
 TOKEN_MIN_CHARS = 8
@@ -44,6 +46,7 @@ def find_problems(settings: Settings) -> list[str]:
         *_webhook_keys(settings),
         *_announced(settings),
         *_bodies(settings),
+        *_cluster(settings),
     ]
 
 
@@ -211,6 +214,27 @@ def _bodies(settings: Settings) -> list[str]:
     if settings.events.bodies_max_bytes >= settings.events.webhook_max_bytes:
         return []
     return ["events.bodies_max_bytes must be at least events.webhook_max_bytes, or no webhook of that size is received"]
+
+
+def _cluster(settings: Settings) -> list[str]:
+    cluster = settings.cluster
+    if not cluster.redis_url and not cluster.advertise:
+        return []
+    if not cluster.is_on:
+        return ["cluster.redis_url and cluster.advertise: set both, or none"]
+    problems = []
+    if not REDIS_URL.fullmatch(cluster.redis_url or ""):
+        problems.append(
+            "cluster.redis_url: redis://host:port/db, rediss://…, redis+sentinel://host:port,host:port/service or "
+            "redis+cluster://host:port,host:port; with user:password@ before the host where Redis asks for them"
+        )
+    try:
+        host, port = cluster.address
+    except ValueError:
+        host, port = "", 0
+    if not host or not 0 < port < PORTS:
+        problems.append(f"cluster.advertise: {cluster.advertise!r} is neither host nor host:port")
+    return problems
 
 
 def _webhook_keys(settings: Settings) -> list[str]:

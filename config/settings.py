@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 DEFAULT_PROCESSES_MAX = 8  # of the default; a setting may be higher
+BRIDGE_PORT = 5007  # for other nodes, where `cluster.advertise` names none
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -19,7 +20,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
 # Settings whose values are shown nowhere. Each can also be read from a file, which `<name>_file` names.
-SECRETS = frozenset({"jwt_secret", "stream_token", "api_key"})
+SECRETS = frozenset({"jwt_secret", "stream_token", "api_key", "redis_url"})
 
 
 def default_processes() -> int:
@@ -201,6 +202,34 @@ class TlsSettings(Section, frozen=True):
         return bool(self.certfile and self.keyfile)
 
 
+class ClusterSettings(Section, frozen=True):
+    """Several machines that work as one; both settings, or none."""
+
+    redis_url: str | None = (
+        None  # redis://, rediss://, redis+sentinel://host:port,…/service or redis+cluster://host:port,…
+    )
+    redis_url_file: str | None = None  # a file that holds it; nobody else may read that
+    advertise: str | None = None  # host or host:port at which the other nodes reach this one; also its name
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether this node belongs to a cluster."""
+        return bool(self.redis_url and self.advertise)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return host and port of this node's bridge. Raises ValueError: `advertise` is neither host nor host:port."""
+        host, colon, port = (self.advertise or "").rpartition(":")
+        if not colon or host.endswith(":"):
+            return self.advertise or "", BRIDGE_PORT
+        return host.strip("[]"), int(port)
+
+    @property
+    def node(self) -> str:
+        """Return the name of this node: host:port."""
+        return "{}:{}".format(*self.address)
+
+
 class LogSettings(Section, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"  # what is less than this is not written
     format: Literal["auto", "json", "text"] = "auto"  # auto: text on a terminal, JSON lines elsewhere
@@ -225,4 +254,5 @@ class Settings(Section, frozen=True):
     events: EventSettings = EventSettings()
     console: ConsoleSettings = ConsoleSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
+    cluster: ClusterSettings = ClusterSettings()
     log: LogSettings = LogSettings()

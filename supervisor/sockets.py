@@ -5,6 +5,7 @@ All are close-on-exec: a process gets those that are passed to it by name, and n
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 PUBLIC = "public"
 HANDOFF = "handoff"
+BRIDGE = "bridge"
+TCP = (PUBLIC, BRIDGE)
 # Connections wait in this queue while an actor has no process. The kernel takes less if net.core.somaxconn says so.
 BACKLOG = 4096
 CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
@@ -33,12 +36,17 @@ class PortTakenError(Exception):
 
 
 class Sockets:
-    """Holds the listening sockets by name: "public", "handoff", or the name of the file in the run directory."""
+    """Holds the listening sockets by name: "public", "bridge", "handoff", or the name of the file in the run directory.
 
-    def __init__(self, run_dir: Path, host: str, port: int) -> None:
+    Args:
+        bridge: host and port for other nodes of the cluster; None: there is no cluster.
+    """
+
+    def __init__(self, run_dir: Path, host: str, port: int, bridge: tuple[str, int] | None = None) -> None:
         self._run_dir = run_dir
         self._host = host
         self._port = port
+        self._bridge = bridge
         self._held: dict[str, socket.socket] = {}
 
     def __iter__(self) -> Iterator[tuple[str, socket.socket]]:
@@ -56,7 +64,7 @@ class Sockets:
     @property
     def files(self) -> set[str]:
         """Return the names of the sockets' files in the run directory."""
-        return {_file(name) for name in self._held if name != PUBLIC}
+        return {_file(name) for name in self._held if name not in TCP}
 
     def adopt(self, name: str, sock: socket.socket) -> None:
         """Take over a socket that is listening already; it is closed if there is one of that name."""
@@ -75,16 +83,20 @@ class Sockets:
         for name in socket_names_of(spec):
             if name in self._held:
                 continue
-            self._held[name] = listen_tcp(self._host, self._port) if name == PUBLIC else self._listen(name)
+            self._held[name] = self._listen(name)
 
     def reopen(self, missing: Collection[str]) -> None:
         """Listen again on the sockets whose files in the run directory are missing; connections stay open."""
         for name in self._held:
-            if name != PUBLIC and _file(name) in missing:
+            if name not in TCP and _file(name) in missing:
                 self._held[name].close()
                 self._held[name] = self._listen(name)
 
     def _listen(self, name: str) -> socket.socket:
+        if name == PUBLIC:
+            return listen_tcp(self._host, self._port)
+        if name == BRIDGE and self._bridge is not None:
+            return _listen_for_nodes(*self._bridge)
         kind = socket.SOCK_SEQPACKET if name == HANDOFF else socket.SOCK_STREAM
         return listen_unix(self._run_dir, _file(name), kind)
 
@@ -110,7 +122,7 @@ class Sockets:
     def close_for(self, spec: ActorSpec) -> None:
         """Close the endpoints of an actor that was removed, and remove their files."""
         for name in socket_names_of(spec):
-            if name not in (PUBLIC, HANDOFF) and name in self._held:
+            if name not in (*TCP, HANDOFF) and name in self._held:
                 self._held.pop(name).close()
                 (self._run_dir / name).unlink(missing_ok=True)
 
@@ -133,15 +145,25 @@ def _file(name: str) -> str:
     return socket_names.HANDOVER if name == HANDOFF else name
 
 
-def listen_tcp(host: str, port: int) -> socket.socket:
-    """Listen on the public port.
+def _listen_for_nodes(host: str, port: int) -> socket.socket:
+    """Listen where other nodes reach this one; on all addresses when `host` is another machine's, which passes on."""
+    try:
+        return listen_tcp(host, port, "PATCHBAY_CLUSTER__ADVERTISE")
+    except PortTakenError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRNOTAVAIL:
+            raise
+    return listen_tcp("", port, "PATCHBAY_CLUSTER__ADVERTISE")
+
+
+def listen_tcp(host: str, port: int, setting: str = "PATCHBAY_PORT") -> socket.socket:
+    """Listen on a TCP port. `setting`: which names the port.
 
     Raises:
         PortTakenError: the host has no address of this machine, or the port is taken.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
         raise PortTakenError(f"host = {host}: {error.strerror or error}") from error
@@ -154,8 +176,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise PortTakenError(
-            f"can't listen on {host} port {port}: {error.strerror}; "
-            "set PATCHBAY_PORT to another one, or stop what uses it"
+            f"can't listen on {host} port {port}: {error.strerror}; set {setting} to another one, or stop what uses it"
         ) from error
     sock.setblocking(False)
     return sock

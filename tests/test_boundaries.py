@@ -17,7 +17,7 @@ FLOORS: Final = {  # each floor, and the floors that it may import
     "supervisor": {"supervisor", "patchbay", "config"},
     "simulator": {"simulator", "config"},
 }
-ACTORS: Final = ("gateway", "ingest", "fanout", "call_events", "console")
+ACTORS: Final = ("gateway", "ingest", "fanout", "call_events", "console", "bridge")
 ROOM_MAX_MODULES: Final = 15
 FILE_MAX_LINES: Final = 300
 PURE_ROOMS: Final = ("patchbay/audio", "patchbay/protocol")

@@ -47,7 +47,7 @@ SHARE_TIMEOUT_S: Final = 0.5  # for ingest to learn that other fan-out processes
 async def run(context: Context) -> None:
     """Serve browsers until asked to stop."""
     publisher = context.bus.publisher("pub")
-    subscriber = context.bus.subscriber("ingest", "pub")
+    subscriber = context.bus.subscriber("ingest", "pub", bridge_too=True)
     events = EventSender(context.bus.dealer("call_events", "in"), limit=context.settings.events.unacknowledged_max)
     fanout = Fanout(context, subscriber, events)
     subscriber.subscribe(batches.batch_topic(context.identity.index))
@@ -106,6 +106,7 @@ class Fanout:
             make_batched_send(settings),
             deliver_in_c(wanted=settings.native),
             queue,
+            is_clustered=settings.cluster.is_on,
         )
         self.decoder = Decoder(queue, lambda: self.calls.resume(trio.current_time()), self.calls.counters)
         self._talk_sender = TalkSender(context.bus)

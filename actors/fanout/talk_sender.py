@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
+from patchbay.protocol.batches import BRIDGE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -45,7 +47,7 @@ Piece = tuple[Destination, TalkSource, bytes, "float | None"]
 
 
 class TalkSender:
-    """Holds one PUSH socket to each ingest process that carries a call, made when needed.
+    """Holds one PUSH socket to each ingest process that carries a call, and to the bridge; made when needed.
 
     Attributes:
         lost: number of pieces of talk that no process took in time.
@@ -95,7 +97,9 @@ class TalkSender:
     def _socket(self, owner: Owner) -> BusSocket:
         sock = self._sockets.get(owner)
         if sock is None:
-            sock = self._sockets[owner] = self._bus.pusher("ingest", *owner, "talk")
+            index, slot = owner
+            to = ("bridge", 0) if index == BRIDGE else ("ingest", index)
+            sock = self._sockets[owner] = self._bus.pusher(*to, slot, "talk")
         return sock
 
 

@@ -12,8 +12,8 @@ from patchbay.protocol.events import EVENTS_LOST
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from actors.ingest.batcher import Batcher, EntryQueue
     from actors.ingest.stream.stream import Stream
+    from patchbay.bus.batcher import Batcher, EntryQueue
     from patchbay.bus.event_sender import EventSender
     from patchbay.protocol.telnyx import Start
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Collection
 
-    from actors.ingest.batcher import Batcher
     from actors.ingest.closer import Closer
     from actors.ingest.contest import Contest
     from actors.ingest.notifier import Notifier
     from actors.ingest.stream.stream import Stream
     from actors.ingest.talk.router import TalkRouter
+    from patchbay.bus.batcher import Batcher
 
 log = logging.getLogger(__name__)
 

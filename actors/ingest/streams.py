@@ -14,7 +14,6 @@ import msgspec
 import trio
 
 from actors.ingest.admission import Admission
-from actors.ingest.batcher import Batcher
 from actors.ingest.closer import Closer
 from actors.ingest.notifier import Notifier
 from actors.ingest.registry import StreamRegistry
@@ -23,6 +22,7 @@ from actors.ingest.stream.state import STATE_MAX_BYTES
 from actors.ingest.talk.receiver import TalkReceiver
 from actors.ingest.talk.router import TalkRouter
 from actors.ingest.ticker import Ticker
+from patchbay.bus.batcher import Batcher
 from patchbay.process.periodic import SECOND, every
 from patchbay.protocol import batches, events
 from patchbay.protocol.errors import CLOSE_POLICY
@@ -74,7 +74,7 @@ class Streams:
         )
         self.closer = Closer()
         self.registry = StreamRegistry(self.batcher, self.talk_router, self._notifier, self.closer, self.counters)
-        self.talk_receiver = TalkReceiver(self.talk_router, self.registry.by_call, take_talk)
+        self.talk_receiver = TalkReceiver(self.talk_router, self.registry.by_call, take_talk, self.registry.supersede)
         self.admission = Admission(is_needed=settings.ingest.announced_within_s > 0)
         self._stats = StatsReporter(identity)
         self._held: set[StreamAudio] = set()  # with frames that are held for missing ones

@@ -220,12 +220,15 @@ class Bus:
         self._listen(sock, endpoint)
         return self._keep(BusSocket(sock))
 
-    def subscriber(self, actor: str, endpoint: str, *topics: bytes) -> BusSocket:
-        """Make a SUB that is connected to an actor's processes, in both slots."""
+    def subscriber(self, actor: str, endpoint: str, *topics: bytes, bridge_too: bool = False) -> BusSocket:
+        """Make a SUB that is connected to an actor's processes, in both slots; to the bridge of a cluster too."""
         sock = self._socket(zmq.SUB, queue=AUDIO_QUEUE)
         for topic in topics:
             sock.setsockopt(zmq.SUBSCRIBE, topic)
-        return self._connect(sock, socket_names.endpoints(self._settings, actor, endpoint))
+        names = list(socket_names.endpoints(self._settings, actor, endpoint))
+        if bridge_too and self._settings.cluster.is_on:
+            names += socket_names.endpoints(self._settings, "bridge", endpoint)
+        return self._connect(sock, names)
 
     def router(self, endpoint: str) -> RouterSocket:
         """Make a ROUTER that listens on this process's endpoint."""

@@ -25,12 +25,18 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 VERSION: Final = 2
 STATS_TOPIC: Final = b"s"
 DIGEST_BYTES: Final = 16
 EVERY_CALL: Final = bytes(DIGEST_BYTES)  # in place of a call: all of them
+
+# The bridge of a cluster's node is one more ingest to fan-outs, and more fan-outs to ingests: one that gets the news of
+# all calls, and one for each node that wants calls, with higher indexes.
+BRIDGE: Final = 128
+NODES: Final = range(BRIDGE + 1, 255)
+UNSEQUENCED: Final = 0  # of a batch that the bridge has made itself; it passes on all others with their numbers
 
 # Kinds of entries.
 AUDIO: Final = 1  # payload: codec bytes
@@ -47,6 +53,7 @@ REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
 MARKED: Final = 11  # payload: JSON, to one talker: Telnyx has sent its mark back
 DROPPED: Final = 12  # payload: JSON, to one talker: how much of its talk was dropped, and why
 
+TO_TALKER: Final = frozenset({REFUSED, MARKED, DROPPED})
 # Of a stream: told again to a fan-out that comes later, which may have missed them.
 ENDS: Final = frozenset({STOP, GONE})
 IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
@@ -73,6 +80,8 @@ _HEAD = struct.Struct("<BBH")
 _TAIL = struct.Struct("<Q16s")
 pack_entry = _ENTRY.pack
 ENTRY_BYTES: Final = _ENTRY.size
+CALL_AT: Final = ENTRY_BYTES - DIGEST_BYTES  # where the call is in an entry
+TOPIC_BYTES: Final = 2
 # Of the entry that begins there: (kind, track, position, length, stream), all that a frame of audio needs on its way.
 # Raises struct.error when there is not so much.
 unpack_front = struct.Struct("<BB2xI8xI8xQ").unpack_from
@@ -161,6 +170,29 @@ def split_entries(entries: bytes, max_bytes: int) -> Iterator[bytes]:
         yield entries[begin:at]
 
 
+def keep_entries(message: bytes, at: int, calls: Container[bytes]) -> tuple[bytes, int]:
+    """Return the entries from `at` on that are of these calls, and how many they are. News of a talker are kept too.
+
+    Raises:
+        BusFormatError: the message is cut short.
+    """
+    size, begin, kept, count = len(message), at, [], 0
+    try:
+        while at < size:
+            kind, _, _, length, _ = unpack_front(message, at)
+            end = at + ENTRY_BYTES + length
+            if message[at + CALL_AT : at + ENTRY_BYTES] in calls or kind in TO_TALKER:
+                count += 1
+            else:
+                kept.append(message[begin:at])
+                begin = end
+            at = end
+    except struct.error as error:
+        raise BusFormatError("cut short") from error
+    kept.append(message[begin:])
+    return b"".join(kept), count
+
+
 def unpack_batch(message: bytes) -> tuple[Batch, int]:
     """Return a message's header, and where its entries begin.
 
@@ -168,12 +200,12 @@ def unpack_batch(message: bytes) -> tuple[Batch, int]:
         BusFormatError: another version, or not a batch.
     """
     try:
-        version, ingest, slot, epoch, sequence, time_us = _BATCH.unpack_from(message, 2)
+        version, ingest, slot, epoch, sequence, time_us = _BATCH.unpack_from(message, TOPIC_BYTES)
     except struct.error as error:
         raise BusFormatError("too short") from error
     if version != VERSION:
         raise BusFormatError(f"version {version}, this is {VERSION}")
-    return Batch(ingest, "ab"[slot & 1], epoch, sequence, time_us), 2 + _BATCH.size
+    return Batch(ingest, "ab"[slot & 1], epoch, sequence, time_us), TOPIC_BYTES + _BATCH.size
 
 
 class Entry(NamedTuple):
@@ -208,6 +240,7 @@ TALK_CLAIM: Final = 4  # payload: who claims the floor (a token's `sub`); no aud
 TALK_CLAIM_PREEMPT: Final = 5  # the same for an administrator
 TALK_MARK: Final = 6  # payload: the name of a mark, for its place behind what the talker has said so far
 TALK_CLEAR: Final = 7  # nothing of what was said and is not played yet is to be played
+TALK_SUPERSEDED: Final = 9  # payload: the number of a later stream of the call, which another node has
 TALK_MARK_SENT: Final = 8  # payload: as TALK_MARK, of one that a predecessor of this ingest has sent to Telnyx
 
 NOBODY: Final = 255  # in the place of a fan-out's index: nobody is told what becomes of this piece

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from config import Settings
     from supervisor.configuration.specs import ActorSpec
 
-# The sockets, the lock and the state file are in the run directory: another directory is another supervisor.
-FIXED: Final = ("run_dir",)
+# The sockets, the lock and the state file are in the run directory: another directory is another supervisor. And a
+# node that belongs to another cluster has other actors and another history of events.
+FIXED: Final = ("run_dir", "cluster")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class ActorSpec:
     Attributes:
         after: names of actors that are READY, or have failed once, before this one starts.
         restart_with: names of actors whose restart means a restart of this one.
-        listeners: listening sockets that it is given: "public", "handoff".
+        listeners: listening sockets that it is given: "public", "bridge", "handoff".
         endpoints: its ZeroMQ endpoints; there is a socket for each and for each slot.
         sections: the settings that it reads, whole sections or single ones.
         spare: the command line of a spare that can become this process (`supervisor.actors.spares`); empty: none can.
@@ -106,6 +106,15 @@ TEMPLATES: Final = (
         sections=("fanout", "talk", "events.unacknowledged_max", "gateway", "ingest"),
     ),
     ActorSpec(
+        "bridge",
+        index=0,
+        command=_command("bridge"),
+        after=("call_events",),
+        listeners=("bridge",),
+        endpoints=("pub", "talk"),
+        sections=("cluster", "events", "ingest.processes", "fanout.processes"),
+    ),
+    ActorSpec(
         "console",
         index=0,
         command=_command("console"),
@@ -136,6 +145,7 @@ def actors(settings: Settings) -> tuple[ActorSpec, ...]:
             watchdog_s=given.watchdog_s,
         )
         for template in TEMPLATES
+        if template.name != "bridge" or settings.cluster.is_on
         for index in range(_processes(settings, template.name))
     )
 

@@ -45,7 +45,7 @@ class Handles:
         return cls(
             run_dir,
             Lifeline(),
-            Sockets(path, settings.host, settings.port),
+            Sockets(path, settings.host, settings.port, settings.cluster.address if settings.cluster.is_on else None),
             sd_notify.listen(path),
             listen_unix(path, socket_names.ADOPTION, socket.SOCK_SEQPACKET),
             listen_unix(path, socket_names.CONTROL, socket.SOCK_STREAM),

@@ -169,7 +169,7 @@ def handles_of(snapshot: Snapshot, settings: Settings) -> Handles:
     for descriptor in snapshot.descriptors():
         os.set_inheritable(descriptor, False)
     path = Path(snapshot.run_dir)
-    sockets = Sockets(path, settings.host, settings.port)
+    sockets = Sockets(path, settings.host, settings.port, settings.cluster.address if settings.cluster.is_on else None)
     for name, descriptor in snapshot.sockets.items():
         sockets.adopt(name, socket.socket(fileno=descriptor))
     return Handles(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from actors.ingest.batcher import INTEREST_GRACE_S, Batcher
+from patchbay.bus.batcher import INTEREST_GRACE_S, Batcher
 from patchbay.process.identity import Identity
 from patchbay.protocol import batches
 from tests.fakes.bus import FakeSocket, entries_of

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
-from actors.ingest.batcher import BATCH_MAX_BYTES
 from actors.ingest.stats import REPORT_MAX_BYTES, report
 from actors.ingest.stream.limits import LOG_LINES_BURST
 from actors.ingest.stream.stream import STARTS_BURST
 from patchbay.audio.marks import MARKS_MAX, Mark, Marks
+from patchbay.bus.batcher import BATCH_MAX_BYTES
 from patchbay.bus.sockets import MAX_MESSAGE_BYTES
 from patchbay.process.identity import Identity
 from patchbay.protocol import batches

@@ -28,14 +28,21 @@ class Audience:
         interest: the topics on the bus that subscribers need.
         ended: streams that have ended, for subscribers whose previous process knew them live.
         audit: told which connection listens to which call.
+        is_clustered: other nodes have calls too, and are told of those that subscribers want.
 
     Attributes:
         live: calls by digest; a derived class adds and removes them.
     """
 
     def __init__(
-        self, interest: Interest, ended: TtlCache[tuple[batches.EndReason, bytes]], audit: Audit | None
+        self,
+        interest: Interest,
+        ended: TtlCache[tuple[batches.EndReason, bytes]],
+        audit: Audit | None,
+        *,
+        is_clustered: bool = False,
     ) -> None:
+        self._is_clustered = is_clustered
         self.live: dict[bytes, Call] = {}
         self._interest = interest
         self._ended = ended
@@ -52,7 +59,7 @@ class Audience:
         """Subscribe on the bus to the topics of a subscriber that is about to be added."""
         if subscriber not in self._expecting:
             self._expecting.add(subscriber)
-            for topic in subscriber.topics():
+            for topic in self._topics(subscriber):
                 self._interest.add(topic)
 
     def share_interest(self, others: Collection[int]) -> Callable[[int], bool]:
@@ -106,7 +113,7 @@ class Audience:
                 self._leave(subscriber, live)
             else:
                 self._on_left(subscriber, call)
-        for topic in subscriber.topics():
+        for topic in self._topics(subscriber):
             self._interest.remove(topic)
 
     def listener_counts(self) -> dict[str, int]:
@@ -132,6 +139,10 @@ class Audience:
                 yield self._by_call.setdefault(digest, {})
         if subscriber.is_single:
             yield self._single
+
+    def _topics(self, subscriber: Subscriber) -> list[bytes]:
+        """Return the topics that a subscriber needs; in a cluster also of a call of which it wants no audio."""
+        return subscriber.topics() or (list(subscriber.digests() or ()) if self._is_clustered else [])
 
     def _possible_subscribers(self, call: Call) -> list[Subscriber]:
         """Return the subscribers that may want a call."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.fanout.calls.call_audio import CallAudio
 from actors.fanout.calls.publisher_handover import PublisherHandover
-from patchbay.protocol.batches import ENTRY_BYTES, unpack_front
+from patchbay.protocol.batches import BRIDGE, ENTRY_BYTES, unpack_front
 from patchbay.protocol.talk import talk_codec
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class Call(CallAudio):
         self.talk_codec = talk_codec(start.media_format.encoding)
         self.talker: int | None = None
         self.talker_sub: str | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether the stream comes to another node of the cluster."""
+        return self.owner[0] == BRIDGE
 
     def set_floor(self, floor: dict[str, Any]) -> None:
         """Set the talker: `{"talker", "sub"?}`. Without `sub`, the `sub` of the same talker is kept."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from patchbay.protocol.batches import UNSEQUENCED
+
 if TYPE_CHECKING:
     from patchbay.protocol.batches import Batch
 
@@ -16,6 +18,19 @@ class GapCounter:
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}  # by epoch
+
+    def is_repeated(self, batch: Batch) -> bool:
+        """Return whether a batch from another node has come before: while a bridge is replaced, two pass it on.
+
+        What a fan-out gets are parts of what the publisher has sent, so gaps say nothing here.
+        """
+        if batch.sequence == UNSEQUENCED:
+            return False
+        last = self._last.get(batch.epoch, 0)
+        if not last and len(self._last) > EPOCHS_MAX:
+            self._last.clear()
+        self._last[batch.epoch] = max(last, batch.sequence)
+        return batch.sequence <= last
 
     def lost_before(self, batch: Batch) -> int:
         """Return the number of batches that are missing between this batch and its publisher's batch before."""

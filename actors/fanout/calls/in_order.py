@@ -51,8 +51,10 @@ class InOrder(Audience):
         audit: Audit | None,
         decoding: DecodingQueue,
         batched_send: BatchedSend,
+        *,
+        is_clustered: bool = False,
     ) -> None:
-        super().__init__(interest, ended, audit)
+        super().__init__(interest, ended, audit, is_clustered=is_clustered)
         self._decoding = decoding
         self._batched_send = batched_send
         self._clock = IngestClock()

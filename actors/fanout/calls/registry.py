@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TALK_EVENTS: Final = (batches.REFUSED, batches.MARKED, batches.DROPPED)
 FORGET_AFTER_S: Final = 15.0  # longer than a connection waits for its ingest's next process
 ENDED_KEPT_S: Final = 20.0  # longer than a connection waits for this process's successor, which must tell its client
 ENDED_KEPT_MAX: Final = 2000
@@ -54,6 +53,7 @@ class Calls(InOrder):
         batched_send: writes frames to listeners; empty when `receive` returns.
         in_c: delivers plain audio faster, where the routine in C was built.
         decoding: decodes frames.
+        is_clustered: see `Audience`.
     """
 
     def __init__(
@@ -67,10 +67,19 @@ class Calls(InOrder):
         batched_send: BatchedSend | None = None,
         in_c: Deliver | None = None,
         decoding: DecodingQueue | None = None,
+        *,
+        is_clustered: bool = False,
     ) -> None:
         self._ended: TtlCache[tuple[batches.EndReason, bytes]] = TtlCache(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         interest = Interest(fanout_index, subscribe, unsubscribe)
-        super().__init__(interest, self._ended, audit, decoding or DecodingQueue(), batched_send or BatchedSend(None))
+        super().__init__(
+            interest,
+            self._ended,
+            audit,
+            decoding or DecodingQueue(),
+            batched_send or BatchedSend(None),
+            is_clustered=is_clustered,
+        )
         self._on_talk_event = on_talk_event
         self._in_c = in_c
         self.known_ingests: set[int] = set()  # ingest processes that have said which calls they have
@@ -88,7 +97,11 @@ class Calls(InOrder):
         """Take in one batch."""
         try:
             batch, at = batches.unpack_batch(message)
-            if lost := self._gaps.lost_before(batch):
+            if batch.ingest == batches.BRIDGE:
+                if self._gaps.is_repeated(batch):
+                    self.counters["batches_repeated"] += 1
+                    return
+            elif lost := self._gaps.lost_before(batch):
                 self.counters["batches_lost"] += lost
             self._clock.time_us = batch.time_us
             place = self._replay_buffer.keep(message, now)
@@ -189,9 +202,10 @@ class Calls(InOrder):
         if entry.kind == batches.START:
             self._on_start(entry, batch, now)
         elif entry.kind == batches.LIVE:
-            self.known_ingests.add(batch.ingest)
+            if batch.ingest != batches.BRIDGE:
+                self.known_ingests.add(batch.ingest)
             self._confirm(entry.payload, (batch.ingest, batch.slot), now)
-        elif entry.kind in TALK_EVENTS:
+        elif entry.kind in batches.TO_TALKER:
             self._on_talk_event(entry.kind, orjson.loads(entry.payload))
         elif entry.kind == batches.ACKNOWLEDGED:
             self._interest.acknowledge(entry.call, batch.ingest)

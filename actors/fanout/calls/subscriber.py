@@ -54,6 +54,10 @@ class LiveCall(Protocol):
         """Return the talker's `sub`; None: not known."""
 
     @property
+    def is_remote(self) -> bool:
+        """Return whether the stream comes to another node of the cluster."""
+
+    @property
     def owner(self) -> tuple[int, str]:
         """Return index and slot of the ingest process that carries the call: the destination of talk."""
 

@@ -121,7 +121,7 @@ class Listener:
         if self._granted is not None and call.call_control_id not in self._granted:
             return False
         if not self._ids and not self._stream_ids:
-            return True
+            return self._granted is not None or not call.is_remote
         return call.call_control_id in self._ids or (call.start.stream_id or "") in self._stream_ids
 
     def topics(self) -> list[bytes]:

@@ -14,8 +14,8 @@ from patchbay.websocket.frame_reader import ignore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.ingest.batcher import EntryQueue
     from config.settings import IngestSettings
+    from patchbay.bus.batcher import EntryQueue
     from patchbay.protocol import telnyx
     from patchbay.websocket.connection import WebSocketConnection
 

@@ -19,8 +19,8 @@ from patchbay.websocket.frame_reader import ignore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.ingest.batcher import EntryQueue
     from patchbay.audio.reorder import Reorder
+    from patchbay.bus.batcher import EntryQueue
     from patchbay.protocol.telnyx import Media
 
 _pack_audio: Final = batches.pack_audio

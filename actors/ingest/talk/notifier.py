@@ -10,10 +10,10 @@ import orjson
 from patchbay.protocol import batches
 
 if TYPE_CHECKING:
-    from actors.ingest.batcher import Batcher
     from actors.ingest.stream.stream import Stream
     from actors.ingest.talk.conversation import Conversation
     from patchbay.audio.marks import Mark
+    from patchbay.bus.batcher import Batcher
 
 log = logging.getLogger(__name__)
 

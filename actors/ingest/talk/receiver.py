@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 
 
 class TalkReceiver:
-    """Receives all talk of one ingest process.
+    """Receives all talk of one ingest process, and what the bridge says.
 
     Args:
         streams: the live streams, by call.
         take_talk: takes plain talk in C; None where that is not built.
+        on_superseded: called with a stream whose call has a later stream on another node, and the time.
 
     Attributes:
         forward: sends talk to a successor; returns False when nobody took it.
@@ -35,7 +36,14 @@ class TalkReceiver:
         failed: pieces, or messages, that were lost by faults in this program.
     """
 
-    def __init__(self, talk_router: TalkRouter, streams: dict[bytes, Stream], take_talk: TakeTalk | None) -> None:
+    def __init__(
+        self,
+        talk_router: TalkRouter,
+        streams: dict[bytes, Stream],
+        take_talk: TakeTalk | None,
+        on_superseded: Callable[[Stream, float], object] = lambda stream, now: None,
+    ) -> None:
+        self._on_superseded = on_superseded
         self._talk_router = talk_router
         self._streams = streams
         self._take_talk_in_c = take_talk
@@ -97,6 +105,10 @@ class TalkReceiver:
 
     def _take(self, talk: batches.Talk, now: float) -> None:
         stream = self._streams.get(talk.call)
+        if talk.kind == batches.TALK_SUPERSEDED:
+            if stream is not None and stream.number < int.from_bytes(talk.payload, "little"):
+                self._on_superseded(stream, now)
+            return
         if stream is not None and not stream.is_leaving:
             self._talk_router.take(stream, talk, now)
         elif not self.forward(batches.pack_talk(*talk)):

@@ -21,10 +21,10 @@ from patchbay.websocket.frames import text_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.ingest.batcher import Batcher
     from actors.ingest.stream.stream import Stream
     from config.settings import TalkSettings
     from patchbay.audio.pacer import Item
+    from patchbay.bus.batcher import Batcher
 
 REFUSAL_INTERVAL_S: Final = 1.0  # between two refusals of audio of one talker
 REFUSALS_REMEMBERED: Final = 1000

@@ -9,8 +9,8 @@ import pytest
 from tests.fakes.telnyx import FakeIngest, media, peer_of, start
 
 if TYPE_CHECKING:
-    from actors.ingest.batcher import EntryQueue
     from actors.ingest.stream.stream import Stream
+    from patchbay.bus.batcher import EntryQueue
 
 
 def is_idle(stream: Stream) -> bool:

@@ -81,7 +81,7 @@ class Batcher:
     async def wait_for_fanouts(self, count: int) -> None:
         """Wait until so many fan-outs have subscribed, with their interest. Cancelling is safe. One caller at a
         time."""
-        while len(self._queues) < count:
+        while sum(index < batches.BRIDGE for index in self._queues) < count:
             self._arrived = trio.Event()
             await self._arrived.wait()
         await trio.sleep(SETTLE_S)
@@ -119,6 +119,14 @@ class Batcher:
         for index, queue in self._queues.items():
             if queue:
                 self._send(index, queue)
+
+    def flush_as(self, header: batches.Batch) -> None:
+        """Send each fan-out its entries in one batch with this header: parts of a batch that was sent before."""
+        for index, queue in self._queues.items():
+            if queue:
+                self.batches += 1
+                self._publisher.send_nowait(batches.pack_batch(index, header, queue))
+                queue.clear()
 
     def _send(self, index: int, queue: EntryQueue) -> None:
         message = self._pack(index, queue)
