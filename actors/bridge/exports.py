@@ -64,6 +64,7 @@ class Exports:
         self._by_index: dict[int, Peer] = {}
         self._by_connection: dict[bytes, Peer] = {}
         self._heard_at: dict[bytes, float] = {}
+        self._is_leaving = False
         self.counters: Counter[str] = Counter()
 
     @property
@@ -71,9 +72,12 @@ class Exports:
         """Return the names of the nodes that want calls."""
         return list(self._peers)
 
-    def connections(self) -> list[bytes]:
-        """Return the routing ids of all connections."""
-        return list(self._by_connection)
+    def leave(self) -> None:
+        """Have other nodes connect to another process of this node. That one listens on the same port, and libzmq ends
+        all connections of a socket that stops to listen: so a connection that comes here is sent there again."""
+        self._is_leaving = True
+        for connection in self._by_connection:
+            self._send(connection, messages.LEAVING)
 
     # ---- from other nodes
 
@@ -88,11 +92,12 @@ class Exports:
             MalformedMessage: nothing was done.
         """
         kind, peer = message[:1], self._by_connection.get(connection)
-        if kind == messages.HELLO:
+        if peer is None and self._is_leaving:
+            self._send(connection, messages.LEAVING)
+        elif kind == messages.HELLO:
             self._greet(connection, node, messages.read_hello(message))
         elif peer is None:
             self._send(connection, messages.UNKNOWN)
-            return None
         elif kind == messages.PING:
             self._send(connection, messages.PONG)
         elif kind == messages.TALK:
@@ -104,7 +109,8 @@ class Exports:
             self._settle(peer)
         else:
             raise messages.MalformedMessage(f"kind {kind!r}")
-        self._heard_at[connection] = now
+        if connection in self._by_connection:
+            self._heard_at[connection] = now
         return None
 
     def forget_silent(self, now: float) -> None:

@@ -59,7 +59,10 @@ class Imports:
 
     def on_interest(self, call: bytes) -> None:
         """Note that fan-outs want a call now, or do not any more; tell those that do what is known."""
-        if call == batches.EVERY_CALL:
+        if call == batches.EVERY_CALL:  # a fan-out has come or gone
+            for each in self._batcher.calls:
+                if each != call:
+                    self.on_interest(each)
             return
         queues = self._batcher.queues_of(call)
         self._on_wanted(call, bool(queues))

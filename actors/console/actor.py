@@ -58,7 +58,7 @@ async def run(context: Context) -> None:
     )
     server = HttpServer(api, actor=context.identity.name, limits=limits, counters=counters)
     async with trio.open_nursery() as nursery:
-        for actor in PUBLISHERS:
+        for actor in (*PUBLISHERS, *(["bridge"] if context.settings.cluster.is_on else [])):
             nursery.start_soon(receive_stats, context.bus.subscriber(actor, "pub", STATS_TOPIC), book)
         nursery.start_soon(context.gateway.serve, server.serve)
         context.ready()

@@ -70,6 +70,11 @@ class Batcher:
         indexes = tuple(index for index in sorted(wanted) if index in self._queues)
         return self._routes.setdefault(indexes, tuple(self._queues[index] for index in indexes))
 
+    @property
+    def calls(self) -> list[bytes]:
+        """Return the calls that fan-outs have named, EVERY_CALL too."""
+        return list(self._interest)
+
     def all_queues(self) -> Iterable[EntryQueue]:
         """Return the queues of all fan-outs, for entries that each of them gets."""
         return self._queues.values()

@@ -215,14 +215,14 @@ class Bus:
 
     def publisher(self, endpoint: str) -> BusSocket:
         """Make an XPUB that listens on this process's endpoint. It receives subscriptions, repeated ones too."""
-        sock = self._socket(zmq.XPUB, queue=AUDIO_QUEUE)
+        sock = self.new_socket(zmq.XPUB, queue=AUDIO_QUEUE)
         sock.setsockopt(zmq.XPUB_VERBOSE, 1)  # repeated subscriptions, too: each subscriber must be sent the streams
         self._listen(sock, endpoint)
-        return self._keep(BusSocket(sock))
+        return self.keep(BusSocket(sock))
 
     def subscriber(self, actor: str, endpoint: str, *topics: bytes, bridge_too: bool = False) -> BusSocket:
         """Make a SUB that is connected to an actor's processes, in both slots; to the bridge of a cluster too."""
-        sock = self._socket(zmq.SUB, queue=AUDIO_QUEUE)
+        sock = self.new_socket(zmq.SUB, queue=AUDIO_QUEUE)
         for topic in topics:
             sock.setsockopt(zmq.SUBSCRIBE, topic)
         names = list(socket_names.endpoints(self._settings, actor, endpoint))
@@ -232,26 +232,26 @@ class Bus:
 
     def router(self, endpoint: str) -> RouterSocket:
         """Make a ROUTER that listens on this process's endpoint."""
-        sock = self._socket(zmq.ROUTER, queue=COMMAND_QUEUE)
+        sock = self.new_socket(zmq.ROUTER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._listen(sock, endpoint)
-        return self._keep(RouterSocket(sock))
+        return self.keep(RouterSocket(sock))
 
     def dealer(self, actor: str, endpoint: str) -> BusSocket:
         """Make a DEALER that is connected to an actor's processes, in both slots. Without a peer it refuses frames."""
-        sock = self._socket(zmq.DEALER, queue=COMMAND_QUEUE)
+        sock = self.new_socket(zmq.DEALER, queue=COMMAND_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         return self._connect(sock, socket_names.endpoints(self._settings, actor, endpoint))
 
     def puller(self, endpoint: str) -> BusSocket:
         """Make a PULL that listens on this process's endpoint."""
-        sock = self._socket(zmq.PULL, queue=AUDIO_QUEUE)
+        sock = self.new_socket(zmq.PULL, queue=AUDIO_QUEUE)
         self._listen(sock, endpoint)
-        return self._keep(BusSocket(sock))
+        return self.keep(BusSocket(sock))
 
     def pusher(self, actor: str, index: int, slot: str, endpoint: str) -> BusSocket:
         """Make a PUSH that is connected to one process in one slot. Without a peer it refuses frames."""
-        sock = self._socket(zmq.PUSH, queue=AUDIO_QUEUE)
+        sock = self.new_socket(zmq.PUSH, queue=AUDIO_QUEUE)
         sock.setsockopt(zmq.IMMEDIATE, 1)
         return self._connect(sock, (socket_names.endpoint(actor, index, slot, endpoint),))
 
@@ -261,7 +261,8 @@ class Bus:
             made.close()
         self._context.term()
 
-    def _socket(self, kind: int, *, queue: int) -> zmq.Socket[bytes]:
+    def new_socket(self, kind: int, *, queue: int) -> zmq.Socket[bytes]:
+        """Make a socket with the limits of the bus; give it to `keep`, or close it."""
         sock = self._context.socket(kind)
         sock.setsockopt(zmq.SNDHWM, queue)
         sock.setsockopt(zmq.RCVHWM, queue)
@@ -285,9 +286,10 @@ class Bus:
     def _connect(self, sock: zmq.Socket[bytes], names: Iterable[str]) -> BusSocket:
         for name in names:
             sock.connect(self._address(name))
-        return self._keep(BusSocket(sock))
+        return self.keep(BusSocket(sock))
 
-    def _keep(self, made: BusSocketT) -> BusSocketT:
+    def keep(self, made: BusSocketT) -> BusSocketT:
+        """Have a socket closed with the bus."""
         self._made.append(made)
         return made
 

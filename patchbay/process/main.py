@@ -43,7 +43,7 @@ EX_CONFIG = 78
 # Frames are freed by reference counting alone, so the collector runs seldom. Each open connection has some 200 objects
 # that stay, and audio waits while the collector looks at them: about 3 ms for the first threshold.
 GC_THRESHOLD = (5_000, 200, 50)
-CARRY_AUDIO = ("ingest", "fanout")
+CARRY_AUDIO = ("ingest", "fanout", "bridge")
 PHASES_S = {"ingest": 0.0, "fanout": 0.3}  # see `patchbay.process.periodic`
 OTHERS_PHASE_S = 0.6
 NEXT_PHASE_S = 0.04  # from one process of an actor to the next

@@ -103,7 +103,7 @@ TEMPLATES: Final = (
         after=("call_events",),
         spare=SPARE,
         endpoints=("pub",),
-        sections=("fanout", "talk", "events.unacknowledged_max", "gateway", "ingest"),
+        sections=("fanout", "talk", "events.unacknowledged_max", "gateway", "ingest", "cluster"),
     ),
     ActorSpec(
         "bridge",
@@ -119,7 +119,7 @@ TEMPLATES: Final = (
         index=0,
         command=_command("console"),
         after=("call_events",),
-        sections=("console", "gateway", "tls", "ingest.processes", "fanout.processes"),
+        sections=("console", "gateway", "tls", "cluster", "ingest.processes", "fanout.processes"),
     ),
     ActorSpec(
         "gateway",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from patchbay.protocol.batches import UNSEQUENCED
+from patchbay.protocol.batches import BRIDGE, UNSEQUENCED
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from patchbay.protocol.batches import Batch
 
 JUMP_MAX: Final = 1_000_000  # a larger gap is no loss, but another numbering
@@ -19,23 +21,27 @@ class GapCounter:
     def __init__(self) -> None:
         self._last: dict[int, int] = {}  # by epoch
 
-    def is_repeated(self, batch: Batch) -> bool:
-        """Return whether a batch from another node has come before: while a bridge is replaced, two pass it on.
+    def accept(self, batch: Batch, counters: Counter[str]) -> bool:
+        """Count the batches that are missing before this one. False: this one has come before.
 
-        What a fan-out gets are parts of what the publisher has sent, so gaps say nothing here.
+        A bridge passes on parts of what another node's ingest processes publish, so gaps say nothing there; while a
+        bridge is replaced, two pass on the same.
         """
-        if batch.sequence == UNSEQUENCED:
-            return False
-        last = self._last.get(batch.epoch, 0)
-        if not last and len(self._last) > EPOCHS_MAX:
-            self._last.clear()
-        self._last[batch.epoch] = max(last, batch.sequence)
-        return batch.sequence <= last
-
-    def lost_before(self, batch: Batch) -> int:
-        """Return the number of batches that are missing between this batch and its publisher's batch before."""
         last = self._last.get(batch.epoch)
         if last is None and len(self._last) > EPOCHS_MAX:
             self._last.clear()
+        if batch.ingest == BRIDGE:
+            return self._accept_from_bridge(batch, last or 0, counters)
         self._last[batch.epoch] = batch.sequence
-        return batch.sequence - last - 1 if last is not None and 1 < batch.sequence - last < JUMP_MAX else 0
+        if last is not None and 1 < batch.sequence - last < JUMP_MAX:
+            counters["batches_lost"] += batch.sequence - last - 1
+        return True
+
+    def _accept_from_bridge(self, batch: Batch, last: int, counters: Counter[str]) -> bool:
+        if batch.sequence == UNSEQUENCED:
+            return True
+        if batch.sequence <= last:
+            counters["batches_repeated"] += 1
+            return False
+        self._last[batch.epoch] = batch.sequence
+        return True

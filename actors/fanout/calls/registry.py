@@ -72,14 +72,8 @@ class Calls(InOrder):
     ) -> None:
         self._ended: TtlCache[tuple[batches.EndReason, bytes]] = TtlCache(ENDED_KEPT_S, ENDED_KEPT_MAX)  # by stream
         interest = Interest(fanout_index, subscribe, unsubscribe)
-        super().__init__(
-            interest,
-            self._ended,
-            audit,
-            decoding or DecodingQueue(),
-            batched_send or BatchedSend(None),
-            is_clustered=is_clustered,
-        )
+        sending, decoding = batched_send or BatchedSend(None), decoding or DecodingQueue()
+        super().__init__(interest, self._ended, audit, decoding, sending, is_clustered=is_clustered)
         self._on_talk_event = on_talk_event
         self._in_c = in_c
         self.known_ingests: set[int] = set()  # ingest processes that have said which calls they have
@@ -97,12 +91,8 @@ class Calls(InOrder):
         """Take in one batch."""
         try:
             batch, at = batches.unpack_batch(message)
-            if batch.ingest == batches.BRIDGE:
-                if self._gaps.is_repeated(batch):
-                    self.counters["batches_repeated"] += 1
-                    return
-            elif lost := self._gaps.lost_before(batch):
-                self.counters["batches_lost"] += lost
+            if not self._gaps.accept(batch, self.counters):
+                return
             self._clock.time_us = batch.time_us
             place = self._replay_buffer.keep(message, now)
             while at < len(message):
@@ -207,7 +197,7 @@ class Calls(InOrder):
             self._confirm(entry.payload, (batch.ingest, batch.slot), now)
         elif entry.kind in batches.TO_TALKER:
             self._on_talk_event(entry.kind, orjson.loads(entry.payload))
-        elif entry.kind == batches.ACKNOWLEDGED:
+        elif entry.kind == batches.ACKNOWLEDGED and batch.ingest != batches.BRIDGE:
             self._interest.acknowledge(entry.call, batch.ingest)
         elif entry.kind in batches.ENDS:
             self._on_end(entry, now)
