@@ -9,6 +9,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -223,6 +224,8 @@ def _cluster(settings: Settings) -> list[str]:
     if not cluster.is_on:
         return ["cluster.redis_url and cluster.advertise: set both, or none"]
     problems = []
+    if find_spec("coredis") is None:
+        problems.append("cluster: the client of Redis is not installed: pip install 'patchbay[cluster]'")
     if not REDIS_URL.fullmatch(cluster.redis_url or ""):
         problems.append(
             "cluster.redis_url: redis://host:port/db, rediss://…, redis+sentinel://host:port,host:port/service or "
