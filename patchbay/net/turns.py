@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FRAMES_A_TURN: Final = 64
 BYTES_A_TURN: Final = 16 * 1024
 TURN_S: Final = 0.001
-OWNER_S: Final = 0.002  # all turns of one owner in a round
-ROUND_S: Final = 0.004  # all turns in a round
+OWNER_S: Final = 0.001  # all turns of one owner in a round
+ROUND_S: Final = 0.002  # all turns in a round
 PLAIN_BYTES_AT_ONCE: Final = 32 * 1024  # some hundred frames: a second of audio of both tracks
 FEW_BYTES: Final = 4096  # a dozen frames: whoever has no more plain ones never waits
 READING_S: Final = 0.01  # of a round; then those with more than a few plain frames wait
