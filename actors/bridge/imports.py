@@ -86,14 +86,11 @@ class Imports:
         message = bytes(batches.TOPIC_BYTES) + message
         batch, at = batches.unpack_batch(message)
         self.counters["batches_in"] += 1
-        while at < len(message):
-            entry = batches.entry_at(message, at)
-            end = at + batches.ENTRY_BYTES + entry.length
-            if end > len(message):
-                raise batches.BusFormatError("cut short")
-            self._take(node, entry, message[at:end], batch.epoch)
-            at = end
-        self._flush(batch.epoch, batch.sequence)
+        try:
+            for entry, whole in batches.entries(message, at):
+                self._take(node, entry, whole, batch.epoch)
+        finally:
+            self._flush(batch.epoch, batch.sequence)
 
     def lose(self, node: str, calls: Iterable[bytes] | None = None) -> list[bytes]:
         """Tell fan-outs that the calls of a node (None: all) are gone. Returns those calls."""

@@ -62,11 +62,8 @@ class LocalCalls:
     def receive(self, message: bytes, now: float) -> None:
         """Take a batch of news. Raises BusFormatError."""
         batch, at = batches.unpack_batch(message)
-        while at < len(message):
-            entry = batches.entry_at(message, at)
-            end = at + batches.ENTRY_BYTES + entry.length
-            self._take(entry, message[at:end], batch, now)
-            at = end
+        for entry, whole in batches.entries(message, at):
+            self._take(entry, whole, batch, now)
 
     def remove(self, digest: bytes, number: int) -> bool:
         """Remove the call if it still has this stream. Returns whether it had."""

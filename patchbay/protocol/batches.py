@@ -189,6 +189,8 @@ def keep_entries(message: bytes, at: int, calls: Container[bytes]) -> tuple[byte
             at = end
     except struct.error as error:
         raise BusFormatError("cut short") from error
+    if at > size:
+        raise BusFormatError("cut short")
     kept.append(message[begin:])
     return b"".join(kept), count
 
@@ -230,6 +232,19 @@ def entry_at(message: bytes, at: int) -> Entry:
     fields = _ENTRY.unpack_from(message, at)
     at += ENTRY_BYTES
     return Entry._make((*fields, message[at : at + fields[_LENGTH]]))
+
+
+def entries(message: bytes, at: int) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the entries from `at` on, each also as its bytes. Raises BusFormatError where one is cut short."""
+    while at < len(message):
+        try:
+            entry = entry_at(message, at)
+        except struct.error as error:
+            raise BusFormatError("cut short") from error
+        begin, at = at, at + ENTRY_BYTES + entry.length
+        if at > len(message):
+            raise BusFormatError("cut short")
+        yield entry, message[begin:at]
 
 
 # Talk: fan-out to the ingest process that carries the call.

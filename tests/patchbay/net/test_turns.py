@@ -102,7 +102,7 @@ def test_a_round_ends(world: World) -> None:
         world.has_turn(peer, frames=1000)
         world.turns.wait(peer, peer[0])
     assert len(world.round(each_s=TURN_S)) == ROUND_S // TURN_S
-    assert set(peers) == {peer for _ in range(10) for peer in world.round(each_s=TURN_S)}
+    assert set(peers) == {peer for _ in range(20) for peer in world.round(each_s=TURN_S)}
 
 
 def test_an_owner_has_so_much_of_a_round(world: World) -> None:
