@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 EVENTS_PER_ROUND = 2048
 LEAVES_S = 0.01  # what a round has sent over the bus has left this process
+MUCH_BYTES = 8 * 1024  # handled and not taken, of one connection: half a second of audio of both tracks
 COLD_PARTS = 5
 COLD_TURN_S = 0.005  # then others are served before the rest of a part
 OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
@@ -158,7 +159,15 @@ class Poller(SocketReader):
         if (due := self._pace.on_wakeup(now)) is None:
             more = self.round()
             due = self._pace.on_round_end(now, more, self._served)
+            if self._holds_much():
+                due = self._left_at if due is None else min(due, self._left_at)
         return due
+
+    def _holds_much(self) -> bool:
+        """Return whether a socket may be full of what was handled: its peer sends no more until that is taken."""
+        return any(peer.untaken >= MUCH_BYTES for peer in self._ripe) or any(
+            peer.untaken >= MUCH_BYTES for peer in self._leaving
+        )
 
     def _cold_turn(self) -> float | None:
         now = self._clock()

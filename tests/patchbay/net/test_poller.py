@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -380,6 +381,23 @@ async def test_takes_much_at_once_when_frames_may_come_twice(lines: Lines) -> No
         await trio.sleep(LEAVES_S)
         poller.round()
     assert lines.left() == b""
+
+
+async def test_a_full_socket_is_emptied(lines: Lines) -> None:
+    """Though nothing more comes that would bring a round: its peer waits for room."""
+    poller = Poller(0.001, take_late=True)
+    poller.add(lines)
+    sent = 0
+    with suppress(BlockingIOError):
+        while True:
+            lines.client.send(LINE)
+            sent += 1
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(poller.run)
+            await until(lambda: len(lines.heard) == sent)
+            await until(lambda: not lines.left())
+            nursery.cancel_scope.cancel()
 
 
 async def test_takes_soon_what_must_not_come_twice(lines: Lines) -> None:
