@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from patchbay.net.peek import SO_PEEK_OFF
 from patchbay.net.polled import ReadingInC
-from patchbay.net.poller import LEAVES_S, MUCH_BYTES, Poller
+from patchbay.net.poller import LEAVES_S, Poller
 from patchbay.net.socket_reader import BUFFER_BYTES, ENDS_AT_ONCE, LATE_BYTES
 from tests.fakes.connections import tcp_pair
 from tests.fakes.handovers import until
@@ -381,23 +380,6 @@ async def test_takes_much_at_once_when_frames_may_come_twice(lines: Lines) -> No
         await trio.sleep(LEAVES_S)
         poller.round()
     assert lines.left() == b""
-
-
-async def test_a_full_socket_is_emptied(lines: Lines) -> None:
-    """Though nothing more comes that would bring a round: its peer waits for room."""
-    poller = Poller(0.001, take_late=True)
-    poller.add(lines)
-    sent = 0
-    with suppress(BlockingIOError):
-        while True:
-            lines.client.send(LINE)
-            sent += 1
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(poller.run)
-            await until(lambda: len(lines.heard) >= sent - 1)  # the last one may be cut
-            await until(lambda: len(lines.left()) < MUCH_BYTES)
-            nursery.cancel_scope.cancel()
 
 
 async def test_takes_soon_what_must_not_come_twice(lines: Lines) -> None:
