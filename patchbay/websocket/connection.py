@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
-FLOOD_CLOSE_TIMEOUT_S = 6.0  # for a peer that was closed for what it sent: a reset would hide the reason
 WRITE_TIMEOUT_S = 0.5  # for our last words, to one that is behind
 DISCARD_INTERVAL_S = 0.05
 
@@ -169,7 +168,7 @@ class WebSocketConnection(FrameReader):
             return
         self._closing = True
         self.send_queue.write_close(close_frame(code, reason))
-        with trio.move_on_after(FLOOD_CLOSE_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
+        with trio.move_on_after(CLOSE_TIMEOUT_S):
             await (self._until_gone() if self._deaf else self._goodbye.wait())
         await self._part()
 
