@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from bench import cli
+from bench import cli, cluster
 from bench.chaos import cli as chaos
 from bench.hostile import cli as hostile
 
@@ -14,4 +14,6 @@ if sys.argv[1:2] == ["chaos"]:
     sys.exit(chaos.main(sys.argv[2:]))
 if sys.argv[1:2] == ["hostile"]:
     sys.exit(hostile.main(sys.argv[2:]))
+if sys.argv[1:2] == ["cluster"]:
+    sys.exit(cluster.main(sys.argv[2:]))
 sys.exit(cli.main(sys.argv[1:]))

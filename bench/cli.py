@@ -42,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m bench",
         description="Compare Patchbay with its peers, side by side, on this machine. "
-        "`python -m bench chaos` kills its processes under load instead, `python -m bench hostile` tries hostile peers.",
+        "`python -m bench chaos` kills its processes under load instead, `python -m bench hostile` tries hostile peers, "
+        "`python -m bench cluster` two nodes.",
     )
     top.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(NAMES)}; all without any")
     top.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of the soak (10)")

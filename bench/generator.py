@@ -153,8 +153,8 @@ class Run(Counts, frozen=True, kw_only=True):
         return self.generator_cpu_s / self.wall_s
 
 
-def run(load: Load, server: Server, placement: Placement) -> Run:
-    """Load a server once.
+def run(load: Load, server: Server, placement: Placement, *, listeners_at: Server | None = None) -> Run:
+    """Load a server once. `listeners_at`: where the listeners are, if they are at another one.
 
     Raises:
         GeneratorError: it could not be loaded.
@@ -162,6 +162,7 @@ def run(load: Load, server: Server, placement: Placement) -> Run:
     command = [str(cache.loadgen()), *load.arguments(), "--port", str(server.port)]
     command += ["--pid", str(server.pid), "--cpu", str(placement.generator)]
     command += ["--urgent"] if placement.urgent else []
+    command += ["--listen-port", str(listeners_at.port)] if listeners_at is not None else []
     limit_s = load.settle_s + load.warmup_s + load.seconds + load.drain_s + SLACK_S
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)

@@ -55,7 +55,7 @@ static void die(const char *format, ...) {
 }
 
 static struct {
-  int port, calls, listeners, tracks, talkers, silent, both, control, urgent, cpu, pid, tick_us;
+  int port, listen_port, calls, listeners, tracks, talkers, silent, both, control, urgent, cpu, pid, tick_us;
   double fps, seconds, warmup, drain, settle;
   const char *telnyx_header, *browser_header;
 } O = {.telnyx_header = "", .browser_header = "", .port = 5006, .calls = 10, .listeners = 2, .tracks = 2, .cpu = -1, .tick_us = 200,
@@ -529,7 +529,7 @@ static void idle(u64 until) {
 
 /* These two return what went wrong, NULL if nothing did. */
 static const char *request(Conn *c) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(O.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(c->kind != TELNYX && O.listen_port ? O.listen_port : O.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (c->fd < 0 || connect(c->fd, (void *)&a, sizeof a))
     return "cannot connect";
@@ -975,6 +975,7 @@ static const char HELP[] =
     "  --seconds F   measured (5)                       --drain F     s, longest wait for the rest (3)\n"
     "  --cpu N       run on this core                   --pid N       server: CPU and memory of it and all below\n"
     "  --urgent      SCHED_RR, before all other work, the server too\n"
+    "  --listen-port N  where the listeners are, if not at --port\n"
     "  --telnyx-header, --browser-header TEXT   one more header of their requests, for a token\n"
     "  --control     run until stdin says quit; begin/end make a window and print its counts, reopen reconnects\n"
     "Prints JSON. Status 0: everything came, intact, in order, to whom it was for; 1: not so; 2: could not run.\n";
@@ -986,7 +987,7 @@ static void options(int argc, char **argv) {
       {"tick-us", 1, 0, 'u'}, {"settle", 1, 0, 'e'},  {"warmup", 1, 0, 'w'},    {"seconds", 1, 0, 's'},
       {"drain", 1, 0, 'd'},   {"cpu", 1, 0, 'C'},     {"pid", 1, 0, 'i'},       {"control", 0, 0, 'x'},
       {"urgent", 0, 0, 'U'},  {"telnyx-header", 1, 0, 'H'}, {"browser-header", 1, 0, 'b'},
-      {"help", 0, 0, 'h'},    {0}};
+      {"listen-port", 1, 0, 'L'}, {"help", 0, 0, 'h'},    {0}};
   for (int o; (o = getopt_long(argc, argv, "", names, NULL)) != -1;)
     switch (o) {
     case 'p': O.port = atoi(optarg); break;
@@ -1006,6 +1007,7 @@ static void options(int argc, char **argv) {
     case 'i': O.pid = atoi(optarg); break;
     case 'x': O.control = 1; break;
     case 'U': O.urgent = 1; break;
+    case 'L': O.listen_port = atoi(optarg); break;
     case 'H': O.telnyx_header = optarg; break;
     case 'b': O.browser_header = optarg; break;
     default: fputs(HELP, stderr); exit(o == 'h' ? 0 : 2);

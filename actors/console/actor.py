@@ -55,6 +55,7 @@ async def run(context: Context) -> None:
         counters,
         anonymous_networks=settings.auth.anonymous_networks,
         is_tls=settings.tls.is_on,
+        node=settings.cluster.node if settings.cluster.is_on else None,
     )
     server = HttpServer(api, actor=context.identity.name, limits=limits, counters=counters)
     async with trio.open_nursery() as nursery:

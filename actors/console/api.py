@@ -35,6 +35,7 @@ class Api:
     Args:
         anonymous_networks: whose clients need no token; the page warns of them.
         is_tls: the public port speaks TLS itself.
+        node: the name of this node, where there is a cluster.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Api:
         *,
         anonymous_networks: Sequence[str] = (),
         is_tls: bool = False,
+        node: str | None = None,
     ) -> None:
+        self._node = {} if node is None else {"node": node}
         self._anonymous_networks = anonymous_networks
         self._book = book
         self._supervisor = supervisor
@@ -88,7 +91,7 @@ class Api:
             named = calls_only(request.query)
         except BadQuery as error:
             return Response.text(f"Bad Request: {error}", 400)
-        calls = self._book.calls(trio.current_time())
+        calls = [{**call, **self._node} for call in self._book.calls(trio.current_time())]
         return Response.json({"calls": [call for call in calls if not named or call.get("call_control_id") in named]})
 
     async def actors(self, request: Request) -> Response:
@@ -99,7 +102,7 @@ class Api:
         if status is None:
             return Response.text("the supervisor does not answer", 503, retry_after="1")
         found = [{**actor, "memory_bytes": own_bytes(actor.get("pid"))} for actor in statuses.actors(status)]
-        return Response.json({"supervisor": status.get("supervisor"), "actors": found})
+        return Response.json({"supervisor": status.get("supervisor"), "actors": found, **self._node})
 
     async def session(self, request: Request) -> Response:
         """Answer what the page's token grants, and until when."""

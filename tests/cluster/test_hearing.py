@@ -41,6 +41,17 @@ async def test_a_call_of_another_node_is_heard(nodes: tuple[System, System]) -> 
         assert not any_call.audio
 
 
+async def test_the_node_of_a_call_is_told(nodes: tuple[System, System]) -> None:
+    """By the node into which the call streams."""
+    a, b = nodes
+    call_id = new_call_id()
+    async with call(a, call_id, tracks=SOUND):
+        told = await a.until_live(call_id)
+        assert told["node"] == a.environ["PATCHBAY_CLUSTER__ADVERTISE"]
+        assert call_id not in await b.calls()
+        assert (await b.json("/api/actors"))["node"] == b.environ["PATCHBAY_CLUSTER__ADVERTISE"]
+
+
 async def test_talk_crosses(nodes: tuple[System, System]) -> None:
     """Into the call, in the order in which a browser of another node has said the frames."""
     a, b = nodes
