@@ -34,7 +34,7 @@ static bool
 take_inner(struct cursor *c, struct text key, void *into)
 {
     struct talk *talk = into;
-    return equals(key, "payload") ? take_base64(c, &talk->payload) && note_seen(&talk->seen, PAYLOAD) : skip_value(c);
+    return equals(key, "payload") ? take_base64(c, &talk->payload) && set_seen(&talk->seen, PAYLOAD) : skip_value(c);
 }
 
 static bool
@@ -43,9 +43,9 @@ take_outer(struct cursor *c, struct text key, void *into)
     struct talk *talk = into;
     struct text text;
     if (equals(key, "media"))
-        return take_object(c, take_inner, talk) && note_seen(&talk->seen, MEDIA);
+        return take_object(c, take_inner, talk) && set_seen(&talk->seen, MEDIA);
     if (equals(key, "event"))
-        return take_text(c, &text) && equals(text, "media") && note_seen(&talk->seen, EVENT);
+        return take_text(c, &text) && equals(text, "media") && set_seen(&talk->seen, EVENT);
     return skip_value(c);
 }
 
@@ -100,9 +100,9 @@ codec_of(PyObject *call)
 }
 
 static bool
-read_seconds(PyObject *object, Py_ssize_t place, double *value)
+read_seconds(PyObject *object, Py_ssize_t offset, double *value)
 {
-    PyObject *given = SLOT(object, place);
+    PyObject *given = SLOT(object, offset);
     *value = given == NULL ? -1.0 : PyFloat_CheckExact(given) ? PyFloat_AS_DOUBLE(given) : PyFloat_AsDouble(given);
     if (!PyErr_Occurred())
         return given != NULL;

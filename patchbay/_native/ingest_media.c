@@ -30,14 +30,14 @@ take_inner(struct cursor *c, struct text key, void *into)
     struct media *media = into;
     struct text track;
     if (equals(key, "payload"))
-        return take_base64(c, &media->payload) && note_seen(&media->seen, PAYLOAD);
+        return take_base64(c, &media->payload) && set_seen(&media->seen, PAYLOAD);
     if (equals(key, "chunk"))
-        return take_number(c, &media->chunk) && note_seen(&media->seen, CHUNK);
+        return take_number(c, &media->chunk) && set_seen(&media->seen, CHUNK);
     if (equals(key, "timestamp"))
-        return take_number(c, &media->timestamp) && note_seen(&media->seen, TIMESTAMP);
+        return take_number(c, &media->timestamp) && set_seen(&media->seen, TIMESTAMP);
     if (!equals(key, "track"))
         return skip_value(c);
-    if (!take_text(c, &track) || !note_seen(&media->seen, TRACK))
+    if (!take_text(c, &track) || !set_seen(&media->seen, TRACK))
         return false;
     media->is_outbound = equals(track, "outbound");
     return media->is_outbound || equals(track, "inbound");
@@ -50,11 +50,11 @@ take_outer(struct cursor *c, struct text key, void *into)
     struct media *media = into;
     struct text text;
     if (equals(key, "media"))
-        return take_object(c, take_inner, media) && note_seen(&media->seen, MEDIA);
+        return take_object(c, take_inner, media) && set_seen(&media->seen, MEDIA);
     if (equals(key, "sequence_number"))
-        return take_number(c, &media->sequence_number) && note_seen(&media->seen, SEQUENCE);
+        return take_number(c, &media->sequence_number) && set_seen(&media->seen, SEQUENCE);
     if (equals(key, "event"))
-        return take_text(c, &text) && equals(text, "media") && note_seen(&media->seen, EVENT);
+        return take_text(c, &text) && equals(text, "media") && set_seen(&media->seen, EVENT);
     return equals(key, "stream_id") ? take_text(c, &text) : skip_value(c);
 }
 

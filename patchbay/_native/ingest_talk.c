@@ -39,9 +39,9 @@ is_of(PyObject *object, PyTypeObject *type)
 }
 
 static double
-seconds_in_slot(PyObject *object, Py_ssize_t place)
+seconds_in_slot(PyObject *object, Py_ssize_t offset)
 {
-    PyObject *value = SLOT(object, place);
+    PyObject *value = SLOT(object, offset);
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : NAN;
 }
 

@@ -94,7 +94,7 @@ take_number(struct cursor *c, int64_t *number)
 
 /* Note that a key was seen. Return false for a duplicate. */
 static inline bool
-note_seen(unsigned *seen, unsigned key)
+set_seen(unsigned *seen, unsigned key)
 {
     bool first = !(*seen & key);
     *seen |= key;

@@ -24,7 +24,7 @@ static const double BUNCHED_S = 10.0;
 static PyTypeObject *peer_type, *reader_type;
 static PyObject *on_text; /* the method of the readers that is the same in Python */
 static struct {
-    Py_ssize_t bunched_at, plain, uncounted, last_heard, on_text, sock, take_soon, untaken;
+    Py_ssize_t bunched_at, on_fast_path, uncounted, last_heard, on_text, sock, take_soon, untaken;
 } peer_slots;
 
 /* Deal with one message: 1 when that is done, 0 when it is the Python's, -1 with an exception. */
@@ -38,7 +38,7 @@ bind_reading(PyTypeObject *peer, PyTypeObject *reader, PyObject *method)
 {
     const struct wanted_slot wanted[] = {
         {peer, "_bunched_at", &peer_slots.bunched_at},
-        {peer, "_plain", &peer_slots.plain},
+        {peer, "_on_fast_path", &peer_slots.on_fast_path},
         {peer, "_uncounted", &peer_slots.uncounted},
         {peer, "last_heard", &peer_slots.last_heard},
         {peer, "on_text", &peer_slots.on_text},
@@ -58,7 +58,7 @@ bind_reading(PyTypeObject *peer, PyTypeObject *reader, PyObject *method)
 static PyObject *
 reader_of(PyObject *peer)
 {
-    if (!PyObject_TypeCheck(peer, peer_type) || SLOT(peer, peer_slots.plain) != Py_True ||
+    if (!PyObject_TypeCheck(peer, peer_type) || SLOT(peer, peer_slots.on_fast_path) != Py_True ||
         SLOT(peer, peer_slots.take_soon) != Py_False)
         return NULL;
     PyObject *method = SLOT(peer, peer_slots.on_text);

@@ -42,12 +42,12 @@ log = logging.getLogger(__name__)
 EVENTS_PER_ROUND = 2048
 LEAVES_S = 0.01  # what a round has sent over the bus has left this process
 MUCH_BYTES = 8 * 1024  # handled and not taken, of one connection: half a second of audio of both tracks
-COLD_PARTS = 5
-COLD_TURN_S = 0.005  # then others are served before the rest of a part
+PERIODIC_PARTS = 5
+PERIODIC_TURN_S = 0.005  # then others are served before the rest of a part
 OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
 WRITABLE = select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
+INTEREST_PERIODIC = select.EPOLLRDHUP | select.EPOLLET
 MUST_WAIT = 1 << 16  # no event of epoll: the rest of a connection's many plain frames has to wait (`reading.h`)
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -56,7 +56,7 @@ class Poller(SocketReader):
     """Serves the sockets that were added, until cancelled.
 
     Args:
-        cold_read_s: how often a cold connection is read.
+        periodic_read_s: how often a cold connection is read.
         linger_s: rounds begin at least this far apart, so that under load a round serves many frames. The price is
             that much latency at most; a frame after a quiet moment is served at once.
         end_of_round: called after each round, to send what the round has gathered.
@@ -69,18 +69,18 @@ class Poller(SocketReader):
         linger_s: float,
         end_of_round: Callable[[], None] = lambda: None,
         *,
-        cold_read_s: float = 0.1,
+        periodic_read_s: float = 0.1,
         take_late: bool = False,
         in_c: ReadingInC | None = None,
     ) -> None:
         super().__init__(take_late=take_late)
         self._pace = PollClock(linger_s)
-        self._cold_read_s = cold_read_s
+        self._cold_read_s = periodic_read_s
         self._in_c = in_c
-        self._cold: dict[int, Polled] = {}
-        self._cold_part = 0
-        self._cold_left: deque[int] = deque()  # of that part
-        self._cold_chore = Callback(self._cold_turn)
+        self._periodic: dict[int, Polled] = {}
+        self._periodic_part = 0
+        self._periodic_left: deque[int] = deque()  # of that part
+        self._periodic_callback = Callback(self._periodic_turn)
         self._writing: set[int] = set()  # descriptors that wait for room for output
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
@@ -105,7 +105,7 @@ class Poller(SocketReader):
         fd = peer.sock.fileno()
         if fd >= 0 and self._serves(fd) is not None:
             self._peers[fd] = None
-            self._cold.pop(fd, None)
+            self._periodic.pop(fd, None)
             self._writing.discard(fd)
             self.turns.forget(peer)
             self._take(peer)
@@ -121,26 +121,26 @@ class Poller(SocketReader):
             self._writing.add(fd)
             self._arm(fd)
 
-    def cool(self, peer: Polled) -> None:
+    def read_periodically(self, peer: Polled) -> None:
         """Read this connection now and then only."""
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
-            self._cold[fd] = peer
-            self._cold_chore.schedule(tick_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
+            self._periodic[fd] = peer
+            self._periodic_callback.schedule(tick_after(trio.current_time(), self._cold_read_s / PERIODIC_PARTS))
             self._arm(fd)
 
-    def look(self, peer: Polled) -> None:
+    def read_now(self, peer: Polled) -> None:
         """Read a cold connection now. Not to be called while it is being handled."""
-        if self._cold.get(peer.sock.fileno()) is peer:
+        if self._periodic.get(peer.sock.fileno()) is peer:
             self._ends_left = ENDS_AT_ONCE
             self._take(peer)
             self._read(peer, trio.current_time(), False)
             self._see_to_turns()
 
-    def warm(self, peer: Polled) -> None:
+    def read_on_arrival(self, peer: Polled) -> None:
         """Read it at once again, beginning with what is there."""
         fd = peer.sock.fileno()
-        if self._cold.pop(fd, None) is not None:
+        if self._periodic.pop(fd, None) is not None:
             self._ripe.append(peer)  # what it has said while it was cold may have been sent just now
             self._arm(fd)
 
@@ -149,9 +149,9 @@ class Poller(SocketReader):
         self._clock = trio.lowlevel.current_clock().current_time  # by itself: a third of `trio.current_time()`
         await self._callback.run()
 
-    async def run_cold(self) -> None:
+    async def run_periodic(self) -> None:
         """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
-        await self._cold_chore.run()
+        await self._periodic_callback.run()
 
     def _turn(self) -> float | None:
         """What the epoll or the clock has woken us for. Returns when to be woken next, whatever comes."""
@@ -169,26 +169,26 @@ class Poller(SocketReader):
             peer.untaken >= MUCH_BYTES for peer in self._leaving
         )
 
-    def _cold_turn(self) -> float | None:
+    def _periodic_turn(self) -> float | None:
         now = self._clock()
-        if not self._cold_left:
-            part = self._cold_part = (self._cold_part + 1) % COLD_PARTS
-            self._cold_left.extend(fd for fd in self._cold if fd % COLD_PARTS == part)
-        self._ends_left = len(self._cold)  # no round is sure to come for those that would have to wait
+        if not self._periodic_left:
+            part = self._periodic_part = (self._periodic_part + 1) % PERIODIC_PARTS
+            self._periodic_left.extend(fd for fd in self._periodic if fd % PERIODIC_PARTS == part)
+        self._ends_left = len(self._periodic)  # no round is sure to come for those that would have to wait
         self.turns.new_round()
-        while self._cold_left and self._clock() - now < COLD_TURN_S:
-            self._read_cold(self._cold_left.popleft(), now)
+        while self._periodic_left and self._clock() - now < PERIODIC_TURN_S:
+            self._read_periodic(self._periodic_left.popleft(), now)
         self._end_of_round()
         self._see_to_turns()
-        if self._cold_left:
+        if self._periodic_left:
             return NOW
-        return tick_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
+        return tick_after(now, self._cold_read_s / PERIODIC_PARTS) if self._periodic else None
 
-    def _read_cold(self, fd: int, now: float) -> None:
-        if (peer := self._cold.get(fd)) is not None and peer not in self.turns.waiting:
+    def _read_periodic(self, fd: int, now: float) -> None:
+        if (peer := self._periodic.get(fd)) is not None and peer not in self.turns.waiting:
             self._take(peer)
             self._read(peer, now, False)
-            if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
+            if fd not in self._periodic:  # what it said has warmed it: the next round takes what was handled
                 self._untaken.append(peer)
 
     def round(self) -> bool:
@@ -286,12 +286,12 @@ class Poller(SocketReader):
             gone = event & GONE != 0
             if event & MUST_WAIT:
                 peer.wait()
-            elif self.turns.waiting and self.turns.note_gone(peer, gone):
+            elif self.turns.waiting and self.turns.set_gone(peer, gone):
                 return
             self._read(peer, now, gone, begin, size)
 
     def _arm(self, fd: int) -> None:
         """Tell epoll what is waited for; what is there already is told again."""
         if self._serves(fd) is not None:
-            interest = INTEREST_COLD if fd in self._cold else INTEREST
+            interest = INTEREST_PERIODIC if fd in self._periodic else INTEREST
             self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)

@@ -100,7 +100,7 @@ class SocketReader:
         """The peer has gone, or has sent more than we look at, at once."""
         if self._late:
             set_peek_offset(peer.sock, peer.untaken)
-        if self.turns.note_gone(peer, gone):
+        if self.turns.set_gone(peer, gone):
             return
         more = progress or (not self._late and peer.untaken > 0)
         if size == 0 or (gone and not more):

@@ -72,7 +72,7 @@ class Turns(Generic[Peer]):
                 return peer, gone
         return None
 
-    def note_gone(self, peer: Peer, gone: bool) -> bool:
+    def set_gone(self, peer: Peer, gone: bool) -> bool:
         """Remember of a peer that waits whether it has gone. False: it does not wait."""
         if peer not in self.waiting:
             return False

@@ -73,7 +73,7 @@ class WebSocketConnection(FrameReader):
 
     def _too_much(self, kind: str, code: int, reason: str) -> None:
         self._say_why(kind, reason)
-        self._deaf, self._plain = True, False
+        self._discards_input, self._on_fast_path = True, False
         self._poller.remove(self)
         self.on_too_much(code, reason)
 
@@ -99,7 +99,7 @@ class WebSocketConnection(FrameReader):
         )
 
     def _end_reading(self) -> None:
-        self._deaf, self._plain = True, False
+        self._discards_input, self._on_fast_path = True, False
         self._goodbye.set()
 
     def end_of_input(self) -> None:
@@ -134,24 +134,24 @@ class WebSocketConnection(FrameReader):
         """Begin to read: what the peer has sent so far comes with the next round."""
         self._seen_before = peek_offset(self.sock) if self.handed.resumed else 0
         self._poller.add(self)
-        if self.skim is not None:
-            self._poller.cool(self)
+        if self.on_bulk is not None:
+            self._poller.read_periodically(self)
         if self.send_queue.is_waiting:
             self._poller.want_write(self)
 
-    def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
+    def read_periodically(self, on_bulk: Callable[[memoryview, int, int], int]) -> None:
         """Nobody waits for what this peer sends: read it now and then only."""
-        self.skim, self._plain = skim, False
-        self._poller.cool(self)
+        self.on_bulk, self._on_fast_path = on_bulk, False
+        self._poller.read_periodically(self)
 
-    def look(self) -> None:
+    def read_now(self) -> None:
         """Read it now, if it is cold. Not to be called from a callback of its own."""
-        self._poller.look(self)
+        self._poller.read_now(self)
 
-    def warm(self) -> None:
+    def read_on_arrival(self) -> None:
         """Somebody does again."""
-        self.skim = None
-        self._poller.warm(self)
+        self.on_bulk = None
+        self._poller.read_on_arrival(self)
 
     async def until_closed(self) -> None:
         """Wait until either side has closed the connection, and the peer has been told so."""
@@ -169,8 +169,8 @@ class WebSocketConnection(FrameReader):
             return
         self._closing = True
         self.send_queue.write_close(close_frame(code, reason))
-        with trio.move_on_after(FLOOD_CLOSE_TIMEOUT_S if self._deaf else CLOSE_TIMEOUT_S):
-            await (self._until_gone() if self._deaf else self._goodbye.wait())
+        with trio.move_on_after(FLOOD_CLOSE_TIMEOUT_S if self._discards_input else CLOSE_TIMEOUT_S):
+            await (self._until_gone() if self._discards_input else self._goodbye.wait())
         await self._part()
 
     async def _until_gone(self) -> None:
@@ -192,8 +192,8 @@ class WebSocketConnection(FrameReader):
     def forget(self) -> None:
         """It has ended: let go of all that held on to it."""
         self.on_text = self.on_binary = ignore
-        self.on_too_much = self.on_again = ignore
-        self.skim = None
+        self.on_too_much = self.on_repeated = ignore
+        self.on_bulk = None
 
     def park(self) -> None:
         """Give the connection back for a successor, with what is still to be sent; end the handler here."""

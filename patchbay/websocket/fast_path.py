@@ -33,7 +33,7 @@ class FastPath(ABC):
         on_text: called with each message. A `UnicodeDecodeError` from it is the peer's fault.
     """
 
-    __slots__ = ("_bunched_at", "_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
+    __slots__ = ("_bunched_at", "_on_fast_path", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
 
     sock: socket.socket
     untaken: int
@@ -41,14 +41,14 @@ class FastPath(ABC):
     last_heard: float
     on_text: Callable[[bytes], None]
     _bunched_at: float  # when several messages came at once; only the routine in C wants to know (`reading.h`)
-    _plain: bool  # nothing out of the ordinary is under way
+    _on_fast_path: bool  # nothing out of the ordinary is under way
     _uncounted: int  # frames that have not been spent of the rate limit yet
 
     def handle(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames; see `Polled`. Text frames of 126 to 65,535 bytes at the front are dealt with here."""
         on_text = self.on_text  # by itself: to read a slot is fast, to call what is in one is not
         began = at
-        while self._plain and size - at > MEDIUM_HEADER_BYTES:
+        while self._on_fast_path and size - at > MEDIUM_HEADER_BYTES:
             begins, length, key = _begin(data, at)
             payload = at + MEDIUM_HEADER_BYTES
             end = payload + length

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from patchbay.net.turns import Turns
     from patchbay.websocket.send_queue import SendQueue
 
-SKIMMED_AT_ONCE_BYTES: Final = 4096
+BULK_AT_ONCE_BYTES: Final = 4096
 
 
 def ignore(*_: object) -> None:
@@ -56,10 +56,10 @@ class FrameReader(FastPath):
     Attributes:
         on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault
             and closes the connection as RFC 6455 says.
-        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and
+        on_repeated: called with True before what a predecessor, which has crashed, had looked at is handled again, and
             with False after that.
         message_since: when the message began whose rest has not come (`is_within_message`).
-        skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
+        on_bulk: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
             dealt with it; the rest is handled as ever.
     """
 
@@ -78,8 +78,8 @@ class FrameReader(FastPath):
         self._owner = owner
         self.on_text = ignore
         self.on_binary: Callable[[bytes], object] = ignore
-        self.on_again: Callable[[bool], object] = ignore
-        self.skim: Callable[[memoryview, int, int], int] | None = None
+        self.on_repeated: Callable[[bool], object] = ignore
+        self.on_bulk: Callable[[memoryview, int, int], int] | None = None
         self._rate_limit = rate_limit
         self._assembler = Assembler(message_max_bytes, is_strict=strict_text)
         self._frame_max_bytes = message_max_bytes + FRAME_HEAD_MAX_BYTES
@@ -88,8 +88,8 @@ class FrameReader(FastPath):
         self._seen_before = 0  # bytes
         self.message_since = 0.0
         self._uncounted = 0
-        self._plain = False
-        self._deaf = False  # what else comes is thrown away
+        self._on_fast_path = False
+        self._discards_input = False  # what else comes is thrown away
 
     @property
     def is_within_message(self) -> bool:
@@ -120,34 +120,34 @@ class FrameReader(FastPath):
     def wait(self) -> None:
         """What is left waits in the socket until it is this peer's turn; see `Polled`."""
         self._turns.wait(self, self._owner)
-        self._plain = False
+        self._on_fast_path = False
 
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames of any kind."""
         if self._seen_before:
-            at = self._handle_again(data, at, size)
+            at = self._handle_repeated(data, at, size)
             if self._seen_before:
                 return at
         return self._handle_some(data, at, size)
 
-    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
+    def _handle_repeated(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames of what a predecessor had looked at."""
         end = min(at + self._seen_before, size)
-        self.on_again(True)
+        self.on_repeated(True)
         reached = self._handle_some(data, at, end)
         self._seen_before = self._seen_before + at - reached if self in self._turns.waiting else 0
         if not self._seen_before:
-            self.on_again(False)
+            self.on_repeated(False)
         return reached
 
     def _handle_some(self, data: memoryview, at: int, size: int) -> int:
         """Handle complete frames as far as this peer's turn goes."""
-        if self.skim is not None and self._long is None and not self._assembler.is_within:
-            at = self._skim_on(data, at, size) if self._turns.is_called(self) else self.skim(data, at, size)
-        if self._deaf:
+        if self.on_bulk is not None and self._long is None and not self._assembler.is_within:
+            at = self._handle_bulk(data, at, size) if self._turns.is_called(self) else self.on_bulk(data, at, size)
+        if self._discards_input:
             return size
         if not self._turns.begin(self, self._owner):
-            self._plain = False
+            self._on_fast_path = False
             return at
         try:
             return self._handle_odd(data, at, size)
@@ -155,7 +155,7 @@ class FrameReader(FastPath):
             self._turns.end()
 
     def _handle_odd(self, data: memoryview, at: int, size: int) -> int:
-        while not self._deaf:
+        while not self._discards_input:
             if self._long is not None:
                 at = self._take_long(self._long, data, at, size)
                 if self._long is not None:
@@ -167,7 +167,7 @@ class FrameReader(FastPath):
             if need:
                 self._begin_long(data[at], need)
             elif not before < at < size:  # else there may be more
-                self._plain = not (self.skim or self._assembler.is_within)
+                self._on_fast_path = not (self.on_bulk or self._assembler.is_within)
                 if at < size and self._strict_text and cannot_be_text(data, at, size):
                     self._not_text()
                     break
@@ -191,7 +191,7 @@ class FrameReader(FastPath):
                 break
             if not self._handle_frame(data, frame, pongs):
                 return size, 0
-            at = self._skim_on(data, end, size)
+            at = self._handle_bulk(data, end, size)
         self._answer(pongs)
         return at, need if not frames or at == frames[-1][-1] else 0
 
@@ -205,19 +205,19 @@ class FrameReader(FastPath):
             pongs.append(pong_frame(unmask(data, payload, end)))
         else:
             self._take(data, frame, pongs)
-        return not self._deaf
+        return not self._discards_input
 
-    def _skim_on(self, data: memoryview, at: int, size: int) -> int:
+    def _handle_bulk(self, data: memoryview, at: int, size: int) -> int:
         """Skim what follows an odd frame, too: a listener that joins wants it kept. In pieces, so that what ends with
         the next odd frame is not looked at again and again."""
-        reach = SKIMMED_AT_ONCE_BYTES
+        reach = BULK_AT_ONCE_BYTES
         while (
-            self.skim is not None
-            and not (self._deaf or self._assembler.is_within)
+            self.on_bulk is not None
+            and not (self._discards_input or self._assembler.is_within)
             and size - at > MEDIUM_HEADER_BYTES
             and data[at] << 8 | data[at + 1] == MEDIUM_TEXT
         ):
-            end = self.skim(data, at, min(at + reach, size))
+            end = self.on_bulk(data, at, min(at + reach, size))
             if end == at:
                 break
             at, reach = end, 2 * reach
@@ -281,7 +281,7 @@ class FrameReader(FastPath):
         return at
 
     def count(self, messages: int) -> None:
-        """Count messages that `skim` has dealt with."""
+        """Count messages that `on_bulk` has dealt with."""
         self._uncounted += messages
         if self._uncounted >= COUNTED_AT_ONCE:
             self._within_allowance()
