@@ -55,8 +55,8 @@ is_empty(PyObject *bytes)
     return bytes != NULL && PyBytes_CheckExact(bytes) && PyBytes_GET_SIZE(bytes) == 0;
 }
 
-/* Return the audio of a payload, as `Depacketizer.take` and `rtp.unpack` do, if that changes no state and needs no
- * transcoding: a packet of the known source, or bare audio as long as the piece before. Else `at` is NULL. */
+/* Return the audio of a payload, as `Depacketizer.take` and `rtp.unpack` do, if no state changes and no transcoding is
+ * needed: a packet of the known source, or bare audio as long as the piece before. Otherwise `at` is NULL. */
 static struct text
 strip(PyObject *rtp, struct text message, int wanted)
 {
@@ -110,8 +110,8 @@ read_seconds(PyObject *object, Py_ssize_t offset, double *value)
     return false;
 }
 
-/* Spend of a rate limit, as `RateLimit.spend` does. Return 1 when there is enough, 0 when that is left to the
- * Python, -1 with an exception. */
+/* Spend of a rate limit, as `RateLimit.spend` does. Return 1 when enough was left, 0 when it is left to the Python, -1
+ * with an exception. */
 static int
 spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
 {

@@ -1,6 +1,6 @@
-/* Reads plain media messages of Telnyx: does what `MediaReader.on_text` does with them.
+/* Reads plain media messages of Telnyx, as `MediaReader.on_text` does (native.h).
  *
- * Plain: media as Telnyx sends it, in ASCII, whose chunk is the expected one. Leaves all other messages to Python. See native.h.
+ * A message is plain when it is media as Telnyx sends it, in ASCII, and its chunk is the expected one.
  */
 #include "messages.h"
 #include "reading.h"
@@ -14,7 +14,7 @@ static struct {
     Py_ssize_t expected_chunk, step, entry_head, offset; /* of a MediaTrack */
 } slots;
 
-/* The fields of a message. Each must be there, once. */
+/* The fields of a message. Each key must be there once. */
 enum { EVENT = 1, MEDIA = 2, SEQUENCE = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64, ALL = 127 };
 struct media {
     unsigned seen;
@@ -76,7 +76,7 @@ make_entry(const struct media *media, uint32_t head, int64_t position, PyObject 
     return entry;
 }
 
-/* Do `MediaReader.on_text`. Returns 1 when the message was read, 0 when it is for Python, -1 with an exception. */
+/* See reading.h. */
 static int
 take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyObject *now)
 {

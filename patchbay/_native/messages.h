@@ -92,7 +92,7 @@ take_number(struct cursor *c, int64_t *number)
     return *c->at == ',' || *c->at == '}' || *c->at == ' '; /* no fraction, no exponent */
 }
 
-/* Note that a key was seen. Return false for a duplicate. */
+/* Record that a key was seen. Return false for a duplicate. */
 static inline bool
 set_seen(unsigned *seen, unsigned key)
 {
