@@ -93,15 +93,17 @@ class Dispatcher:
         """Return the first frames for a client: the contract's welcome and, for a client that asked, its position and
         the live calls."""
         welcome: dict[str, object] = {"type": "welcome", "message": WELCOME_TEXT}
-        place: dict[str, object] = {"offset": self.tail.last, "epoch": self.epoch}
+        position: dict[str, object] = {"offset": self.tail.last, "epoch": self.epoch}
         if resume:
             welcome |= {"recovered": recovered}
         if resume or snapshot:
-            welcome |= place
+            welcome |= position
         words = text_frame(orjson.dumps(welcome))
         if resume or snapshot:
             wanted = (state for call, state in self.calls.items() if interest.calls is None or call in interest.calls)
-            words += text_frame(orjson.dumps({"type": "snapshot", "calls": [view(state) for state in wanted], **place}))
+            words += text_frame(
+                orjson.dumps({"type": "snapshot", "calls": [view(state) for state in wanted], **position})
+            )
         return words
 
     def join(self, client: Client) -> None:

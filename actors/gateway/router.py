@@ -18,7 +18,7 @@ import trio
 
 from actors.gateway.admission import TooMany, kind_of
 from actors.gateway.links import Links
-from actors.gateway.table import Held, Table
+from actors.gateway.table import HeldConnection, Table
 from patchbay.http.head import BadRequest, RequestHead, Route, call_ids, parse_head, route
 from patchbay.net.tcp_info import NO_COUNT, bytes_written
 from patchbay.process.periodic import next_tick
@@ -73,7 +73,7 @@ class Router:
         self._check_room(admission)
         if parsed.path == "/readyz" and not self.table.has_process("console"):
             raise TooMany(503, "Service Unavailable: not ready: console")
-        held = Held(
+        held = HeldConnection(
             id=self._next_id(),
             sock=sock,
             kind=target.kind,
@@ -97,7 +97,7 @@ class Router:
             for held in self.table.overdue(trio.current_time(), self._settings.park_time_s):
                 self._end_overdue(held)
 
-    def release(self, held: Held[socket.socket]) -> None:
+    def release(self, held: HeldConnection[socket.socket]) -> None:
         """Shut a connection down and close our copy of it."""
         self.table.remove(held.id)
         try:
@@ -146,10 +146,10 @@ class Router:
     def handle(self, link: Link, message: handover.ToGateway, fd: int | None) -> None:
         """Act on a message of an actor. Owns the descriptor."""
         match message:
-            case handover.Note(id=connection_id, note=note, once_above=once_above):
+            case handover.SetState(id=connection_id, state=state, once_above=once_above):
                 held = self.table.held.get(connection_id)
-                if held is not None and len(note) <= self._settings.note_max_bytes:
-                    held.keep(note, once_above)
+                if held is not None and len(state) <= self._settings.note_max_bytes:
+                    held.keep(state, once_above)
             case handover.Rest(id=connection_id, rest=rest):
                 if (held := self.table.held.get(connection_id)) is not None and held.link is link:
                     held.unsent, held.torn = rest or b"", rest is None
@@ -184,7 +184,7 @@ class Router:
     def _parked(self, link: Link, message: handover.Park) -> None:
         held = self.table.held.get(message.id)
         if held is not None and held.link is link:
-            held.keep(message.note, None)
+            held.keep(message.state, None)
             held.unsent, held.torn = message.unsent, False
             if held.answered_above is not None:  # whoever says goodbye has done what it was about to
                 held.answer(None)
@@ -208,8 +208,8 @@ class Router:
             log.warning("connection %d can't be taken over: %s", about.id, refusal, extra={"peer": about.peer})
             sock.close()
             return
-        held = Held(
-            about.id, sock, about.kind, target.actor, about.head, about.peer, note=about.note, claims=about.claims
+        held = HeldConnection(
+            about.id, sock, about.kind, target.actor, about.head, about.peer, state=about.state, claims=about.claims
         )
         held.counted = tuple(self._count_again(about.peer, target, about.claims))
         held.unsent, held.fresh, held.affinity = about.unsent, message.fresh, _affinity(head)
@@ -219,7 +219,7 @@ class Router:
         else:
             self.table.serve(held, link)
 
-    def _supersede(self, held: Held[socket.socket] | None) -> None:
+    def _supersede(self, held: HeldConnection[socket.socket] | None) -> None:
         if held is not None and held.link is not None:
             self.links.send(held.link, handover.encode(handover.Supersede(id=held.id)))
         elif held is not None:
@@ -229,7 +229,7 @@ class Router:
         for held in list(self.table.waiting(actor)):
             self._offer(held)
 
-    def _offer(self, held: Held[socket.socket]) -> None:
+    def _offer(self, held: HeldConnection[socket.socket]) -> None:
         link = self.table.choose(held)
         if link is None:
             return
@@ -237,7 +237,7 @@ class Router:
         if self.links.send(link, offer, held.sock.fileno()):
             self.table.serve(held, link)
 
-    def _end_overdue(self, held: Held[socket.socket]) -> None:
+    def _end_overdue(self, held: HeldConnection[socket.socket]) -> None:
         log.warning("connection %d found no %s in time", held.id, held.actor, extra={"peer": held.peer})
         if held.fresh:
             self.table.remove(held.id)

@@ -29,7 +29,7 @@ class Link:
 
 
 @dataclass(eq=False)
-class Held(Generic[SocketT]):
+class HeldConnection(Generic[SocketT]):
     """Describes a connection that the gateway has a copy of.
 
     Attributes:
@@ -38,7 +38,7 @@ class Held(Generic[SocketT]):
         waiting_since: when it began to wait.
         fresh: its peer has had no answer to the head yet, …
         answered_above: … but has once it has carried more bytes than this.
-        pending_note: a note that counts once it has carried more than so many bytes, and that count.
+        pending_state: a state that counts once it has carried more than so many bytes, and that count.
         counted: under which names it counts; see `Table.counts`.
         torn: a frame to its peer was written in part and the rest is not known here, so nobody can go on with it.
     """
@@ -55,21 +55,21 @@ class Held(Generic[SocketT]):
     waiting_since: float = 0.0
     fresh: bool = True
     answered_above: int | None = None
-    pending_note: tuple[bytes, int] | None = None
+    pending_state: tuple[bytes, int] | None = None
     torn: bool = False
-    note: bytes = b""
+    state: bytes = b""
     unsent: bytes = b""
     claims: dict[str, object] | None = None
     claim: bytes | None = None
     counted: tuple[str, ...] = ()
 
-    def keep(self, note: bytes, once_above: int | None) -> None:
-        """Keep a note of the process for its successor."""
-        if self.pending_note is not None:
-            self.note = self.pending_note[0]  # or it would not go on talking
-        self.pending_note = None if once_above is None else (note, once_above)
+    def keep(self, state: bytes, once_above: int | None) -> None:
+        """Keep a state of the connection for its successor."""
+        if self.pending_state is not None:
+            self.state = self.pending_state[0]  # or it would not go on talking
+        self.pending_state = None if once_above is None else (state, once_above)
         if once_above is None:
-            self.note = note
+            self.state = state
 
     def answer(self, once_above: int | None) -> None:
         """Note that the peer has its answer to the head."""
@@ -79,16 +79,16 @@ class Held(Generic[SocketT]):
     @property
     def is_unsettled(self) -> bool:
         """Return whether something depends on how many bytes the connection has carried."""
-        return self.answered_above is not None or self.pending_note is not None
+        return self.answered_above is not None or self.pending_state is not None
 
     def settle(self, carried: int) -> None:
         """Decide, now that its process has gone, whether what was about to be written has been written. `carried`:
         bytes."""
         if self.answered_above is not None:
             self.fresh = carried <= self.answered_above
-        if self.pending_note is not None and carried > self.pending_note[1]:
-            self.note = self.pending_note[0]
-        self.answered_above = self.pending_note = None
+        if self.pending_state is not None and carried > self.pending_state[1]:
+            self.state = self.pending_state[0]
+        self.answered_above = self.pending_state = None
 
 
 class Table(Generic[SocketT]):
@@ -103,18 +103,18 @@ class Table(Generic[SocketT]):
 
     def __init__(self, processes: Mapping[str, int] | None = None) -> None:
         self._processes = processes or {}
-        self.held: dict[int, Held[SocketT]] = {}
+        self.held: dict[int, HeldConnection[SocketT]] = {}
         self.links: list[Link] = []
         self.counts: Counter[str] = Counter()
         self._claims: dict[bytes, int] = {}
 
-    def add(self, held: Held[SocketT], now: float) -> None:
+    def add(self, held: HeldConnection[SocketT], now: float) -> None:
         """Add a connection; it waits until a process serves it."""
         held.waiting_since = now
         self.held[held.id] = held
         self.counts.update(held.counted)
 
-    def remove(self, connection_id: int) -> Held[SocketT] | None:
+    def remove(self, connection_id: int) -> HeldConnection[SocketT] | None:
         """Remove a connection; the caller closes its socket."""
         held = self.held.pop(connection_id, None)
         if held is not None:
@@ -131,7 +131,7 @@ class Table(Generic[SocketT]):
         """Add a process."""
         self.links.append(link)
 
-    def leave(self, link: Link, now: float) -> list[Held[SocketT]]:
+    def leave(self, link: Link, now: float) -> list[HeldConnection[SocketT]]:
         """A process has gone. Its WebSockets wait for its successor; returned are the connections to close instead:
         HTTP requests, which may have been acted upon and must not be repeated, and torn ones."""
         self.links.remove(link)
@@ -144,26 +144,26 @@ class Table(Generic[SocketT]):
                 self.wait(held, now)
         return doomed
 
-    def wait(self, held: Held[SocketT], now: float) -> None:
+    def wait(self, held: HeldConnection[SocketT], now: float) -> None:
         """Have a connection wait for a process."""
         self._unlink(held)
         held.waiting_since = now
 
-    def serve(self, held: Held[SocketT], link: Link) -> None:
+    def serve(self, held: HeldConnection[SocketT], link: Link) -> None:
         """Note that a process serves a connection."""
         self._unlink(held)
         held.link, held.index = link, link.index
         link.serving.add(held.id)
 
-    def waiting(self, actor: str | None = None) -> Iterator[Held[SocketT]]:
+    def waiting(self, actor: str | None = None) -> Iterator[HeldConnection[SocketT]]:
         """Iterate over the connections without a process, of one actor or all."""
         return (held for held in self.held.values() if held.link is None and actor in (None, held.actor))
 
-    def overdue(self, now: float, park_time_s: float) -> list[Held[SocketT]]:
+    def overdue(self, now: float, park_time_s: float) -> list[HeldConnection[SocketT]]:
         """Return the connections that have waited too long."""
         return [held for held in self.waiting() if now - held.waiting_since >= park_time_s]
 
-    def choose(self, held: Held[SocketT]) -> Link | None:
+    def choose(self, held: HeldConnection[SocketT]) -> Link | None:
         """The process that should serve a connection: the newest of its index where it has one (a successor finds the
         calls it knows) and that is not to be no more, by call id where the request names one, else the least loaded."""
         candidates = self._newest(held.actor)
@@ -176,7 +176,7 @@ class Table(Generic[SocketT]):
             return candidates[indexes[held.affinity % len(indexes)]]
         return min(candidates.values(), key=lambda link: (len(link.serving), link.index))
 
-    def claim(self, connection_id: int, key: bytes) -> Held[SocketT] | None:
+    def claim(self, connection_id: int, key: bytes) -> HeldConnection[SocketT] | None:
         """Note that a connection alone stands for `key`. Returns the one that it supersedes, if there is an older
         one."""
         held = self.held.get(connection_id)
@@ -207,7 +207,7 @@ class Table(Generic[SocketT]):
     def _is_wanted(self, actor: str, index: int) -> bool:
         return index < self._processes.get(actor, index + 1)
 
-    def _unlink(self, held: Held[SocketT]) -> None:
+    def _unlink(self, held: HeldConnection[SocketT]) -> None:
         if held.link is not None:
             held.link.serving.discard(held.id)
             held.link = None

@@ -54,7 +54,7 @@ async def run(context: Context) -> None:
     async with trio.open_nursery() as nursery:
         for task in (events.run, streams.ticker.run, streams.run_seconds, streams.closer.run):
             nursery.start_soon(task)
-        for task in (ingest.poller.run, ingest.poller.run_cold, ingest.keep_alive, ingest.count):
+        for task in (ingest.poller.run, ingest.poller.run_periodic, ingest.keep_alive, ingest.count):
             nursery.start_soon(task)
         nursery.start_soon(ingest.receive_subscriptions, publisher)
         nursery.start_soon(ingest.receive_talk, talk)
@@ -102,7 +102,7 @@ class Ingest:
         self.poller = Poller(
             options.linger_ms / 1000,
             streams.batcher.flush,
-            cold_read_s=options.cold_read_ms / 1000,
+            periodic_read_s=options.cold_read_ms / 1000,
             take_late=True,  # fan-outs drop frames that they have had
             in_c=reading_in_c(wanted=context.settings.native),
         )
@@ -129,12 +129,12 @@ class Ingest:
 
     async def _serve(self, handed: HandedConnection, peer: WebSocketConnection) -> None:
         stream = Stream(self.streams, peer)
-        peer.on_text, peer.on_binary, peer.on_again = stream.on_text, stream.on_binary, stream.audio.mark_repeated
+        peer.on_text, peer.on_binary, peer.on_repeated = stream.on_text, stream.on_binary, stream.audio.mark_repeated
         handed.on_drain = partial(self.hand_over, stream)
         self._streams[handed.id] = stream
         self.peers[peer] = None
         try:
-            if handed.resumed and handed.note and stream.resume(handed.note):
+            if handed.resumed and handed.state and stream.resume(handed.state):
                 self.streams.on_resume(stream)
             peer.start()
             async with trio.open_nursery() as nursery:

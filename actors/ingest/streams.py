@@ -86,14 +86,14 @@ class Streams:
         if self.admission.admits(stream, start, self.now(), time.time()):
             return True
         if stream.start is None:  # else the state of the call that it carries is worth more
-            self._set_note(stream, stream.waiting_state(start))
+            self._set_state(stream, stream.waiting_state(start))
         return False
 
     def on_start(self, stream: Stream) -> None:
         """Give a stream its call, and tell everybody."""
         if stream.start is None or not self.registry.add(stream, self.now()):
             return
-        self._set_note(stream, stream.state())
+        self._set_state(stream, stream.state())
         self._notifier.publish(stream, batches.START, stream.start.raw)
         media_format = msgspec.structs.asdict(stream.start.media_format)
         self._notifier.record(stream, events.STREAM_STARTED, {"media_format": media_format})
@@ -114,7 +114,7 @@ class Streams:
         self._notifier.record_lost(stream)
         frames = sum(stream.audio.frames)
         self._notifier.record(stream, events.STREAM_STOPPED, {"frames": frames, **stream.counters()})
-        stream.peer.handed.set_note(b"")
+        stream.peer.handed.set_state(b"")
         log.info("stream stopped", extra={**stream.log_fields, "frames": frames})
         self._request_stats()
 
@@ -133,7 +133,7 @@ class Streams:
         """Have the gateway keep the new numbers for a successor."""
         self.counters["streams_renumbered"] += 1
         if self.registry.holds(stream):
-            self._set_note(stream, stream.state())
+            self._set_state(stream, stream.state())
 
     def on_held(self, audio: StreamAudio) -> None:
         """Have a frame that is held for a missing one queued, when its time has come."""
@@ -175,7 +175,7 @@ class Streams:
         """Go on with a stream that a predecessor served."""
         if stream.start is None or not self.registry.add(stream, self.now()):
             return
-        stream.peer.handed.set_note(stream.state())  # this process has not handed the stream over (yet)
+        stream.peer.handed.set_state(stream.state())  # this process has not handed the stream over (yet)
         self._notifier.publish(stream, batches.START, stream.start.raw)
         self.talk_receiver.resume(stream, self.now())
         log.info("stream resumed", extra=stream.log_fields)
@@ -185,7 +185,7 @@ class Streams:
         """Tell fan-outs that a stream is about to go on in another process: all of its audio has been queued."""
         if self.registry.holds(stream):
             stream.is_leaving = True
-            stream.peer.handed.set_note(stream.state())
+            stream.peer.handed.set_state(stream.state())
             self._notifier.publish(stream, batches.LEFT, b"")
 
     def on_parked(self, stream: Stream) -> None:
@@ -277,9 +277,9 @@ class Streams:
         self._stats.request()
         self.ticker.wake()
 
-    def _set_note(self, stream: Stream, state: bytes) -> None:
+    def _set_state(self, stream: Stream, state: bytes) -> None:
         if len(state) <= STATE_MAX_BYTES:
-            stream.peer.handed.set_note(state)
+            stream.peer.handed.set_state(state)
         else:
             log.warning(
                 "start frame of %d bytes: this stream would not outlive a crash", len(state), extra=stream.log_fields

@@ -21,7 +21,7 @@ static PyTypeObject *track_type, *group_type;
 static PyObject *pass_through; /* `UlawEncoder.encode_at` */
 static PyObject *deque_append;
 static struct {
-    Py_ssize_t last_position, groups, places;      /* of a Track */
+    Py_ssize_t last_position, groups, locations;      /* of a Track */
     Py_ssize_t encode_at, writers, fds, others;    /* of an EncodedGroup */
 } slots;
 
@@ -111,12 +111,12 @@ deliver_to_group(PyObject *group, PyObject *batch, Py_ssize_t at, Py_ssize_t len
 
 /* Deliver a frame that is behind the last one, as `Track.deliver` does. */
 static Py_ssize_t
-deliver_to_track(const struct plain *plain, PyObject *batch, long long place, PyObject *now)
+deliver_to_track(const struct plain *plain, PyObject *batch, long long location, PyObject *now)
 {
-    PyObject *groups = SLOT(plain->track, slots.groups), *number = PyLong_FromLongLong(place + plain->at);
+    PyObject *groups = SLOT(plain->track, slots.groups), *number = PyLong_FromLongLong(location + plain->at);
     if (number == NULL || set_slot(plain->track, slots.last_position, PyLong_FromUnsignedLong(plain->position)) < 0)
         return -1;
-    PyObject *arguments[] = {SLOT(plain->track, slots.places), number};
+    PyObject *arguments[] = {SLOT(plain->track, slots.locations), number};
     PyObject *appended = PyObject_Vectorcall(deque_append, arguments, 2, NULL);
     Py_DECREF(number);
     if (appended == NULL)
@@ -137,7 +137,7 @@ is_plain(const struct plain *plain)
     if (!Py_IS_TYPE(plain->track, track_type))
         return false;
     PyObject *groups = SLOT(plain->track, slots.groups);
-    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->track, slots.places) != NULL &&
+    return groups != NULL && PyTuple_CheckExact(groups) && SLOT(plain->track, slots.locations) != NULL &&
            plain->position < NO_NUMBER &&
            number_in_slot(plain->track, slots.last_position, NO_NUMBER) < (int64_t)plain->position;
 }
@@ -171,7 +171,7 @@ fetch(const struct plain *plain, Py_ssize_t count)
         if (Py_IS_TYPE(plain[i].track, track_type)) {
             prefetch_object(SLOT(plain[i].track, slots.groups));
             prefetch_object(SLOT(plain[i].track, slots.last_position));
-            prefetch_object(SLOT(plain[i].track, slots.places));
+            prefetch_object(SLOT(plain[i].track, slots.locations));
         }
     for (Py_ssize_t i = 0; i < count; i++) {
         groups[i] = NULL;
@@ -187,7 +187,7 @@ fetch(const struct plain *plain, Py_ssize_t count)
 }
 
 PyDoc_STRVAR(deliver_doc,
-             "deliver(batch: bytes, at: int, place: int, tracks: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
+             "deliver(batch: bytes, at: int, location: int, tracks: tuple[dict, dict], now: float) -> tuple[int, int]\n\n"
              "Deliver entries as long as they are plain. Return where the first other entry begins, and how many frames\n"
              "were delivered to listeners.");
 
@@ -198,13 +198,13 @@ deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
     if (arguments != 5 || !PyBytes_CheckExact(args[0]) || !PyTuple_CheckExact(args[3]) ||
         PyTuple_GET_SIZE(args[3]) != TRACKS || !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 0)) ||
         !PyDict_CheckExact(PyTuple_GET_ITEM(args[3], 1)) || track_type == NULL) {
-        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, place, tracks, now), once bound");
+        PyErr_SetString(PyExc_TypeError, "deliver(batch, at, location, tracks, now), once bound");
         return NULL;
     }
     PyObject *batch = args[0];
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(batch);
     Py_ssize_t size = PyBytes_GET_SIZE(batch), at = PyLong_AsSsize_t(args[1]), delivered = 0;
-    long long place = PyLong_AsLongLong(args[2]);
+    long long location = PyLong_AsLongLong(args[2]);
     if (PyErr_Occurred())
         return NULL;
     struct plain plain[TOGETHER];
@@ -215,7 +215,7 @@ deliver(PyObject *module, PyObject *const *args, Py_ssize_t arguments)
         fetch(plain, count);
         ran_python = false;
         for (done = 0; done < count && !ran_python && is_plain(&plain[done]); done++) {
-            Py_ssize_t more = deliver_to_track(&plain[done], batch, place, args[4]);
+            Py_ssize_t more = deliver_to_track(&plain[done], batch, location, args[4]);
             if (more < 0)
                 return NULL;
             delivered += more;
@@ -239,7 +239,7 @@ bind_classes(PyObject *module, PyObject *args)
     const struct wanted_slot wanted[] = {
         {track, "last_position", &slots.last_position},
         {track, "groups", &slots.groups},
-        {track, "places", &slots.places},
+        {track, "locations", &slots.locations},
         {group, "encode_at", &slots.encode_at},
         {group, "writers", &slots.writers},
         {group, "fds", &slots.fds},

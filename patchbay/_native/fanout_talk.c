@@ -34,7 +34,7 @@ static bool
 take_inner(struct cursor *c, struct text key, void *into)
 {
     struct talk *talk = into;
-    return equals(key, "payload") ? take_base64(c, &talk->payload) && note_seen(&talk->seen, PAYLOAD) : skip_value(c);
+    return equals(key, "payload") ? take_base64(c, &talk->payload) && set_seen(&talk->seen, PAYLOAD) : skip_value(c);
 }
 
 static bool
@@ -43,9 +43,9 @@ take_outer(struct cursor *c, struct text key, void *into)
     struct talk *talk = into;
     struct text text;
     if (equals(key, "media"))
-        return take_object(c, take_inner, talk) && note_seen(&talk->seen, MEDIA);
+        return take_object(c, take_inner, talk) && set_seen(&talk->seen, MEDIA);
     if (equals(key, "event"))
-        return take_text(c, &text) && equals(text, "media") && note_seen(&talk->seen, EVENT);
+        return take_text(c, &text) && equals(text, "media") && set_seen(&talk->seen, EVENT);
     return skip_value(c);
 }
 
@@ -55,8 +55,8 @@ is_empty(PyObject *bytes)
     return bytes != NULL && PyBytes_CheckExact(bytes) && PyBytes_GET_SIZE(bytes) == 0;
 }
 
-/* Return the audio of a payload, as `Depacketizer.take` and `rtp.unpack` do, if that changes no state and needs no
- * transcoding: a packet of the known source, or bare audio as long as the piece before. Else `at` is NULL. */
+/* Return the audio of a payload, as `Depacketizer.take` and `rtp.unpack` do, if no state changes and no transcoding is
+ * needed: a packet of the known source, or bare audio as long as the piece before. Otherwise `at` is NULL. */
 static struct text
 strip(PyObject *rtp, struct text message, int wanted)
 {
@@ -100,9 +100,9 @@ codec_of(PyObject *call)
 }
 
 static bool
-read_seconds(PyObject *object, Py_ssize_t place, double *value)
+read_seconds(PyObject *object, Py_ssize_t offset, double *value)
 {
-    PyObject *given = SLOT(object, place);
+    PyObject *given = SLOT(object, offset);
     *value = given == NULL ? -1.0 : PyFloat_CheckExact(given) ? PyFloat_AS_DOUBLE(given) : PyFloat_AsDouble(given);
     if (!PyErr_Occurred())
         return given != NULL;
@@ -110,8 +110,8 @@ read_seconds(PyObject *object, Py_ssize_t place, double *value)
     return false;
 }
 
-/* Spend of a rate limit, as `RateLimit.spend` does. Return 1 when there is enough, 0 when that is left to the
- * Python, -1 with an exception. */
+/* Spend of a rate limit, as `RateLimit.spend` does. Return 1 when enough was left, 0 when it is left to the Python, -1
+ * with an exception. */
 static int
 spend(PyObject *rate_limit, Py_ssize_t amount, PyObject *now)
 {

@@ -1,6 +1,6 @@
-/* Reads plain media messages of Telnyx: does what `MediaReader.on_text` does with them.
+/* Reads plain media messages of Telnyx, as `MediaReader.on_text` does (native.h).
  *
- * Plain: media as Telnyx sends it, in ASCII, whose chunk is the expected one. Leaves all other messages to Python. See native.h.
+ * A message is plain when it is media as Telnyx sends it, in ASCII, and its chunk is the expected one.
  */
 #include "messages.h"
 #include "reading.h"
@@ -14,7 +14,7 @@ static struct {
     Py_ssize_t expected_chunk, step, entry_head, offset; /* of a MediaTrack */
 } slots;
 
-/* The fields of a message. Each must be there, once. */
+/* The fields of a message. Each key must be there once. */
 enum { EVENT = 1, MEDIA = 2, SEQUENCE = 4, TRACK = 8, CHUNK = 16, TIMESTAMP = 32, PAYLOAD = 64, ALL = 127 };
 struct media {
     unsigned seen;
@@ -30,14 +30,14 @@ take_inner(struct cursor *c, struct text key, void *into)
     struct media *media = into;
     struct text track;
     if (equals(key, "payload"))
-        return take_base64(c, &media->payload) && note_seen(&media->seen, PAYLOAD);
+        return take_base64(c, &media->payload) && set_seen(&media->seen, PAYLOAD);
     if (equals(key, "chunk"))
-        return take_number(c, &media->chunk) && note_seen(&media->seen, CHUNK);
+        return take_number(c, &media->chunk) && set_seen(&media->seen, CHUNK);
     if (equals(key, "timestamp"))
-        return take_number(c, &media->timestamp) && note_seen(&media->seen, TIMESTAMP);
+        return take_number(c, &media->timestamp) && set_seen(&media->seen, TIMESTAMP);
     if (!equals(key, "track"))
         return skip_value(c);
-    if (!take_text(c, &track) || !note_seen(&media->seen, TRACK))
+    if (!take_text(c, &track) || !set_seen(&media->seen, TRACK))
         return false;
     media->is_outbound = equals(track, "outbound");
     return media->is_outbound || equals(track, "inbound");
@@ -50,11 +50,11 @@ take_outer(struct cursor *c, struct text key, void *into)
     struct media *media = into;
     struct text text;
     if (equals(key, "media"))
-        return take_object(c, take_inner, media) && note_seen(&media->seen, MEDIA);
+        return take_object(c, take_inner, media) && set_seen(&media->seen, MEDIA);
     if (equals(key, "sequence_number"))
-        return take_number(c, &media->sequence_number) && note_seen(&media->seen, SEQUENCE);
+        return take_number(c, &media->sequence_number) && set_seen(&media->seen, SEQUENCE);
     if (equals(key, "event"))
-        return take_text(c, &text) && equals(text, "media") && note_seen(&media->seen, EVENT);
+        return take_text(c, &text) && equals(text, "media") && set_seen(&media->seen, EVENT);
     return equals(key, "stream_id") ? take_text(c, &text) : skip_value(c);
 }
 
@@ -76,7 +76,7 @@ make_entry(const struct media *media, uint32_t head, int64_t position, PyObject 
     return entry;
 }
 
-/* Do `MediaReader.on_text`. Returns 1 when the message was read, 0 when it is for Python, -1 with an exception. */
+/* See reading.h. */
 static int
 take_plain(PyObject *media_reader, const uint8_t *message, Py_ssize_t size, PyObject *now)
 {

@@ -1,7 +1,7 @@
-/* Sends plain talk to Telnyx: does what `TalkRouter.take` does with it.
+/* Sends plain talk to Telnyx, as `TalkRouter.take` does (native.h).
  *
- * Plain: a whole frame of the holder of the floor, whose time has come, for a connection that keeps up. Stops at the first other
- * piece, and changes nothing for that piece. See native.h.
+ * A piece is plain when it is a whole frame of the holder of the floor that is due, for a connection that keeps up. At any other
+ * piece the routine stops, and the Python goes on from there.
  */
 #include "native.h"
 
@@ -10,7 +10,7 @@
 /* Offsets in a piece of talk on the bus, and the size of its head: patchbay/protocol/batches.py. */
 enum { KIND = 0, LENGTH = 4, TALKER = 8, CALL = 16, CALL_BYTES = 16, PIECE_BYTES = 32 };
 enum { TALK = 1, TALK_PREEMPT = 3 };
-enum { TOGETHER = 16 }; /* pieces whose objects are fetched at once */
+enum { TOGETHER = 16 }; /* pieces that are prefetched together */
 enum { FRAME_BYTES = 160, BASE64_BYTES = (FRAME_BYTES + 2) / 3 * 4, MESSAGE_MAX = 1024 };
 static const char ENDS[] = "\"}}";
 static const double FRAME_S = 0.020;
@@ -24,9 +24,9 @@ static struct {
     Py_ssize_t behind, fd, batch_writers;                            /* of a SendQueue */
 } slots;
 
-static bool ran_python; /* Python code has run since the last `gather` */
+static bool ran_python; /* borrowed references may be invalid */
 
-/* The objects for one piece of talk. All borrowed: they stay until Python code runs. */
+/* The objects of one piece of talk. The references are borrowed, and valid until Python code has run. */
 struct piece {
     PyObject *conversation, *pacer, *floor, *send_queue;
     const uint8_t *payload;
@@ -39,9 +39,9 @@ is_of(PyObject *object, PyTypeObject *type)
 }
 
 static double
-seconds_in_slot(PyObject *object, Py_ssize_t place)
+seconds_in_slot(PyObject *object, Py_ssize_t offset)
 {
-    PyObject *value = SLOT(object, place);
+    PyObject *value = SLOT(object, offset);
     return value != NULL && PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : NAN;
 }
 
@@ -60,7 +60,7 @@ has_floor(PyObject *floor, uint64_t talker, bool preempts, double now)
     return number == talker && now - seconds_in_slot(floor, slots.sent_at) < seconds_in_slot(floor, slots.release_s);
 }
 
-/* Tell whether the time of a whole frame has come, and nothing waits (`TalkPacer.pass_through`). */
+/* Tell whether a whole frame is due, and no other frame waits (`TalkPacer.pass_through`). */
 static bool
 is_due(PyObject *pacer, double now)
 {
@@ -104,7 +104,7 @@ is_plain(struct piece *piece, PyObject *conversation, const uint8_t *data, doubl
            is_due(piece->pacer, now) && keeps_up(piece->send_queue);
 }
 
-/* Encode a whole frame in base64 (RFC 4648 §4). One byte is left over, so there is padding. */
+/* Encode a whole frame in base64 (RFC 4648 §4). The last byte is padded. */
 static void
 encode(const uint8_t *in, uint8_t *out)
 {
@@ -158,8 +158,8 @@ take(const struct piece *piece, PyObject *now)
     return write_message(piece);
 }
 
-/* Find the conversations of the next pieces, at most TOGETHER of them, up to the first piece without one. Returns their number;
- * -1 with an exception. */
+/* Find the conversations of the next pieces, up to TOGETHER or the first piece without one. Return their number; -1 with an
+ * exception. */
 static int
 gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8_t *data, Py_ssize_t at, Py_ssize_t size)
 {
@@ -180,7 +180,7 @@ gather(PyObject **found, PyObject *streams, PyObject *conversations, const uint8
     return PyErr_Occurred() ? -1 : known;
 }
 
-/* Fetch the objects of all pieces from memory before the first one is handled; see `fetch` in reading.h. */
+/* Prefetch all objects that the pieces need; see `fetch` in reading.h. */
 static void
 fetch(PyObject *const *conversations, int count)
 {
@@ -209,7 +209,7 @@ fetch(PyObject *const *conversations, int count)
 
 PyDoc_STRVAR(take_talk_doc,
              "take_talk(message: bytes, at: int, streams: dict, conversations: dict, now: float) -> int\n\n"
-             "Take pieces of talk as long as they are plain. Returns the offset of the first other piece.");
+             "Take pieces of talk as long as they are plain. Return the offset of the first other piece.");
 
 static PyObject *
 take_talk(PyObject *module, PyObject *args)
@@ -240,7 +240,7 @@ take_talk(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(bind_doc, "bind(conversation: type, pacer: type, floor: type, send_queue: type) -> None\n\n"
-                       "Set the classes whose objects are read.");
+                       "Set the classes that `take_talk` works on.");
 
 static PyObject *
 bind_classes(PyObject *module, PyObject *args)

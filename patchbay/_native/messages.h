@@ -92,9 +92,9 @@ take_number(struct cursor *c, int64_t *number)
     return *c->at == ',' || *c->at == '}' || *c->at == ' '; /* no fraction, no exponent */
 }
 
-/* Note that a key was seen. Return false for a duplicate. */
+/* Record that a key was seen. Return false for a duplicate. */
 static inline bool
-note_seen(unsigned *seen, unsigned key)
+set_seen(unsigned *seen, unsigned key)
 {
     bool first = !(*seen & key);
     *seen |= key;

@@ -1,8 +1,7 @@
-/* What `Poller.round` and `FastPath.handle` do, in C: whole text frames (RFC 6455) from many sockets, each message given to a
- * routine that knows what it says.
+/* Reads plain frames from many sockets, as `Poller.round` and `FastPath.handle` do, and passes each message to `take_plain`.
  *
- * What a socket holds beyond plain frames is handed to the Python (`rest`), from the first byte that is not plain; so is every
- * socket with which anything is out of the ordinary, before anything of it was changed.
+ * A plain frame is a whole text message (RFC 6455). From the first other byte on, a socket is left to the Python (`rest`), and
+ * so is each socket whose connection is not plain, before anything was changed. See native.h.
  */
 #ifndef PATCHBAY_READING_H
 #define PATCHBAY_READING_H
@@ -14,23 +13,23 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-/* The first four as in patchbay/net/poller.py, fast_path.py and turns.py. */
+/* As in patchbay/net/poller.py, patchbay/websocket/fast_path.py and patchbay/net/turns.py. */
 enum { EVENTS_PER_ROUND = 2048, MUST_WAIT = 1 << 16, COUNTED_AT_ONCE = 50, FEW_BYTES = 4096 };
 enum { LONGEST_PLAIN = 8192, TOGETHER = 16, FRAME_HEADER_BYTES = 8 };
 
 static const double BUNCHED_S = 10.0;
 
-/* What makes something of messages: set by `bind`. */
+/* Set by `bind`. A reader is the object whose `on_text` gets the messages of a peer. */
 static PyTypeObject *peer_type, *reader_type;
-static PyObject *on_text; /* the method of the readers that is the same in Python */
+static PyObject *on_text; /* the method of the reader, which `take_plain` does in C */
 static struct {
-    Py_ssize_t bunched_at, plain, uncounted, last_heard, on_text, sock, take_soon, untaken;
+    Py_ssize_t bunched_at, on_fast_path, uncounted, last_heard, on_text, sock, take_soon, untaken;
 } peer_slots;
 
-/* Deal with one message: 1 when that is done, 0 when it is the Python's, -1 with an exception. */
+/* Handle one message. Return 1 when it was handled, 0 when it is left to the Python, -1 with an exception. */
 static int take_plain(PyObject *reader, const uint8_t *message, Py_ssize_t size, PyObject *now);
 
-/* Have come from memory what a reader will need: first what is in it, then what is in that. */
+/* Prefetch the objects that a reader needs: in step 0 those in its slots, in step 1 those in their slots. */
 static void prefetch_reader(PyObject *reader, int step);
 
 static int
@@ -38,7 +37,7 @@ bind_reading(PyTypeObject *peer, PyTypeObject *reader, PyObject *method)
 {
     const struct wanted_slot wanted[] = {
         {peer, "_bunched_at", &peer_slots.bunched_at},
-        {peer, "_plain", &peer_slots.plain},
+        {peer, "_on_fast_path", &peer_slots.on_fast_path},
         {peer, "_uncounted", &peer_slots.uncounted},
         {peer, "last_heard", &peer_slots.last_heard},
         {peer, "on_text", &peer_slots.on_text},
@@ -54,11 +53,11 @@ bind_reading(PyTypeObject *peer, PyTypeObject *reader, PyObject *method)
     return 0;
 }
 
-/* Who reads a peer's messages, unseen, if nothing is out of the ordinary with it; else NULL. */
+/* Return the reader of a peer, borrowed and of any type; NULL when the peer is not plain. */
 static PyObject *
 reader_of(PyObject *peer)
 {
-    if (!PyObject_TypeCheck(peer, peer_type) || SLOT(peer, peer_slots.plain) != Py_True ||
+    if (!PyObject_TypeCheck(peer, peer_type) || SLOT(peer, peer_slots.on_fast_path) != Py_True ||
         SLOT(peer, peer_slots.take_soon) != Py_False)
         return NULL;
     PyObject *method = SLOT(peer, peer_slots.on_text);
@@ -73,7 +72,7 @@ is_reader(PyObject *reader)
     return reader != NULL && Py_IS_TYPE(reader, reader_type);
 }
 
-/* RFC 6455 §5.3. */
+/* Unmask a payload (RFC 6455 §5.3). */
 static void
 unmask(uint8_t *restrict out, const uint8_t *restrict in, Py_ssize_t size, const uint8_t *key)
 {
@@ -87,7 +86,7 @@ unmask(uint8_t *restrict out, const uint8_t *restrict in, Py_ssize_t size, const
         out[at] = in[at] ^ key[at & 3];
 }
 
-/* The frame at `at`, if it is plain: where it ends; 0 when it is not, -1 with an exception. */
+/* Handle the frame at `at`. Return the offset of its end; 0 when it is not plain, -1 with an exception. */
 static Py_ssize_t
 take_frame(PyObject *reader, const uint8_t *data, Py_ssize_t at, Py_ssize_t size, PyObject *now)
 {
@@ -102,7 +101,7 @@ take_frame(PyObject *reader, const uint8_t *data, Py_ssize_t at, Py_ssize_t size
     return taken > 0 ? payload + length : taken;
 }
 
-/* The plain frames of a reading, from `begin` on, up to so many bytes. Returns how far they go; -1 with an exception. */
+/* Handle plain frames from `begin` on, up to about `most` bytes. Return the offset behind them; -1 with an exception. */
 static Py_ssize_t
 take_frames(PyObject *peer, PyObject *reader, const uint8_t *data, Py_ssize_t begin, Py_ssize_t size, Py_ssize_t most,
             PyObject *now)
@@ -130,7 +129,7 @@ take_frames(PyObject *peer, PyObject *reader, const uint8_t *data, Py_ssize_t be
 struct round {
     PyObject *peers, *now, *handled, *rest;
     Py_buffer buffer;
-    int late, is_long; /* is_long: the round has taken so long that whoever has many frames waits */
+    int late, is_long; /* is_long: the round has taken so long that peers with many frames must wait */
     Py_ssize_t enough;
 };
 
@@ -142,8 +141,8 @@ leave_to_python(struct round *r, int fd, uint32_t events, Py_ssize_t at, Py_ssiz
     return done == NULL ? -1 : 0;
 }
 
-/* Have all that will be needed come from memory while something else is being done: no two frames in a row are of the same
- * call, so it has left the processor's caches, and to wait for one object after the other is most of what a frame costs. */
+/* Prefetch the objects of several peers at once. Frames in a row are of different calls, so their objects are not in the
+ * processor's caches, and to wait for one object after the other is most of the cost of a frame. */
 static void
 fetch(struct round *r, const struct epoll_event *events, int count)
 {
@@ -168,9 +167,9 @@ fetch(struct round *r, const struct epoll_event *events, int count)
                 prefetch_reader(readers[i], step);
 }
 
-/* A message that has come by itself may be acknowledged with what we send, or with the next one (RFC 1122, 4.2.3.2): the kernel
- * would do so as soon as it is taken, with a packet of its own, which costs more than taking it. But whoever waits for that before
- * he sends the next one (Nagle's algorithm) would send two at once: he has it at once again for a while. */
+/* Choose when the kernel acknowledges messages. One that has arrived alone may be acknowledged later, together with output or
+ * with the next message (RFC 1122, 4.2.3.2): a packet of its own costs more than to take the message. A peer that waits for
+ * acknowledgements (Nagle's algorithm) sends several messages at once: then each is acknowledged at once for BUNCHED_S. */
 static int
 choose_acknowledgement(PyObject *peer, int fd, int64_t messages, PyObject *now)
 {
@@ -185,7 +184,7 @@ choose_acknowledgement(PyObject *peer, int fd, int64_t messages, PyObject *now)
     return 0;
 }
 
-/* Serve a peer with which nothing is out of the ordinary. */
+/* Serve a plain peer. */
 static int
 serve_plain(struct round *r, int fd, PyObject *peer, PyObject *reader)
 {
@@ -222,10 +221,10 @@ serve_one(struct round *r, int fd, uint32_t events)
 PyDoc_STRVAR(serve_doc,
              "serve(epoll, peers: list, buffer: bytearray, now: float, late: bool, handled: list, enough: int, long_s: float,\n"
              "      rest) -> int\n\n"
-             "Serve what an epoll has (edge-triggered). `late`: the sockets remember how far one has looked. `handled` gets\n"
-             "the peers of which so much is untaken. After `long_s` seconds a few frames of each are dealt with, and the rest\n"
-             "must wait. rest(fd, events, now, at, size) is called where something is left to do: the buffer has so many bytes,\n"
-             "handled up to `at`; size -1: nothing has been looked at. Returns how many connections there were.");
+             "Serve the sockets that an epoll reports (edge-triggered). Return their number. `late`: the sockets have a peek\n"
+             "offset. `handled` gets the peers of which `enough` bytes are untaken. After `long_s` seconds, FEW_BYTES of each\n"
+             "peer are handled, and the rest must wait. rest(fd, events, now, at, size) is called for sockets that are left to\n"
+             "the Python: the buffer has `size` bytes, handled up to `at`; size -1: nothing was peeked at.");
 
 static double
 seconds(void)
@@ -262,7 +261,7 @@ serve(PyObject *module, PyObject *args)
     return failed || count < 0 ? NULL : PyLong_FromLong(count);
 }
 
-/* Take from a socket what has been handled (`Poller._take`). TCP discards without copying; the buffer is for those that can't. */
+/* Take the handled bytes from a socket (`SocketReader._take`). TCP discards without copying; others copy into the buffer. */
 static int
 take_from(PyObject *peer, Py_buffer *buffer)
 {
@@ -271,18 +270,18 @@ take_from(PyObject *peer, Py_buffer *buffer)
     if (set_slot(peer, peer_slots.untaken, PyLong_FromLong(0)) < 0)
         return -1;
     int fd = sock == NULL ? -1 : PyObject_AsFileDescriptor(sock);
-    PyErr_Clear(); /* it has been closed meanwhile */
+    PyErr_Clear(); /* the socket was closed meanwhile */
     while (fd >= 0 && left > 0) {
         ssize_t taken = recv(fd, buffer->buf, (size_t)(left < buffer->len ? left : buffer->len), MSG_TRUNC | MSG_DONTWAIT);
         if (taken <= 0)
-            break; /* reset meanwhile; the next look says so */
+            break; /* the peer has reset the connection; the next peek reports that */
         left -= taken;
     }
     return 0;
 }
 
 PyDoc_STRVAR(take_doc, "take(handled: list, buffer: bytearray) -> None\n\n"
-                       "Take from the sockets of these peers what has been handled.");
+                       "Take the handled bytes from the sockets of these peers.");
 
 static PyObject *
 take_handled(PyObject *module, PyObject *args)
@@ -308,7 +307,7 @@ take_handled(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Both, for a table of methods. */
+/* The methods of this file, for a module's table. */
 #define READING_METHODS {"serve", serve, METH_VARARGS, serve_doc}, {"take", take_handled, METH_VARARGS, take_doc}
 
 #endif

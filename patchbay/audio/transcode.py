@@ -1,8 +1,7 @@
-"""Any codec that Telnyx may send to µ-law, for browsers that play nothing else.
+"""Transcodes any codec that Telnyx may send to µ-law, for browsers that play nothing else. Pure.
 
-One object per stream and track, since most codecs have a state. What needs the library for wide-band codecs and for
-resampling is done in a process of its own (`actors.fanout.decoder.process`). Knows nothing of frames on the wire or of
-listeners.
+Most codecs have a state, so each track of a stream has a transcoder of its own. Wide-band codecs and resampling need a
+library (PyAV), and are transcoded in a process of its own (`actors.fanout.decoder.process`).
 """
 
 from __future__ import annotations
@@ -20,47 +19,50 @@ if TYPE_CHECKING:
 
     from patchbay.audio.media_format import MediaFormat
 
-PAYLOAD_MAX_BYTES: Final = 16 * 1024  # some hundred times what a frame has; a longer one is not decoded
+PAYLOAD_MAX_BYTES: Final = 16 * 1024  # some hundred frames; a longer payload is not decoded
 OUTPUT_MAX_BYTES: Final = 2 * PAYLOAD_MAX_BYTES  # of µ-law from one payload
 _ULAW_RATE_HZ: Final = 8000
-# What the library is needed for costs by the audio that comes of it: no more than so much faster than it is spoken, but
-# for so much at once (what the network held back, or the last moments).
+# The cost of the library grows with the length of the audio. So audio may be at most FASTEST times as fast as speech,
+# besides AT_ONCE_S seconds at once: audio that the network has held back, or the replay buffer.
 FASTEST: Final = 1.25
 AT_ONCE_S: Final = 5.0
-THINNEST: Final = 10  # bytes of µ-law that a byte of any codec stands for, at most; of speech
+THINNEST: Final = 10  # bytes of µ-law that one byte of any speech codec decodes to, at most
 _LINEAR: Final = ("PCMU", "PCMA", "L16")
 _DECODERS: Final = {"G722": ("g722", 16_000), "OPUS": ("libopus", 48_000), "AMR-WB": ("amrwb", 16_000)}
 ENCODINGS: Final = (*_LINEAR, *_DECODERS)
 
 
 class UnknownCodec(Exception):
-    """A codec that nobody here can decode."""
+    """Reports a codec that can't be decoded here."""
 
 
 def needs_library(media_format: MediaFormat) -> bool:
-    """Whether the library is needed to make µ-law of this format; not of a codec that nobody knows."""
+    """Return whether transcoding this format to µ-law needs the library; False for an unknown codec."""
     if media_format.encoding in _LINEAR:
         return media_format.sample_rate != _ULAW_RATE_HZ or media_format.channels != 1
     return media_format.encoding in _DECODERS
 
 
 class Transcoder(ABC):
-    """To µ-law, 8 kHz, mono.
+    """Transcodes one track to µ-law, 8 kHz, mono.
 
     Args:
-        on_undecodable: called for each payload that can't be decoded, or comes too fast.
+        on_undecodable: called for each payload that can't be decoded, or arrives too fast.
     """
 
     _is_costly = False
 
     def __init__(self, on_undecodable: Callable[[], None] = lambda: None) -> None:
         self._on_undecodable = on_undecodable
-        self._spoken_at = float("-inf")  # when all that was made would have been spoken, at the fastest
-        self._usual_bytes = FRAME_BYTES  # that the last payload gave
+        self._spoken_at = float("-inf")  # when all audio so far would have been spoken, FASTEST times as fast
+        self._usual_bytes = FRAME_BYTES  # of µ-law from the last payload
 
     def to_ulaw(self, payload: bytes, now: float) -> bytes:
-        """Make µ-law of one payload: silence, as long as the one before, of what holds nothing or can't be decoded; a
-        frame of it of what comes too fast."""
+        """Return the µ-law of one payload.
+
+        An empty or undecodable payload gives silence as long as the payload before; one that arrives too fast gives a
+        frame of silence.
+        """
         if self._spoken_at - now > AT_ONCE_S:
             self._on_undecodable()
             return SILENCE_ULAW * FRAME_BYTES
@@ -73,7 +75,7 @@ class Transcoder(ABC):
                 made = len(ulaw)
             except ValueError:
                 self._on_undecodable()
-                made = THINNEST * len(payload)  # that it may have cost
+                made = THINNEST * len(payload)  # the most that it may have cost
         if self._is_costly:
             self._spoken_at = max(self._spoken_at, now) + made / (_ULAW_RATE_HZ * FASTEST)
         if not ulaw:
@@ -83,19 +85,19 @@ class Transcoder(ABC):
 
     @abstractmethod
     def _decode(self, payload: bytes) -> bytes:
-        """Make µ-law of one payload; nothing, when the codec needs more before it can give any. Raises ValueError."""
+        """Return the µ-law of one payload; empty when the codec needs more payloads first. Raises ValueError."""
 
     @staticmethod
     def for_format(
         media_format: MediaFormat, on_undecodable: Callable[[], None] = lambda: None, *, big_endian: bool = False
     ) -> Transcoder:
-        """Make the one for this format.
+        """Make a transcoder for this format.
 
         Args:
-            big_endian: of L16. Telnyx's is little endian by all reports, though RFC 3551 says otherwise.
+            big_endian: byte order of L16. Telnyx's L16 is little endian by all reports, unlike RFC 3551.
 
         Raises:
-            UnknownCodec: there is none. What the library raises besides comes out, too.
+            UnknownCodec: no transcoder for this codec. Exceptions of the library come out, too.
         """
         encoding, rate = media_format.encoding, media_format.sample_rate
         channels = media_format.channels
@@ -124,7 +126,7 @@ def _swapped(pcm: bytes) -> bytes:
 
 
 class _Translator(Transcoder):
-    """Sample by sample, at 8 kHz."""
+    """Translates each sample, at 8 kHz."""
 
     def __init__(self, translate: Callable[[bytes], bytes], on_undecodable: Callable[[], None]) -> None:
         super().__init__(on_undecodable)
@@ -135,7 +137,7 @@ class _Translator(Transcoder):
 
 
 class _Resampled(Transcoder):
-    """What the library's resampler is needed for."""
+    """Resamples audio with the library, and encodes it."""
 
     _is_costly = True
 
@@ -147,14 +149,14 @@ class _Resampled(Transcoder):
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=_ULAW_RATE_HZ)
 
     def _encode(self, frame: AudioFrame) -> bytes:
-        frame.pts = None  # pieces follow each other without gaps, whatever times the codec makes up
+        frame.pts = None  # without times, the resampler sees no gaps between pieces
         return b"".join(
             encode_ulaw(bytes(piece.planes[0])[: 2 * piece.samples]) for piece in self._resampler.resample(frame)
         )
 
 
 class _Resampler(_Resampled):
-    """Linear of any rate, mono or stereo."""
+    """Transcodes linear or G.711 audio of any rate, mono or stereo."""
 
     def __init__(
         self, to_linear: Callable[[bytes], bytes], rate: int, channels: int, on_undecodable: Callable[[], None]
@@ -177,7 +179,7 @@ class _Resampler(_Resampled):
 
 
 class _Decoder(_Resampled):
-    """Wide-band codecs."""
+    """Decodes wide-band codecs with the library."""
 
     def __init__(self, encoding: str, channels: int, on_undecodable: Callable[[], None]) -> None:
         super().__init__(on_undecodable)

@@ -33,7 +33,7 @@ class HandedConnection:
     Attributes:
         id: identifies the connection everywhere; grows with time and is unique across restarts.
         resumed: a predecessor has served the connection, and has answered the head.
-        note: the state for a successor; at first the predecessor's.
+        state: the state for a successor; at first the predecessor's.
         unsent: bytes that must be written before all others: at first the predecessor's, later the remainder of a
             frame.
         answered: the peer has had its answer to the head.
@@ -59,7 +59,7 @@ class HandedConnection:
         self.peer = about.peer
         self.claims: dict[str, Any] | None = about.claims
         self.resumed = resumed
-        self.note = about.note
+        self.state = about.state
         self.unsent = about.unsent
         self.answered = resumed
         self.is_transferred = False
@@ -70,20 +70,20 @@ class HandedConnection:
         self._announced_answer = False
         self.on_close: Callable[[int, str], Awaitable[None]] | None = None
 
-    def set_note(self, note: bytes) -> None:
-        """Have the gateway keep a note for a successor, at most `gateway.note_max_bytes`.
+    def set_state(self, state: bytes) -> None:
+        """Have the gateway keep a state for a successor, at most `gateway.note_max_bytes`.
 
-        A note of more than MAX_NOTE_BYTES is not sent, and the note before stays.
+        A state of more than MAX_STATE_BYTES is not sent, and the state before stays.
         """
-        self._keep(note, None)
+        self._keep(state, None)
 
-    def set_note_once_written(self, note: bytes) -> None:
-        """Have the gateway keep a note that is valid once more bytes are written, which the caller does next.
+    def set_state_once_written(self, state: bytes) -> None:
+        """Have the gateway keep a state that is valid once more bytes are written, which the caller does next.
 
-        After a crash before that, a successor gets the note before.
+        After a crash before that, a successor gets the state before.
         """
         carried = bytes_written(self.sock)
-        self._keep(note, None if carried == NO_COUNT else carried)
+        self._keep(state, None if carried == NO_COUNT else carried)
 
     def set_remainder(self, remainder: bytes) -> None:
         """Have the gateway keep the remainder of a frame that was written in part; empty: the frame is whole.
@@ -125,7 +125,7 @@ class HandedConnection:
     def park(self, unsent: bytes) -> None:
         """Return the connection to the gateway for a successor, with the bytes to be sent first."""
         self.is_transferred = True
-        self._send(handover.Park(id=self.id, note=self.note, unsent=unsent))
+        self._send(handover.Park(id=self.id, state=self.state, unsent=unsent))
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection with a close code and a reason, where its protocol has these, and cancel its handler."""
@@ -133,14 +133,14 @@ class HandedConnection:
             await self.on_close(code, reason)
         self.scope.cancel()
 
-    def _keep(self, note: bytes, once_above: int | None) -> None:
-        if self.is_transferred:  # the notes of the successor count now
+    def _keep(self, state: bytes, once_above: int | None) -> None:
+        if self.is_transferred:  # the states of the successor count now
             return
-        if len(note) > handover.MAX_NOTE_BYTES:
-            log.warning("connection %d: a note of %d bytes is too long; the one before is kept", self.id, len(note))
-        elif note != self.note:
-            self.note = note
-            self._send(handover.Note(id=self.id, note=note, once_above=once_above))
+        if len(state) > handover.MAX_STATE_BYTES:
+            log.warning("connection %d: a state of %d bytes is too long; the one before is kept", self.id, len(state))
+        elif state != self.state:
+            self.state = state
+            self._send(handover.SetState(id=self.id, state=state, once_above=once_above))
 
     def _park_untouched(self) -> None:
         """Park a connection of which nothing was read yet, and cancel its handler."""

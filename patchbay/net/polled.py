@@ -1,4 +1,4 @@
-"""A connection as the poller sees it, and nothing else of it; and what may serve many of them in C."""
+"""Defines what the poller needs of a connection, and of the routines in C that serve many connections."""
 
 from __future__ import annotations
 
@@ -10,38 +10,44 @@ if TYPE_CHECKING:
 
 
 class Polled(Protocol):
-    """What is served; `patchbay.websocket.connection.WebSocketConnection` is one."""
+    """Handles the bytes of one socket for the poller, as `patchbay.websocket.connection.WebSocketConnection` does.
+
+    Attributes:
+        untaken: number of bytes at the front of the socket that have been handled.
+        take_soon: a frame was handled that must not be handled twice.
+        last_heard: when a complete frame arrived, by trio's clock.
+    """
 
     sock: socket.socket
-    untaken: int  # bytes at the front of the socket that have been handled
-    take_soon: bool  # something was handled that must not be handled twice
-    last_heard: float  # when something whole arrived, in trio's clock
+    untaken: int
+    take_soon: bool
+    last_heard: float
 
     def handle(self, data: memoryview, at: int, size: int) -> int:
-        """Handle the complete frames in data[at:size]; return how far that got."""
+        """Handle the complete frames in data[at:size]. Return the offset behind the last handled one."""
 
     def wait(self) -> None:
-        """Leave what has not been handled until it is this peer's turn."""
+        """Leave the bytes that have not been handled until the connection's turn comes."""
 
     def end_of_input(self) -> None:
-        """The peer has closed, or the connection broke."""
+        """End the connection: the peer has closed it, or it broke."""
 
     def writable(self) -> bool:
-        """There is room for output again. False when nothing waits for room any more."""
+        """Write queued output: the socket is writable. Return False when nothing waits to be written any more."""
 
 
 Rest = Callable[[int, int, float, int, int], None]
 
 
 class ReadingInC(NamedTuple):
-    """Routines that do what `patchbay.net.poller.Poller` does with each connection, for all that are plain at once
-    (`reading.h`).
+    """Holds routines in C that do the work of `patchbay.net.poller.Poller` for plain connections (`reading.h`).
 
     Attributes:
-        serve: (epoll, peers by descriptor, buffer, now, whether they are taken late, those to be taken, from how many
-            bytes on, after how many seconds those with many frames have to wait, what serves those where something is
-            left to do); returns how many connections there were.
-        take: (peers, buffer): takes what they have handled.
+        serve: serves the readable sockets, and returns their number. Arguments: the epoll's descriptor; connections by
+            descriptor; buffer; now; `take_late`; the list that gets connections whose bytes must be taken, and from how
+            many bytes on; seconds after which connections with many frames must wait; `Poller._serve`, which serves
+            all other connections.
+        take: takes the handled bytes of connections. Arguments: connections; buffer.
     """
 
     serve: Callable[[int, list[Polled | None], memoryview, float, bool, list[Polled], int, float, Rest], int]

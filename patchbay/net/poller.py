@@ -1,19 +1,16 @@
-"""Reads all media sockets of a process: one private epoll, a round at a time.
+"""Reads all media sockets of a process in rounds, with one private epoll.
 
-Why not a task for each socket: trio would re-arm, wake and schedule for every frame. A private epoll keeps its
-registrations, and its own descriptor is the one thing that is waited for (`patchbay.net.event_loop`); a round then
-serves whatever is there.
+A task for each socket would cost more: trio would re-arm, wake and schedule for every frame. The private epoll keeps
+its registrations, and only the descriptor of the epoll is waited for (`patchbay.net.event_loop`).
 
-A round peeks at what the sockets hold, handles the complete frames, and takes them at the start of the next round at
-the earliest (`patchbay.net.socket_reader`). Where frames may be handled again after a crash, they are taken LEAVES_S
-later: the bus sends in a thread of its own, and two rounds may follow each other at once. Untaken bytes stay readable,
-which is why the epoll is edge-triggered.
+A round peeks at the sockets, handles the complete frames, and takes the handled bytes at the start of the next round at
+the earliest (`patchbay.net.socket_reader`). With `take_late`, bytes are taken LEAVES_S later: the bus sends in a thread
+of its own, and two rounds may follow each other at once. Untaken bytes stay readable, so the epoll is edge-triggered.
 
-Of all that is not plain, a peer may have a little done in each round (`patchbay.net.turns`): a flood is slow, and the
-others are not.
+Frames that are not plain are handled in turns (`patchbay.net.turns`): a flood is slow, and the other peers are not.
 
-A connection whose input nobody waits for can be made *cold*: it leaves the epoll and is read a few times a second,
-many frames at a time, which is where most of a frame's price goes: waking up.
+A connection whose input is not urgent can be read *periodically*: it leaves the epoll, and many of its frames are read
+at a time. Most of the cost of a frame is the wake-up.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ import trio
 from patchbay.net.event_loop import NOW, Callback
 from patchbay.net.peek import set_peek_offset
 from patchbay.net.poll_clock import PollClock
-from patchbay.net.socket_reader import ENDS_AT_ONCE, LATE_BYTES, NOT_LOOKED, SocketReader
+from patchbay.net.socket_reader import ENDS_AT_ONCE, LATE_BYTES, NOT_PEEKED, SocketReader
 from patchbay.net.turns import READING_S
 from patchbay.process.periodic import tick_after
 
@@ -40,28 +37,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENTS_PER_ROUND = 2048
-LEAVES_S = 0.01  # what a round has sent over the bus has left this process
-MUCH_BYTES = 8 * 1024  # handled and not taken, of one connection: half a second of audio of both tracks
-COLD_PARTS = 5
-COLD_TURN_S = 0.005  # then others are served before the rest of a part
-OPENINGS_AT_ONCE = 4  # a crowd that comes at once opens one after the other, with rounds in between
+LEAVES_S = 0.01  # after which the messages of a round have left this process over the bus
+MUCH_BYTES = 8 * 1024  # handled and untaken bytes of one connection: half a second of audio of both tracks
+PERIODIC_PARTS = 5
+PERIODIC_TURN_S = 0.005  # after which other callbacks run before the rest of a part
+OPENINGS_AT_ONCE = 4  # handshakes at the same time; rounds go on between those of a crowd
 WRITABLE = select.EPOLLOUT
 INTEREST = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-INTEREST_COLD = select.EPOLLRDHUP | select.EPOLLET
-MUST_WAIT = 1 << 16  # no event of epoll: the rest of a connection's many plain frames has to wait (`reading.h`)
+INTEREST_PERIODIC = select.EPOLLRDHUP | select.EPOLLET
+MUST_WAIT = 1 << 16  # no event of epoll: the rest of many plain frames must wait for a turn (`reading.h`)
 GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
 class Poller(SocketReader):
-    """Serves the sockets that were added, until cancelled.
+    """Serves the connections that were added.
 
     Args:
-        cold_read_s: how often a cold connection is read.
-        linger_s: rounds begin at least this far apart, so that under load a round serves many frames. The price is
-            that much latency at most; a frame after a quiet moment is served at once.
+        linger_s: the least time between two rounds, so that a round serves many frames under load. It is the most
+            latency that is added; a frame after a quiet moment is served at once.
         end_of_round: called after each round, to send what the round has gathered.
-        take_late: frames may be handled again after a crash (those of the last tenth of a second), and do no harm.
-        in_c: does with most connections what is done here with each, faster, where it is there.
+        periodic_read_s: the interval at which a connection is read periodically.
+        take_late: frames of the last tenth of a second may be handled again after a crash.
+        in_c: serves plain connections in C; None: all are served in Python.
+
+    Attributes:
+        openings: limits the handshakes at the same time.
+        rounds: number of rounds so far.
     """
 
     def __init__(
@@ -69,30 +70,30 @@ class Poller(SocketReader):
         linger_s: float,
         end_of_round: Callable[[], None] = lambda: None,
         *,
-        cold_read_s: float = 0.1,
+        periodic_read_s: float = 0.1,
         take_late: bool = False,
         in_c: ReadingInC | None = None,
     ) -> None:
         super().__init__(take_late=take_late)
         self._pace = PollClock(linger_s)
-        self._cold_read_s = cold_read_s
+        self._periodic_read_s = periodic_read_s
         self._in_c = in_c
-        self._cold: dict[int, Polled] = {}
-        self._cold_part = 0
-        self._cold_left: deque[int] = deque()  # of that part
-        self._cold_chore = Callback(self._cold_turn)
-        self._writing: set[int] = set()  # descriptors that wait for room for output
+        self._periodic: dict[int, Polled] = {}
+        self._periodic_part = 0
+        self._periodic_left: deque[int] = deque()  # descriptors of that part that were not read yet
+        self._periodic_callback = Callback(self._periodic_turn)
+        self._writing: set[int] = set()  # descriptors that wait until they are writable
         self._end_of_round = end_of_round
         self._epoll = select.epoll()
         self._callback = Callback(self._turn, self._epoll.fileno())
         self._served = 0  # connections, in the last round
-        self._leaving: list[Polled] = []  # what they led to has left at `_left_at`
+        self._leaving: list[Polled] = []  # to be taken at `_left_at`, when their messages have left this process
         self._left_at = float("-inf")
         self.openings = trio.Semaphore(OPENINGS_AT_ONCE)
         self.rounds = 0
 
     def add(self, peer: Polled) -> None:
-        """Begin to serve a connection. What its socket already holds is seen in the next round."""
+        """Add a connection. Bytes that its socket already holds are read in the next round."""
         fd = peer.sock.fileno()
         self._peers.extend([None] * (fd + 1 - len(self._peers)))
         self._peers[fd] = peer
@@ -101,11 +102,11 @@ class Poller(SocketReader):
         self._epoll.register(fd, INTEREST)
 
     def remove(self, peer: Polled) -> None:
-        """Stop serving it; what was handled is taken from the socket first. Harmless when it is not served."""
+        """Take the handled bytes, and stop serving a connection. The caller closes the socket. Harmless if repeated."""
         fd = peer.sock.fileno()
         if fd >= 0 and self._serves(fd) is not None:
             self._peers[fd] = None
-            self._cold.pop(fd, None)
+            self._periodic.pop(fd, None)
             self._writing.discard(fd)
             self.turns.forget(peer)
             self._take(peer)
@@ -114,47 +115,46 @@ class Poller(SocketReader):
             self._epoll.unregister(fd)
 
     def want_write(self, peer: Polled) -> None:
-        """Have `writable` called when there is room for output. Only for one that fell behind: the others would be
-        woken by every acknowledgement of their peer."""
+        """Call `writable` of a connection when its socket is writable; costly, so only while the peer is behind."""
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
             self._writing.add(fd)
             self._arm(fd)
 
-    def cool(self, peer: Polled) -> None:
-        """Read this connection now and then only."""
+    def read_periodically(self, peer: Polled) -> None:
+        """Read a connection every `periodic_read_s` from now on."""
         fd = peer.sock.fileno()
         if self._serves(fd) is peer:
-            self._cold[fd] = peer
-            self._cold_chore.schedule(tick_after(trio.current_time(), self._cold_read_s / COLD_PARTS))
+            self._periodic[fd] = peer
+            self._periodic_callback.schedule(tick_after(trio.current_time(), self._periodic_read_s / PERIODIC_PARTS))
             self._arm(fd)
 
-    def look(self, peer: Polled) -> None:
-        """Read a cold connection now. Not to be called while it is being handled."""
-        if self._cold.get(peer.sock.fileno()) is peer:
+    def read_now(self, peer: Polled) -> None:
+        """Read a connection now that is read periodically. Must not be called while the connection is being handled."""
+        if self._periodic.get(peer.sock.fileno()) is peer:
             self._ends_left = ENDS_AT_ONCE
             self._take(peer)
             self._read(peer, trio.current_time(), False)
-            self._see_to_turns()
+            self._schedule_waiting()
 
-    def warm(self, peer: Polled) -> None:
-        """Read it at once again, beginning with what is there."""
+    def read_on_arrival(self, peer: Polled) -> None:
+        """Read a connection on the arrival of bytes from now on, beginning with the bytes that are there."""
         fd = peer.sock.fileno()
-        if self._cold.pop(fd, None) is not None:
-            self._ripe.append(peer)  # what it has said while it was cold may have been sent just now
+        if self._periodic.pop(fd, None) is not None:
+            self._ripe.append(peer)  # its last frames may not have left this process yet
             self._arm(fd)
 
     async def run(self) -> None:
-        """Serve for ever. A connection that fails is ended; the others go on."""
-        self._clock = trio.lowlevel.current_clock().current_time  # by itself: a third of `trio.current_time()`
+        """Serve connections until cancelled. A connection that fails is ended; the others go on."""
+        self._clock = trio.lowlevel.current_clock().current_time  # costs a third of `trio.current_time()`
         await self._callback.run()
 
-    async def run_cold(self) -> None:
-        """Read cold connections, a part of them at a time so that they do not keep the others waiting. For ever."""
-        await self._cold_chore.run()
+    async def run_periodic(self) -> None:
+        """Read connections periodically until cancelled, a part of them at a time, so that the others need not wait."""
+        await self._periodic_callback.run()
 
     def _turn(self) -> float | None:
-        """What the epoll or the clock has woken us for. Returns when to be woken next, whatever comes."""
+        """Serve a round if it is due. Return when the next one is due; None: when a socket becomes readable."""
         now = self._clock()
         if (due := self._pace.on_wakeup(now)) is None:
             more = self.round()
@@ -164,35 +164,35 @@ class Poller(SocketReader):
         return due
 
     def _holds_much(self) -> bool:
-        """Return whether a socket may be full of what was handled: its peer sends no more until that is taken."""
+        """Return whether a socket may be full of handled bytes: its peer sends no more until they are taken."""
         return any(peer.untaken >= MUCH_BYTES for peer in self._ripe) or any(
             peer.untaken >= MUCH_BYTES for peer in self._leaving
         )
 
-    def _cold_turn(self) -> float | None:
+    def _periodic_turn(self) -> float | None:
         now = self._clock()
-        if not self._cold_left:
-            part = self._cold_part = (self._cold_part + 1) % COLD_PARTS
-            self._cold_left.extend(fd for fd in self._cold if fd % COLD_PARTS == part)
-        self._ends_left = len(self._cold)  # no round is sure to come for those that would have to wait
+        if not self._periodic_left:
+            part = self._periodic_part = (self._periodic_part + 1) % PERIODIC_PARTS
+            self._periodic_left.extend(fd for fd in self._periodic if fd % PERIODIC_PARTS == part)
+        self._ends_left = len(self._periodic)  # all may end: no round is sure to follow
         self.turns.new_round()
-        while self._cold_left and self._clock() - now < COLD_TURN_S:
-            self._read_cold(self._cold_left.popleft(), now)
+        while self._periodic_left and self._clock() - now < PERIODIC_TURN_S:
+            self._read_periodic(self._periodic_left.popleft(), now)
         self._end_of_round()
-        self._see_to_turns()
-        if self._cold_left:
+        self._schedule_waiting()
+        if self._periodic_left:
             return NOW
-        return tick_after(now, self._cold_read_s / COLD_PARTS) if self._cold else None
+        return tick_after(now, self._periodic_read_s / PERIODIC_PARTS) if self._periodic else None
 
-    def _read_cold(self, fd: int, now: float) -> None:
-        if (peer := self._cold.get(fd)) is not None and peer not in self.turns.waiting:
+    def _read_periodic(self, fd: int, now: float) -> None:
+        if (peer := self._periodic.get(fd)) is not None and peer not in self.turns.waiting:
             self._take(peer)
             self._read(peer, now, False)
-            if fd not in self._cold:  # what it said has warmed it: the next round takes what was handled
+            if fd not in self._periodic:  # `read_on_arrival` was called: the next round takes the handled bytes
                 self._untaken.append(peer)
 
     def round(self) -> bool:
-        """Serve what is there now. Whether there is something to be done soon, whatever comes."""
+        """Serve the readable sockets. Return whether another round is needed even if no bytes arrive."""
         self.rounds += 1
         self.turns.new_round()
         self._ends_left = ENDS_AT_ONCE
@@ -210,7 +210,7 @@ class Poller(SocketReader):
         return bool(self._untaken or self._again or self._ending or self.turns.waiting)
 
     def _take_now(self, now: float) -> list[Polled]:
-        """Return the connections whose handled bytes are to be taken now."""
+        """Return the connections whose handled bytes must be taken now."""
         handled, self._untaken = self._untaken, []
         if now >= self._left_at:
             handled += self._leaving
@@ -218,15 +218,15 @@ class Poller(SocketReader):
         return handled
 
     def _serve_waiting(self, now: float) -> None:
-        """Serve those that have waited for their turn: one turn each, as far as this round goes."""
+        """Serve each waiting connection for one turn, until the time of this round is spent."""
         for _ in range(len(self.turns.waiting)):
             if (called := self.turns.call()) is None:
                 return
             self.counters["turns_waited_for"] += 1
             self._read(called[0], now, called[1])
 
-    def _see_to_turns(self) -> None:
-        """See that a round comes, when a peer waits for its turn."""
+    def _schedule_waiting(self) -> None:
+        """Schedule a round if a connection waits for its turn."""
         if self.turns.waiting:
             self._callback.schedule()
 
@@ -264,8 +264,7 @@ class Poller(SocketReader):
             self._do_without_c(error)
 
     def _do_without_c(self, error: Exception) -> None:
-        """The C's outermost boundary: the Python does the same, and looks at all sockets, since what epoll told is
-        lost."""
+        """Continue in Python after a failure in C. All sockets are read again, since the events of epoll are lost."""
         log.error("the routine in C has failed; sockets are read in Python from now on", exc_info=error)
         self.counters["native_failed"] += 1
         self._in_c = None
@@ -275,8 +274,8 @@ class Poller(SocketReader):
                     set_peek_offset(peer.sock, peer.untaken)
                 self._again.append((peer, False))
 
-    def _serve(self, fd: int, event: int, now: float, begin: int = 0, size: int = NOT_LOOKED) -> None:
-        """Serve one connection, of which so many bytes have been looked at, and those up to `begin` handled."""
+    def _serve(self, fd: int, event: int, now: float, begin: int = 0, size: int = NOT_PEEKED) -> None:
+        """Serve one connection. `size` bytes were peeked at, or NOT_PEEKED; those up to `begin` were handled."""
         if (peer := self._peers[fd]) is None:
             return
         if event & WRITABLE and not peer.writable():
@@ -286,12 +285,12 @@ class Poller(SocketReader):
             gone = event & GONE != 0
             if event & MUST_WAIT:
                 peer.wait()
-            elif self.turns.waiting and self.turns.note_gone(peer, gone):
+            elif self.turns.waiting and self.turns.set_gone(peer, gone):
                 return
             self._read(peer, now, gone, begin, size)
 
     def _arm(self, fd: int) -> None:
-        """Tell epoll what is waited for; what is there already is told again."""
+        """Set the events that epoll reports of a descriptor. Events that have occurred already are reported again."""
         if self._serves(fd) is not None:
-            interest = INTEREST_COLD if fd in self._cold else INTEREST
+            interest = INTEREST_PERIODIC if fd in self._periodic else INTEREST
             self._epoll.modify(fd, interest | WRITABLE if fd in self._writing else interest)

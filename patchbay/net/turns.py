@@ -1,10 +1,9 @@
-"""Shares out what a poller does besides plain frames: each peer has a turn, and none has another before all others had
-theirs.
+"""Shares the time of a poller's rounds fairly between peers: a peer has its next turn after all others had theirs.
 
-Plain frames cost little and are dealt with as they come, until a round has taken too long: then whoever has many waits.
-All else (control frames, fragments, short and long messages, requests) is *odd*, and one peer can have much of it ready
-at once. A turn ends by count, by bytes and by time; what is left waits in the socket. Peers of one owner
-(`patchbay.auth.owner`) share what one may have in a round, so more connections are not more turns.
+Plain frames cost little, and are handled on arrival until a round has taken too long; then peers with many of them
+wait. All other frames (control frames, fragments, short and long messages) are *odd*, and are handled in turns. A turn
+is limited by count, bytes and time; other frames wait in the socket. Peers of one owner (`patchbay.auth.owner`) share
+one limit of time in a round, so more connections do not get more time.
 
 Pure: knows neither sockets nor frames, and takes its clock as an argument.
 """
@@ -22,27 +21,29 @@ TURN_S: Final = 0.001
 OWNER_S: Final = 0.001  # all turns of one owner in a round
 ROUND_S: Final = 0.002  # all turns in a round
 PLAIN_BYTES_AT_ONCE: Final = 32 * 1024  # some hundred frames: a second of audio of both tracks
-FEW_BYTES: Final = 4096  # a dozen frames: whoever has no more plain ones never waits
-READING_S: Final = 0.01  # of a round; then those with more than a few plain frames wait
+FEW_BYTES: Final = 4096  # a dozen frames: a peer that has no more plain frames at once never waits
+READING_S: Final = 0.01  # of a round; then peers with more than FEW_BYTES of plain frames wait
 
 Peer = TypeVar("Peer")
 
 
 class Turns(Generic[Peer]):
-    """The turns of one poller's peers.
+    """Schedules the turns of one poller's peers.
 
     Attributes:
-        waiting: the peers that wait for their turn, and whose they are.
+        waiting: the owner of each peer that waits for its turn.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._queues: dict[Hashable, dict[Peer, bool]] = {}  # by owner, in order; of each peer, whether it has gone
+        self._queues: dict[
+            Hashable, dict[Peer, bool]
+        ] = {}  # by owner, in order: the waiting peers, and whether each has gone
         self.waiting: dict[Peer, Hashable] = {}
         self._called: Peer | None = None
-        self._round_at = float("inf")  # when this round began; there has been none
-        self._spent_s: dict[Hashable, float] = {}  # in this round, by owner
-        self._round_s = 0.0  # likewise, by all
+        self._round_at = float("inf")  # when this round began
+        self._spent_s: dict[Hashable, float] = {}  # of this round, by owner
+        self._round_s = 0.0  # of this round, by all owners
         self._owner: Hashable = None  # whose turn it is
         self._began_at = 0.0
         self._frames = self._bytes = 0  # left of this turn
@@ -50,14 +51,16 @@ class Turns(Generic[Peer]):
     # ---- the poller's side
 
     def new_round(self) -> None:
-        """Begin a round: everybody may spend anew."""
+        """Begin a round, with all limits of time unspent."""
         self._round_at = self._clock()
         self._spent_s.clear()
         self._round_s = 0.0
 
     def call(self) -> tuple[Peer, bool] | None:
-        """Return whose turn it is, and whether that peer has gone; None: nobody's in this round. Each owner's peers
-        come in order, and owners one after the other."""
+        """Return the peer whose turn it is, and whether it has gone; None: no more turns in this round.
+
+        Owners come one after the other, and the peers of each owner in the order in which they began to wait.
+        """
         if self._round_s >= ROUND_S:
             return None
         for owner in self._queues:
@@ -72,15 +75,15 @@ class Turns(Generic[Peer]):
                 return peer, gone
         return None
 
-    def note_gone(self, peer: Peer, gone: bool) -> bool:
-        """Remember of a peer that waits whether it has gone. False: it does not wait."""
+    def set_gone(self, peer: Peer, gone: bool) -> bool:
+        """Record whether a waiting peer has gone. Return False when the peer does not wait."""
         if peer not in self.waiting:
             return False
         self._queues[self.waiting[peer]][peer] |= gone
         return True
 
     def forget(self, peer: Peer) -> None:
-        """A peer is served no more."""
+        """Remove a peer that is not served any more."""
         if peer in self.waiting:
             owner = self.waiting.pop(peer)
             del self._queues[owner][peer]
@@ -92,11 +95,11 @@ class Turns(Generic[Peer]):
     # ---- a peer's side
 
     def is_called(self, peer: Peer) -> bool:
-        """Whether this is a turn that a peer has waited for."""
+        """Return whether a peer has waited for this turn."""
         return self._called is peer
 
     def begin(self, peer: Peer, owner: Hashable) -> bool:
-        """Whether a peer may have a turn now; if not, it waits for one. `end` must follow."""
+        """Begin a turn, and return True; `end` must follow. Return False when the peer must wait, and queue it."""
         if self._called is not peer and (peer in self.waiting or owner in self._queues or not self._may(owner)):
             self.wait(peer, owner)
             return False
@@ -106,7 +109,7 @@ class Turns(Generic[Peer]):
         return True
 
     def goes_on(self, size: int) -> bool:
-        """Whether the turn has room for another frame of so many bytes. The first of a turn always has."""
+        """Spend a frame of `size` bytes, and return True; False: the turn is spent. The first frame always fits."""
         if self._frames < FRAMES_A_TURN and (
             self._frames <= 0 or self._bytes <= 0 or self._clock() - self._began_at >= TURN_S
         ):
@@ -116,20 +119,19 @@ class Turns(Generic[Peer]):
         return True
 
     def end(self) -> None:
-        """The turn has ended."""
+        """End the turn, and spend its time."""
         spent_s = self._clock() - self._began_at
         self._round_s += spent_s
         self._spent_s[self._owner] = self._spent_s.get(self._owner, 0.0) + spent_s
 
     def wait(self, peer: Peer, owner: Hashable) -> None:
-        """Let a peer wait for its next turn, behind the others."""
+        """Queue a peer for its next turn, behind the others."""
         if peer not in self.waiting:
             self.waiting[peer] = owner
             self._queues.setdefault(owner, {})[peer] = False
 
     def is_burst(self, size: int) -> bool:
-        """Whether a peer that has had so many bytes of plain frames in one reading, more than a few, has to wait with
-        the rest."""
+        """Return whether a peer must wait that has had `size` bytes of plain frames at once, at least FEW_BYTES."""
         return size > PLAIN_BYTES_AT_ONCE or self._clock() - self._round_at >= READING_S
 
     def _may(self, owner: Hashable) -> bool:

@@ -57,13 +57,13 @@ TO_TALKER: Final = frozenset({REFUSED, MARKED, DROPPED})
 # Of a stream: told again to a fan-out that comes later, which may have missed them.
 ENDS: Final = frozenset({STOP, GONE})
 IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
-KNOWN: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
+SNAPSHOT: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
 STEP_MASK: Final = 0xFF
 REPLAYED: Final = 0x100  # flag of AUDIO: kept from before anybody listened
 # Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its
 # position; a fan-out that has just come itself does not, and must take it for delivered.
-AGAIN: Final = 0x200
+REPEATED: Final = 0x200
 
 TRACKS: Final = ("inbound", "outbound")
 EndReason = Literal["stop", "gone", "superseded"]  # why a stream is over

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-MAX_PACKET_BYTES = 160 * 1024  # a head, a note, unsent bytes and what is around them
-MAX_NOTE_BYTES = 32 * 1024
+MAX_PACKET_BYTES = 160 * 1024  # a head, a state, unsent bytes and what is around them
+MAX_STATE_BYTES = 32 * 1024
 MAX_UNSENT_BYTES = 48 * 1024  # of a parked connection's output; one that is further behind is closed instead
 
 
@@ -26,7 +26,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         id: unique over restarts of the gateway, and growing: a later connection has a higher one.
         head: the request head as the peer sent it, blank line included.
         peer: the peer's address as text.
-        note: what the serving actor wants its successor to know.
+        state: what the serving actor wants its successor to know.
         unsent: output of a parked connection that the kernel had not taken: the rest of a frame, then whole frames.
         claims: what the peer's token says; None where authentication is off.
     """
@@ -35,19 +35,19 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     kind: Literal["ws", "http"]
     head: bytes
     peer: str
-    note: bytes = b""
+    state: bytes = b""
     unsent: bytes = b""
     claims: dict[str, Any] | None = None
 
 
 class Known(Protocol):
-    """Describes a connection as either side has it: `HandedConnection`, and the gateway's `Held`."""
+    """Describes a connection as either side has it: `HandedConnection`, and the gateway's `HeldConnection`."""
 
     id: int
     kind: Literal["ws", "http"]
     head: bytes
     peer: str
-    note: bytes
+    state: bytes
     unsent: bytes
     claims: dict[str, Any] | None
 
@@ -59,7 +59,7 @@ def describe(known: Known) -> Connection:
         kind=known.kind,
         head=known.head,
         peer=known.peer,
-        note=known.note,
+        state=known.state,
         unsent=known.unsent,
         claims=known.claims,
     )
@@ -91,12 +91,12 @@ class Supersede(Packet, frozen=True):
     id: int
 
 
-class Note(Packet, frozen=True):
+class SetState(Packet, frozen=True, tag="Note"):
     """Actor to gateway: keep this with the connection. `once_above`: from when it has carried more than so many bytes;
     None: from now on."""
 
     id: int
-    note: bytes
+    state: bytes
     once_above: int | None = None
 
 
@@ -110,7 +110,7 @@ class Rest(Packet, frozen=True):
 
 class Answered(Packet, frozen=True):
     """Actor to gateway: the peer has had its answer to the head; a successor must not give it another. `once_above`: as
-    for a note."""
+    for a state."""
 
     id: int
     once_above: int | None = None
@@ -146,7 +146,7 @@ class Park(Packet, frozen=True):
     """Actor to gateway: I shall not serve this any more; my successor should."""
 
     id: int
-    note: bytes
+    state: bytes
     unsent: bytes
 
 
@@ -163,7 +163,7 @@ class Leaving(Packet, frozen=True):
 
 
 ToActor = Welcome | Offer | Supersede
-ToGateway = Hello | Note | Rest | Answered | Renewed | Claim | Closed | HandBack | Park | Deposit | Leaving
+ToGateway = Hello | SetState | Rest | Answered | Renewed | Claim | Closed | HandBack | Park | Deposit | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
 # What decoding raises; msgspec documents only the first.

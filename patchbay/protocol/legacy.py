@@ -60,7 +60,7 @@ class TalkOther(msgspec.Struct, frozen=True):
     event: str
 
 
-Said = bytes | TalkStop | TalkClear | TalkMark | TalkPing | TalkOther
+TalkMessage = bytes | TalkStop | TalkClear | TalkMark | TalkPing | TalkOther
 
 
 class ListenQuery(msgspec.Struct, frozen=True):
@@ -167,7 +167,7 @@ class _TalkFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
 _decode_talk_frame = msgspec.json.Decoder(_TalkFrame).decode
 
 
-def decode_talk(message: bytes) -> Said:
+def decode_talk(message: bytes) -> TalkMessage:
     """Read a text message of a talker: the bytes of `media` (a whole RTP packet, or bare), or what other event it is.
 
     Raises Malformed, and nothing else, for whatever cannot be read.
@@ -178,7 +178,7 @@ def decode_talk(message: bytes) -> Said:
         return _decode_any_talk(message)
 
 
-def _decode_any_talk(message: bytes) -> Said:
+def _decode_any_talk(message: bytes) -> TalkMessage:
     if len(message) <= KEEPALIVE_MAX_BYTES and (word := message.strip().lower()) in _KEEPALIVES:
         return TalkPing(b'{"type":"pong"}') if word == b"ping" else TalkOther(word.decode())
     frame = decode_object(require_utf8(message))

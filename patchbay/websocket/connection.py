@@ -1,7 +1,6 @@
-"""One WebSocket connection that was handed over: its life from the handshake to its closing, or to its successor.
+"""Serves one WebSocket connection, from the handshake until the connection is closed or parked for a successor.
 
-Reading is `patchbay.websocket.frame_reader`'s. Output never waits: frames are written at once, or queued in bounds
-(`patchbay.websocket.send_queue`).
+`patchbay.websocket.frame_reader` reads frames. `patchbay.websocket.send_queue` writes them, and never waits.
 """
 
 from __future__ import annotations
@@ -28,15 +27,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
-WRITE_TIMEOUT_S = 0.5  # for our last words, to one that is behind
+WRITE_TIMEOUT_S = 0.5  # for the last frames, to a peer that is behind
 DISCARD_INTERVAL_S = 0.05
 
 
 class WebSocketConnection(FrameReader):
-    """The connection. Made by `patchbay.websocket.accept`.
+    """Reads and writes one connection. `patchbay.websocket.accept` makes and ends it; the link closes the socket.
 
     Attributes:
-        on_too_much: called with the close code and reason of a peer that has sent too much.
+        write: writes a lossy frame.
+        on_too_much: called with a close code and a reason when the peer has sent too much.
         closed: set when nothing more is read or written.
     """
 
@@ -63,21 +63,21 @@ class WebSocketConnection(FrameReader):
         self.on_too_much: Callable[[int, str], object] = lambda code, reason: self.end_of_input()
         self.closed = trio.Event()
         self._poller = poller
-        self._closing = False  # we have sent a close frame and wait for the peer's
-        self._goodbye = trio.Event()  # the peer has closed, has broken the protocol, or has gone
-        self._written = trio.Event()  # nothing waits to be written any more
-        self._gone = False  # the peer reads nothing any more
+        self._closing = False  # `close` was called
+        self._goodbye = trio.Event()  # set when the peer has closed, has violated the protocol, or has gone
+        self._written = trio.Event()  # set when no output is queued any more
+        self._gone = False  # the peer does not read any more
 
     # ---- the poller's side
 
     def _too_much(self, kind: str, code: int, reason: str) -> None:
         self._say_why(kind, reason)
-        self._deaf, self._plain = True, False
+        self._discards_input, self._on_fast_path = True, False
         self._poller.remove(self)
         self.on_too_much(code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
-        """The peer has broken the protocol: RFC 6455 §7.1.7."""
+        """Close the connection, since the peer has violated the protocol (RFC 6455 §7.1.7)."""
         self._say_why("fault", reason)
         self.send_queue.write_close(close_frame(code, reason))
         self._end_reading()
@@ -90,7 +90,7 @@ class WebSocketConnection(FrameReader):
         self._poller.counters[f"closed_{kind}"] += 1
         sub = (self.handed.claims or {}).get("sub")
         log.warning(
-            "connection %d from %s: %s; ending it",
+            "connection %d from %s is ended: %s",
             self.handed.id,
             self.handed.peer,
             reason,
@@ -98,24 +98,24 @@ class WebSocketConnection(FrameReader):
         )
 
     def _end_reading(self) -> None:
-        self._deaf, self._plain = True, False
+        self._discards_input, self._on_fast_path = True, False
         self._goodbye.set()
 
     def end_of_input(self) -> None:
-        """The peer has gone."""
+        """End reading and writing, since the peer has gone."""
         self._gone = True
         self._poller.remove(self)
         self._end_reading()
         self._written.set()
 
     def output_broke(self) -> None:
-        """Nothing can be written any more."""
+        """End the connection, since nothing can be written any more."""
         if self.send_queue.overflowed:
-            self._say_why("unread", "too much waits that it has not read")
+            self._say_why("unread", "the peer has left too many frames unread")
         self.end_of_input()
 
     def writable(self) -> bool:
-        """Send what is queued; see `Polled`."""
+        """Write queued frames; see `Polled`."""
         self.send_queue.drain()
         if self.send_queue.is_waiting:
             return True
@@ -126,34 +126,34 @@ class WebSocketConnection(FrameReader):
 
     @property
     def is_within_frame(self) -> bool:
-        """Whether the socket has something that could not be handled yet: half a frame."""
+        """Tell whether the socket holds an incomplete frame."""
         return bytes_waiting(self.sock) > self.untaken
 
     def start(self) -> None:
-        """Begin to read: what the peer has sent so far comes with the next round."""
+        """Begin to read. Frames that the socket already holds are handled in the next round."""
         self._seen_before = peek_offset(self.sock) if self.handed.resumed else 0
         self._poller.add(self)
-        if self.skim is not None:
-            self._poller.cool(self)
+        if self.on_bulk is not None:
+            self._poller.read_periodically(self)
         if self.send_queue.is_waiting:
             self._poller.want_write(self)
 
-    def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
-        """Nobody waits for what this peer sends: read it now and then only."""
-        self.skim, self._plain = skim, False
-        self._poller.cool(self)
+    def read_periodically(self, on_bulk: Callable[[memoryview, int, int], int]) -> None:
+        """Read this connection periodically, and pass each reading to `on_bulk` first."""
+        self.on_bulk, self._on_fast_path = on_bulk, False
+        self._poller.read_periodically(self)
 
-    def look(self) -> None:
-        """Read it now, if it is cold. Not to be called from a callback of its own."""
-        self._poller.look(self)
+    def read_now(self) -> None:
+        """Read now, if the connection is read periodically. Must not be called from its own callbacks."""
+        self._poller.read_now(self)
 
-    def warm(self) -> None:
-        """Somebody does again."""
-        self.skim = None
-        self._poller.warm(self)
+    def read_on_arrival(self) -> None:
+        """Read this connection on the arrival of bytes again."""
+        self.on_bulk = None
+        self._poller.read_on_arrival(self)
 
     async def until_closed(self) -> None:
-        """Wait until either side has closed the connection, and the peer has been told so."""
+        """Wait until either side has closed the connection, and the last frames were written. Cancelling is safe."""
         await self._goodbye.wait()
         if self._closing:
             await self.closed.wait()
@@ -161,7 +161,10 @@ class WebSocketConnection(FrameReader):
             await self._part()
 
     async def close(self, code: int, reason: str) -> None:
-        """Say why, wait a little for the peer's answer, and end the connection. What it still sends is ignored."""
+        """Send a close frame, wait for the peer's answer for some seconds, and end the connection.
+
+        Messages that still arrive are ignored. Cancelling ends the wait; the end of `accept` ends the connection.
+        """
         self.on_text = self.on_binary = ignore
         if self._closing:
             await self.closed.wait()
@@ -169,17 +172,17 @@ class WebSocketConnection(FrameReader):
         self._closing = True
         self.send_queue.write_close(close_frame(code, reason))
         with trio.move_on_after(CLOSE_TIMEOUT_S):
-            await (self._until_gone() if self._deaf else self._goodbye.wait())
+            await (self._until_gone() if self._discards_input else self._goodbye.wait())
         await self._part()
 
     async def _until_gone(self) -> None:
-        """Wait for the end of one that we do not listen to any more; what it still sends must not reset the connection
-        before it has read why."""
-        while not self._goodbye.is_set() and discard(self.sock):  # noqa: ASYNC110 - a flood wakes nobody
+        """Discard input until the peer has gone: unread bytes would reset the connection before the peer reads the
+        close frame."""
+        while not self._goodbye.is_set() and discard(self.sock):  # noqa: ASYNC110 - a flood must not wake this task
             await trio.sleep(DISCARD_INTERVAL_S)
 
     async def _part(self) -> None:
-        """Let our last words leave: an end with bytes unread is a reset, which could destroy them on their way."""
+        """Write the last frames, and discard input: a socket that is closed with unread bytes resets the connection."""
         if self.send_queue.is_waiting and not self._gone:
             self._written = trio.Event()
             with trio.move_on_after(WRITE_TIMEOUT_S):
@@ -189,17 +192,22 @@ class WebSocketConnection(FrameReader):
         self._goodbye.set()
 
     def forget(self) -> None:
-        """It has ended: let go of all that held on to it."""
+        """Remove all callbacks, after the connection has ended."""
         self.on_text = self.on_binary = ignore
-        self.on_too_much = self.on_again = ignore
-        self.skim = None
+        self.on_too_much = self.on_repeated = ignore
+        self.on_bulk = None
 
     def park(self) -> None:
-        """Give the connection back for a successor, with what is still to be sent; end the handler here."""
+        """Return the connection to the gateway for a successor, with its unsent bytes, and cancel the handler.
+
+        A connection that can't be resumed is closed instead: within a message, closing, or too far behind.
+        """
         self._poller.remove(self)
         unsent = self.send_queue.unsent()
         if unsent is None or self.is_within_message:
-            log.warning("connection %d is closing, in the middle of a message, or too far behind", self.handed.id)
+            log.warning(
+                "connection %d can't be parked, so it is closed: within a message, closing, or behind", self.handed.id
+            )
             self.send_queue.write_close(close_frame(CLOSE_RESTART, "this process is replaced: come back"))
         else:
             self.send_queue.detach()

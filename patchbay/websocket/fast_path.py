@@ -1,7 +1,6 @@
-"""The plain way of a connection's input: whole text messages as nearly all are, from the poller's buffer to a callback.
+"""Passes whole text messages from the poller's buffer to a callback: the fast path of a connection's input.
 
-Knows one kind of frame. Whatever else comes, or anything out of the ordinary that is under way, is the connection's
-(`patchbay.websocket.connection`).
+Handles one kind of frame, which nearly all are. `patchbay.websocket.frame_reader` handles all others.
 """
 
 from __future__ import annotations
@@ -17,38 +16,38 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-# A longer frame is passed on in pieces; a crash in the middle of it ends the connection.
+# A longer frame is taken from the socket in parts; a crash between them ends the connection.
 LONGEST_ALIGNED: Final = 32 * 1024
-COUNTED_AT_ONCE: Final = 50  # frames; counting each would cost more than it is worth
+COUNTED_AT_ONCE: Final = 50  # frames that are spent of the rate limit at once, which is cheaper than each alone
 
-_begin = struct.Struct(">HH4s").unpack_from  # the masking key as well: cheaper than another slice
+_begin = struct.Struct(">HH4s").unpack_from  # includes the masking key: cheaper than another slice
 
 
 class FastPath(ABC):
-    """What every frame needs. In slots, so that it lies together: a frame's connection is never the one before's, and
-    fetching what belongs to it from memory is most of what a frame costs.
+    """Handles the frames of the fast path. Its state is in slots, which lie together in memory: most of the cost of a
+    frame is to fetch the state of its connection.
 
     Attributes:
         sock, untaken, take_soon, last_heard: see `patchbay.net.polled.Polled`.
-        on_text: called with each message. A `UnicodeDecodeError` from it is the peer's fault.
+        on_text: called with each message. It raises `UnicodeDecodeError` when the message is not UTF-8.
     """
 
-    __slots__ = ("_bunched_at", "_plain", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
+    __slots__ = ("_bunched_at", "_on_fast_path", "_uncounted", "last_heard", "on_text", "sock", "take_soon", "untaken")
 
     sock: socket.socket
     untaken: int
     take_soon: bool
     last_heard: float
     on_text: Callable[[bytes], None]
-    _bunched_at: float  # when several messages came at once; only the routine in C wants to know (`reading.h`)
-    _plain: bool  # nothing out of the ordinary is under way
-    _uncounted: int  # frames that have not been spent of the rate limit yet
+    _bunched_at: float  # when several messages arrived at once; used in C only (`reading.h`)
+    _on_fast_path: bool  # the next frame may take the fast path
+    _uncounted: int  # frames that were not yet spent of the rate limit
 
     def handle(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames; see `Polled`. Text frames of 126 to 65,535 bytes at the front are dealt with here."""
-        on_text = self.on_text  # by itself: to read a slot is fast, to call what is in one is not
+        """Handle complete frames; see `Polled`. Messages of 126 to LONGEST_ALIGNED bytes go to `on_text` at once."""
+        on_text = self.on_text  # on a line of its own: CPython reads a slot fast, but calls its value slowly
         began = at
-        while self._plain and size - at > MEDIUM_HEADER_BYTES:
+        while self._on_fast_path and size - at > MEDIUM_HEADER_BYTES:
             begins, length, key = _begin(data, at)
             payload = at + MEDIUM_HEADER_BYTES
             end = payload + length
@@ -73,12 +72,12 @@ class FastPath(ABC):
 
     @abstractmethod
     def _within_allowance(self) -> bool:
-        """Spend the uncounted frames. False when the peer has sent too many, and is being ended."""
+        """Spend the uncounted frames of the rate limit. Return False when the limit has ended the connection."""
 
     @abstractmethod
     def _is_burst(self, size: int) -> bool:
-        """Whether what follows so many bytes of plain frames has to wait for its turn."""
+        """Return whether the frames behind `size` bytes of plain frames must wait for a turn."""
 
     @abstractmethod
     def _not_text(self) -> None:
-        """Close the connection: a message is not UTF-8."""
+        """Close the connection, since a message is not UTF-8."""

@@ -1,7 +1,7 @@
-"""The incoming half of a WebSocket: from the bytes that the poller has looked at to messages.
+"""Reads the frames of a WebSocket connection from the bytes that the poller has peeked at, and passes on messages.
 
-Whole, masked, unfragmented text and binary frames go straight to a callback, most of them the plain way
-(`patchbay.websocket.fast_path`). Fragments, control frames and faults are judged by `patchbay.websocket.assembler`.
+Whole messages of one frame go straight to a callback, most of them by the fast path (`patchbay.websocket.fast_path`).
+`patchbay.websocket.assembler` checks fragments, control frames and faults.
 """
 
 from __future__ import annotations
@@ -38,29 +38,28 @@ if TYPE_CHECKING:
     from patchbay.net.turns import Turns
     from patchbay.websocket.send_queue import SendQueue
 
-SKIMMED_AT_ONCE_BYTES: Final = 4096
+BULK_AT_ONCE_BYTES: Final = 4096
 
 
 def ignore(*_: object) -> None:
-    """Do nothing: a connection's callbacks before it is served and after it has ended."""
+    """Do nothing: the callback of a connection that is not served yet, or has ended."""
 
 
 class FrameReader(FastPath):
-    """Reads the frames of one connection. What they lead to at its end is the connection's
-    (`patchbay.websocket.connection`).
+    """Reads the frames of one connection. `patchbay.websocket.connection` closes the connection.
 
     Args:
-        turns: the poller's; what is not plain is dealt with in this connection's turn.
-        owner: with whom it shares what one may have of turns.
+        turns: the poller's turns, in which odd frames are handled.
+        owner: shares one limit of time in turns.
 
     Attributes:
-        on_text, on_binary: called with each whole message. A `UnicodeDecodeError` from `on_text` is the peer's fault
-            and closes the connection as RFC 6455 says.
-        on_again: called with True before what a predecessor, which has crashed, had looked at is handled again, and
-            with False after that.
-        message_since: when the message began whose rest has not come (`is_within_message`).
-        skim: while the connection is cold, gets each reading first (buffer, begin, size) and returns how far it has
-            dealt with it; the rest is handled as ever.
+        on_text, on_binary: called with each whole message. A `UnicodeDecodeError` of `on_text` closes the connection
+            with 1007.
+        on_repeated: called with True before frames are handled that a crashed predecessor has peeked at, and with False
+            after them.
+        message_since: when the incomplete message began; valid while `is_within_message`.
+        on_bulk: called first with each reading (buffer, begin, size) while the connection is read periodically, and
+            returns the offset behind the last frame that it has handled; None: the connection is read on arrival.
     """
 
     def __init__(
@@ -78,35 +77,35 @@ class FrameReader(FastPath):
         self._owner = owner
         self.on_text = ignore
         self.on_binary: Callable[[bytes], object] = ignore
-        self.on_again: Callable[[bool], object] = ignore
-        self.skim: Callable[[memoryview, int, int], int] | None = None
+        self.on_repeated: Callable[[bool], object] = ignore
+        self.on_bulk: Callable[[memoryview, int, int], int] | None = None
         self._rate_limit = rate_limit
         self._assembler = Assembler(message_max_bytes, is_strict=strict_text)
         self._frame_max_bytes = message_max_bytes + FRAME_HEAD_MAX_BYTES
         self._strict_text = strict_text
-        self._long: LongFrame | None = None  # that is on its way
-        self._seen_before = 0  # bytes
+        self._long: LongFrame | None = None  # incomplete
+        self._seen_before = 0  # bytes that a crashed predecessor has peeked at
         self.message_since = 0.0
         self._uncounted = 0
-        self._plain = False
-        self._deaf = False  # what else comes is thrown away
+        self._on_fast_path = False
+        self._discards_input = False  # all further input is discarded
 
     @property
     def is_within_message(self) -> bool:
-        """Whether a part of a message has been taken from the socket, and the rest has not come."""
+        """Tell whether a part of a message was taken from the socket, and the rest has not arrived."""
         return self._long is not None or self._assembler.is_within
 
     @abstractmethod
     def _fail(self, code: int, reason: str) -> None:
-        """Close the connection: the peer has broken the protocol."""
+        """Close the connection, since the peer has violated the protocol."""
 
     @abstractmethod
     def _too_much(self, kind: str, code: int, reason: str) -> None:
-        """Close the connection: the peer has sent too much."""
+        """Close the connection, since the peer has sent too much. `kind` names the counter."""
 
     @abstractmethod
     def _hear_close(self, code: int) -> None:
-        """The peer closes the connection."""
+        """Answer the peer's close frame, and end reading."""
 
     def _not_text(self) -> None:
         self._fail(CLOSE_BAD_TEXT, "text that is not UTF-8")
@@ -118,36 +117,36 @@ class FrameReader(FastPath):
         return True
 
     def wait(self) -> None:
-        """What is left waits in the socket until it is this peer's turn; see `Polled`."""
+        """Leave further frames in the socket until this connection's turn comes; see `Polled`."""
         self._turns.wait(self, self._owner)
-        self._plain = False
+        self._on_fast_path = False
 
     def _handle_any(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames of any kind."""
+        """Handle complete frames of any kind; see `Polled.handle`."""
         if self._seen_before:
-            at = self._handle_again(data, at, size)
+            at = self._handle_repeated(data, at, size)
             if self._seen_before:
                 return at
         return self._handle_some(data, at, size)
 
-    def _handle_again(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames of what a predecessor had looked at."""
+    def _handle_repeated(self, data: memoryview, at: int, size: int) -> int:
+        """Handle complete frames that a crashed predecessor has peeked at."""
         end = min(at + self._seen_before, size)
-        self.on_again(True)
+        self.on_repeated(True)
         reached = self._handle_some(data, at, end)
         self._seen_before = self._seen_before + at - reached if self in self._turns.waiting else 0
         if not self._seen_before:
-            self.on_again(False)
+            self.on_repeated(False)
         return reached
 
     def _handle_some(self, data: memoryview, at: int, size: int) -> int:
-        """Handle complete frames as far as this peer's turn goes."""
-        if self.skim is not None and self._long is None and not self._assembler.is_within:
-            at = self._skim_on(data, at, size) if self._turns.is_called(self) else self.skim(data, at, size)
-        if self._deaf:
+        """Handle complete frames until this connection's turn is spent."""
+        if self.on_bulk is not None and self._long is None and not self._assembler.is_within:
+            at = self._handle_bulk(data, at, size) if self._turns.is_called(self) else self.on_bulk(data, at, size)
+        if self._discards_input:
             return size
         if not self._turns.begin(self, self._owner):
-            self._plain = False
+            self._on_fast_path = False
             return at
         try:
             return self._handle_odd(data, at, size)
@@ -155,7 +154,7 @@ class FrameReader(FastPath):
             self._turns.end()
 
     def _handle_odd(self, data: memoryview, at: int, size: int) -> int:
-        while not self._deaf:
+        while not self._discards_input:
             if self._long is not None:
                 at = self._take_long(self._long, data, at, size)
                 if self._long is not None:
@@ -166,8 +165,8 @@ class FrameReader(FastPath):
                 return at
             if need:
                 self._begin_long(data[at], need)
-            elif not before < at < size:  # else there may be more
-                self._plain = not (self.skim or self._assembler.is_within)
+            elif not before < at < size:  # otherwise more frames may follow
+                self._on_fast_path = not (self.on_bulk or self._assembler.is_within)
                 if at < size and self._strict_text and cannot_be_text(data, at, size):
                     self._not_text()
                     break
@@ -175,7 +174,7 @@ class FrameReader(FastPath):
         return size
 
     def _whole_frames(self, data: memoryview, at: int, size: int) -> tuple[int, int]:
-        """Handle what is whole. Returns how far that is, and what `find_frames` says of the next one."""
+        """Handle complete frames. Return the offset behind them, and the second result of `find_frames`."""
         frames, need = find_frames(data, at, size, LONGEST_ALIGNED, FRAMES_A_TURN)
         is_open = need or self._assembler.is_within
         if not is_open:
@@ -184,19 +183,19 @@ class FrameReader(FastPath):
         for frame in frames:
             _, begin, _, end = frame
             if begin < at:
-                continue  # it has been skimmed
-            is_divisible = is_open or not self._assembler.is_within  # else a roll would find half a message
+                continue  # `on_bulk` has handled this frame
+            is_divisible = is_open or not self._assembler.is_within  # a roll must not find half a message
             if not self._turns.goes_on(end - begin) and is_divisible:
                 self.wait()
                 break
             if not self._handle_frame(data, frame, pongs):
                 return size, 0
-            at = self._skim_on(data, end, size)
+            at = self._handle_bulk(data, end, size)
         self._answer(pongs)
         return at, need if not frames or at == frames[-1][-1] else 0
 
     def _handle_frame(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> bool:
-        """Handle one whole frame. `pongs`: answers that are to be sent. False when nothing more is to be read."""
+        """Handle one complete frame. Return False when no more frames may be read. Adds answers to pings to `pongs`."""
         self._uncounted += 1
         if self._uncounted >= COUNTED_AT_ONCE and not self._within_allowance():
             return False
@@ -205,26 +204,25 @@ class FrameReader(FastPath):
             pongs.append(pong_frame(unmask(data, payload, end)))
         else:
             self._take(data, frame, pongs)
-        return not self._deaf
+        return not self._discards_input
 
-    def _skim_on(self, data: memoryview, at: int, size: int) -> int:
-        """Skim what follows an odd frame, too: a listener that joins wants it kept. In pieces, so that what ends with
-        the next odd frame is not looked at again and again."""
-        reach = SKIMMED_AT_ONCE_BYTES
+    def _handle_bulk(self, data: memoryview, at: int, size: int) -> int:
+        """Pass frames to `on_bulk`, in growing pieces so that no byte is read often. Return the offset behind them."""
+        reach = BULK_AT_ONCE_BYTES
         while (
-            self.skim is not None
-            and not (self._deaf or self._assembler.is_within)
+            self.on_bulk is not None
+            and not (self._discards_input or self._assembler.is_within)
             and size - at > MEDIUM_HEADER_BYTES
             and data[at] << 8 | data[at + 1] == MEDIUM_TEXT
         ):
-            end = self.skim(data, at, min(at + reach, size))
+            end = self.on_bulk(data, at, min(at + reach, size))
             if end == at:
                 break
             at, reach = end, 2 * reach
         return at
 
     def _take(self, data: memoryview, frame: Frame, pongs: list[bytes]) -> None:
-        """Take a frame that is no ping. `pongs`: what is to be answered before it is."""
+        """Handle a frame that is no ping. `pongs` are written before the answer to this frame."""
         first, _, payload, end = frame
         try:
             if first == TEXT and not self._assembler.is_within:
@@ -250,14 +248,16 @@ class FrameReader(FastPath):
             (self.on_text if event.is_text else self.on_binary)(event.payload)
 
     def _answer(self, pongs: list[bytes]) -> None:
-        """All pings of a reading in one go: a flood of them costs the others little then. One that does not read what
-        it is sent gets an answer to the last (RFC 6455 §5.5.3)."""
+        """Write the answers to all pings of a reading at once, so that a flood costs the other peers little.
+
+        A peer that is behind gets only the last answer (RFC 6455 §5.5.3).
+        """
         if pongs:
             self.send_queue.write_control(pongs[-1] if self.send_queue.behind else b"".join(pongs))
             pongs.clear()
 
     def _begin_long(self, first: int, need: int) -> None:
-        """A frame begins that is longer than what is read at once, or that can't be told from what follows."""
+        """Begin a frame that is longer than one reading, or refuse it. `need`: the second result of `find_frames`."""
         if need == NOT_MASKED:
             self._fail(CLOSE_PROTOCOL, "a frame that is not masked")
         elif need > self._frame_max_bytes:
@@ -281,7 +281,7 @@ class FrameReader(FastPath):
         return at
 
     def count(self, messages: int) -> None:
-        """Count messages that `skim` has dealt with."""
+        """Count messages that `on_bulk` has handled."""
         self._uncounted += messages
         if self._uncounted >= COUNTED_AT_ONCE:
             self._within_allowance()

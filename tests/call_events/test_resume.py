@@ -1,7 +1,7 @@
 """A client's connection outlives the process: to the byte, wherever that process is when it ends.
 
 A process is a nursery here that is cancelled; what outlives it is what outlives a SIGKILL: the connection (a
-duplicate of it, as the gateway has one), the last note, and the journal.
+duplicate of it, as the gateway has one), the last state, and the journal.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Connection:
             self.handed = FakeHandedConnection(sock, head, kind="ws")
         else:
             self.handed = FakeHandedConnection(sock, before.head, kind="ws", resumed=True)
-            self.handed.note, self.handed.unsent = before.note, before.unsent
+            self.handed.state, self.handed.unsent = before.state, before.unsent
         try:
             await served_by.clients.serve(cast("HandedConnection", self.handed))
         finally:
@@ -198,7 +198,7 @@ async def test_processes_that_end_anywhere(tmp_path: Path, connect: Callable[[],
 
 
 async def test_the_first_words_are_finished_by_a_successor(tmp_path: Path, connect: Callable[[], Connection]) -> None:
-    """A note is made before anything is written."""
+    """A state is set before anything is written."""
     connection = connect()
     async with trio.open_nursery() as nursery:
 
@@ -208,7 +208,7 @@ async def test_the_first_words_are_finished_by_a_successor(tmp_path: Path, conne
 
         nursery.start_soon(client)
         async with process(tmp_path, connection) as found:
-            while connection.handed is None or not connection.handed.note:
+            while connection.handed is None or not connection.handed.state:
                 await trio.lowlevel.checkpoint()
         async with process(tmp_path, connection) as found:
             await found.record(arrival(1))
@@ -217,15 +217,15 @@ async def test_the_first_words_are_finished_by_a_successor(tmp_path: Path, conne
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("note", [b"rubbish", b"\x95\xa1x\x00\x00\xa0\x01"])
+@pytest.mark.parametrize("state", [b"rubbish", b"\x95\xa1x\x00\x00\xa0\x01"])
 async def test_a_place_that_nobody_can_find_ends_the_connection(
-    tmp_path: Path, connect: Callable[[], Connection], note: bytes
+    tmp_path: Path, connect: Callable[[], Connection], state: bytes
 ) -> None:
     connection = connect()
     connection.handed = FakeHandedConnection(
         connection.client, b"GET /call-events HTTP/1.1\r\nHost: x\r\n\r\n", resumed=True
     )
-    connection.handed.note = note
+    connection.handed.state = state
     found = Process(tmp_path)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(found.recorder.run)

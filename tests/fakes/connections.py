@@ -33,7 +33,7 @@ class FakeHandedConnection:
         self.resumed = resumed
         self.peer = "192.0.2.7"
         self.id = 1
-        self.note = b""
+        self.state = b""
         self.unsent = b""
         self.answered = resumed
         self.claimed: bytes | None = None
@@ -59,8 +59,8 @@ class FakeHandedConnection:
     def about_to_answer(self) -> None:
         """The gateway would know."""
 
-    def set_note_once_written(self, note: bytes) -> None:
-        self.note = note
+    def set_state_once_written(self, state: bytes) -> None:
+        self.state = state
 
     def answer_sent(self) -> None:
         self.answered = True
@@ -68,8 +68,8 @@ class FakeHandedConnection:
     def claim(self, key: bytes) -> None:
         self.claimed = key
 
-    def set_note(self, note: bytes) -> None:
-        self.note = note
+    def set_state(self, state: bytes) -> None:
+        self.state = state
 
     def set_remainder(self, rest: bytes) -> None:
         self.unsent = rest

@@ -24,7 +24,7 @@ class Way(FastPath):
     def __init__(self, sock: socket.socket, on_text: Callable[[bytes], None]) -> None:
         self.sock, self.on_text = sock, on_text
         self.untaken, self.take_soon, self.last_heard = 0, False, -1.0
-        self._plain, self._uncounted = True, 0
+        self._on_fast_path, self._uncounted = True, 0
         self.odd: list[bytes] = []
         self.spent = 0
         self.ended = 0
@@ -61,7 +61,7 @@ class Way(FastPath):
 
     def wait(self) -> None:
         self.waited += 1
-        self._plain = False
+        self._on_fast_path = False
 
     def _not_text(self) -> None:
         self.odd.append(b"not text")

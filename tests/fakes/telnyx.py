@@ -61,7 +61,7 @@ class FakePeer:
         self.handed = FakeHandedConnection(cast("socket.socket", None), b"", kind="ws")
         self.handed.id = number
         self.send_queue: FakeSendQueue | SendQueue = FakeSendQueue()
-        self.skim: Callable[[memoryview, int, int], int] | None = None
+        self.on_bulk: Callable[[memoryview, int, int], int] | None = None
         self.take_soon = False
         self.on_text: Callable[[bytes], None] = lambda message: None
         self.counted = 0
@@ -79,14 +79,14 @@ class FakePeer:
     def write(self, frame: bytes) -> None:
         self.send_queue.write(frame)
 
-    def cool(self, skim: Callable[[memoryview, int, int], int]) -> None:
-        self.skim = skim
+    def read_periodically(self, on_bulk: Callable[[memoryview, int, int], int]) -> None:
+        self.on_bulk = on_bulk
 
-    def look(self) -> None:
+    def read_now(self) -> None:
         """There is nothing more to be read."""
 
-    def warm(self) -> None:
-        self.skim = None
+    def read_on_arrival(self) -> None:
+        self.on_bulk = None
 
     def count(self, messages: int) -> None:
         self.counted += messages

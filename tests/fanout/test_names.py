@@ -48,5 +48,5 @@ def test_a_call_that_cannot_be_written_is_nobodys(call: str) -> None:
     someone = listener(1, frozenset({call}))
     assert someone.topics() == [batches.digest(call)]
     assert len(someone.topics()[0]) == batches.DIGEST_BYTES
-    assert browser_of(someone).handed.note == b""
+    assert browser_of(someone).handed.state == b""
     assert entry(batches.ACKNOWLEDGED, call)

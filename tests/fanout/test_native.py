@@ -106,7 +106,7 @@ class World:
             "heard": calls.delivered,
             "counters": calls.counters,
             "tracks": [
-                (call.last_positions, call.repeated, list(call.tracks[0].places)) for call in calls.live.values()
+                (call.last_positions, call.repeated, list(call.tracks[0].locations)) for call in calls.live.values()
             ],
         }
 

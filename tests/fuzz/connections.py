@@ -1,5 +1,5 @@
 """The incoming half of a WebSocket, from the bytes that a peer has sent to messages: read at once, or with what is
-skimmed off while nobody listens."""
+read by the idle reader while nobody listens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST = 64 * 1024
 class Reader(FrameReader):
     """Counts messages; what would end the connection ends its reading."""
 
-    def __init__(self, *, is_cold: bool) -> None:
+    def __init__(self, *, is_idle: bool) -> None:
         self.turns: Turns[Reader] = Turns(lambda: 0.0)
         super().__init__(
             cast("SendQueue", FakeSendQueue()),
@@ -34,8 +34,8 @@ class Reader(FrameReader):
         )
         self.messages = 0
         self.on_text = self.on_binary = self._hear
-        self._skimmer = IdleReader(15, 0.0)
-        self.skim = self._skim if is_cold else None
+        self._idle_reader = IdleReader(15, 0.0)
+        self.on_bulk = self._on_bulk if is_idle else None
 
     def read(self, data: memoryview) -> None:
         """Read what is whole, turn by turn."""
@@ -47,28 +47,28 @@ class Reader(FrameReader):
         del message
         self.messages += 1
 
-    def _skim(self, data: memoryview, at: int, size: int) -> int:
-        inbound, outbound, at = self._skimmer.take(data, at, size, 0.0)
+    def _on_bulk(self, data: memoryview, at: int, size: int) -> int:
+        inbound, outbound, at = self._idle_reader.take(data, at, size, 0.0)
         self.messages += inbound + outbound
         return at
 
     def _fail(self, code: int, reason: str) -> None:
         del code, reason
-        self._deaf = True
+        self._discards_input = True
 
     def _too_much(self, kind: str, code: int, reason: str) -> None:
         del kind, code, reason
-        self._deaf = True
+        self._discards_input = True
 
     def _hear_close(self, code: int) -> None:
         del code
-        self._deaf = True
+        self._discards_input = True
 
 
 async def _read(data: bytes) -> None:
     heard = []
-    for is_cold in (False, True):
-        reader = Reader(is_cold=is_cold)
+    for is_idle in (False, True):
+        reader = Reader(is_idle=is_idle)
         reader.read(memoryview(data))
         heard.append(reader.messages)
     assert heard[0] == heard[1]

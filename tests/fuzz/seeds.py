@@ -45,7 +45,7 @@ TELNYX = (
     b'{"event":"media","media":{"track":"inbound","chunk":-1.5e3,"timestamp":"1e9","payload":"\\u0041AAA"}}',
     stop(),
 )
-SKIMMED = (
+IDLE = (
     b"".join(masked(media(number, track=track)) for number in range(4) for track in ("inbound", "outbound")),
     b"".join(masked(media(number)) for number in range(6)),
     masked(media(1)) + masked(b"ping", PING) + masked(media(2)) + masked(b'{"event":"dtmf","dtmf":{"digit":"1"}}'),
@@ -89,7 +89,7 @@ PACKETS = tuple(
         handover.Welcome(),
         handover.Offer(connection=_ABOUT, resumed=True),
         handover.Deposit(connection=_ABOUT, fresh=False),
-        handover.Park(id=7, note=b"note", unsent=b"rest"),
+        handover.Park(id=7, state=b"note", unsent=b"rest"),
         handover.Renewed(id=7, claims={"sub": "s", "calls": ["a"], "can": ["listen"]}),
         handover.Claim(id=7, key=b"k"),
         handover.Rest(id=7, rest=None),

@@ -162,8 +162,8 @@ async def _telnyx_stream(data: bytes) -> None:
     stream.counters()
 
 
-def skimmed(data: bytes) -> None:
-    """What is skimmed off are whole frames of text, all of them media."""
+def read_idle(data: bytes) -> None:
+    """What the idle reader takes are whole frames of text, all of them media."""
     wire = b"".join(masked(line) for line in data.split(b"\n")) if data[:1] != b"\x81" else data
     inbound, outbound, end = IdleReader(15, 0.0).take(memoryview(wire), 0, len(wire), 0.0)
     found, _ = find_frames(wire, 0, len(wire), LONGEST * 2)
@@ -216,7 +216,7 @@ def webhook(data: bytes) -> None:
 
 
 def handoff_packet(data: bytes) -> None:
-    """Between gateway and actors, and the notes that they keep for each other."""
+    """Between gateway and actors, and the states that they keep for each other."""
     for decode in (handover.decode_to_actor, handover.decode_to_gateway):
         with suppress(*handover.UNREADABLE):
             message = decode(data)
@@ -274,13 +274,13 @@ TARGETS = {
     "frames": Target(frames, seeds.FRAMES, (masked(b""), masked(b"x", 0x00), masked(b"", 0x89)), read=_found),
     "connection": Target(
         connections.read,
-        (*seeds.FRAMES, *seeds.SKIMMED[1:]),
+        (*seeds.FRAMES, *seeds.IDLE[1:]),
         (masked(b'{"event":"x"}'), masked(b"", 0x89), masked(b"x", 0x00), masked(b"x", 0x01), masked(b"", 0x82)),
         128 * 1024,
     ),
     "telnyx": Target(telnyx_message, seeds.TELNYX, MEMBERS, MESSAGE),
     "stream": Target(telnyx_stream, (b"\n".join(seeds.TELNYX), *seeds.TELNYX), LINES),
-    "skim": Target(skimmed, (b"\n".join(seeds.TELNYX), *seeds.SKIMMED), LINES),
+    "idle_reader": Target(read_idle, (b"\n".join(seeds.TELNYX), *seeds.IDLE), LINES),
     "browser": Target(browser_message, seeds.BROWSER, MEMBERS),
     "bus": Target(bus_frame, seeds.BUS),
     "webhook": Target(webhook, seeds.WEBHOOKS, MEMBERS, MESSAGE),

@@ -11,7 +11,7 @@ import trio
 from actors.call_events.clients.recent_events import RecentEvents
 from actors.call_events.entry import Entry, Interest
 from actors.fanout.calls.interest import Interest as Topics
-from actors.gateway.table import Held, Link, Table
+from actors.gateway.table import HeldConnection, Link, Table
 from patchbay.audio.reorder import Reorder
 from patchbay.bus.pending_events import Event, PendingEvents
 from patchbay.net.quota import Quota
@@ -107,7 +107,7 @@ def table(times: int) -> None:
     link = Link("ingest", 0, 1, 1)
     known.join(link)
     for number in range(times):
-        known.add(Held(number, 0, "ws", "ingest", b"", "", counted=("all", str(number % 9))), NOW)
+        known.add(HeldConnection(number, 0, "ws", "ingest", b"", "", counted=("all", str(number % 9))), NOW)
         assert known.choose(known.held[number]) is link
         known.serve(known.held[number], link)
         known.claim(number, b"same")

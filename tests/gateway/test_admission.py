@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.gateway.admission import Admission, TooMany, kind_of
 from actors.gateway.fd_limits import RESERVED, fitted
-from actors.gateway.table import Held, Table
+from actors.gateway.table import HeldConnection, Table
 from config.settings import AuthSettings, GatewaySettings, Settings, TelnyxSettings
 from patchbay.http.head import BadRequest, Route, parse_head, route
 from patchbay.net.addresses import client_address, limit_keys, parse_address, parse_networks
@@ -242,7 +242,7 @@ def test_a_table_counts_what_it_holds() -> None:
     """Under each of a connection's names, for as long as it is there."""
     table: Table[object] = Table()
     for number, names in enumerate((("all", "a"), ("all", "b"), ("all", "a"))):
-        held = Held(number, object(), "ws", "fanout", b"", "", counted=names)
+        held = HeldConnection(number, object(), "ws", "fanout", b"", "", counted=names)
         table.add(held, NOW)
     assert table.counts == {"all": 3, "a": 2, "b": 1}
     table.remove(1)

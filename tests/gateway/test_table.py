@@ -8,15 +8,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from actors.gateway.table import Held, Link, Table
+from actors.gateway.table import HeldConnection, Link, Table
 
 PARK_TIME_S = 10.0
 
 
 def held(
     number: int, *, kind: Literal["ws", "http"] = "ws", actor: str = "ingest", affinity: int | None = None
-) -> Held[str]:
-    return Held(number, f"socket {number}", kind, actor, b"", "", affinity=affinity)
+) -> HeldConnection[str]:
+    return HeldConnection(number, f"socket {number}", kind, actor, b"", "", affinity=affinity)
 
 
 class TableMachine(RuleBasedStateMachine):
@@ -39,7 +39,7 @@ class TableMachine(RuleBasedStateMachine):
         self.closed.add(number)
         self.claims.pop(number, None)
 
-    def place(self, connection: Held[str]) -> None:
+    def place(self, connection: HeldConnection[str]) -> None:
         link = self.table.choose(connection)
         if link is not None:
             assert link.name == connection.actor

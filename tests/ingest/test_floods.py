@@ -158,7 +158,7 @@ async def test_the_longest_start_frame_outlives_a_crash() -> None:
     stream = ingest.stream(7, start(custom="x" * (EVENT_MAX_BYTES - len(frame))))
     assert stream.start is not None
     assert len(stream.start.raw) == EVENT_MAX_BYTES
-    assert stream.start.raw in peer_of(stream).handed.note
+    assert stream.start.raw in peer_of(stream).handed.state
 
 
 async def test_all_calls_are_told_in_messages_that_the_bus_takes() -> None:

@@ -365,10 +365,10 @@ async def test_more_than_the_buffer_holds(in_c_world: World) -> None:
 async def test_one_that_is_not_plain_at_the_moment(in_c_world: World) -> None:
     """A fragmented message is under way, say: all is Python's."""
     stream = begun(in_c_world)
-    stream.way._plain = False
+    stream.way._on_fast_path = False
     stream.hears(client_frame(PLAIN))
     assert stream.by_python == 3
-    stream.way._plain = True
+    stream.way._on_fast_path = True
     stream.way.take_soon = True
     stream.hears(client_frame(orjson.dumps(media(3))))
     assert stream.by_python == 4

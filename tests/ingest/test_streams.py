@@ -31,7 +31,7 @@ async def test_a_call_from_start_to_stop() -> None:
     stream.on_text(stop())
     assert [(entry.kind, entry.payload) for entry in ingest.entries()] == [(batches.STOP, stop())]
     assert live(ingest) == set()
-    assert peer_of(stream).handed.note == b""
+    assert peer_of(stream).handed.state == b""
     assert [kind for kind, _ in ingest.told()] == ["stream.started", "stream.stopped"]
     assert ingest.told()[1][1]["frames"] == 2
     ingest.streams.on_lost(stream)
@@ -140,12 +140,12 @@ async def test_streams_that_resume_in_any_order() -> None:
     ingest = FakeIngest()
     ingest.fanout(0)
     first = FakeIngest()
-    note = first.stream(1, start()).state()
+    state = first.stream(1, start()).state()
     for order in ((7, 8), (8, 7)):
         streams = []
         for number in order:
             stream = ingest.stream(number)
-            stream.resume(note)
+            stream.resume(state)
             ingest.streams.on_resume(stream)
             streams.append(stream)
         ingest.streams.on_superseded(min(streams, key=lambda each: each.number))
@@ -182,13 +182,13 @@ async def test_a_parked_stream_is_not_over() -> None:
 
 
 async def test_a_resumed_stream_goes_on() -> None:
-    """From its note: the same start frame, under the same number, no second event."""
+    """From its state: the same start frame, under the same number, no second event."""
     first, second = FakeIngest(), FakeIngest()
-    note = peer_of(first.stream(7, start())).handed.note
+    state = peer_of(first.stream(7, start())).handed.state
     second.fanout(0, "v3:call")
     second.entries()
     stream = second.stream(7)
-    stream.resume(note)
+    stream.resume(state)
     second.streams.on_resume(stream)
     stream.on_text(media(500))
     entries = [entry for entry in second.entries() if entry.kind != batches.LIVE]
@@ -207,8 +207,8 @@ async def test_what_a_predecessor_has_dealt_with_is_marked() -> None:
         for chunk in chunks:
             stream.on_text(media(chunk))
     assert [(entry.chunk, entry.flags) for entry in ingest.entries()] == [
-        (500, batches.AGAIN | 1),
-        (501, batches.AGAIN | 1),
+        (500, batches.REPEATED | 1),
+        (501, batches.REPEATED | 1),
         (502, 1),
         (503, 1),
     ]
@@ -295,10 +295,10 @@ async def test_talk_for_no_call_is_answered(autojump_clock: trio.testing.MockClo
 async def test_early_talk_waits_for_its_stream() -> None:
     """A stream moves here, and its talk was faster."""
     ingest = FakeIngest()
-    note = FakeIngest().stream(7, start()).state()
+    state = FakeIngest().stream(7, start()).state()
     ingest.streams.receive_talk([batches.pack_talk(batches.TALK, 0, 99, batches.digest("v3:call"), b"\x01" * 160)])
     stream = ingest.stream(7)
-    stream.resume(note)
+    stream.resume(state)
     ingest.streams.on_resume(stream)
     assert len(peer_of(stream).written) == 1
 
@@ -307,14 +307,14 @@ async def test_what_is_noted_of_a_stream_that_may_not_begin_yet() -> None:
     """Its start frame, for a successor to ask again. A call that the connection carries meanwhile comes first."""
     ingest = FakeIngest()
     live, waiting = ingest.stream(1, start("v3:live")), ingest.stream(2)
-    before = peer_of(live).handed.note
+    before = peer_of(live).handed.state
     ingest.streams.admission = Admission(is_needed=True)
     live.on_text(start("v3:next"))
-    assert peer_of(live).handed.note == before
+    assert peer_of(live).handed.state == before
     waiting.on_text(start("v3:next"))
     assert waiting.start is None
     successor = FakeIngest()
     resumed = successor.stream(2)
-    assert not resumed.resume(peer_of(waiting).handed.note)  # it begins there, and was not going on
+    assert not resumed.resume(peer_of(waiting).handed.state)  # it begins there, and was not going on
     assert resumed.start is not None
     assert resumed.start.call_control_id == "v3:next"

@@ -138,9 +138,9 @@ class Clients:
 
     async def _find_cursor(self, handed: HandedConnection, interest: Interest) -> tuple[Cursor, int, bytes] | None:
         """Find where a predecessor was with this connection; None when there was none, or it had written nothing."""
-        if not handed.resumed or not handed.note:
+        if not handed.resumed or not handed.state:
             return None
-        noted, unsent = decode_cursor(handed.note), handed.unsent
+        noted, unsent = decode_cursor(handed.state), handed.unsent
         handed.unsent = b""  # what is to be written is found here
         if noted.epoch != self._dispatcher.epoch:
             raise LostCursor("the journal is another one")

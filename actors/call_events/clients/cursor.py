@@ -52,36 +52,36 @@ class LostCursor(Exception):
     """The client's position can't be determined. The client must come back with `since`."""
 
 
-def decode_cursor(note: bytes) -> Cursor:
+def decode_cursor(state: bytes) -> Cursor:
     """Read a cursor. Raises LostCursor: it is another program's."""
     try:
-        noted: Cursor = _decode(note)
+        cursor: Cursor = _decode(state)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise LostCursor("the note can't be read") from error
-    if noted.form != FORM:
+        raise LostCursor("the state can't be read") from error
+    if cursor.form != FORM:
         raise LostCursor("events were written otherwise then")
-    if noted.offset == UNKNOWN_OFFSET:
+    if cursor.offset == UNKNOWN_OFFSET:
         raise LostCursor("what this connection carries is not counted")
-    return noted
+    return cursor
 
 
-def walk(noted: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
+def walk(cursor: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, bytes] | None:
     """Find the position of a connection.
 
     Args:
         written: the kernel's count now.
-        entries: those that the client wants after the noted cursor, in order.
+        entries: those that the client wants after the cursor cursor, in order.
 
     Returns:
         The offset up to which everything wanted has been written, at least in part, and what is left to be written of
         the last; None when it is further than these entries go.
     """
-    left = written - noted.written
-    if left < len(noted.prefix):
-        return noted.offset, noted.prefix[left:]
-    left -= len(noted.prefix)
+    left = written - cursor.written
+    if left < len(cursor.prefix):
+        return cursor.offset, cursor.prefix[left:]
+    left -= len(cursor.prefix)
     if not left:
-        return noted.offset, b""
+        return cursor.offset, b""
     for entry in entries:
         if left <= len(entry.frame):
             return entry.offset, entry.frame[left:]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from patchbay.handover.connection import HandedConnection
 
 PIECE_MAX_BYTES = 64 * 1024  # written at once; what of it the socket does not take is all that is held
-NOTE_EVERY = 256  # offsets; a successor looks through at most so many to find the place
+CURSOR_EVERY = 256  # offsets; a successor looks through at most so many to find the place
 CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for more is aborted
 
 
@@ -39,7 +39,7 @@ class EventWriter(SendQueue):
         starved: set when what comes next is only in the journal.
     """
 
-    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_noted", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
+    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_reported", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
 
     def __init__(self, handed: HandedConnection, tail: RecentEvents, interest: Interest) -> None:
         super().__init__(handed.sock, lossy_s=0.0)
@@ -48,7 +48,7 @@ class EventWriter(SendQueue):
         self._interest = interest
         self._controls: deque[bytes] = deque()
         self._base = NO_COUNT
-        self._noted: int | None = None  # the offset of the last note; None: there is none yet that will do
+        self._reported: int | None = None  # the offset of the last note; None: there is none yet that will do
         self._is_closing = False
         self.cursor = 0
         self.written = 0
@@ -64,7 +64,7 @@ class EventWriter(SendQueue):
             return
         self._attach(epoch, offset, first)
         if self._base == NO_COUNT:
-            self._handed.set_note(encode_cursor(Cursor(epoch, NO_COUNT, UNKNOWN_OFFSET)))
+            self._handed.set_state(encode_cursor(Cursor(epoch, NO_COUNT, UNKNOWN_OFFSET)))
         elif len(first) <= PREFIX_MAX_BYTES:
             self._note(first)
         self.pull()
@@ -72,12 +72,12 @@ class EventWriter(SendQueue):
     def resume(self, noted: Cursor, offset: int, rest: bytes) -> None:
         """Continue where a predecessor was: `noted` is its cursor, `offset` and `rest` are where it really was."""
         self._attach(noted.epoch, offset, rest)
-        self._noted = noted.offset
+        self._reported = noted.offset
         self.pull()
 
     def switch_journal(self, epoch: str, offset: int) -> None:
         """Continue in another journal, at an offset. The client has had everything of the old one."""
-        self.epoch, self.cursor, self._noted = epoch, offset, None
+        self.epoch, self.cursor, self._reported = epoch, offset, None
 
     def pull(self) -> None:
         """Write the events that wait for this client, as far as the socket has room."""
@@ -150,7 +150,7 @@ class EventWriter(SendQueue):
         if not self.is_begun or self.is_close_queued:
             return super().unsent()
         if self._base == NO_COUNT:
-            self._handed.set_note(encode_cursor(Cursor(self.epoch, NO_COUNT, self.cursor)))
+            self._handed.set_state(encode_cursor(Cursor(self.epoch, NO_COUNT, self.cursor)))
             return self._remainder
         return b""
 
@@ -165,7 +165,7 @@ class EventWriter(SendQueue):
         """Return whether there is something to write. Only whole frames are begun."""
         if self._remainder:
             return True
-        if self._noted is None:
+        if self._reported is None:
             self._note(b"")
         if self._controls:
             self._remainder = self._controls.popleft()
@@ -182,12 +182,12 @@ class EventWriter(SendQueue):
         return bool(piece) or self._fill()
 
     def _note_now_and_then(self, upto: int) -> None:
-        if self._noted is None or upto - self._noted >= NOTE_EVERY:
+        if self._reported is None or upto - self._reported >= CURSOR_EVERY:
             self._note(b"")
 
     def _note(self, prefix: bytes) -> None:
         """Note the position, before `prefix` is written; only when no frame is written in part."""
         if self._base != NO_COUNT:
-            self._noted = self.cursor
-            place = Cursor(self.epoch, self._base + self.written, self.cursor, prefix)
-            self._handed.set_note(encode_cursor(place))
+            self._reported = self.cursor
+            cursor = Cursor(self.epoch, self._base + self.written, self.cursor, prefix)
+            self._handed.set_state(encode_cursor(cursor))

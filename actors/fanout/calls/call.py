@@ -58,13 +58,13 @@ class Call(CallAudio):
         """Return the number of frames that were dropped since they had been delivered before."""
         return sum(track.repeated for track in self.tracks)
 
-    def deliver(self, frames: Iterable[BatchFrame], now: float, *, again: bool = False) -> int:
+    def deliver(self, frames: Iterable[BatchFrame], now: float, *, is_repeated: bool = False) -> int:
         """Deliver frames whose turn has come. Returns the number of receivers of all of them together.
 
         Args:
-            again: drop frames that were delivered before.
+            is_repeated: drop frames that were delivered before.
         """
-        return sum(self._deliver(batch, at, place, now, again) for batch, at, place in frames)
+        return sum(self._deliver(batch, at, location, now, is_repeated) for batch, at, location in frames)
 
     def update(self, start: Start, number: int, owner: tuple[int, str], epoch: int) -> bool:
         """Take in another announcement of the call's stream. False: it is the same stream, with the same start
@@ -82,6 +82,8 @@ class Call(CallAudio):
         self.talk_codec = talk_codec(start.media_format.encoding)
         return True
 
-    def _deliver(self, batch: bytes, at: int, place: int, now: float, again: bool) -> int:
+    def _deliver(self, batch: bytes, at: int, location: int, now: float, is_repeated: bool) -> int:
         _, track, position, length, _ = unpack_front(batch, at)
-        return self.tracks[track].deliver(batch, at, at + ENTRY_BYTES + length, position, place, now, again=again)
+        return self.tracks[track].deliver(
+            batch, at, at + ENTRY_BYTES + length, position, location, now, is_repeated=is_repeated
+        )

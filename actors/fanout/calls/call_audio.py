@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from patchbay.protocol.telnyx import Start
 
 SHORTEST_FRAME_S: Final = 0.010
-PLACES_MAX: Final = 500
+LOCATIONS_MAX: Final = 500
 _TRACKS_OF: Final = {"inbound": (0,), "outbound": (1,), "both": (0, 1), "none": ()}
 
 
@@ -43,7 +43,7 @@ class CallAudio:
         decoding: decodes the frames; None as long as no subscriber needs that.
     """
 
-    __slots__ = ("_by_track", "_context", "_faults", "_groups", "_on_decoding", "_places", "_strikes", "decoding", "digest", "number", "start", "tracks")  # fmt: skip
+    __slots__ = ("_by_track", "_context", "_faults", "_groups", "_locations", "_on_decoding", "_strikes", "decoding", "digest", "number", "start", "tracks")  # fmt: skip
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class CallAudio:
         self._faults = self._new_faults()
         self._groups: dict[EncodingKey, EncodedGroup] = {}
         self._by_track: list[list[tuple[EncodedGroup, bool]]] = [[], []]  # whether the group needs decoded audio
-        # No more places than one track can fill in `replay_s`, for both tracks.
-        places = min(PLACES_MAX, round(2 * context.replay_s / SHORTEST_FRAME_S))
-        self._places: deque[int] = deque(maxlen=places)
-        self.tracks = (Track(self._places), Track(self._places))
+        # No more locations than one track can fill in `replay_s`, for both tracks.
+        locations = min(LOCATIONS_MAX, round(2 * context.replay_s / SHORTEST_FRAME_S))
+        self._locations: deque[int] = deque(maxlen=locations)
+        self.tracks = (Track(self._locations), Track(self._locations))
 
     @property
     def call_control_id(self) -> str:
@@ -120,7 +120,7 @@ class CallAudio:
     def prepare(self, key: EncodingKey, now: float) -> None:
         """Start to decode the frames, those of the replay buffer first, if this encoding needs that."""
         if self.decoding is None and key[1] != "none" and needs_decoding(key, self.start.media_format):
-            replay = list(self._context.replay_buffer.entries(self._places))
+            replay = list(self._context.replay_buffer.entries(self._locations))
             decoding = self._start_decoding()
             for came, entry in replay:
                 decoding.add(entry, came, now, is_replay=True)
@@ -169,9 +169,9 @@ class CallAudio:
     def replace_stream(self, start: Start, number: int) -> None:
         """Go on with another stream, or with another start frame of the same stream. Subscribers stay."""
         if number != self.number:
-            self.tracks = (Track(self._places), Track(self._places))
+            self.tracks = (Track(self._locations), Track(self._locations))
         self.start, self.number = start, number
-        self._places.clear()  # those frames may be in another codec
+        self._locations.clear()  # those frames may be in another codec
         self.stop_decoding()
         self._faults = self._new_faults()
         self._renew_groups()
@@ -185,7 +185,7 @@ class CallAudio:
             self.decoding.close()
             self.decoding = None
             for track in self.tracks:
-                track.places = self._places
+                track.locations = self._locations
 
     def _start_decoding(self) -> Decoding:
         decoding = Decoding(
@@ -199,16 +199,16 @@ class CallAudio:
             on_undecodable=self._faults.on_undecodable,
         )
         self.decoding = decoding
-        self._places.clear()
+        self._locations.clear()
         for track in self.tracks:
-            track.places = deque(maxlen=0)  # the decoded frames are kept instead
+            track.locations = deque(maxlen=0)  # the decoded frames are kept instead
         self._on_decoding()
         return decoding
 
     def _deliver_decoded(self, frame: Frame) -> int:
         """Keep one frame in the replay buffer, and deliver it."""
         entries, second = frame.entries()
-        self._places.append(self._context.replay_buffer.keep(entries, frame.came))
+        self._locations.append(self._context.replay_buffer.keep(entries, frame.came))
         if frame.is_replay:
             return 0
         self._context.clock.time_us = frame.time_us
@@ -226,7 +226,7 @@ class CallAudio:
         # A connection that was handed over has got all frames up to a position, however long the hand-over took.
         oldest = now - self._context.replay_s if max(before) < 0 else float("-inf")
         undecoded = self.decoding is not None and not needs_decoding(key, self.start.media_format)
-        entries = self._context.replay_buffer.entries(self._places, second=undecoded)
+        entries = self._context.replay_buffer.entries(self._locations, second=undecoded)
         tracks = _TRACKS_OF[key[1]]
         recent = (each for came, each in entries if came >= oldest and each.track in tracks)
         return group.replay((each for each in recent if each.position > before[each.track]), now)

@@ -1,4 +1,4 @@
-"""The interface of encoders: one makes the frames of one encoding of a call's audio, once for all subscribers. Pure."""
+"""Defines encoders: each makes the frames of one encoding of a call's audio, once for all subscribers. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class IngestClock:
-    """Holds the time when ingest had the batch that is being delivered; set for each batch.
+    """Holds the time at which ingest has published the batch that is being delivered.
 
     Attributes:
-        time_us: on the machine's monotonic clock.
+        time_us: µs on the machine's monotonic clock; set for each batch.
     """
 
     __slots__ = ("time_us",)
@@ -30,21 +30,20 @@ class Encoder(ABC):
     """Makes WebSocket frames from entries of the bus."""
 
     def encode_at(self, batch: bytes, at: int, end: int, now: float) -> bytes:
-        """Encode the entry in these bytes of a batch, as `encode` does. Overridden where few fields of the entry are
-        needed."""
+        """Encode the entry in batch[at:end], as `encode` does. Overridden where few fields of the entry are needed."""
         del end
         return self.encode(entry_at(batch, at), now)
 
     @abstractmethod
     def encode(self, entry: Entry, now: float) -> bytes:
-        """Return whole frames for one entry of audio, ready to be written; empty when there is nothing to send yet."""
+        """Return complete frames for one entry of audio; empty when more audio is needed first."""
 
     def replay(self, entries: Iterable[Entry], now: float) -> bytes:
         """Return the frames of the replay buffer, for a subscriber that joins."""
         return b"".join(self.encode(entry, now) for entry in entries)
 
     def flush(self) -> bytes:
-        """Return the frames of audio that was held back: the stream has ended."""
+        """Return the frames of audio that was held back, after the stream has ended."""
         return b""
 
 

@@ -25,23 +25,21 @@ if TYPE_CHECKING:
     from patchbay.net.batched_send import BatchedSend
     from patchbay.protocol.batches import Entry
 
-FRAME_BYTES: Final = 160  # a binary message holds 20 ms at most, whatever Telnyx put into one
-SILENT_FRAME: Final = SILENCE_ULAW * FRAME_BYTES  # in place of a payload that holds nothing
+FRAME_BYTES: Final = 160  # 20 ms; a binary message holds no more, even if Telnyx's frame does
+SILENT_FRAME: Final = SILENCE_ULAW * FRAME_BYTES  # in place of an empty payload
 FRAME_HEADER: Final = binary_frame(bytes(FRAME_BYTES))[:-FRAME_BYTES]
 
 
 class EncodedGroup(Targets):
-    """The subscribers of a call that want one encoding. Subscribers that get the frames unchanged are its targets.
+    """Writes one encoding of a call's audio to its members. Members that get the frames unchanged are its targets.
 
-    A group whose encoder fails, by a fault of ours or of a library, sends nothing more; other encodings and calls go
-    on.
+    A group whose encoder has failed sends nothing more; other encodings and calls go on.
 
     Args:
         on_failed: called once, when the encoder has failed.
 
     Attributes:
         writers: `write` of the members that are no targets.
-        failed: the encoder has failed.
     """
 
     __slots__ = ("_on_failed", "encode_at", "encoder", "failed", "members", "writers")
@@ -68,7 +66,7 @@ class EncodedGroup(Targets):
         self._choose_writers()
 
     def leave(self, listener: Subscriber) -> bool:
-        """Remove a subscriber. True: no member is left."""
+        """Remove a subscriber. Return True when no member is left."""
         self.members.pop(listener, None)
         # Two subscriptions of a connection may be members while one replaces the other.
         if listener.send_queue is not None and all(
@@ -79,8 +77,8 @@ class EncodedGroup(Targets):
         return not self.members
 
     def deliver(self, batch: bytes, at: int, end: int, now: float) -> int:
-        """Encode and write the entry in these bytes of a batch. Returns the number of receivers."""
-        encode_at = self.encode_at  # reading a slot is fast, calling it in place is not
+        """Encode the entry in batch[at:end], and write it to all members. Return the number of receivers."""
+        encode_at = self.encode_at  # on a line of its own: CPython reads a slot fast, but calls its value slowly
         try:
             frame = encode_at(batch, at, end, now)
             if not frame:
@@ -99,7 +97,7 @@ class EncodedGroup(Targets):
             return b""
 
     def fail(self, error: Exception) -> None:
-        """Encode nothing from now on, and tell the owner why."""
+        """Stop encoding for good, and call `on_failed`."""
         self.failed = True
         self.encoder = NoEncoder()
         self.encode_at = self.encoder.encode_at
@@ -107,7 +105,7 @@ class EncodedGroup(Targets):
             self._on_failed(self, error)
 
     def write_all(self, frame: bytes) -> int:
-        """Write an encoded frame to all members. Returns their number."""
+        """Write an encoded frame to all members. Return their number."""
         delivered = self.write(frame)
         for write in self.writers:
             write(frame)
@@ -115,7 +113,7 @@ class EncodedGroup(Targets):
         return delivered
 
     def flush(self) -> None:
-        """Write the audio that the encoder holds back: the stream has ended."""
+        """Write the audio that the encoder holds back, after the stream has ended."""
         try:
             if frames := self.encoder.flush():
                 self.write_all(frames)
@@ -144,9 +142,9 @@ class BinaryEncoder(Encoder):
 
 
 class UlawEncoder(Encoder):
-    """Encodes one track of a PCMU call as it is: the usual case, and the cheapest."""
+    """Encodes one track of a PCMU call without transcoding: the usual case."""
 
-    @staticmethod  # one function for all calls, which the routine in C compares
+    @staticmethod  # one function for all calls: the routine in C compares it
     def encode_at(batch: bytes, at: int, end: int, now: float) -> bytes:
         payload = batch[at + ENTRY_BYTES : end]
         return FRAME_HEADER + payload if len(payload) == FRAME_BYTES else _binary_frames(payload or SILENT_FRAME)
@@ -156,8 +154,7 @@ class UlawEncoder(Encoder):
 
 
 class MixEncoder(Encoder):
-    """Mixes both tracks into one, as µ-law in binary messages, for clients that play all messages one after the
-    other."""
+    """Mixes both tracks into one, as µ-law in binary messages, for clients that play one track."""
 
     def __init__(self, media_format: MediaFormat, on_undecodable: Callable[[], None]) -> None:
         self._transcoders = [Transcoder.for_format(media_format, on_undecodable) for _ in TRACKS]
@@ -193,7 +190,7 @@ class JsonEncoder(Encoder):
 
 
 def needs_decoding(key: EncodingKey, media_format: MediaFormat) -> bool:
-    """Return whether this encoding needs audio of this format to be decoded to µ-law first, by the decoder process."""
+    """Return whether the decoder process must transcode this format to µ-law before it is encoded."""
     form, _ = key
     if not needs_library(media_format) or form == "json":
         return False
@@ -213,12 +210,12 @@ def encoded_group(
     on_undecodable: Callable[[], None] = lambda: None,
     on_failed: Callable[[EncodedGroup, Exception], None] | None = None,
 ) -> EncodedGroup:
-    """Make the group for one encoding; a group that has failed, where the encoding can't be made.
+    """Make the group of one encoding. It has failed already when the encoder can't be made.
 
     Args:
-        media_format: of the frames; PCMU where they are decoded first.
-        number: of the connection that carries the stream.
-        clock: tells when ingest had the frame that is being encoded.
+        media_format: format of the frames; PCMU where the decoder process has transcoded them.
+        number: the number of the connection that carries the stream.
+        clock: the time of the batch that is being delivered.
         batched_send: writes frames to the members.
         on_undecodable: called for each payload that can't be decoded.
         on_failed: called once, when the encoder has failed.

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 HELD_MAX: Final = 500  # entries of one call behind frames that are being decoded; then those frames become silence
 
 
-class Held(NamedTuple):
+class HeldEntry(NamedTuple):
     """An entry that waits, and the header of its batch."""
 
     entry: batches.Entry
@@ -58,7 +58,7 @@ class InOrder(Audience):
         self._decoding = decoding
         self._batched_send = batched_send
         self._clock = IngestClock()
-        self._held: dict[bytes, deque[Held]] = {}  # by call
+        self._held: dict[bytes, deque[HeldEntry]] = {}  # by call
         self.delivered = 0
         self.counters: Counter[str] = Counter()
 
@@ -80,10 +80,10 @@ class InOrder(Audience):
         if entry.call not in self._held and not self._must_wait(entry):
             self._handle(entry, frame, batch, now)
             return
-        message, at, place = frame
+        message, at, location = frame
         alone = message[at : at + batches.ENTRY_BYTES + entry.length]  # a copy, so that the batch can be freed
         held = self._held.setdefault(entry.call, deque())
-        held.append(Held(entry, (alone, 0, place), batch))
+        held.append(HeldEntry(entry, (alone, 0, location), batch))
         if len(held) > HELD_MAX and (call := self.live.get(entry.call)) is not None and call.decoding is not None:
             self._decoding.silence_stream(call.decoding)
 

@@ -22,7 +22,9 @@ from enum import Enum
 from typing import Final
 
 PATIENCE_S: Final = 0.5
-BatchFrame = tuple[bytes, int, int]  # a batch, the offset of a frame in it, and the frame's place in the replay buffer
+BatchFrame = tuple[
+    bytes, int, int
+]  # a batch, the offset of a frame in it, and the frame's location in the replay buffer
 
 
 class State(Enum):

@@ -94,11 +94,11 @@ class Calls(InOrder):
             if not self._gaps.accept(batch, self.counters):
                 return
             self._clock.time_us = batch.time_us
-            place = self._replay_buffer.keep(message, now)
+            location = self._replay_buffer.keep(message, now)
             while at < len(message):
-                at = self._deliver(message, at, place, batch.epoch, now)
+                at = self._deliver(message, at, location, batch.epoch, now)
                 if at < len(message):
-                    at = self._take_entry(message, at, place, batch, now)
+                    at = self._take_entry(message, at, location, batch, now)
         except (batches.BusFormatError, struct.error) as error:
             self.counters["bad_batches"] += 1
             log.error("unreadable batch: %s", error)
@@ -106,28 +106,28 @@ class Calls(InOrder):
             self._moving.discard(call)
         self.resume(now)
 
-    def _deliver(self, message: bytes, at: int, place: int, epoch: int, now: float) -> int:
+    def _deliver(self, message: bytes, at: int, location: int, epoch: int, now: float) -> int:
         """Deliver the audio from `at` on. Returns the offset of the first entry that was not delivered."""
         tracks = self._tracks.of(epoch)
         failed = False
         if self._in_c is not None:
             try:
-                at, delivered = self._in_c(message, at, place, tracks, now)
+                at, delivered = self._in_c(message, at, location, tracks, now)
                 self.delivered += delivered
             except Exception:  # the outermost boundary of C: Python does the same
                 log.exception("the routine in C has failed; frames are delivered in Python from now on")
                 self.counters["native_failed"] += 1
                 self._in_c, failed = None, True
-        at, delivered = deliver_audio(message, at, place, tracks, now, again=failed)
+        at, delivered = deliver_audio(message, at, location, tracks, now, is_repeated=failed)
         self.delivered += delivered
         return at
 
-    def _take_entry(self, message: bytes, at: int, place: int, batch: batches.Batch, now: float) -> int:
+    def _take_entry(self, message: bytes, at: int, location: int, batch: batches.Batch, now: float) -> int:
         """Handle one entry that `_deliver` has left, or hold it until its turn. Returns the offset behind it."""
         entry = batches.entry_at(message, at)
         if len(entry.payload) < entry.length:
             raise batches.BusFormatError("cut short")
-        self._handle_in_order(entry, (message, at, place + at), batch, now)
+        self._handle_in_order(entry, (message, at, location + at), batch, now)
         return at + batches.ENTRY_BYTES + entry.length
 
     def _handle(self, entry: batches.Entry, frame: BatchFrame, batch: batches.Batch, now: float) -> None:
@@ -186,7 +186,7 @@ class Calls(InOrder):
         elif epoch == call.publisher_handover.epoch:
             self.delivered += call.deliver([frame], now)
         elif not call.publisher_handover.hold(epoch, frame):
-            self.delivered += call.deliver([frame], now, again=True)  # of a process that was followed before
+            self.delivered += call.deliver([frame], now, is_repeated=True)  # of a process that was followed before
 
     def _on_event(self, entry: batches.Entry, batch: batches.Batch, now: float) -> None:
         if entry.kind == batches.START:
@@ -280,7 +280,7 @@ class Calls(InOrder):
     def _on_floor(self, call: Call, entry: batches.Entry) -> None:
         call.set_floor(orjson.loads(entry.payload))
         if self._audit is not None:
-            self._audit.on_floor_changed(call, call.talker, known=bool(entry.flags & batches.KNOWN))
+            self._audit.on_floor_changed(call, call.talker, known=bool(entry.flags & batches.SNAPSHOT))
         for listener in call.listeners:
             listener.on_floor_changed(call)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from patchbay.protocol.batches import AGAIN, AUDIO, ENTRY_BYTES, NO_NUMBER, unpack_front
+from patchbay.protocol.batches import AUDIO, ENTRY_BYTES, NO_NUMBER, REPEATED, unpack_front
 
 if TYPE_CHECKING:
     from collections import deque
@@ -32,43 +32,43 @@ class Track:
     Attributes:
         last_position: of the last frame delivered, or NO_POSITION.
         groups: the targets of its frames, one for each encoding.
-        places: places of its frames in the replay buffer (`actors.fanout.calls.replay_buffer`), in the order of
+        locations: locations of its frames in the replay buffer (`actors.fanout.calls.replay_buffer`), in the order of
             delivery.
         repeated: number of frames that were dropped since they had been delivered before: a restarted ingest reads
             frames again that were not acknowledged.
     """
 
-    __slots__ = ("groups", "last_position", "places", "repeated")
+    __slots__ = ("groups", "last_position", "locations", "repeated")
 
-    def __init__(self, places: deque[int]) -> None:
+    def __init__(self, locations: deque[int]) -> None:
         self.groups: tuple[Target, ...] = ()
         self.last_position = NO_POSITION
-        self.places = places
+        self.locations = locations
         self.repeated = 0
 
     def deliver(
-        self, batch: bytes, at: int, end: int, position: int, place: int, now: float, *, again: bool = False
+        self, batch: bytes, at: int, end: int, position: int, location: int, now: float, *, is_repeated: bool = False
     ) -> int:
         """Deliver one frame: the entry in these bytes of a batch. Returns the number of receivers.
 
         A frame that ingest has marked as read again is dropped when it was delivered before; every other frame is new.
 
         Args:
-            again: treat the frame as marked.
+            is_repeated: treat the frame as marked.
         """
         if self.last_position < position < NO_NUMBER:
             self.last_position = position
-        elif not self._is_new(position, again or bool(batch[at + FLAGS_HIGH] & AGAIN >> 8)):
+        elif not self._is_new(position, is_repeated or bool(batch[at + FLAGS_HIGH] & REPEATED >> 8)):
             self.repeated += 1
             return 0
-        self.places.append(place)
+        self.locations.append(location)
         delivered = 0
         for group in self.groups:
             delivered += group.deliver(batch, at, end, now)
         return delivered
 
-    def _is_new(self, position: int, again: bool) -> bool:
-        if again and (self.last_position == NO_POSITION or position != NO_NUMBER):
+    def _is_new(self, position: int, is_repeated: bool) -> bool:
+        if is_repeated and (self.last_position == NO_POSITION or position != NO_NUMBER):
             return False
         if position != NO_NUMBER:
             self.last_position = position
@@ -76,14 +76,14 @@ class Track:
 
 
 def deliver_audio(
-    batch: bytes, at: int, place: int, tracks: tuple[dict[int, Track], ...], now: float, *, again: bool = False
+    batch: bytes, at: int, location: int, tracks: tuple[dict[int, Track], ...], now: float, *, is_repeated: bool = False
 ) -> tuple[int, int]:
     """Deliver the entries from `at` on, up to the first entry that is no audio of these tracks.
 
     Args:
-        place: of the batch in the replay buffer.
+        location: of the batch in the replay buffer.
         tracks: see `TrackIndex.of`.
-        again: drop frames that were delivered before, marked or not.
+        is_repeated: drop frames that were delivered before, marked or not.
 
     Returns:
         The offset of the first entry that was not delivered, or is cut short; and the number of receivers of all frames
@@ -95,7 +95,7 @@ def deliver_audio(
         end = at + ENTRY_BYTES + length
         if kind != AUDIO or end > size or index >= len(tracks) or (track := tracks[index].get(stream)) is None:
             break
-        delivered += track.deliver(batch, at, end, position, place + at, now, again=again)
+        delivered += track.deliver(batch, at, end, position, location + at, now, is_repeated=is_repeated)
         at = end
     return at, delivered
 

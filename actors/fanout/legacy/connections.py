@@ -116,8 +116,8 @@ class LegacyConnections:
         with self._registered(peer, talker):
             self._talkers[talker] = None
             try:
-                if handed.resumed and handed.note:
-                    talker.resume(listener.resume(handed.note))
+                if handed.resumed and handed.state:
+                    talker.resume(listener.resume(handed.state))
                     check.skip()
                 else:
                     await self._subscribe_topics(listener)

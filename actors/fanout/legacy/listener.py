@@ -186,16 +186,16 @@ class Listener:
     def save_state(self, talk: TalkState = NO_TALK) -> None:
         """Save the state for a successor that goes on with the next frame, and with the next message of the talker."""
         positions = {call.number: call.positions_of(self) for call in self.calls}
-        self.peer.handed.set_note(_encode_state(ListenerState(self._known, positions, talk)))
+        self.peer.handed.set_state(_encode_state(ListenerState(self._known, positions, talk)))
 
-    def resume(self, note: bytes) -> TalkState:
+    def resume(self, state: bytes) -> TalkState:
         """Go on from the state that a predecessor has left. Returns the talker's state."""
-        left = _decode_state(note)
+        left = _decode_state(state)
         self._known = left.told if isinstance(left.told, dict) else dict.fromkeys(left.told, UNKNOWN)
         self._delivered = left.heard
         return left.talk
 
     def _send_with_state(self, frame: bytes) -> None:
         """Send a frame together with the state that is valid when the frame has been sent."""
-        self.peer.handed.set_note_once_written(_encode_state(ListenerState(self._known)))
+        self.peer.handed.set_state_once_written(_encode_state(ListenerState(self._known)))
         self.write_control(frame)

@@ -45,7 +45,7 @@ class V1Connection:
         self._warned_of: float | None = None  # the expiry that the client was warned of
         sub = sub_of(peer.handed.claims)
         self.subscriptions = Subscriptions(
-            context.calls, context.peaks, context.note_max_bytes, context.subscriptions, sub
+            context.calls, context.peaks, context.state_max_bytes, context.subscriptions, sub
         )
         self.talk = V1Talk(
             peer.handed.id,
@@ -128,7 +128,7 @@ class V1Connection:
 
     def resume(self, now: float) -> None:
         """Go on from the state that the connection's previous process has left."""
-        left = decode(self.handed.note)
+        left = decode(self.handed.state)
         self.subscriptions.last_number = left.last_number
         for each in left.subscriptions:
             self.subscriptions.add(Subscription.from_state(self, each))
@@ -166,7 +166,7 @@ class V1Connection:
 
     def promise_state(self) -> None:
         """Register the state that is valid as soon as the frame that is written next has been sent."""
-        self.handed.set_note_once_written(self._state())
+        self.handed.set_state_once_written(self._state())
 
     def mark_unsaved(self) -> None:
         """Have the state saved at the end of this round: it may change again until then."""
@@ -175,7 +175,7 @@ class V1Connection:
     def save_state(self, *, with_positions: bool = False) -> None:
         """Save the state now. `with_positions`: with the positions of the last frames that were delivered."""
         self._context.unsaved.pop(self, None)
-        self.handed.set_note(self._state(with_positions=with_positions))
+        self.handed.set_state(self._state(with_positions=with_positions))
 
     def send(self, text: bytes) -> None:
         """Send a text message."""

@@ -118,7 +118,7 @@ class V1Connections:
         with self._registered(peer, connection):
             self._connections[connection.number] = connection
             try:
-                if handed.resumed and handed.note:
+                if handed.resumed and handed.state:
                     connection.resume(trio.current_time())
                 else:
                     connection.open(query.call_control_ids, tracks, trio.current_time())

@@ -25,7 +25,7 @@ class V1Context:
     """Holds what is shared.
 
     Attributes:
-        note_max_bytes: limit of a connection's state at the gateway.
+        state_max_bytes: limit of a connection's state at the gateway.
         subscriptions: number of subscriptions of each `sub`, on all its connections.
         requests_per_s, requests_burst: rate limit of one connection's costly requests.
         unsaved: connections whose state has changed in this round of the event loop, and is saved at its end.
@@ -36,7 +36,7 @@ class V1Context:
     peaks: PeakMeter
     playout: PlayoutStats
     fanout_index: int
-    note_max_bytes: int
+    state_max_bytes: int
     listeners_per_call: int
     subscriptions: Quota[str] = field(default_factory=Quota)
     requests_per_s: float = 20.0

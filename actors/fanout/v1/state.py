@@ -54,9 +54,9 @@ def encode(state: ConnectionState) -> bytes:
     return _encode(state)
 
 
-def decode(note: bytes) -> ConnectionState:
+def decode(state: bytes) -> ConnectionState:
     """Decode the state that the connection's previous process has left."""
-    return _decode(note)
+    return _decode(state)
 
 
 def size_with(ids: list[str]) -> int:

@@ -149,7 +149,7 @@ class StreamAudio:
     def poll(self) -> None:
         """Read all messages that have come by now. Done before a listener joins, for whom they are too old."""
         if self._idle is not None:
-            self._peer.look()
+            self._peer.read_now()
 
     def route(self, queues: tuple[EntryQueue, ...]) -> None:
         """Put audio in these queues from now on. Without any, frames are only counted, and the last ones kept."""
@@ -160,7 +160,7 @@ class StreamAudio:
             self.flush()
             self._idle = IdleReader(self._replay_frames, self._now())
             self._peer.on_text = self._on_idle_text
-            self._peer.cool(self._skim)
+            self._peer.read_periodically(self._on_bulk)
 
     def detach(self) -> None:
         """Queue nothing any more, since the stream carries no call; messages are read at once."""
@@ -171,12 +171,12 @@ class StreamAudio:
 
     def mark_repeated(self, begins: bool) -> None:
         """Mark frames that follow as read by a predecessor, which has crashed; or end that."""
-        self._set_flags(batches.AGAIN if begins else 0)
+        self._set_flags(batches.REPEATED if begins else 0)
         if not begins and self._idle is not None:  # kept apart, for a listener who is about to be known
             self._repeated, self._idle = self._idle, IdleReader(self._replay_frames, self._now())
 
     def _on_idle_text(self, message: bytes) -> None:
-        """Take a message that `_skim` has left. Audio is kept as the idle reader keeps its own."""
+        """Take a message that `_on_bulk` has left. Audio is kept as the idle reader keeps its own."""
         frame = decode_audio(message)
         if frame is None or self._idle is None:
             self._on_other(message)
@@ -184,7 +184,7 @@ class StreamAudio:
             self._tracks[TRACK_NUMBERS[frame.track]].count(1)
             self._idle.add(message, frame.track, self._peer.last_heard)
 
-    def _skim(self, data: memoryview, at: int, size: int) -> int:
+    def _on_bulk(self, data: memoryview, at: int, size: int) -> int:
         if self._idle is None:
             return at
         if self._repeated is not None and not self._repeated.is_complete(self._peer.last_heard):
@@ -201,7 +201,7 @@ class StreamAudio:
         self.reset()
         counted, now = self.frames, self._now()
         if repeated is not None and repeated.is_complete(now):
-            self._replay(repeated, now, batches.AGAIN)
+            self._replay(repeated, now, batches.REPEATED)
         self._replay(idle, now, 0)
         for track, frames in zip(self._tracks, counted, strict=True):
             track.count(frames - track.frames)
@@ -209,7 +209,7 @@ class StreamAudio:
 
     def _read_all(self) -> None:
         self._peer.on_text = self.on_text
-        self._peer.warm()
+        self._peer.read_on_arrival()
 
     def _replay(self, idle: IdleReader, now: float, flags: int) -> None:
         self._set_flags(batches.REPLAYED | flags)

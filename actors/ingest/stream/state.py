@@ -1,6 +1,6 @@
 """Encodes the state that a media stream leaves to the process that goes on with it. Pure.
 
-The gateway keeps the encoded state (`HandedConnection.set_note`). The successor may be of this version
+The gateway keeps the encoded state (`HandedConnection.set_state`). The successor may be of this version
 or the one before.
 """
 

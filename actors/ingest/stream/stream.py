@@ -156,9 +156,9 @@ class Stream:
         self.audio.reset()
         self._owner.on_start(self)
 
-    def resume(self, note: bytes) -> bool:
+    def resume(self, state: bytes) -> bool:
         """Go on where a predecessor was, from its `state`. False when the stream had not begun there."""
-        left = stream_state.decode(note)
+        left = stream_state.decode(state)
         self.talker, self.in_order = left.talker, left.in_order
         self.audio.resume(left.tracks)
         if not left.start:

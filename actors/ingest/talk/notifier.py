@@ -65,7 +65,7 @@ class TalkNotifier:
         """Tell all fan-outs that another talker has the floor (None: nobody), and keep it for a successor."""
         conversation.told_holder = holder
         stream.talker = holder
-        stream.peer.handed.set_note(stream.state())
+        stream.peer.handed.set_state(stream.state())
         entry = floor_entry(stream, conversation)
         for queue in self._batcher.all_queues():
             queue.append(entry)

@@ -223,9 +223,9 @@ class TalkRouter:
             self._flush(stream, conversation, items)
 
     def _flush(self, stream: Stream, conversation: Conversation, items: Sequence[Item]) -> None:
-        for place, item in enumerate(items):
+        for index, item in enumerate(items):
             if conversation.send_queue.behind:  # a connection that is far behind could not be moved
-                self.notifier.drop(stream, conversation, "talk_late", duration_ms(items[place:]))
+                self.notifier.drop(stream, conversation, "talk_late", duration_ms(items[index:]))
                 return
             self._send(stream, conversation, [conversation.padded(item)])
 
@@ -249,7 +249,7 @@ class TalkRouter:
         conversation = self.conversations.get(stream)
         if conversation is None or conversation.told_holder is None:
             return None
-        return floor_entry(stream, conversation, batches.KNOWN)
+        return floor_entry(stream, conversation, batches.SNAPSHOT)
 
     def _conversation(self, stream: Stream, now: float) -> Conversation:
         conversation = self.conversations.get(stream)

@@ -1,4 +1,4 @@
-"""Where a client is, from a note and a count of bytes."""
+"""Where a client is, from a state and a count of bytes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def test_more_than_there_is() -> None:
     assert walk(Cursor("e", 0, 99), 1, []) is None
 
 
-def test_notes() -> None:
-    place = Cursor("e", 7, 9, b"prefix")
-    assert decode_cursor(encode_cursor(place)) == place
-    for note in (b"", b"rubbish", encode_cursor(Cursor("e", 7, 9, form=0)), encode_cursor(Cursor("e", NO_COUNT, -1))):
+def test_unreadable_states() -> None:
+    cursor = Cursor("e", 7, 9, b"prefix")
+    assert decode_cursor(encode_cursor(cursor)) == cursor
+    for state in (b"", b"rubbish", encode_cursor(Cursor("e", 7, 9, form=0)), encode_cursor(Cursor("e", NO_COUNT, -1))):
         with pytest.raises(LostCursor):
-            decode_cursor(note)
+            decode_cursor(state)

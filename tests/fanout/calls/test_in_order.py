@@ -254,7 +254,7 @@ def test_a_successor_goes_on_with_the_very_next_frame(place: Place, when: str) -
     someone.save_state()
     opus(place, 5)
     next_one = listener(1, None, call_control_id="v3:call")
-    next_one.resume(browser_of(someone).handed.note)
+    next_one.resume(browser_of(someone).handed.state)
     successor.fanout.joins(next_one)
     opus(successor, 5)
     assert heard(next_one) == []
@@ -324,7 +324,7 @@ def test_one_that_was_never_let_in_has_heard_nothing(place: Place) -> None:
     someone = place.listeners["binary v3:call"]
     someone.save_state()
     next_one = listener(1)
-    next_one.resume(browser_of(someone).handed.note)
+    next_one.resume(browser_of(someone).handed.state)
     assert next_one.delivered_before(7) == [-1, -1]
 
 

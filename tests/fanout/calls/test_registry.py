@@ -110,7 +110,7 @@ def test_one_call_at_a_time_goes_on_in_the_next_process(fanout: FakeFanout) -> N
     someone = fanout.joins(listener(1))
     fanout.hears(started("a", stream=1), started("b", stream=2))
     successor = listener(1)
-    successor.resume(browser_of(someone).handed.note)
+    successor.resume(browser_of(someone).handed.state)
     other = FakeFanout()
     other.hears(started("a", stream=1), started("b", stream=2))
     other.joins(successor)
@@ -121,7 +121,7 @@ def test_a_frame_comes_once_whoever_repeats_it(fanout: FakeFanout) -> None:
     """A restarted ingest reads again what its predecessor had read but not taken."""
     someone = fanout.joins(listener())
     fanout.hears(started(), spoken(1), spoken(2), spoken(3))
-    again = [spoken(chunk, flags=batches.AGAIN | 1) for chunk in (2, 3)]
+    again = [spoken(chunk, flags=batches.REPEATED | 1) for chunk in (2, 3)]
     fanout.hears(started(), *again, spoken(4), epoch=2, slot="b")
     fanout.hears(spoken(3), spoken(4), epoch=1)  # what was on its way when that one ended
     assert heard(someone) == [start(), *frames(1, 2, 3, 4)]
@@ -167,9 +167,11 @@ def test_another_start_of_the_same_stream(fanout: FakeFanout, form: dict[str, st
 def test_what_is_read_again_was_delivered_before_one_that_has_just_come(fanout: FakeFanout, first: int) -> None:
     """It can't know what its predecessor delivered, which has crashed together with the ingest."""
     someone = fanout.joins(listener())
-    again = [spoken(chunk, payload=b"\x01" * 160, flags=batches.AGAIN | 1) for chunk in (first, 3)]
+    again = [spoken(chunk, payload=b"\x01" * 160, flags=batches.REPEATED | 1) for chunk in (first, 3)]
     fanout.hears(started(), *again, spoken(4), spoken(5))
-    fanout.hears(started(), spoken(5, flags=batches.AGAIN | 1), spoken(6, flags=batches.AGAIN | 1), epoch=2, slot="b")
+    fanout.hears(
+        started(), spoken(5, flags=batches.REPEATED | 1), spoken(6, flags=batches.REPEATED | 1), epoch=2, slot="b"
+    )
     assert heard(someone) == [start(), *frames(4, 5, 6)]  # of 6 it is sure
     [call] = fanout.calls.live.values()
     assert call.repeated == 3
@@ -305,11 +307,11 @@ def test_told_once_over_a_restart(fanout: FakeFanout) -> None:
     someone = fanout.joins(listener(1))
     fanout.hears(started(), spoken(1), spoken(2))
     someone.save_state()
-    note = browser_of(someone).handed.note
+    state = browser_of(someone).handed.state
     successor = FakeFanout()
     successor.hears(started(), spoken(1), spoken(2), spoken(3))
     again = listener(1)
-    again.resume(note)
+    again.resume(state)
     successor.joins(again)
     successor.hears(spoken(4))
     assert heard(again) == frames(3, 4)
@@ -323,14 +325,14 @@ def test_a_stop_that_came_while_nobody_was_there(fanout: FakeFanout) -> None:
     successor = FakeFanout()
     successor.hears(STOPPED)
     again = listener(1)
-    again.resume(browser_of(someone).handed.note)
+    again.resume(browser_of(someone).handed.state)
     successor.joins(again)
     successor.joins(stranger)
     successor.hears(STOPPED)
     assert heard(again) == [stop()]
     assert heard(stranger) == []
     third = listener(1)
-    third.resume(browser_of(again).handed.note)
+    third.resume(browser_of(again).handed.state)
     successor.joins(third)
     assert heard(third) == []
 
@@ -342,7 +344,7 @@ def test_a_stop_that_a_predecessor_has_told(fanout: FakeFanout) -> None:
     successor = FakeFanout()
     successor.hears(STOPPED)
     again = listener(1)
-    again.resume(browser_of(someone).handed.note)
+    again.resume(browser_of(someone).handed.state)
     successor.joins(again)
     assert heard(again) == []
 
@@ -526,8 +528,8 @@ def test_a_fault_in_c_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     someone = fanout.joins(listener())
     fanout.hears(started())
 
-    def half(batch: bytes, at: int, place: int, tracks: Any, now: float) -> tuple[int, int]:
-        deliver_audio(batch[: at + batches.ENTRY_BYTES + 160], at, place, tracks, now)
+    def half(batch: bytes, at: int, location: int, tracks: Any, now: float) -> tuple[int, int]:
+        deliver_audio(batch[: at + batches.ENTRY_BYTES + 160], at, location, tracks, now)
         raise MemoryError
 
     monkeypatch.setattr(fanout.calls, "_in_c", half)

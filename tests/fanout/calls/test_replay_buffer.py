@@ -1,4 +1,4 @@
-"""The replay buffer: what is at a place, as long as it is known."""
+"""The replay buffer: what is at a location, as long as it is known."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def batch(*chunks: int) -> tuple[bytes, list[int]]:
 
 def test_what_was_kept_is_found_with_the_time_it_came() -> None:
     replay_buffer = ReplayBuffer(KEEP_S)
-    places = []
+    locations = []
     for number in range(3):
         message, offsets = batch(10 * number, 10 * number + 1)
         begin = replay_buffer.keep(message, float(number) / 10)
-        places += [begin + offset for offset in offsets]
-    found = [(when, entry.chunk, entry.payload) for when, entry in replay_buffer.entries(places)]
+        locations += [begin + offset for offset in offsets]
+    found = [(when, entry.chunk, entry.payload) for when, entry in replay_buffer.entries(locations)]
     assert [(when, chunk) for when, chunk, _ in found] == [(0, 0), (0, 1), (0.1, 10), (0.1, 11), (0.2, 20), (0.2, 21)]
     assert all(payload == bytes([chunk]) * 160 for _, chunk, payload in found)
 
 
 def test_what_is_too_old_is_left_out() -> None:
-    """A place may outlive its batch: a call that is silent keeps places."""
+    """A location may outlive its batch: a call that is silent keeps locations."""
     replay_buffer = ReplayBuffer(KEEP_S)
     old, offsets = batch(1)
-    places = [replay_buffer.keep(old, 0.0) + offsets[0]]
+    locations = [replay_buffer.keep(old, 0.0) + offsets[0]]
     for number in range(1, 100):
         message, offsets = batch(number)
-        places.append(replay_buffer.keep(message, number / 10) + offsets[0])
-    assert [entry.chunk for _, entry in replay_buffer.entries(places)] == [94, 95, 96, 97, 98, 99]
+        locations.append(replay_buffer.keep(message, number / 10) + offsets[0])
+    assert [entry.chunk for _, entry in replay_buffer.entries(locations)] == [94, 95, 96, 97, 98, 99]
 
 
 def test_nothing_is_kept_where_nothing_is_replayed() -> None:

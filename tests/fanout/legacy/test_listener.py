@@ -10,7 +10,7 @@ import pytest
 
 from actors.fanout.legacy.listener import TOLD_MAX
 from patchbay.protocol import batches
-from patchbay.protocol.handover import MAX_NOTE_BYTES
+from patchbay.protocol.handover import MAX_STATE_BYTES
 from tests.fakes.listening import browser_of, heard, listener
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def test_a_start_frame_is_told_once() -> None:
     someone.on_started(call(7))
     assert heard(someone) == [b"welcome", b"start 7"]
     successor = listener()
-    successor.resume(browser_of(someone).handed.note)
+    successor.resume(browser_of(someone).handed.state)
     assert successor.knows_stream(7)
     for number in (7, *range(100, 100 + 3 * TOLD_MAX), 99 + 3 * TOLD_MAX):
         successor.on_started(call(number))
     assert heard(successor) == [b"start %d" % number for number in range(100, 100 + 3 * TOLD_MAX)]
-    assert len(browser_of(successor).handed.note) < MAX_NOTE_BYTES
+    assert len(browser_of(successor).handed.state) < MAX_STATE_BYTES
 
 
 def test_another_start_frame_of_a_stream_is_told() -> None:
@@ -64,7 +64,7 @@ def test_another_start_frame_of_a_stream_is_told() -> None:
     someone, successor, older = listener(), listener(), listener()
     someone.on_started(call(7, 1))
     someone.on_started(call(7, 2))
-    successor.resume(browser_of(someone).handed.note)
+    successor.resume(browser_of(someone).handed.state)
     successor.on_started(call(7, 2))
     successor.on_started(call(7, 3))
     older.resume(msgspec.msgpack.encode([[7, 8], {}]))
@@ -76,6 +76,6 @@ def test_a_note_of_one_that_has_heard_nothing_yet() -> None:
     """It has had its welcome, and nothing else is known."""
     someone, successor = listener(), listener()
     someone.send_connected(b"welcome")
-    successor.resume(browser_of(someone).handed.note)
+    successor.resume(browser_of(someone).handed.state)
     assert successor.delivered_before(7) == [-1, -1]
     assert not successor.knows_stream(7)

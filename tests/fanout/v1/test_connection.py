@@ -113,16 +113,16 @@ def test_limits_have_answers() -> None:
     assert kinds(room.asks("subscribe", call_control_id="one more", peaks=True)) == ["subscribed"]
     crowded = Room(listeners_per_call=0)
     assert crowded.asks("subscribe", call_control_id=CALL, tracks=["inbound"])[0]["code"] == 200012
-    small = Room(note_max_bytes=1500)
+    small = Room(state_max_bytes=1500)
     told = [small.asks("subscribe", call_control_id=f"v3:{index:0400}")[0]["type"] for index in range(4)]
     assert told[0] == "subscribed"
     assert told[-1] == "error"
-    assert len(small.browser.handed.note) <= 1500
+    assert len(small.browser.handed.state) <= 1500
 
 
 def test_a_note_is_never_longer_than_was_reckoned() -> None:
     """With the longest numbers there are."""
-    room = Room(note_max_bytes=4000)
+    room = Room(state_max_bytes=4000)
     room.connection.subscriptions.last_number = 60_000
     index = 0
     while room.asks("subscribe", call_control_id=f"v3:é{index}", tracks=BOTH, peaks=True)[0]["type"] == "subscribed":
@@ -133,7 +133,7 @@ def test_a_note_is_never_longer_than_was_reckoned() -> None:
     assert index > 20
     room.connection.talk.resume(f"v3:é{index - 1}", 60_001, 10**6)
     room.connection.save_state(with_positions=True)
-    assert len(room.browser.handed.note) <= 4000
+    assert len(room.browser.handed.state) <= 4000
 
 
 def test_only_the_tokens_calls() -> None:
@@ -286,13 +286,13 @@ def test_subscribing_in_turn_is_refused_in_the_end(room: Room) -> None:
 def test_notes_are_written_with_the_end_of_the_round(room: Room) -> None:
     """However much has changed in it; none is left of a connection that has gone."""
     room.told()
-    notes: list[bytes] = []
-    room.browser.handed.set_note = notes.append  # type: ignore[method-assign, assignment]
+    states: list[bytes] = []
+    room.browser.handed.set_state = states.append  # type: ignore[method-assign, assignment]
     for number in range(1, 50):
         room.connection.on_text(b'{"type":"subscribe","call_control_id":"v3:%d"}' % number, room.fanout.now)
-    assert notes == []
+    assert states == []
     room.ends_round()
-    assert len(notes) == 1
+    assert len(states) == 1
     room.connection.on_text(b'{"type":"unsubscribe","call":1}', room.fanout.now)
     room.connection.close()
     assert not room.context.unsaved

@@ -127,7 +127,7 @@ def test_again_at_once(room: Room) -> None:
 def test_a_talk_outlives_a_restart(room: Room) -> None:
     """With its number; what was asked for in that moment is asked for again by the client."""
     begin(room)
-    room.restart(started(), floor(ME, flags=batches.KNOWN, sub="ann"))
+    room.restart(started(), floor(ME, flags=batches.SNAPSHOT, sub="ann"))
     talks(room, 40)
     assert [talk.kind for talk in room.said] == [batches.TALK]
     room.asks("talk.stop", call=1)

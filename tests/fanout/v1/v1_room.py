@@ -28,14 +28,14 @@ class Room:
 
     def __init__(self, claims: dict[str, Any] | None = None, **limits: int) -> None:
         self.limits = {
-            "note_max_bytes": 16 * 1024,
+            "state_max_bytes": 16 * 1024,
             "listeners_per_call": 100,
             "subscriptions_per_token": 1000,
             "requests_burst": 500,
             **limits,
         }
         self.claims = claims
-        self.note = b""
+        self.state = b""
         self.begin()
 
     def begin(self) -> None:
@@ -46,17 +46,17 @@ class Room:
         self.peaks = PeakMeter(self.fanout.calls)
         self.connection = self.connect(5)
 
-    def connect(self, number: int, note: bytes = b"") -> V1Connection:
+    def connect(self, number: int, state: bytes = b"") -> V1Connection:
         self.browser = FakeBrowser(number)
         self.browser.handed.claims = self.claims
-        self.browser.handed.note = note
+        self.browser.handed.state = state
         self.context = context = V1Context(
             self.fanout.calls,
             cast("TalkSender", self),
             self.peaks,
             PlayoutStats(),
             0,
-            self.limits["note_max_bytes"],
+            self.limits["state_max_bytes"],
             self.limits["listeners_per_call"],
             self.subscriptions,
             requests_burst=self.limits["requests_burst"],
@@ -68,10 +68,10 @@ class Room:
         """The process dies, or hands over; the next one hears `entries` first."""
         if in_order:
             self.connection.save_state(with_positions=True)
-        note = self.browser.handed.note
+        state = self.browser.handed.state
         self.begin()
         self.fanout.hears(*entries)
-        self.connection = self.connect(5, note)
+        self.connection = self.connect(5, state)
         self.connection.resume(self.fanout.now)
 
     def send(self, call: object, speaker: object, packed: bytes) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def is_idle(stream: Stream) -> bool:
     """Whether the connection is read now and then only."""
     peer = peer_of(stream)
-    assert (peer.skim is None) == (peer.on_text == stream.on_text)
-    return peer.skim is not None
+    assert (peer.on_bulk is None) == (peer.on_text == stream.on_text)
+    return peer.on_bulk is not None
 
 
 @pytest.fixture

@@ -29,12 +29,12 @@ others = st.sampled_from(
 @given(st.integers(0, 12), others | st.just(b""), st.integers(0, 300), st.integers(0, 20))
 def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: int, begin: int) -> None:
     """And stops at the first that is none, or is not whole."""
-    skimmer = IdleReader(20, 0)
+    reader = IdleReader(20, 0)
     frames = [masked(media(chunk)) for chunk in range(count)]
     data = b"?" * begin + b"".join(frames) + other + masked(media(99))[:cut]
-    inbound, outbound, end = skimmer.take(memoryview(data), begin, len(data), 1)
+    inbound, outbound, end = reader.take(memoryview(data), begin, len(data), 1)
     assert (inbound, outbound, end) == (count, 0, begin + sum(map(len, frames)))
-    assert list(skimmer.replay(1)) == [media(chunk) for chunk in range(count)]
+    assert list(reader.replay(1)) == [media(chunk) for chunk in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_takes_the_media_frames_at_the_beginning(count: int, other: bytes, cut: 
 )
 def test_how_the_count_falls_on_the_tracks(tracks: list[str], expected: tuple[int, int]) -> None:
     """Told from a few frames."""
-    skimmer, inbound, outbound = IdleReader(20, 0), 0, 0
+    reader, inbound, outbound = IdleReader(20, 0), 0, 0
     for reading in range(5):
         data = b"".join(masked(media(reading * 4 + index, track=tracks[index % len(tracks)])) for index in range(4))
-        got = skimmer.take(memoryview(data), 0, len(data), 1)
+        got = reader.take(memoryview(data), 0, len(data), 1)
         inbound, outbound = inbound + got[0], outbound + got[1]
     assert (inbound, outbound) == expected
 
@@ -70,20 +70,20 @@ def test_one_wrong_byte_in_many_alike_is_seen(count: int, tracks: int, wrong: in
 @pytest.mark.parametrize("tracks", [("inbound",), ("inbound", "outbound")])
 def test_only_so_many_messages_of_a_track_are_kept(tracks: tuple[str, ...]) -> None:
     """The last ones, wherever readings begin."""
-    skimmer, said = IdleReader(4, 0), []
+    reader, said = IdleReader(4, 0), []
     for reading in range(5):
         messages = [media(reading * 3 + index, track=track) for index in range(3) for track in tracks]
         data = b"".join(map(masked, messages))
-        skimmer.take(memoryview(data), 0, len(data), 1)
+        reader.take(memoryview(data), 0, len(data), 1)
         said += messages
-    assert list(skimmer.replay(1)) == said[-4 * len(tracks) :]
+    assert list(reader.replay(1)) == said[-4 * len(tracks) :]
 
 
 def test_everything_of_the_first_moments_is_kept() -> None:
     """It may have come together, faster than it was said; later it is over with that."""
-    skimmer = IdleReader(2, 10.0)
+    reader = IdleReader(2, 10.0)
     said = [media(chunk) for chunk in range(50)]
     data = b"".join(map(masked, said))
-    skimmer.take(memoryview(data), 0, len(data), 10.1)
-    assert list(skimmer.replay(10.2)) == said
-    assert list(skimmer.replay(11.0)) == said[-2:]
+    reader.take(memoryview(data), 0, len(data), 10.1)
+    assert list(reader.replay(10.2)) == said
+    assert list(reader.replay(11.0)) == said[-2:]

@@ -1,4 +1,4 @@
-"""One stream's protocol: in order, each frame once, cold or warm, whatever Telnyx leaves out."""
+"""One stream's protocol: in order, each frame once, idle or not, whatever Telnyx leaves out."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ async def test_frames_without_numbers_are_in_order_as_they_come(ingest: FakeInge
     assert {entry.chunk for entry in got} == {batches.NO_NUMBER}
 
 
-async def test_a_call_that_nobody_hears_is_cold_and_its_last_moments_are_kept(ingest: FakeIngest) -> None:
+async def test_a_call_that_nobody_hears_is_idle_and_its_last_moments_are_kept(ingest: FakeIngest) -> None:
     """Whoever joins hears them first, and then what comes, each once."""
     ingest.uninterested(0, "v3:call")
     stream = ingest.stream(7, start())
     peer = peer_of(stream)
-    assert peer.skim is not None
+    assert peer.on_bulk is not None
     ingest.now += 1
     for reading in range(10):
         data = b"".join(masked(media(reading * 5 + index + 1)) for index in range(5))
-        assert peer.skim(memoryview(data), 0, len(data)) == len(data)
+        assert peer.on_bulk(memoryview(data), 0, len(data)) == len(data)
     assert stream.audio.frames == [50, 0]
     assert audio(ingest) == []
     ingest.fanout(0, "v3:call")
-    assert peer.skim is None
+    assert peer.on_bulk is None
     stream.on_text(media(51))
     kept = [chunk for _, chunk in audio(ingest)]
     assert kept == list(range(51 - ingest.streams.replay_frames, 52))
@@ -103,8 +103,8 @@ async def test_the_last_moments_do_not_depend_on_how_a_frame_is_written(ingest: 
 
     def say(message: bytes) -> None:
         data = masked(message)
-        assert peer.skim is not None
-        if peer.skim(memoryview(data), 0, len(data)) == 0:
+        assert peer.on_bulk is not None
+        if peer.on_bulk(memoryview(data), 0, len(data)) == 0:
             peer.on_text(message)
 
     for chunk in range(1, 51):
@@ -134,40 +134,42 @@ async def test_what_is_read_again_while_nobody_is_known_to_listen(
     ingest.uninterested(0, "v3:call")
     stream = ingest.stream(7, start())
     peer = peer_of(stream)
-    assert peer.skim is not None
+    assert peer.on_bulk is not None
     for again, chunks in ((True, range(1, 7)), (False, range(7, 13))):
         if again:
             stream.audio.mark_repeated(True)
         data = b"".join(masked(media(chunk)) for chunk in chunks)
-        assert peer.skim(memoryview(data), 0, len(data)) == len(data)
+        assert peer.on_bulk(memoryview(data), 0, len(data)) == len(data)
         if again:
             stream.audio.mark_repeated(False)
     ingest.now += after_s
     ingest.fanout(0, "v3:call")
-    got = [(entry.chunk, entry.flags & batches.AGAIN != 0) for entry in ingest.entries() if entry.kind == batches.AUDIO]
+    got = [
+        (entry.chunk, entry.flags & batches.REPEATED != 0) for entry in ingest.entries() if entry.kind == batches.AUDIO
+    ]
     assert got == [(chunk, chunk < 7) for chunk in expected]
     assert stream.audio.frames == [12, 0]
 
 
-async def test_a_cold_stream_hears_what_is_no_media(ingest: FakeIngest) -> None:
-    """The skimmer leaves it, and all behind it, to the stream."""
+async def test_an_idle_stream_hears_what_is_no_media(ingest: FakeIngest) -> None:
+    """The reader leaves it, and all behind it, to the stream."""
     ingest.uninterested(0, "v3:call")
     stream = ingest.stream(7, start())
-    skim = peer_of(stream).skim
-    assert skim is not None
+    on_bulk = peer_of(stream).on_bulk
+    assert on_bulk is not None
     first = masked(media(1))
     data = first + masked(b'{"event":"stop","stop":{}}') + masked(media(2))
-    assert skim(memoryview(data), 0, len(data)) == len(first)
+    assert on_bulk(memoryview(data), 0, len(data)) == len(first)
 
 
-async def test_rubbish_kept_while_cold_harms_nobody(ingest: FakeIngest) -> None:
+async def test_rubbish_kept_while_idle_harms_nobody(ingest: FakeIngest) -> None:
     """It looks like media and is not even UTF-8: whoever joins must not find this process dead."""
     ingest.uninterested(0, "v3:call")
     stream = ingest.stream(7, start())
-    skim = peer_of(stream).skim
-    assert skim is not None
+    on_bulk = peer_of(stream).on_bulk
+    assert on_bulk is not None
     data = masked(b'{"event":"media",' + b"\xff" * 200) + masked(media(100))
-    assert skim(memoryview(data), 0, len(data)) == len(data)
+    assert on_bulk(memoryview(data), 0, len(data)) == len(data)
     ingest.fanout(0, "v3:call")
     assert audio(ingest) == [(0, 100)]
 
@@ -260,7 +262,7 @@ def positions(ingest: FakeIngest, track: int = 0) -> list[tuple[int, int]]:
 async def test_numbers_that_begin_anew_go_on(ingest: FakeIngest, said: str, before: int) -> None:
     """Not a frame is lost, and what a fan-out gets goes on rising; also for who comes after us."""
     stream = ingest.stream(7, start(), *[media(chunk) for chunk in range(before - 20, before + 1)])
-    note = peer_of(stream).handed.note
+    state = peer_of(stream).handed.state
     if said != "nothing":
         stream.on_text(start() if said == "start" else start(encoding="PCMA"))
     for chunk in range(1, 31):
@@ -269,9 +271,9 @@ async def test_numbers_that_begin_anew_go_on(ingest: FakeIngest, said: str, befo
     assert [chunk for _, chunk in got] == [*range(before - 20, before + 1), *range(1, 31)]
     assert [position for position, _ in got] == list(range(before - 20, before + 31))
     assert peer_of(stream).take_soon
-    assert peer_of(stream).handed.note != note
+    assert peer_of(stream).handed.state != state
     successor = ingest.stream(7)
-    assert successor.resume(peer_of(stream).handed.note)
+    assert successor.resume(peer_of(stream).handed.state)
     ingest.streams.on_resume(successor)
     for chunk in range(29, 33):
         successor.on_text(media(chunk))
@@ -291,7 +293,7 @@ async def test_what_comes_late_over_a_roll_is_late(ingest: FakeIngest) -> None:
     ingest.streams.on_leave(stream)
     ingest.streams.on_parked(stream)
     successor = ingest.stream(7)
-    assert successor.resume(peer_of(stream).handed.note)
+    assert successor.resume(peer_of(stream).handed.state)
     ingest.streams.on_resume(successor)
     assert positions(ingest)[-1] == (39, 39)
     for chunk in (37, 41, 43):

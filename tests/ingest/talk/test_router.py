@@ -160,7 +160,7 @@ async def test_the_floor_moves_with_its_stream(ingest: FakeIngest) -> None:
     successor = FakeIngest()
     successor.fanout(0)
     moved = successor.stream(7)
-    moved.resume(peer_of(stream).handed.note)
+    moved.resume(peer_of(stream).handed.state)
     successor.streams.on_resume(moved)
     say(successor, 2)
     assert heard(moved) == []
@@ -219,7 +219,7 @@ def moved(ingest: FakeIngest, stream: Stream, successor: FakeIngest) -> Stream:
     ingest.streams.on_leave(stream)
     ingest.streams.on_parked(stream)
     again = successor.stream(7)
-    again.resume(peer_of(stream).handed.note)
+    again.resume(peer_of(stream).handed.state)
     successor.streams.on_resume(again)
     return again
 

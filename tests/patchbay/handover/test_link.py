@@ -77,7 +77,7 @@ async def test_a_connection_comes_with_its_head_and_works(tmp_path: Path) -> Non
 
 
 async def test_connections_outlive_the_gateway(tmp_path: Path) -> None:
-    """The next one is given all of them, with notes, rests, claims and who has been answered."""
+    """The next one is given all of them, with states, rests, claims and who has been answered."""
     async with town(tmp_path) as place:
         first = place.exchange()
         handler = Handler()
@@ -85,19 +85,19 @@ async def test_connections_outlive_the_gateway(tmp_path: Path) -> None:
         clients = [first.connect() for _ in range(30)]
         await until(lambda: len(handler.seen) == 30)
         for handed in handler.seen:
-            handed.set_note(b"note %d" % handed.id)
+            handed.set_state(b"state %d" % handed.id)
         handler.seen[0].set_remainder(b"the rest")
         handler.seen[0].claim(b"a call")
         numbers = {handed.id for handed in handler.seen}
         first.die()
         await until(lambda: not link.is_connected)
-        handler.seen[1].set_note(b"changed meanwhile")
+        handler.seen[1].set_state(b"changed meanwhile")
         second = place.exchange()
         held = second.router.table.held
         await until(lambda: set(held) == numbers)
         assert held[handler.seen[0].id].unsent == b"the rest"
-        assert held[handler.seen[1].id].note == b"changed meanwhile"
-        assert held[handler.seen[2].id].note == b"note %d" % handler.seen[2].id
+        assert held[handler.seen[1].id].state == b"changed meanwhile"
+        assert held[handler.seen[2].id].state == b"state %d" % handler.seen[2].id
         assert not any(each.fresh for each in held.values())
         await until(lambda: held[handler.seen[0].id].claim == b"a call")
         newer = second.connect()
@@ -120,7 +120,7 @@ async def test_connections_outlive_their_actor(tmp_path: Path) -> None:
         link, scope = await place.actor(handler)
         client = exchange.connect()
         await until(lambda: handler.seen)
-        handler.seen[0].set_note(b"where we were")
+        handler.seen[0].set_state(b"where we were")
         handler.seen[0].set_remainder(b"half a frame")
         await link.flush()
         kill(link, scope)
@@ -128,7 +128,7 @@ async def test_connections_outlive_their_actor(tmp_path: Path) -> None:
         await place.actor(successor, generation=2)
         await until(lambda: successor.seen)
         [resumed] = successor.seen
-        assert (resumed.id, resumed.resumed, resumed.note, resumed.unsent) == (
+        assert (resumed.id, resumed.resumed, resumed.state, resumed.unsent) == (
             handler.seen[0].id,
             True,
             b"where we were",
@@ -172,7 +172,7 @@ async def test_one_that_had_no_answer_yet_is_not_resumed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("written", [False, True])
 async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
-    """Just before or just after it was written: the peer has it once. So with a note of what was about to be
+    """Just before or just after it was written: the peer has it once. So with a state of what was about to be
     written."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
@@ -186,9 +186,9 @@ async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
         old.about_to_answer()
         old.sock.send(b"101")
         old.answer_sent()
-        old.set_note_once_written(b"welcomed")
+        old.set_state_once_written(b"welcomed")
         old.sock.send(b"welcome")
-        old.set_note_once_written(b"told of a call")
+        old.set_state_once_written(b"told of a call")
         if written:
             new.sock.send(b"101")
             old.sock.send(b"a call")
@@ -197,7 +197,7 @@ async def test_a_death_beside_the_answer(tmp_path: Path, written: bool) -> None:
         await until(lambda: not exchange.router.table.links)
         found = {handed.id: handed for handed in await succeeded(place, 2)}
         assert found[new.id].resumed == written
-        assert (found[old.id].resumed, found[old.id].note) == (True, b"told of a call" if written else b"welcomed")
+        assert (found[old.id].resumed, found[old.id].state) == (True, b"told of a call" if written else b"welcomed")
         one.close()
         other.close()
 
@@ -214,11 +214,11 @@ async def test_a_drain_keeps_what_was_promised(tmp_path: Path) -> None:
         [handed] = handler.seen
         handed.about_to_answer()
         handed.answer_sent()
-        handed.set_note_once_written(b"welcomed")
+        handed.set_state_once_written(b"welcomed")
         await place.actor(successor, generation=2)
         await drain(link)
         await until(lambda: successor.seen)
-        assert (successor.seen[0].resumed, successor.seen[0].note) == (True, b"welcomed")
+        assert (successor.seen[0].resumed, successor.seen[0].state) == (True, b"welcomed")
         client.close()
 
 
@@ -234,8 +234,8 @@ async def test_where_bytes_are_not_counted_a_promise_holds_at_once(tmp_path: Pat
         assert handed.answered
         held = exchange.router.table.held[handed.id]
         await until(lambda: not held.fresh)
-        handed.set_note_once_written(b"welcomed")
-        await until(lambda: held.note == b"welcomed")
+        handed.set_state_once_written(b"welcomed")
+        await until(lambda: held.state == b"welcomed")
         client.close()
 
 
@@ -249,11 +249,11 @@ async def test_what_nobody_can_tell_has_been_written(tmp_path: Path) -> None:
         client = exchange.connect(pair=socket.socketpair())
         await until(lambda: handler.seen)
         link.send(handover.Answered(id=handler.seen[0].id, once_above=5))
-        link.send(handover.Note(id=handler.seen[0].id, note=b"welcomed", once_above=134))
+        link.send(handover.SetState(id=handler.seen[0].id, state=b"welcomed", once_above=134))
         await link.flush()
         kill(link, scope)
         [resumed] = await succeeded(place)
-        assert (resumed.resumed, resumed.note) == (True, b"welcomed")
+        assert (resumed.resumed, resumed.state) == (True, b"welcomed")
         client.close()
 
 
@@ -490,16 +490,16 @@ async def test_a_note_is_bounded(tmp_path: Path) -> None:
         client = exchange.connect()
         await until(lambda: handler.seen)
         [handed] = handler.seen
-        handed.set_note(b"short")
-        handed.set_note(b"x" * (handover.MAX_NOTE_BYTES + 1))
-        await until(lambda: exchange.router.table.held[handed.id].note == b"short")
+        handed.set_state(b"short")
+        handed.set_state(b"x" * (handover.MAX_STATE_BYTES + 1))
+        await until(lambda: exchange.router.table.held[handed.id].state == b"short")
         assert link.is_connected
         assert os.get_blocking(handed.sock.fileno()) is False
         client.close()
 
 
 async def test_whoever_has_given_a_connection_away_notes_nothing_more(tmp_path: Path) -> None:
-    """A note that was on its way inside the process must not stand where the one of the handover, or a successor's,
+    """A state that was on its way inside the process must not stand where the one of the handover, or a successor's,
     does."""
     async with town(tmp_path) as place:
         exchange = place.exchange()
@@ -509,14 +509,14 @@ async def test_whoever_has_given_a_connection_away_notes_nothing_more(tmp_path: 
         await until(lambda: len(handler.seen) == 2)
         await place.actor(successor, generation=2)
         handed, last = handler.seen
-        handed.set_note(b"exact")
+        handed.set_state(b"exact")
         handed.park(b"")
-        handed.set_note(b"late")
-        last.set_note(b"after that")
+        handed.set_state(b"late")
+        last.set_state(b"after that")
         await link.flush()
         held = exchange.router.table.held
-        await until(lambda: held[last.id].note == b"after that")
-        assert held[handed.id].note == b"exact"
+        await until(lambda: held[last.id].state == b"after that")
+        assert held[handed.id].state == b"exact"
         handler.let_go.set()
         successor.let_go.set()
         await until(lambda: closed(client) and closed(other))

@@ -217,8 +217,8 @@ async def test_room_is_told_to_those_who_wait_for_it(lines: Lines, make: Callabl
             lines.sock.send(b"x" * 65536)
     lines.waiting = True
     poller.want_write(lines)
-    poller.cool(lines)
-    poller.warm(lines)
+    poller.read_periodically(lines)
+    poller.read_on_arrival(lines)
     poller.round()
     assert lines.room == 0
     with trio.fail_after(20):
@@ -243,18 +243,18 @@ async def test_a_connection_may_leave_when_it_is_told_of_room(lines: Lines, make
     assert (lines.room, lines.ended) == (1, 0)
 
 
-async def test_cold_ones_are_read_now_and_then(lines: Lines, autojump_clock: trio.testing.MockClock) -> None:
+async def test_periodic_connections_are_read_periodically(lines: Lines, autojump_clock: trio.testing.MockClock) -> None:
     """They wake nobody, are read in batches, and are still taken only after their messages have left."""
     sent: list[bytes] = []
-    poller = Poller(0, lambda: sent.append(lines.left()), cold_read_s=0.1)
+    poller = Poller(0, lambda: sent.append(lines.left()), periodic_read_s=0.1)
     poller.add(lines)
     poller.round()
-    poller.cool(lines)
+    poller.read_periodically(lines)
     poller.round()
     await lines.say(b"one\n")
     assert not ready(poller)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(poller.run_cold)
+        nursery.start_soon(poller.run_periodic)
         await trio.sleep(0.11)
         assert lines.heard == [b"one"]
         assert sent[-1] == b"one\n"
@@ -266,35 +266,37 @@ async def test_cold_ones_are_read_now_and_then(lines: Lines, autojump_clock: tri
         nursery.cancel_scope.cancel()
 
 
-async def test_a_warm_one_is_read_at_once_and_hears_nothing_twice(lines: Lines, make: Callable[..., Poller]) -> None:
-    """What was handled while it was cold is taken as everything else."""
+async def test_a_connection_is_read_on_arrival_again_and_hears_nothing_twice(
+    lines: Lines, make: Callable[..., Poller]
+) -> None:
+    """What was handled while it was read periodically is taken as everything else."""
     poller = make(0)
     poller.add(lines)
     poller.round()
-    poller.cool(lines)
+    poller.read_periodically(lines)
     await lines.say(b"one\n")
-    poller.look(lines)
-    poller.warm(lines)
+    poller.read_now(lines)
+    poller.read_on_arrival(lines)
     assert lines.left() == b"one\n"
-    poller.warm(lines)
+    poller.read_on_arrival(lines)
     lines.client.sendall(b"two\n")
     await trio.lowlevel.wait_readable(lines.sock)
     poller.round()
     assert lines.heard == [b"one", b"two"]
 
 
-async def test_warmed_by_what_it_said_itself(lines: Lines, make: Callable[..., Poller]) -> None:
-    """A cold connection whose message makes it warm goes on: nothing is stuck, nothing heard twice."""
-    poller = make(0.001, cold_read_s=0.01)
+async def test_read_on_arrival_from_its_own_message_on(lines: Lines, make: Callable[..., Poller]) -> None:
+    """Nothing is stuck, and nothing is heard twice."""
+    poller = make(0.001, periodic_read_s=0.01)
     poller.add(lines)
     poller.round()
-    poller.cool(lines)
-    lines.on_line = lambda line: poller.warm(lines)
+    poller.read_periodically(lines)
+    lines.on_line = lambda line: poller.read_on_arrival(lines)
     count = BUFFER_BYTES * 3 // len(LINE)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(poller.run)
-            nursery.start_soon(poller.run_cold)
+            nursery.start_soon(poller.run_periodic)
             client = trio.SocketStream(trio.socket.from_stdlib_socket(lines.client))
             await client.send_all(b"first\n")
             for _ in range(count):
@@ -306,14 +308,16 @@ async def test_warmed_by_what_it_said_itself(lines: Lines, make: Callable[..., P
     assert len(lines.heard) == count + 1
 
 
-async def test_a_cold_one_that_has_gone_ends_soon_without_spinning(lines: Lines, make: Callable[..., Poller]) -> None:
+async def test_a_periodic_connection_that_has_gone_ends_soon_without_spinning(
+    lines: Lines, make: Callable[..., Poller]
+) -> None:
     """Also while it holds what was handled but not taken."""
-    poller = make(0.001, cold_read_s=60)
+    poller = make(0.001, periodic_read_s=60)
     poller.add(lines)
     poller.round()
-    poller.cool(lines)
+    poller.read_periodically(lines)
     await lines.say(b"one\n")
-    lines.untaken = 4  # as after a cold reading
+    lines.untaken = 4  # as after a periodic reading
     lines.client.close()
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
@@ -433,19 +437,19 @@ async def test_few_frames_wake_it_once_each(lines: Lines) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_cold_one_can_be_read_at_once(lines: Lines, make: Callable[..., Poller]) -> None:
-    """A warm one is not: what it has is seen in the next round anyway."""
+async def test_a_periodic_connection_can_be_read_now(lines: Lines, make: Callable[..., Poller]) -> None:
+    """One that is read on arrival is not: what it has is seen in the next round anyway."""
     poller = make(0)
     poller.add(lines)
     poller.round()
     await lines.say(b"one\n")
-    poller.look(lines)
+    poller.read_now(lines)
     assert lines.heard == []
-    poller.cool(lines)
-    poller.look(lines)
-    poller.look(lines)
+    poller.read_periodically(lines)
+    poller.read_now(lines)
+    poller.read_now(lines)
     assert lines.heard == [b"one"]
-    poller.warm(lines)
+    poller.read_on_arrival(lines)
     poller.round()
     assert lines.heard == [b"one"]
 

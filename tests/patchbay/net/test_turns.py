@@ -116,10 +116,10 @@ def test_an_owner_has_so_much_of_a_round(world: World) -> None:
 
 
 def test_who_has_gone_is_known_when_the_turn_comes(world: World) -> None:
-    assert not world.turns.note_gone("a1", True)
+    assert not world.turns.set_gone("a1", True)
     world.has_turn("a1", frames=1000)
-    assert world.turns.note_gone("a1", True)
-    assert world.turns.note_gone("a1", False)
+    assert world.turns.set_gone("a1", True)
+    assert world.turns.set_gone("a1", False)
     assert world.turns.call() == ("a1", True)
     assert world.turns.call() is None
 

@@ -17,20 +17,20 @@ connections = st.builds(
     kind=st.sampled_from(["ws", "http"]),
     head=st.binary(max_size=100),
     peer=st.text(max_size=20),
-    note=st.binary(max_size=100),
+    state=st.binary(max_size=100),
     unsent=st.binary(max_size=100),
     claims=st.none() | st.just({"sub": "x", "calls": ["a"]}),
 )
 numbers = st.integers(0, 2**63 - 1)
 to_gateway = st.one_of(
     st.builds(handover.Hello, name=st.just("ingest"), index=st.integers(0, 9), generation=numbers, pid=numbers),
-    st.builds(handover.Note, id=numbers, note=st.binary()),
+    st.builds(handover.SetState, id=numbers, state=st.binary()),
     st.builds(handover.Rest, id=numbers, rest=st.none() | st.binary()),
     st.builds(handover.Answered, id=numbers),
     st.builds(handover.Claim, id=numbers, key=st.binary()),
     st.builds(handover.Closed, id=numbers),
     st.builds(handover.HandBack, id=numbers),
-    st.builds(handover.Park, id=numbers, note=st.binary(), unsent=st.binary()),
+    st.builds(handover.Park, id=numbers, state=st.binary(), unsent=st.binary()),
     st.builds(handover.Deposit, connection=connections, fresh=st.booleans()),
     st.just(handover.Leaving()),
 )
@@ -74,9 +74,15 @@ def test_the_largest_there_is_fits() -> None:
         kind="ws",
         head=bytes(32 * 1024),
         peer="x" * 200,
-        note=bytes(handover.MAX_NOTE_BYTES),
+        state=bytes(handover.MAX_STATE_BYTES),
         unsent=bytes(handover.MAX_UNSENT_BYTES),
         claims={"calls": ["x" * 100] * 240},
     )
     for message in (handover.Offer(connection=largest, resumed=True), handover.Deposit(connection=largest)):
         assert len(handover.encode(message)) <= handover.MAX_PACKET_BYTES
+
+
+def test_a_state_is_encoded_as_versions_before_do() -> None:
+    """Gateway and actors of two versions meet in a roll: the tag and the order of the fields stay."""
+    packet = msgspec.msgpack.encode(["Note", 1, b"state", 5])
+    assert handover.encode(handover.SetState(id=1, state=b"state", once_above=5)) == packet

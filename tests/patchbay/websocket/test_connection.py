@@ -64,7 +64,7 @@ class Served:
         self.send_queue = SendQueue(server, lossy_s=1)
         self.peer: WebSocketConnection | None = None
         self.heard: list[bytes | str | bool] = []
-        self.on_again: Callable[[bool], object] = lambda again: None
+        self.on_repeated: Callable[[bool], object] = lambda again: None
         self.opened = trio.Event()
         self.ended = trio.Event()
 
@@ -79,7 +79,7 @@ class Served:
                 if peer is not None:
                     self.peer = peer
                     peer.on_text = self._on_text
-                    peer.on_binary, peer.on_again = self.heard.append, self.on_again
+                    peer.on_binary, peer.on_repeated = self.heard.append, self.on_repeated
                     peer.start()
                     self.opened.set()
                     await peer.until_closed()
@@ -470,7 +470,7 @@ async def test_what_was_looked_at_before_is_told_from_what_comes(tail: bytes) ->
     """After a crash, a successor finds all that was not taken; how far had been looked, the kernel knows."""
     served = Served(upgrade_head(), resumed=True)
     served.poller = Poller(0, take_late=True)
-    served.on_again = served.heard.append
+    served.on_repeated = served.heard.append
     sock = served.handed.sock
     assert set_peek_offset(sock, 0)
     await served.client.send_all(masked(b"one") + masked(b"two") + tail)
@@ -627,7 +627,7 @@ async def test_a_close_frame_drops_the_audio_that_waits() -> None:
         await served.ended.wait()
 
 
-@pytest.mark.parametrize("kind", ["pings", "fragments", "skimmed"])
+@pytest.mark.parametrize("kind", ["pings", "fragments", "bulk"])
 async def test_too_many(kind: str) -> None:
     """Are answered with 4506, and nothing more is read; each frame counts, whatever its kind."""
     async with serving() as served:
@@ -635,19 +635,19 @@ async def test_too_many(kind: str) -> None:
         await served.opened.wait()
         assert served.peer is not None
         flood = masked(b"x", PING if kind == "pings" else 0x00) * 1100
-        if kind == "skimmed":
-            served.peer.cool(partial(_skim_all, served.peer))
-            served.poller.look(served.peer)
+        if kind == "bulk":
+            served.peer.read_periodically(partial(_take_all, served.peer))
+            served.poller.read_now(served.peer)
             flood = masked(b"y" * 200) * 1100
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(served.poller.run_cold)
+            nursery.start_soon(served.poller.run_periodic)
             await served.client.send_all(masked(b"first", 0x01) + flood if kind == "fragments" else flood)
             assert await served.reads.close_code() == 4506
             await served.ended.wait()
             nursery.cancel_scope.cancel()
 
 
-def _skim_all(peer: WebSocketConnection, data: memoryview, at: int, size: int) -> int:
+def _take_all(peer: WebSocketConnection, data: memoryview, at: int, size: int) -> int:
     frames, _ = find_frames(data, at, size, 1000)
     peer.count(len(frames))
     return frames[-1][3] if frames else at
@@ -663,8 +663,8 @@ async def test_a_slow_reader_is_written_to_when_it_reads_again() -> None:
             served.send_queue.write_control(text_frame(b"%05d" % written * 200))
             written += 1
         assert served.peer is not None
-        served.peer.cool(lambda data, at, size: at)  # being read otherwise meanwhile changes nothing
-        served.peer.warm()
+        served.peer.read_periodically(lambda data, at, size: at)  # being read otherwise meanwhile changes nothing
+        served.peer.read_on_arrival()
         assert [await served.reads.text() for _ in range(written)] == [
             b"%05d" % index * 200 for index in range(written)
         ]
@@ -678,4 +678,4 @@ async def test_one_that_does_not_read_is_ended_and_counted(caplog: pytest.LogCap
             pass
         await served.ended.wait()
         assert served.poller.counters["closed_unread"] == 1
-        assert "has not read" in caplog.text
+        assert "frames unread" in caplog.text

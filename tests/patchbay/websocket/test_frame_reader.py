@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from actors.ingest.stream.idle_reader import IdleReader
-from patchbay.net.poller import COLD_PARTS, Poller
+from patchbay.net.poller import PERIODIC_PARTS, Poller
 from patchbay.net.rate_limit import RateLimit
 from patchbay.net.socket_reader import BUFFER_BYTES
 from patchbay.net.turns import BYTES_A_TURN, FRAMES_A_TURN
@@ -53,7 +53,7 @@ class Reading:
         number: int = 1,
         claims: dict[str, Any] | None = None,
         address: str = "",
-        cold: bool = False,
+        is_periodic: bool = False,
     ) -> None:
         MADE.append(self)
         self.client, server = socket.socketpair()
@@ -67,16 +67,16 @@ class Reading:
             cast("HandedConnection", handed), poller, SendQueue(server, lossy_s=1), RateLimit(1e9, 1e9), 1 << 20
         )
         self.peer.on_text = self.peer.on_binary = self.heard.append
-        self.skimmed = 0
+        self.bulk_frames = 0
         self.looked_at = 0
-        if cold:
-            self._skimmer = IdleReader(10, 0.0)
-            self.peer.skim = self._skim
+        if is_periodic:
+            self._idle_reader = IdleReader(10, 0.0)
+            self.peer.on_bulk = self._on_bulk
         self.peer.start()
 
-    def _skim(self, data: memoryview, at: int, size: int) -> int:
-        inbound, outbound, end = self._skimmer.take(data, at, size, 1.0)
-        self.skimmed += inbound + outbound
+    def _on_bulk(self, data: memoryview, at: int, size: int) -> int:
+        inbound, outbound, end = self._idle_reader.take(data, at, size, 1.0)
+        self.bulk_frames += inbound + outbound
         self.looked_at += size - at
         return end
 
@@ -123,16 +123,16 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
+@pytest.mark.parametrize("is_periodic", [False, True], ids=["on arrival", "periodic"])
 @pytest.mark.parametrize("kind", FLOODS)
-async def test_cost_grows_with_what_comes(kind: str, cold: bool) -> None:
+async def test_cost_grows_with_what_comes(kind: str, is_periodic: bool) -> None:
     """A look at one frame is not a look at all behind it."""
     made: list[Reading] = []
 
     def prepared(count: int) -> Callable[[], object]:
         flood, poller = FLOODS[kind](count), Poller(0, take_late=True)
         poller._clock = lambda: 0.0  # turns end by count
-        reading = Reading(poller, cold=cold)
+        reading = Reading(poller, is_periodic=is_periodic)
         made.append(reading)
         reading.peer.last_heard = 0.0
         data = memoryview(flood)
@@ -234,34 +234,34 @@ async def test_a_successor_goes_on_where_a_turn_ended(poller: Poller) -> None:
     assert left == ODD * (300 - len(reading.heard))
 
 
-@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
-async def test_what_is_handled_again_is_so_to_its_end(cold: bool) -> None:
+@pytest.mark.parametrize("is_periodic", [False, True], ids=["on arrival", "periodic"])
+async def test_what_is_handled_again_is_so_to_its_end(is_periodic: bool) -> None:
     """In as many turns as that takes; what follows is new."""
     poller = Poller(0, take_late=True)
-    reading = Reading(poller, cold=cold)
+    reading = Reading(poller, is_periodic=is_periodic)
     said: list[bool | bytes] = []
-    reading.peer.on_again = said.append
+    reading.peer.on_repeated = said.append
     reading.peer.on_text = said.append
     reading.peer._seen_before = 200 * len(ODD)
     reading.says(ODD * 300)
-    poller.look(reading.peer)
+    poller.read_now(reading.peer)
     rounds(poller)
     assert [word for word in said if word is not True] == [b'{"event":"x"}'] * 200 + [False] + [b'{"event":"x"}'] * 100
     assert said[0] is True
 
 
-async def test_cold_connections_have_turns_too() -> None:
-    """Odd frames among those that are skimmed; and the poller is woken for what is left."""
+async def test_periodic_connections_have_turns_too() -> None:
+    """Odd frames among those that `on_bulk` takes; and the poller is woken for what is left."""
     poller = Poller(0, take_late=True)
-    reading = Reading(poller, cold=True)
+    reading = Reading(poller, is_periodic=True)
     reading.says((ODD + MEDIA) * 200)
-    for _ in range(COLD_PARTS):
-        poller._cold_turn()
+    for _ in range(PERIODIC_PARTS):
+        poller._periodic_turn()
     assert 0 < len(reading.heard) <= FRAMES_A_TURN
     assert reading.peer in poller.turns.waiting
     assert poller._callback.due == float("-inf")
     rounds(poller)
-    assert len(reading.heard) == reading.skimmed == 200
+    assert len(reading.heard) == reading.bulk_frames == 200
 
 
 @pytest.mark.parametrize("sub", ["", None, "alice"])
