@@ -140,36 +140,36 @@ class Clients:
         """Find where a predecessor was with this connection; None when there was none, or it had written nothing."""
         if not handed.resumed or not handed.state:
             return None
-        noted, unsent = decode_cursor(handed.state), handed.unsent
+        cursor, unsent = decode_cursor(handed.state), handed.unsent
         handed.unsent = b""  # what is to be written is found here
-        if noted.epoch != self._dispatcher.epoch:
+        if cursor.epoch != self._dispatcher.epoch:
             raise LostCursor("the journal is another one")
-        if noted.written == NO_COUNT:
-            return noted, noted.offset, unsent
+        if cursor.written == NO_COUNT:
+            return cursor, cursor.offset, unsent
         written, who = bytes_written(handed.sock), reader_of(handed.claims, handed.peer)
         try:
-            found = await self._walk(noted, written, interest, who)
+            found = await self._walk(cursor, written, interest, who)
             if found is None:
                 await self._journal.session.refresh()  # the predecessor, which may still be there, was ahead of us
-                found = await self._walk(noted, written, interest, who)
+                found = await self._walk(cursor, written, interest, who)
         except Unavailable as error:
             raise LostCursor(str(error)) from error
         if found is None:
             raise LostCursor("more was written than there are events")
-        return noted, *found
+        return cursor, *found
 
-    async def _walk(self, noted: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
-        tail, offset = self._dispatcher.tail, noted.offset
+    async def _walk(self, cursor: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
+        tail, offset = self._dispatcher.tail, cursor.offset
         if offset >= tail.before:
-            return walk(noted, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
+            return walk(cursor, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
         entries: list[Entry] = []
-        found = walk(noted, written, entries)
+        found = walk(cursor, written, entries)
         while found is None and offset < tail.last:
             page = await self._journal.reader.page(interest, offset, who=who)
             if page.oldest > offset + 1:
                 raise LostCursor("the events there are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
-            found = walk(noted, written, entries)
+            found = walk(cursor, written, entries)
         return found
 
     async def _serve_open(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:

@@ -70,7 +70,7 @@ def walk(cursor: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, b
 
     Args:
         written: the kernel's count now.
-        entries: those that the client wants after the cursor cursor, in order.
+        entries: those that the client wants after the cursor, in order.
 
     Returns:
         The offset up to which everything wanted has been written, at least in part, and what is left to be written of

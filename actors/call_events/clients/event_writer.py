@@ -39,7 +39,7 @@ class EventWriter(SendQueue):
         starved: set when what comes next is only in the journal.
     """
 
-    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_reported", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
+    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_last_set", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
 
     def __init__(self, handed: HandedConnection, tail: RecentEvents, interest: Interest) -> None:
         super().__init__(handed.sock, lossy_s=0.0)
@@ -48,7 +48,7 @@ class EventWriter(SendQueue):
         self._interest = interest
         self._controls: deque[bytes] = deque()
         self._base = NO_COUNT
-        self._reported: int | None = None  # the offset of the last note; None: there is none yet that will do
+        self._last_set: int | None = None  # the offset of the last note; None: there is none yet that will do
         self._is_closing = False
         self.cursor = 0
         self.written = 0
@@ -66,18 +66,18 @@ class EventWriter(SendQueue):
         if self._base == NO_COUNT:
             self._handed.set_state(encode_cursor(Cursor(epoch, NO_COUNT, UNKNOWN_OFFSET)))
         elif len(first) <= PREFIX_MAX_BYTES:
-            self._note(first)
+            self._set_cursor(first)
         self.pull()
 
-    def resume(self, noted: Cursor, offset: int, rest: bytes) -> None:
-        """Continue where a predecessor was: `noted` is its cursor, `offset` and `rest` are where it really was."""
-        self._attach(noted.epoch, offset, rest)
-        self._reported = noted.offset
+    def resume(self, cursor: Cursor, offset: int, rest: bytes) -> None:
+        """Continue where a predecessor was: `cursor` is its cursor, `offset` and `rest` are where it really was."""
+        self._attach(cursor.epoch, offset, rest)
+        self._last_set = cursor.offset
         self.pull()
 
     def switch_journal(self, epoch: str, offset: int) -> None:
         """Continue in another journal, at an offset. The client has had everything of the old one."""
-        self.epoch, self.cursor, self._reported = epoch, offset, None
+        self.epoch, self.cursor, self._last_set = epoch, offset, None
 
     def pull(self) -> None:
         """Write the events that wait for this client, as far as the socket has room."""
@@ -98,7 +98,7 @@ class EventWriter(SendQueue):
 
     def feed(self, piece: bytes, upto: int) -> None:
         """Write what was read from the journal, which goes up to an offset. Only when nothing waits."""
-        self._note_now_and_then(upto)
+        self._set_cursor_if_due(upto)
         self._remainder, self.cursor = piece, upto
         self.pull()
 
@@ -165,11 +165,11 @@ class EventWriter(SendQueue):
         """Return whether there is something to write. Only whole frames are begun."""
         if self._remainder:
             return True
-        if self._reported is None:
-            self._note(b"")
+        if self._last_set is None:
+            self._set_cursor(b"")
         if self._controls:
             self._remainder = self._controls.popleft()
-            self._note(self._remainder)
+            self._set_cursor(self._remainder)
             return True
         if self._is_closing or self.cursor >= self._tail.last:
             return False
@@ -177,17 +177,17 @@ class EventWriter(SendQueue):
             self.starved.set()
             return False
         piece, upto = self._tail.after(self.cursor, self._interest, PIECE_MAX_BYTES)
-        self._note_now_and_then(upto)
+        self._set_cursor_if_due(upto)
         self._remainder, self.cursor = piece, upto
         return bool(piece) or self._fill()
 
-    def _note_now_and_then(self, upto: int) -> None:
-        if self._reported is None or upto - self._reported >= CURSOR_EVERY:
-            self._note(b"")
+    def _set_cursor_if_due(self, upto: int) -> None:
+        if self._last_set is None or upto - self._last_set >= CURSOR_EVERY:
+            self._set_cursor(b"")
 
-    def _note(self, prefix: bytes) -> None:
+    def _set_cursor(self, prefix: bytes) -> None:
         """Note the position, before `prefix` is written; only when no frame is written in part."""
         if self._base != NO_COUNT:
-            self._reported = self.cursor
+            self._last_set = self.cursor
             cursor = Cursor(self.epoch, self._base + self.written, self.cursor, prefix)
             self._handed.set_state(encode_cursor(cursor))

@@ -47,11 +47,11 @@ class Watermark:
         os.close(os.open(self._origin, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return str(self._origin.stat().st_ctime_ns)
 
-    def is_origin(self, noted: str) -> bool:
+    def is_origin(self, recorded: str) -> bool:
         """Return whether this is the directory where that time was noted. Some file systems drop the fraction of a
         second."""
         try:
-            found, before = self._origin.stat().st_ctime_ns, int(noted)
+            found, before = self._origin.stat().st_ctime_ns, int(recorded)
         except (OSError, ValueError):
             return False
         return found == before or (found % SECOND_NS == 0 and found // SECOND_NS == before // SECOND_NS)

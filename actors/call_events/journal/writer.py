@@ -127,16 +127,16 @@ class JournalWriter:
         try:
             commit, used_bytes = await self.session.commit([waiting.arrival for waiting in batch])
         except Unavailable as error:
-            self._note_failure(str(error))
+            self._on_failure(str(error))
         else:
-            self._note_success()
+            self._on_success()
             self._pruner.check_size(used_bytes)
             for waiting, taken in zip(batch, commit.taken, strict=True):
                 waiting.taken = taken
         for waiting in batch:
             waiting.done.set()
 
-    def _note_failure(self, why: str) -> None:
+    def _on_failure(self, why: str) -> None:
         self.counters["commits_failed"] += 1
         if why != self._fault:
             logger.error("the journal can't be written: %s; webhooks are answered 503", why)
@@ -144,7 +144,7 @@ class JournalWriter:
             self.recovered = trio.Event()
         self._fault = why
 
-    def _note_success(self) -> None:
+    def _on_success(self) -> None:
         self.counters["commits"] += 1
         if self._fault:
             logger.warning("the journal can be written again")

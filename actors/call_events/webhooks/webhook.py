@@ -53,7 +53,7 @@ class Webhook:
     def __init__(self, record: Record, verifier: Verifier | None) -> None:
         self._record = record
         self._verifier = verifier
-        self._noted_at: dict[str, float] = {}  # by counter
+        self._logged_at: dict[str, float] = {}  # by counter
         self.counters: Counter[str] = Counter()
 
     async def __call__(self, request: Request) -> Response:
@@ -75,7 +75,7 @@ class Webhook:
             return self._refuse(request, "malformed", 400, f"Bad Request: {error}", now)
         if mended:
             about = {"peer": request.peer, "call_control_id": event.call_control_id, "type": event.type}
-            self._note("mended", f"webhook read in part; not: {', '.join(mended)}", about, now)
+            self._count("mended", f"webhook read in part; not: {', '.join(mended)}", about, now)
         return await self._take(Arrival(event, "telnyx", request.body, received_at))
 
     async def _take(self, arrival: Arrival) -> Response:
@@ -95,15 +95,15 @@ class Webhook:
             self._verifier.check(request.body, signature=signature, timestamp=timestamp_, now=now)
 
     def _refuse(self, request: Request, kind: str, status: int, text: str, now: float) -> Response:
-        self._note(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
+        self._count(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
         return Response.text(text, status)
 
-    def _note(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
+    def _count(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
         """Count, and say it in the log once a minute for each kind."""
         name = f"webhooks_{kind}"
         self.counters[name] += 1
-        if now - self._noted_at.get(name, float("-inf")) >= LOG_INTERVAL_S:
-            self._noted_at[name] = now
+        if now - self._logged_at.get(name, float("-inf")) >= LOG_INTERVAL_S:
+            self._logged_at[name] = now
             logger.warning("%s", text, extra=about)
 
 
