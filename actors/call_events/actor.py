@@ -1,5 +1,4 @@
-"""Runs the process of `call_events`: makes its journal, dispatcher, webhook handler, clients and bus sockets, and joins
-them."""
+"""Runs the process of `call_events`: makes its parts, connects them, and runs their tasks."""
 
 from __future__ import annotations
 
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
     from patchbay.handover.connection import HandedConnection
     from patchbay.process.context import Context
 
-LINGER_S = 0.005  # clients say next to nothing, so there is no hurry to read
-OPEN_PATIENCE_S = 5.0  # a journal that can't be opened by then does not keep the rest from working
+LINGER_S = 0.005  # clients send very little, so reading is not urgent
+OPEN_PATIENCE_S = 5.0  # after which the process serves even if the journal can't be opened
 
 
 class CallEvents:
@@ -68,7 +67,7 @@ class CallEvents:
         self._http = HttpServer(self._routes(), actor=context.identity.name, limits=_limits(context))
 
     async def run(self) -> None:
-        """Serve until the process is to stop."""
+        """Serve until the process must stop, then move the connections to the successor."""
         context, fanout = self._context, self._context.settings.fanout
         record, bus = self._journal.record, context.bus
         async with trio.open_nursery() as nursery:
@@ -132,7 +131,7 @@ class CallEvents:
 
 
 async def run(context: Context) -> None:
-    """Serve until the process is to stop."""
+    """Run the actor until the process must stop."""
     await CallEvents(context).run()
 
 

@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 
 PATH = "/events"
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
-AT_ONCE_MAX = 8  # pages that one reader may wait for
+AT_ONCE_MAX = 8  # pages that one reader may wait for at once
 
 
 class EventsApi:
-    """Handles requests for pages of events."""
+    """Handles requests for pages of events. A reader is a token's `sub`, or an address."""
 
     def __init__(self, dispatcher: Dispatcher, journal: JournalWriter) -> None:
         self._dispatcher = dispatcher
         self._journal = journal
-        self._asked: Counter[str] = Counter()  # pages that are waited for, by reader
+        self._asked: Counter[str] = Counter()  # waiting requests, by reader
 
     async def __call__(self, request: Request) -> Response:
-        """Answer a request. With `since`: the events after that offset; without: the latest `limit` events. `next` is
-        the `since` of the next page."""
+        """Answer a request with the events after the offset `since`, or without it with the latest `limit` events.
+
+        `next` in the answer is the `since` of the next page.
+        """
         if not may(request.claims, "events"):
             return Response.text("Forbidden: needs a token with the right `events`", 403)
         who = reader_of(request.claims, request.peer)

@@ -1,6 +1,6 @@
 """Passes committed events to clients, and keeps the newest events and the live calls.
 
-Knows no socket and no journal: a client is an object that pulls when it is told to.
+Knows neither sockets nor the journal: a client is an object with a method `pull`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WELCOME_TEXT = "Connected to call events WebSocket"
-AT_ONCE = 100  # clients written to before others have their turn
+AT_ONCE = 100  # clients that pull before other tasks run
 PAUSE_MAX_S = 0.1
 
 
 class Client(Protocol):
-    """Receives events from the dispatcher; `client.EventClient` does."""
+    """Pulls events from the dispatcher, as `client.EventClient` does."""
 
     cursor: int
     written: int
@@ -63,7 +63,7 @@ class Dispatcher:
         self.on_states: Callable[[Mapping[str, CallState]], object] = lambda states: None  # of calls that have changed
 
     def opened(self, journal: Opened) -> None:
-        """Take over a journal that has been opened, the first or another one in its place."""
+        """Use a journal that was just opened: the first one, or its replacement."""
         if journal.epoch == self.epoch:
             self.tail.extend([entry for entry in journal.entries if entry.offset > self.tail.last])
         else:
@@ -78,7 +78,7 @@ class Dispatcher:
         self._new_events.set()
 
     def committed(self, commit: Commit) -> None:
-        """Pass on events that are in the journal now."""
+        """Pass on events that were just committed."""
         self.tail.extend(commit.entries)
         for call, state in commit.states.items():
             if state.is_live:
@@ -90,8 +90,12 @@ class Dispatcher:
         self._new_events.set()
 
     def welcome(self, interest: Interest, *, resume: bool, recovered: bool | None, snapshot: bool) -> bytes:
-        """Return the first frames for a client: the contract's welcome and, for a client that asked, its position and
-        the live calls."""
+        """Return the first frames for a client: the contract's welcome, and on request its position and the live
+        calls.
+
+        Args:
+            recovered: no event is missing after the client's `since`.
+        """
         welcome: dict[str, object] = {"type": "welcome", "message": WELCOME_TEXT}
         position: dict[str, object] = {"offset": self.tail.last, "epoch": self.epoch}
         if resume:
@@ -107,19 +111,18 @@ class Dispatcher:
         return words
 
     def join(self, client: Client) -> None:
-        """Add a client. It is told to pull whenever there are new events."""
+        """Add a client. Its `pull` is called whenever there are new events."""
         self.clients.add(client)
         self.counters["client_joins"] += 1
 
     def leave(self, client: Client) -> None:
-        """Remove a client; harmless when it is not there."""
+        """Remove a client. Harmless when repeated."""
         self.clients.discard(client)
 
     async def deliver(self) -> None:
-        """Have every client pull new events, for ever.
+        """Have all clients pull new events, until cancelled.
 
-        At most half of the time is spent so: the more clients there are, the more events go out in one piece, and
-        webhooks are never kept waiting for long.
+        At most half of the time is spent so: many clients get more events in one piece, and webhooks wait less.
         """
         while True:
             await self._new_events.wait()
@@ -133,7 +136,7 @@ class Dispatcher:
             await trio.sleep(min(trio.current_time() - began, PAUSE_MAX_S))
 
     async def watch_progress(self) -> None:
-        """Evict clients that read nothing while something waits for them, for ever."""
+        """Evict clients that are behind and read nothing for `events.stall_s`, until cancelled."""
         stuck: dict[Client, tuple[int, float]] = {}
         while True:
             await next_tick()
@@ -147,5 +150,5 @@ class Dispatcher:
                     client.evict(f"nothing read for {self._stall_s:g} s; come back with since=<offset of the last one>")
 
     def gauges(self) -> dict[str, int]:
-        """Return how many events, bytes, clients and calls there are."""
+        """Return the numbers of events, bytes, clients and calls."""
         return {**self.tail.statistics(), "clients": len(self.clients), "calls": len(self.calls)}

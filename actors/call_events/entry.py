@@ -1,4 +1,4 @@
-"""Defines an event with its offset, and a filter of events. Pure."""
+"""Defines a committed event with its offset, and an interest in events. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from patchbay.websocket.frames import text_frame
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Holds an event with its offset. `text` and `frame` (the text as a WebSocket message) are shared by all
-    clients."""
+    """Holds an event with its offset, encoded once for all clients. `frame`: `text` as a WebSocket message."""
 
     offset: int
     text: bytes
@@ -28,11 +27,12 @@ def entry_of(event: Event, offset: int, epoch: str) -> Entry:
 
 @dataclass(frozen=True)
 class Interest:
-    """Holds which events somebody wants, and may have.
+    """Selects the events that a reader wants and may read.
 
     Attributes:
-        calls: of these calls; None: of all, and those that are about no call.
-        types: of these types; None: of all. `prefixes`: or of a type that begins so.
+        calls: the wanted calls; None: all, and events without a call.
+        types: the wanted types; None: all.
+        prefixes: beginnings of further wanted types.
     """
 
     calls: frozenset[str] | None = None

@@ -1,8 +1,7 @@
-"""Reads call events, from Telnyx's webhook envelope or from another actor, and writes them as clients get them.
+"""Reads call events, of Telnyx's webhook envelope or of another actor, and writes them as clients get them. Pure.
 
-Pure. What an event is needed for, its type and a payload, is read strictly, all else leniently
-(`patchbay.protocol.lenient_json`): what can't be read is replaced and named in `mended`. What clients get is JSON that
-each of them can read.
+The type and the payload of an event are read strictly. Other fields are read leniently
+(`patchbay.protocol.lenient_json`): malformed ones are replaced and named in `mended`. So clients get valid JSON.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from patchbay.protocol.lenient_json import Malformed, decode_object, encode_any,
 from patchbay.protocol.query import ID_MAX_CHARS
 from patchbay.protocol.times import occurred_at
 
-TEXT_MAX_CHARS = 256  # of an id, a type; ids are remembered for a while
+TEXT_MAX_CHARS = 256  # of an id or a type
 OLD_API = (
     "a webhook of API version 1, which says too little: in Telnyx's portal, set the Webhook API Version of the Voice API "
     "application to API v2"
 )
 
-Source = Literal["telnyx", "inside"]  # whose form a body has
+Source = Literal["telnyx", "inside"]  # the form of a body
 
 
 class MalformedEvent(Exception):
-    """The bytes are no event. The text says why, in one line, and quotes nothing of them."""
+    """Reports bytes that are no event. The text gives the reason in one line, and quotes no bytes."""
 
 
 class OldApi(MalformedEvent):
-    """The event is of API version 1. The text says what to set."""
+    """Reports an event of API version 1. The text says what to set at Telnyx."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Event:
     """Holds one event of a call.
 
     Attributes:
-        id: the same however often the event arrives.
+        id: stays the same when the event is repeated.
         type: Telnyx's `event_type`, or ours (`stream.started`).
-        occurred_at: ISO 8601, as whoever saw it happen wrote it; see `patchbay.protocol.times`.
+        occurred_at: ISO 8601, as the sender wrote it; see `patchbay.protocol.times`.
         payload: a JSON object, as clients get it.
-        call_control_id: the call it is about; None when the payload names none.
-        fields: the same payload, decoded.
+        call_control_id: the call of the event; None when the payload names none.
+        fields: the decoded payload.
     """
 
     id: str
@@ -60,7 +59,7 @@ class Arrival:
     """Holds an event with the bytes that it was read from.
 
     Attributes:
-        body: as received; what the journal keeps.
+        body: the bytes as received, which the journal keeps.
         received_at: µs since 1970.
     """
 
@@ -71,22 +70,19 @@ class Arrival:
 
 
 def parse(source: Source, body: bytes, *, received_at: str) -> Event:
-    """Read an event of either form.
-
-    Raises:
-        MalformedEvent: likewise.
-    """
+    """Read an event of either form. Raises MalformedEvent."""
     return (parse_webhook if source == "telnyx" else parse_inside)(body, received_at=received_at)
 
 
 def parse_webhook(body: bytes, *, received_at: str, mended: list[str] | None = None) -> Event:
     """Read Telnyx's envelope, `{"data": {"event_type", "id", "occurred_at", "payload"}}` (API version 2).
 
-    Telnyx documents every field as optional. An event needs a type; what else is missing is made up, and what can't be
-    read: the time is that of arrival, and the id a digest of `data`, which a retry sends unchanged.
+    Telnyx documents every field as optional. Only the type is required here. Where others are missing or malformed, the
+    time is that of arrival, and the id is a digest of `data`, which a retry sends unchanged.
 
     Raises:
-        MalformedEvent: not JSON, or not that envelope. OldApi: that of API version 1.
+        MalformedEvent: the body is not JSON, or not this envelope.
+        OldApi: the envelope is that of API version 1.
     """
     mended = [] if mended is None else mended
     envelope = _decode(body, mended)
@@ -98,17 +94,13 @@ def parse_webhook(body: bytes, *, received_at: str, mended: list[str] | None = N
 
 
 def parse_inside(frame: bytes, *, received_at: str, mended: list[str] | None = None) -> Event:
-    """Read an event of another actor, `{"id", "type", "occurred_at", "payload"}`.
-
-    Raises:
-        MalformedEvent: likewise.
-    """
+    """Read an event of another actor, `{"id", "type", "occurred_at", "payload"}`. Raises MalformedEvent."""
     mended = [] if mended is None else mended
     return _event(_decode(frame, mended), "type", received_at, mended)
 
 
 def encode(event: Event, *, offset: int, epoch: str) -> bytes:
-    """Write an event as `/call-events` carries it (wire contract §2)."""
+    """Write an event as clients of `/call-events` get it (wire contract §2)."""
     return orjson.dumps(
         {
             "type": event.type,
@@ -157,7 +149,7 @@ def _call(payload: dict[str, Any], mended: list[str]) -> str | None:
 
 
 def _check_version(envelope: dict[str, Any]) -> None:
-    """Raise OldApi for an event of API version 1, which has no `data`, or a `metadata` beside it."""
+    """Raise OldApi for an envelope of API version 1: it has `event_type` or `metadata`."""
     if isinstance(envelope.get("event_type"), str) or isinstance(envelope.get("metadata"), dict):
         raise OldApi(OLD_API)
 

@@ -1,4 +1,4 @@
-"""Takes events of the other actors from the bus, records them, and acknowledges each once it is committed."""
+"""Takes events of other actors from the bus, records them, and acknowledges each after its commit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NAMESPACE = uuid.UUID("6c1b8d1e-7b7e-4c39-8f0c-0d6f4f8a2b51")  # of the ids that are made of what happened
+NAMESPACE = uuid.UUID("6c1b8d1e-7b7e-4c39-8f0c-0d6f4f8a2b51")  # of ids that are made of an event's name
 
 
 class Router(Protocol):
-    """Receives from the bus, and sends to one peer: `bus.router("in")`."""
+    """Receives from the bus, and sends to one peer, as `bus.router("in")` does."""
 
     async def receive_from(self, limit: int = 64) -> list[tuple[bytes, bytes]]: ...
 
@@ -31,10 +31,10 @@ class Router(Protocol):
 
 
 async def take_events(router: Router, record: Record, counters: Counter[str]) -> None:
-    """Take events for ever. A repeat is acknowledged like the first: its acknowledgement may have been lost.
+    """Take events until cancelled. A repeated event is acknowledged, too: the first acknowledgement may have been lost.
 
-    What the journal can't take is not acknowledged, and comes again. An event that can't be read is our own fault in
-    another actor; it is counted as `inside_malformed`, logged, and not acknowledged.
+    Events that the journal can't take are not acknowledged, so they are sent again. A malformed event is a fault of
+    ours in another actor: it is counted as `inside_malformed`, logged, and not acknowledged.
     """
     while True:
         batch = [(routing_id, _read(frame, counters)) for routing_id, frame in await router.receive_from()]
@@ -50,10 +50,10 @@ async def take_events(router: Router, record: Record, counters: Counter[str]) ->
 
 
 def own_event(event_type: str, payload: dict[str, Any], *, name: str, occurred_at: int, now: int) -> Arrival:
-    """Return an event of this actor's own.
+    """Make an event of this actor.
 
     Args:
-        name: of what happened: the same name is the same event, however often it is found out.
+        name: identifies the event: events with the same name have the same id.
         occurred_at, now: µs since 1970.
     """
     body = pack_event(str(uuid.uuid5(NAMESPACE, name)), event_type, timestamp(occurred_at), payload)
@@ -68,6 +68,6 @@ def _read(frame: bytes, counters: Counter[str]) -> Arrival | None:
             counters["inside_mended"] += 1
         return Arrival(event, "inside", frame, now)
     except MalformedEvent as error:
-        logger.error("event from another actor refused: %s", error)
+        logger.error("a malformed event of another actor is not recorded: %s", error)
         counters["inside_malformed"] += 1
         return None

@@ -1,4 +1,4 @@
-"""Follows the supervisor's feed of transitions, and records an event for each actor that was restarted."""
+"""Follows the supervisor's transitions of actors, and records an event for each restart."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REQUEST = b'{"command":"events","last":100}\n'  # what happened while we were away comes too; ids make repeats harmless
+REQUEST = (
+    b'{"command":"events","last":100}\n'  # includes transitions during a restart of ours; ids make repeats harmless
+)
 LINE_MAX_BYTES = 64 * 1024
 RETRY_S = 1.0
 
 
 async def follow_restarts(run_dir: str, record: Record) -> None:
-    """Follow the supervisor, and its successors, for ever."""
+    """Follow the supervisor and its successors until cancelled."""
     while True:
         try:
             async with await trio.open_unix_socket(unix_path(run_dir, socket_names.CONTROL)) as stream:
                 await stream.send_all(REQUEST)
                 await _take(stream, record)
         except (OSError, trio.BrokenResourceError, Unavailable) as error:
-            logger.debug("the supervisor's events: %s", error)
+            logger.debug("the supervisor's transitions can't be read: %s", error)
         await trio.sleep(RETRY_S)
 
 
 def restart_of(line: bytes, now: int) -> Arrival | None:
-    """Return the event for a line of the feed; None for other lines. A first start is no restart.
+    """Return the event for a transition; None for a line that is no restart. A first start is none.
 
     Args:
         now: µs since 1970.

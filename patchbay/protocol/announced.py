@@ -1,4 +1,4 @@
-"""Defines how call_events tells the ingests which calls may have a stream: those that a webhook has announced. Pure."""
+"""Packs announcements, in which call_events names to ingest the calls that may have a stream. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ NEVER: Final = 0
 
 
 class Announcement(msgspec.Struct, frozen=True, array_like=True):
-    """`until`: by call control id, up to when a stream of it may begin, µs since 1970. `whole`: there are no others."""
+    """Holds announced calls.
+
+    Attributes:
+        until: by call control id, the time until which a stream may begin, µs since 1970; ALWAYS or NEVER.
+        whole: no other call is announced.
+    """
 
     until: dict[str, int]
     whole: bool = False
@@ -28,12 +33,12 @@ _decode = msgspec.msgpack.Decoder(Announcement).decode
 
 
 def pack(until: Mapping[str, int], *, whole: bool) -> bytes:
-    """Make a message."""
+    """Pack an announcement."""
     return TOPIC + _encode(Announcement(dict(until), whole))
 
 
 def unpack(message: bytes) -> Announcement:
-    """Read one. Raises Malformed."""
+    """Unpack an announcement. Raises Malformed."""
     try:
         return _decode(message[len(TOPIC) :])
     except DECODE_ERRORS as error:

@@ -1,20 +1,19 @@
-"""What ingest and fan-out say to each other over ZeroMQ: packed frames, many to a message.
+"""Packs the messages between ingest and fan-out on the bus: batches of entries one way, pieces of talk the other. Pure.
 
-Pure. A *batch* is what one ingest process has, from one round, for one fan-out process:
+A *batch* holds the entries of one round of an ingest process for one fan-out process:
 
     topic (2)  version (1)  ingest index (1)  slot (1)  -  epoch (8)  sequence (8)  time (8)  entries…
 
-The topic is `f` and the fan-out's index. `epoch` names the publishing process, `sequence` counts its batches to that
-fan-out, so that a lost batch is counted and not guessed. An *entry* is one frame or one piece of news of a call:
+The topic is `f` and the fan-out's index. `epoch` names the publishing process. `sequence` counts its batches to that
+fan-out, so that lost batches can be counted. An *entry* is one frame of audio, or one event of a call:
 
     kind (1)  track (1)  flags (2)  position (4)  chunk (4)  sequence_number (4)  length (4)  timestamp (8)  stream (8)
     call (16)  payload…
 
-`chunk`, `sequence_number` and `timestamp` are Telnyx's. `position` is ingest's: a frame's place in its track, which
-rises by the track's step from frame to frame, also where Telnyx's numbers begin anew. Whether a frame is new, ingest
-alone says. `call` is a digest of the call control id: fixed width, so no topic is a prefix of another. `stream` is the
-number of the connection that carries the call; a later connection has a higher one, which is how a superseded stream is
-told. Talk goes the other way in messages of the same idea; see `pack_talk`.
+`chunk`, `sequence_number` and `timestamp` are Telnyx's. `position` is ingest's number of a frame in its track: it rises
+by the track's step from frame to frame, also where Telnyx's numbers begin anew. `call` is a digest of the call control
+id: all have one length, so no topic is a prefix of another. `stream` is the number of the connection that carries the
+call: a later connection has a higher number, so fan-out knows a superseded stream. For talk, see `pack_talk`.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
 VERSION: Final = 2
 STATS_TOPIC: Final = b"s"
 DIGEST_BYTES: Final = 16
-EVERY_CALL: Final = bytes(DIGEST_BYTES)  # in place of a call: all of them
+EVERY_CALL: Final = bytes(DIGEST_BYTES)  # in place of a call's digest: all calls
 
-# The bridge of a cluster's node is one more ingest to fan-outs, and more fan-outs to ingests: one that gets the news of
-# all calls, and one for each node that wants calls, with higher indexes.
+# The bridge of a cluster's node is one more ingest to fan-outs. To ingests, it is several fan-outs: BRIDGE gets the
+# events of all calls, and each node that wants calls has an index of its own.
 BRIDGE: Final = 128
 NODES: Final = range(BRIDGE + 1, 255)
-UNSEQUENCED: Final = 0  # of a batch that the bridge has made itself; it passes on all others with their numbers
+UNSEQUENCED: Final = 0  # of a batch that the bridge has made; batches that it passes on keep their numbers
 
 # Kinds of entries.
 AUDIO: Final = 1  # payload: codec bytes
@@ -45,33 +44,33 @@ STOP: Final = 3  # payload: Telnyx's stop frame, verbatim; the call's stream has
 ERROR: Final = 4  # payload: Telnyx's error frame, verbatim
 GONE: Final = 5  # the stream's connection has ended without a stop
 LIVE: Final = 6  # payload: the streams (8 bytes each) of all live calls of this publisher
-FLOOR: Final = 7  # payload: JSON, who may talk into the call now
-LEFT: Final = 9  # the stream goes on in another process; this one has sent all it had
-# This fan-out's interest in the call (EVERY_CALL: in all) has arrived: it misses nothing from now on.
+FLOOR: Final = 7  # payload: JSON, the talker that has the floor now
+LEFT: Final = 9  # the stream goes on in another process; this process has sent all its frames
+# This fan-out's interest in the call (EVERY_CALL: in all) has arrived: the fan-out gets all further entries.
 ACKNOWLEDGED: Final = 10
-REFUSED: Final = 8  # payload: JSON, to one talker: why its talk is not taken
+REFUSED: Final = 8  # payload: JSON, to one talker: why its talk was refused
 MARKED: Final = 11  # payload: JSON, to one talker: Telnyx has sent its mark back
 DROPPED: Final = 12  # payload: JSON, to one talker: how much of its talk was dropped, and why
 
 TO_TALKER: Final = frozenset({REFUSED, MARKED, DROPPED})
-# Of a stream: told again to a fan-out that comes later, which may have missed them.
+# Ends of a stream: sent again to a fan-out that connects later, and may have missed them.
 ENDS: Final = frozenset({STOP, GONE})
-IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and says LEFT
-SNAPSHOT: Final = 1  # flag of FLOOR: it is no news, but said to a fan-out that has just come
+IN_ORDER: Final = 1  # flag of START: a predecessor handed the stream over, and sends LEFT
+SNAPSHOT: Final = 1  # flag of FLOOR: the floor has not changed; the entry is for a fan-out that has just connected
 # The lower byte of AUDIO's flags is the step between the chunks of this track: 1, or 2 where both share a numbering.
 STEP_MASK: Final = 0xFF
-REPLAYED: Final = 0x100  # flag of AUDIO: kept from before anybody listened
-# Flag of AUDIO: a predecessor of this ingest, which has crashed, had dealt with it. Who delivered it then knows its
-# position; a fan-out that has just come itself does not, and must take it for delivered.
+REPLAYED: Final = 0x100  # flag of AUDIO: the frame was kept from before anybody listened
+# Flag of AUDIO: a crashed predecessor of this ingest had handled the frame. A fan-out that has delivered it knows its
+# position. A fan-out that has just started does not, and must treat the frame as delivered.
 REPEATED: Final = 0x200
 
 TRACKS: Final = ("inbound", "outbound")
 EndReason = Literal["stop", "gone", "superseded"]  # why a stream is over
-NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent none; of a position: it can't be told
+NO_NUMBER: Final = 0xFFFFFFFF  # Telnyx sent no number; as a position: not known
 NUMBER_MASK: Final = 0x7FFFFFFF
 NO_TIMESTAMP: Final = 0xFFFFFFFFFFFFFFFF
 
-_LENGTH: Final = 6  # where an entry's length is among its fields
+_LENGTH: Final = 6  # index of `length` among an entry's fields
 _BATCH = struct.Struct("<BBBxQQQ")
 _ENTRY = struct.Struct("<BBHIIIIQQ16s")
 _TALK = struct.Struct("<BBHIQ16s")
@@ -80,18 +79,18 @@ _HEAD = struct.Struct("<BBH")
 _TAIL = struct.Struct("<Q16s")
 pack_entry = _ENTRY.pack
 ENTRY_BYTES: Final = _ENTRY.size
-CALL_AT: Final = ENTRY_BYTES - DIGEST_BYTES  # where the call is in an entry
+CALL_AT: Final = ENTRY_BYTES - DIGEST_BYTES  # offset of the call in an entry
 TOPIC_BYTES: Final = 2
-# Of the entry that begins there: (kind, track, position, length, stream), all that a frame of audio needs on its way.
-# Raises struct.error when there is not so much.
+# Return (kind, track, position, length, stream) of the entry that begins at an offset: all that the hot path needs.
+# Raises struct.error when the entry is cut short.
 unpack_front = struct.Struct("<BB2xI8xI8xQ").unpack_from
-# An entry of audio in two parts: of (`audio_head`, position, chunk, sequence_number, length, timestamp), and
-# `entry_tail`. The numbers are signed so that what would need masking is refused: struct.error.
+# Pack (`audio_head`, position, chunk, sequence_number, length, timestamp) of an entry of audio; `entry_tail` follows.
+# Raises struct.error for numbers that must be masked first: they are signed here.
 pack_audio = struct.Struct("<IiiiIq").pack
-pack_any_audio = struct.Struct("<IIIIIQ").pack  # the same, of numbers that have been masked
+pack_any_audio = struct.Struct("<IIIIIQ").pack  # the same for masked numbers
 
 
-@cache  # there are few of them, so that they are at hand
+@cache  # there are few different ones
 def audio_head(track: int, flags: int) -> int:
     """Return the first fields of an entry of audio, for `pack_audio`."""
     return int.from_bytes(_HEAD.pack(AUDIO, track, flags), "little")
@@ -118,11 +117,11 @@ class Batch(NamedTuple):
 
 
 class BusFormatError(Exception):
-    """The message is not of this version of Patchbay."""
+    """Reports a message that is malformed, or of another version of Patchbay."""
 
 
 def digest(call_control_id: str) -> bytes:
-    """Return a call's name on the bus, of any text, also text that has no encoding."""
+    """Return the digest that names a call on the bus. Accepts any text, also lone surrogates."""
     return blake2b(call_control_id.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
@@ -137,7 +136,7 @@ def interest_topic(fanout_index: int, call: bytes) -> bytes:
 
 
 class Subscription(NamedTuple):
-    """Holds what an XPUB receives. `call`: None for the batches themselves."""
+    """Holds a subscription, or its end, as an XPUB receives it. `call`: a digest; None: the batches themselves."""
 
     wanted: bool
     fanout_index: int
@@ -145,20 +144,20 @@ class Subscription(NamedTuple):
 
 
 def parse_subscription(message: bytes) -> Subscription | None:
-    """Read what an XPUB received; None for topics that are not fan-outs'."""
+    """Read a message of an XPUB; None for a topic that is not a fan-out's."""
     if len(message) not in (3, 3 + DIGEST_BYTES) or message[1:2] != b"f":
         return None
     return Subscription(message[0] == 1, message[2], message[3:] or None)
 
 
 def pack_batch(fanout_index: int, batch: Batch, entries: Iterable[bytes]) -> bytes:
-    """Make one message of entries (each `pack_entry(…)`, followed by its payload)."""
+    """Pack a batch of entries, each packed by `pack_entry` and followed by its payload."""
     header = _BATCH.pack(VERSION, batch.ingest, batch.slot == "b", batch.epoch, batch.sequence, batch.time_us)
     return b"".join((batch_topic(fanout_index), header, *entries))
 
 
 def split_entries(entries: bytes, max_bytes: int) -> Iterator[bytes]:
-    """Yield entries in parts of at most so many bytes; a single one may be longer."""
+    """Yield entries in parts of at most `max_bytes`; a single entry may be longer."""
     begin = at = 0
     while at < len(entries):
         end = at + ENTRY_BYTES + unpack_front(entries, at)[3]
@@ -171,7 +170,7 @@ def split_entries(entries: bytes, max_bytes: int) -> Iterator[bytes]:
 
 
 def keep_entries(message: bytes, at: int, calls: Container[bytes]) -> tuple[bytes, int]:
-    """Return the entries from `at` on that are of these calls, and how many they are. News of a talker are kept too.
+    """Return the entries from `at` on that are of these calls, or for a talker; and their number.
 
     Raises:
         BusFormatError: the message is cut short.
@@ -196,10 +195,10 @@ def keep_entries(message: bytes, at: int, calls: Container[bytes]) -> tuple[byte
 
 
 def unpack_batch(message: bytes) -> tuple[Batch, int]:
-    """Return a message's header, and where its entries begin.
+    """Return the header of a batch, and the offset of its first entry.
 
     Raises:
-        BusFormatError: another version, or not a batch.
+        BusFormatError: the message is of another version, or no batch.
     """
     try:
         version, ingest, slot, epoch, sequence, time_us = _BATCH.unpack_from(message, TOPIC_BYTES)
@@ -211,7 +210,7 @@ def unpack_batch(message: bytes) -> tuple[Batch, int]:
 
 
 class Entry(NamedTuple):
-    """Holds one entry: the fields as they are packed, then the payload."""
+    """Holds one entry: its fields in the order in which they are packed, then the payload."""
 
     kind: int
     track: int
@@ -227,15 +226,18 @@ class Entry(NamedTuple):
 
 
 def entry_at(message: bytes, at: int) -> Entry:
-    """Return the entry that begins there. A payload that is cut short is shorter than `length`; struct.error: the
-    fields are."""
+    """Return the entry that begins at an offset. A payload that is cut short is shorter than `length`.
+
+    Raises:
+        struct.error: the fields are cut short.
+    """
     fields = _ENTRY.unpack_from(message, at)
     at += ENTRY_BYTES
     return Entry._make((*fields, message[at : at + fields[_LENGTH]]))
 
 
 def entries(message: bytes, at: int) -> Iterator[tuple[Entry, bytes]]:
-    """Yield the entries from `at` on, each also as its bytes. Raises BusFormatError where one is cut short."""
+    """Yield the entries from `at` on, each with its bytes. Raises BusFormatError at an entry that is cut short."""
     while at < len(message):
         try:
             entry = entry_at(message, at)
@@ -248,17 +250,17 @@ def entries(message: bytes, at: int) -> Iterator[tuple[Entry, bytes]]:
 
 
 # Talk: fan-out to the ingest process that carries the call.
-TALK: Final = 1  # payload: G.711 or whatever the call's codec is, to be sent as it is
-TALK_STOP: Final = 2  # the talker has stopped or gone
+TALK: Final = 1  # payload: audio in the call's codec
+TALK_STOP: Final = 2  # the talker has stopped, or has disconnected
 TALK_PREEMPT: Final = 3  # an administrator takes the floor
 TALK_CLAIM: Final = 4  # payload: who claims the floor (a token's `sub`); no audio yet
 TALK_CLAIM_PREEMPT: Final = 5  # the same for an administrator
-TALK_MARK: Final = 6  # payload: the name of a mark, for its place behind what the talker has said so far
-TALK_CLEAR: Final = 7  # nothing of what was said and is not played yet is to be played
-TALK_SUPERSEDED: Final = 9  # payload: the number of a later stream of the call, which another node has
-TALK_MARK_SENT: Final = 8  # payload: as TALK_MARK, of one that a predecessor of this ingest has sent to Telnyx
+TALK_MARK: Final = 6  # payload: the name of a mark, which is played behind the talk so far
+TALK_CLEAR: Final = 7  # talk that was not played yet must be dropped
+TALK_SUPERSEDED: Final = 9  # payload: the number of a later stream of the call, on another node
+TALK_MARK_SENT: Final = 8  # payload: as TALK_MARK; a predecessor of this ingest has sent the mark to Telnyx
 
-NOBODY: Final = 255  # in the place of a fan-out's index: nobody is told what becomes of this piece
+NOBODY: Final = 255  # in place of a fan-out's index: no fan-out is told about this piece
 
 
 class Talk(NamedTuple):
@@ -272,12 +274,12 @@ class Talk(NamedTuple):
 
 
 def pack_talk(kind: int, fanout_index: int, talker: int, call: bytes, payload: bytes = b"") -> bytes:
-    """Make one piece of talk; a message is any number of them, one after the other."""
+    """Pack one piece of talk. A message is any number of pieces, one after the other."""
     return _TALK.pack(kind, fanout_index, 0, len(payload), talker, call) + payload
 
 
 def unpack_talk(message: bytes, at: int = 0) -> Iterator[Talk]:
-    """Yield the pieces of a message that begin at `at`. Raises BusFormatError when it is cut short."""
+    """Yield the pieces of talk in a message from `at` on. Raises BusFormatError at a piece that is cut short."""
     size, make = len(message), tuple.__new__
     while at < size:
         try:
@@ -287,7 +289,6 @@ def unpack_talk(message: bytes, at: int = 0) -> Iterator[Talk]:
         at += _TALK.size
         if at + length > size:
             raise BusFormatError("cut short")
-        yield make(
-            Talk, (kind, fanout_index, talker, call, message[at : at + length])
-        )  # as Talk does, at half its price
+        # Calling `Talk` would cost twice as much.
+        yield make(Talk, (kind, fanout_index, talker, call, message[at : at + length]))
         at += length

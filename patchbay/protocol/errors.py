@@ -1,7 +1,7 @@
-"""Lists the codes that clients get: of errors in both audio protocols, and of closed WebSockets. Pure.
+"""Lists the error codes of both audio protocols, and the close codes of WebSockets. Pure.
 
 docs/protocol.md and docs/protocol-v1.md quote the tables, and a test compares them. Telnyx's own errors (100002 to
-100005) are passed on as they are.
+100005) are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class ErrorCode(NamedTuple):
-    """Names an error as clients get it; the detail comes with each case."""
+    """Names an error as clients get it. The detail is added for each error."""
 
     code: int
     title: str
@@ -57,7 +57,7 @@ _REFUSALS: Final = {each.title: each for each in (FLOOR_TAKEN, CALL_GONE, TOO_MA
 
 
 def refusal_code(title: str) -> int:
-    """Return the code of a refusal that ingest sends by its title; of a title that is not known, CALL_UNREACHABLE's."""
+    """Return the code of a refusal by its title, as ingest sends it; CALL_UNREACHABLE's for an unknown title."""
     return _REFUSALS.get(title, CALL_UNREACHABLE).code
 
 
@@ -70,11 +70,11 @@ CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_RESTART: Final = 1012  # the process is replaced, and this connection could not be moved
 CLOSE_SLOW: Final = 4008  # the client did not keep up with its events: come back with `since`
-CLOSE_LIFETIME: Final = 4009  # the connection has been open as long as any may
+CLOSE_LIFETIME: Final = 4009  # the connection has reached its maximum age
 CLOSE_BAD_TOKEN: Final = 4501  # the token is missing or not valid
 CLOSE_EXPIRED: Final = 4502  # the token has expired: come back with a new one
-CLOSE_NOT_ALLOWED: Final = 4503  # the token does not grant what was asked for
-CLOSE_FLOOD: Final = 4506  # the client sent more messages than it may
+CLOSE_NOT_ALLOWED: Final = 4503  # the token does not grant the request
+CLOSE_FLOOD: Final = 4506  # the client has exceeded the rate limit of messages
 
 _CLOSE_IN_BOTH: Final = (
     CLOSE_NORMAL,

@@ -1,4 +1,4 @@
-"""Lists the event types of Patchbay's own, and writes an event as actors send it to `call_events`. Pure.
+"""Lists Patchbay's own event types, and packs events as actors send them to `call_events`. Pure.
 
 docs/events.md quotes the table, and a test compares the two. Telnyx's own types (`call.…`, `streaming.…`) are Telnyx's.
 """
@@ -37,8 +37,8 @@ class EventType:
     """Describes a type of event.
 
     Attributes:
-        sender: the actor that sends it; for `supervisor`, call_events makes the event from what the supervisor reports.
-        payload: fields of its payload, beside `call_control_id`.
+        sender: the actor that sends the event; for `supervisor`, call_events makes it from the supervisor's reports.
+        payload: the fields of its payload, besides `call_control_id`.
     """
 
     sender: Sender
@@ -63,14 +63,14 @@ TABLE: Final[dict[str, EventType]] = {
     ACTOR_RESTARTED: EventType("supervisor", ("actor", "generation", "pid")),
 }
 
-# A peer can cause any number of these. They are kept apart, so that they push out no other event.
+# A peer can cause any number of these events. They are kept apart, so that they displace no other event.
 FLOODS: Final = frozenset({STREAM_DTMF, STREAM_MARK, STREAM_ERROR})
-# Who heard and who spoke: the last events to leave a full journal.
+# Events of who heard and who spoke: a full journal deletes them last.
 AUDIT: Final = frozenset({LISTENER_JOINED, LISTENER_LEFT, FLOOR_TAKEN, FLOOR_RELEASED})
 
 
 def pack_event(event_id: str, event_type: str, occurred_at: str, payload: dict[str, Any]) -> bytes:
-    """Return an event as actors send it, and as the journal keeps it.
+    """Pack an event as actors send it, and as the journal keeps it.
 
     Args:
         occurred_at: ISO 8601; see `patchbay.protocol.times`.

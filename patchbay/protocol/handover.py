@@ -1,7 +1,8 @@
-"""Defines the messages between the gateway and the actors on their Unix socket, one a packet.
+"""Defines the messages between the gateway and the actors on their Unix socket, each one packet. Pure.
 
-Pure. A packet is MessagePack; the descriptor of a connection travels beside it (SCM_RIGHTS), with `Offer` and
-`Deposit` only. What the messages lead to is decided in `actors.gateway.table` and `patchbay.handover.link`.
+A packet is MessagePack. `Offer` and `Deposit` carry the descriptor of a connection beside it (SCM_RIGHTS). The gateway
+and the actor may be of two versions, so tags and the order of fields must not change. `actors.gateway.router` and
+`patchbay.handover.link` handle the messages.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-MAX_PACKET_BYTES = 160 * 1024  # a head, a state, unsent bytes and what is around them
+MAX_PACKET_BYTES = 160 * 1024  # the largest head, state, unsent bytes and claims together
 MAX_STATE_BYTES = 32 * 1024
-MAX_UNSENT_BYTES = 48 * 1024  # of a parked connection's output; one that is further behind is closed instead
+MAX_UNSENT_BYTES = 48 * 1024  # of a parked connection; one that is further behind is closed instead
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
@@ -20,15 +21,15 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=Tru
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Describes a connection, whichever process serves it.
+    """Describes a connection to a process that does not serve it yet.
 
     Attributes:
-        id: unique over restarts of the gateway, and growing: a later connection has a higher one.
+        id: unique over restarts of the gateway; a later connection has a higher id.
         head: the request head as the peer sent it, blank line included.
         peer: the peer's address as text.
-        state: what the serving actor wants its successor to know.
-        unsent: output of a parked connection that the kernel had not taken: the rest of a frame, then whole frames.
-        claims: what the peer's token says; None where authentication is off.
+        state: the serving actor's state, for its successor.
+        unsent: output of a parked connection that was not written: the remainder of a frame, then whole frames.
+        claims: the claims of the peer's token; None where authentication is off.
     """
 
     id: int
@@ -41,7 +42,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Known(Protocol):
-    """Describes a connection as either side has it: `HandedConnection`, and the gateway's `HeldConnection`."""
+    """Describes a connection on either side: `HandedConnection`, and the gateway's `HeldConnection`."""
 
     id: int
     kind: Literal["ws", "http"]
@@ -53,7 +54,7 @@ class Known(Protocol):
 
 
 def describe(known: Known) -> Connection:
-    """Return what another process needs to know of a connection."""
+    """Return the description of a connection for another process."""
     return Connection(
         id=known.id,
         kind=known.kind,
@@ -65,8 +66,11 @@ def describe(known: Known) -> Connection:
     )
 
 
+# ---- from an actor to the gateway
+
+
 class Hello(Packet, frozen=True):
-    """Actor to gateway, first: names the process."""
+    """Names the process. The first message of an actor to the gateway."""
 
     name: str
     index: int
@@ -74,26 +78,35 @@ class Hello(Packet, frozen=True):
     pid: int
 
 
+# ---- from the gateway to an actor
+
+
 class Welcome(Packet, frozen=True):
-    """Gateway to actor: the hello is understood, connections will follow."""
+    """Accepts the hello of an actor. Offers follow."""
 
 
 class Offer(Packet, frozen=True):
-    """Gateway to actor, with the descriptor: serve this. `resumed`: the peer has had its 101 already."""
+    """Offers a connection to an actor, with the descriptor. `resumed`: the peer has its answer to the head already."""
 
     connection: Connection
     resumed: bool
 
 
 class Supersede(Packet, frozen=True):
-    """Gateway to actor: a newer connection has claimed what this one had claimed; end it."""
+    """Has an actor end a connection, since a newer one has claimed its key."""
 
     id: int
 
 
-class SetState(Packet, frozen=True, tag="Note"):
-    """Actor to gateway: keep this with the connection. `once_above`: from when it has carried more than so many bytes;
-    None: from now on."""
+# ---- from an actor to the gateway, once it is welcome
+
+
+class SetState(Packet, frozen=True, tag="Note"):  # the tag of earlier versions
+    """Sets the state that the gateway keeps of a connection.
+
+    Attributes:
+        once_above: the state is valid once the connection has carried more bytes than that; None: now.
+    """
 
     id: int
     state: bytes
@@ -101,49 +114,48 @@ class SetState(Packet, frozen=True, tag="Note"):
 
 
 class Rest(Packet, frozen=True):
-    """Actor to gateway: a frame was written in part, and this is what a successor must write first; b"": no more.
-    None: it is too long to be kept, so nobody can go on with this connection until the frame is whole."""
+    """Sets the remainder of a frame that was written in part: a successor must write it first. b"": the frame is whole.
+    None: the remainder is too long to be kept, so no successor can serve the connection until the frame is whole."""
 
     id: int
     rest: bytes | None
 
 
 class Answered(Packet, frozen=True):
-    """Actor to gateway: the peer has had its answer to the head; a successor must not give it another. `once_above`: as
-    for a state."""
+    """Reports that the head was answered, so a successor must not answer again. `once_above`: see `SetState`."""
 
     id: int
     once_above: int | None = None
 
 
 class Renewed(Packet, frozen=True):
-    """Actor to gateway: the peer has shown a newer token, and this is what it says."""
+    """Sets the claims of a newer token that the peer has shown."""
 
     id: int
     claims: dict[str, Any]
 
 
 class Claim(Packet, frozen=True):
-    """Actor to gateway: this connection is the only one that may stand for `key` (a call)."""
+    """Claims `key` (a call) for a connection. An older connection with this key is superseded."""
 
     id: int
     key: bytes
 
 
 class Closed(Packet, frozen=True):
-    """Actor to gateway: this connection has ended; release it."""
+    """Has the gateway release a connection that has ended."""
 
     id: int
 
 
 class HandBack(Packet, frozen=True):
-    """Actor to gateway: the next request on this HTTP connection, still unread, is not for me."""
+    """Returns an HTTP connection to the gateway: its next request, still unread, is for another actor."""
 
     id: int
 
 
 class Park(Packet, frozen=True):
-    """Actor to gateway: I shall not serve this any more; my successor should."""
+    """Returns a connection to the gateway, for the actor's successor."""
 
     id: int
     state: bytes
@@ -151,22 +163,22 @@ class Park(Packet, frozen=True):
 
 
 class Deposit(Packet, frozen=True):
-    """Actor to a new gateway, with the descriptor: I serve this; keep it too. From a gateway that stops: take this
-    over, it waits for its actor. `fresh`: the peer has had no answer to the head yet."""
+    """Gives a new gateway a duplicate of a connection that the actor serves, with the descriptor. A gateway that stops
+    deposits the connections that wait for an actor. `fresh`: the head was not answered yet."""
 
     connection: Connection
     fresh: bool = False
 
 
 class Leaving(Packet, frozen=True):
-    """Actor to gateway: no more offers, please; I am about to stop."""
+    """Refuses further offers, since the actor is about to stop."""
 
 
 ToActor = Welcome | Offer | Supersede
 ToGateway = Hello | SetState | Rest | Answered | Renewed | Claim | Closed | HandBack | Park | Deposit | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
-# What decoding raises; msgspec documents only the first.
+# Exceptions of decoding; msgspec documents only the first.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 decode_to_actor = msgspec.msgpack.Decoder(ToActor).decode
 decode_to_gateway = msgspec.msgpack.Decoder(ToGateway).decode

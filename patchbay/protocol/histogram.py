@@ -1,4 +1,4 @@
-"""Counts values in a histogram, sends it on the bus, and reads it. Pure."""
+"""Counts values in a histogram, and converts it for the bus. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Histogram:
 
     Attributes:
         bounds: the upper bound of each bucket, ascending.
-        counts: values in each bucket alone, one more than there are bounds; the last bucket is unbounded.
+        counts: the number of values in each bucket alone; the last bucket has no upper bound.
         total: the sum of all values.
     """
 
@@ -37,7 +37,7 @@ class Histogram:
         return {"buckets": list(self.bounds), "counts": list(self.counts), "sum": round(self.total, 6)}
 
     def __add__(self, other: Histogram | None) -> Histogram:
-        """Return the sum of two. One with other bounds, from a process of another version, is left out."""
+        """Return the sum of two histograms. One with other bounds, of a process of another version, is left out."""
         if other is None or other.bounds != self.bounds:
             return self
         counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
@@ -45,7 +45,7 @@ class Histogram:
 
 
 def read_histogram(report: object) -> Histogram | None:
-    """Read `{"buckets", "counts", "sum"}`; None for anything that has another form."""
+    """Read a report, `{"buckets", "counts", "sum"}`; None for anything of another form."""
     if not isinstance(report, dict):
         return None
     bounds, counts, total = report.get("buckets"), report.get("counts"), report.get("sum")

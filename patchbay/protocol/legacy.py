@@ -1,7 +1,6 @@
-"""Reads and writes the messages on the legacy audio sockets (contract, sections 2 and 3), and reads the query of their
-URL.
+"""Reads and writes the messages of the legacy protocol (contract, sections 2 and 3), and reads its query. Pure.
 
-Knows nothing of sockets or of who may hear what. Field order is the old backend's.
+The order of fields is that of the old backend.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 SINCE_MAX_CHARS: Final = 64
 KEEPALIVE_MAX_BYTES: Final = 32
 ECHO_MAX_BYTES: Final = 256
-# What clients send only to keep a connection open, as plain text or as a `type`.
+# Words that clients send only to keep a connection open, as plain text or as a `type`.
 _KEEPALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat"})
 
 TrackChoice = Literal["inbound", "outbound", "both"]
@@ -35,27 +34,27 @@ _FORMATS: Final[dict[str, FormatChoice]] = {"binary": "binary", "json": "json"}
 
 
 class TalkStop(msgspec.Struct, frozen=True):
-    """The talker has stopped."""
+    """Reports that the talker has stopped."""
 
 
 class TalkClear(msgspec.Struct, frozen=True):
-    """What the talker has sent, and is not played yet, is to be dropped."""
+    """Asks to drop the talk that was not played yet."""
 
 
 class TalkMark(msgspec.Struct, frozen=True):
-    """The talker asks to be told when everything sent before has been played."""
+    """Asks for a message when all talk before this mark has been played."""
 
     name: str
 
 
 class TalkPing(msgspec.Struct, frozen=True):
-    """The talker asks whether we are there."""
+    """Asks for `answer`, to check the connection."""
 
     answer: bytes
 
 
 class TalkOther(msgspec.Struct, frozen=True):
-    """The event means nothing here, and is ignored."""
+    """Names an event that has no meaning here, and is ignored."""
 
     event: str
 
@@ -64,7 +63,7 @@ TalkMessage = bytes | TalkStop | TalkClear | TalkMark | TalkPing | TalkOther
 
 
 class ListenQuery(msgspec.Struct, frozen=True):
-    """Holds what a client asks for in its URL. Without a call and a stream: every call that it may hear."""
+    """Holds the choices in a client's URL. Without a call and a stream, the client wants all calls that it may hear."""
 
     call_control_ids: tuple[str, ...] = ()
     stream_ids: tuple[str, ...] = ()
@@ -74,8 +73,7 @@ class ListenQuery(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, query: Mapping[str, Sequence[str]]) -> ListenQuery:
-        """Read a percent-decoded query; of a repeated choice the last counts. Raises BadQuery; see
-        `patchbay.protocol.query`."""
+        """Read a percent-decoded query. The last of repeated values counts. Raises BadQuery."""
         since = _last(query, "since")
         if since is not None and len(since) > SINCE_MAX_CHARS:
             raise BadQuery("since is too long")
@@ -105,7 +103,7 @@ def _choice(query: Mapping[str, Sequence[str]], name: str, choices: tuple[str, .
 
 
 def connected_message(codec: str = "PCMU", sample_rate: int = 8000, channels: int = 1) -> bytes:
-    """Return the welcome on the audio socket, with the format of its call when that is known."""
+    """Return the welcome on an audio socket, with the format of its call where that is known."""
     config = {"codec": codec, "sampleRate": sample_rate, "channels": channels}
     return msgspec.json.encode({"event": "connected", "message": "Connected to audio stream", "config": config})
 
@@ -146,13 +144,13 @@ def media_json(
 
 
 def error_message(code: int, title: str, detail: str, **more: int) -> bytes:
-    """Return an error in the form of Telnyx's; the frontend shows `detail` to the user."""
+    """Return an error in Telnyx's form. The frontend shows `detail` to the user."""
     payload = {"code": code, "title": title, "detail": detail, **more}
     return msgspec.json.encode({"event": "error", "payload": payload})
 
 
 def mark_message(name: str, stream_id: str | None) -> bytes:
-    """Return a mark that Telnyx has sent back, in the form of Telnyx's."""
+    """Return a mark in Telnyx's form, after Telnyx has sent it back."""
     return msgspec.json.encode({"event": "mark", "stream_id": stream_id, "mark": {"name": name}})
 
 
@@ -168,9 +166,10 @@ _decode_talk_frame = msgspec.json.Decoder(_TalkFrame).decode
 
 
 def decode_talk(message: bytes) -> TalkMessage:
-    """Read a text message of a talker: the bytes of `media` (a whole RTP packet, or bare), or what other event it is.
+    """Read a text message of a talker: the bytes of `media` (an RTP packet, or bare audio), or another event.
 
-    Raises Malformed, and nothing else, for whatever cannot be read.
+    Raises:
+        Malformed: the message can't be read. No other exception is raised.
     """
     try:
         return _decode_talk_frame(message).media.payload
@@ -207,7 +206,7 @@ def _decode_any_talk(message: bytes) -> TalkMessage:
 
 
 def _answered(key: str, frame: dict[str, Any], message: bytes) -> TalkPing:
-    """Answer a ping with what is in it, where that is little, so that the peer knows which one it was."""
+    """Return a ping whose answer repeats its fields, at most ECHO_MAX_BYTES, so that the peer can match the two."""
     echoed = frame if len(message) <= ECHO_MAX_BYTES else {}
     return TalkPing(msgspec.json.encode({**echoed, key: "pong"}))
 
@@ -220,8 +219,7 @@ def _mark_name(mark: object) -> str:
 
 
 def looks_like_telnyx(message: bytes) -> bool:
-    """Return whether a peer that was taken for a frontend opens as Telnyx does: `connected` with a version, or
-    `start`."""
+    """Return whether a message begins a stream as Telnyx does: `connected` with a version, or `start`."""
     try:
         frame = decode_object(message)
     except Malformed:

@@ -1,9 +1,9 @@
-"""Reads JSON from peers, and raises nothing but `Malformed`.
+"""Reads JSON from peers, and replaces parts that can't be read. Raises only `Malformed`. Pure.
 
-What a message is needed for is read strictly; a field that nobody needs never costs the message. So JSON is decoded as
-RFC 8259 says where it can be, and otherwise once more with everything replaced that can't be read: half a surrogate
-pair, bytes that are not UTF-8, a byte order mark, control characters in text, NaN and numbers out of range. Each reader
-says in a list (`mended`) which fields it has replaced, so that its caller can count and log them.
+Fields that a message needs are read strictly; a malformed field that nobody needs must not cost the message. So JSON
+that RFC 8259 does not allow is decoded a second time, leniently: half a surrogate pair, bytes that are not UTF-8, a
+byte order mark, control characters in text, NaN and numbers out of range are replaced. Each reader adds the names of
+replaced fields to a list (`mended`), for its caller to count and log.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ import orjson
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _PADDING: Final = {0: b"", 2: b"==", 3: b"="}
 
-INTEGER_MAX: Final = 2**53 - 1  # what every JSON implementation can carry
+INTEGER_MAX: Final = 2**53 - 1  # the largest integer that every JSON implementation reads exactly
 INT64: Final = range(-(2**63), 2**63)
 MENDED_MAX_BYTES: Final = 256 * 1024  # mending costs ten times what decoding costs: a longer message is refused
-DEPTH_MAX: Final = 100  # of JSON that is written anew; what is nested deeper becomes null
+DEPTH_MAX: Final = 100  # of JSON that is encoded again; values that are nested deeper become null
 REPLACEMENT: Final = "\ufffd"
-TEXT: Final = "text"  # in `mended`: somewhere in the message was text or a number that can't be read
+TEXT: Final = "text"  # in `mended`: some text or number in the message can't be read
 SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _AROUND: Final = "\ufeff\0 \t\r\n"
 
-# What msgspec raises: for bad JSON or a wrong type; for text that is not UTF-8; for nesting without end.
+# Exceptions of msgspec: for bad JSON or a wrong type; for text that is not UTF-8; for endless nesting.
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Malformed(ValueError):
-    """The peer sent a message that can't be read. `reason` is short, and safe to log and to send back."""
+    """Reports a message that can't be read. `reason` is short, and safe to log and to send back."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -42,14 +42,13 @@ class Malformed(ValueError):
 
 
 def decode_any(message: bytes, mended: list[str], *, max_bytes: int = MENDED_MAX_BYTES) -> Any:
-    """Decode JSON, mending it where need be. Of a key that is there twice the last counts, as with most readers of
-    JSON.
+    """Decode JSON, leniently where needed. The last of duplicate keys counts, as in most implementations.
 
     Args:
-        max_bytes: of a message that is mended.
+        max_bytes: the longest message that is decoded leniently.
 
     Raises:
-        Malformed: it is no JSON even so.
+        Malformed: the message is no JSON even leniently.
     """
     try:
         return orjson.loads(message)
@@ -68,14 +67,14 @@ def decode_object(message: bytes, mended: list[str] | None = None) -> dict[str, 
 
 
 def clean(message: bytes) -> bytes:
-    """Return a JSON message as every reader of JSON can read it: itself where it is so already. Raises Malformed."""
+    """Return a JSON message as RFC 8259 allows it, unchanged where possible. Raises Malformed."""
     mended: list[str] = []
     value = decode_any(message, mended)
     return encode_any(value) if mended else message
 
 
 def require_utf8(message: bytes) -> bytes:
-    """Return a message of a peer whose text must be UTF-8, as every browser's is (RFC 6455 §5.6). Raises Malformed."""
+    """Return a message that is UTF-8, as RFC 6455 §5.6 demands. Raises Malformed for any other."""
     try:
         message.decode()
     except UnicodeDecodeError as error:
@@ -84,10 +83,10 @@ def require_utf8(message: bytes) -> bytes:
 
 
 def encode_any(value: Any) -> bytes:
-    """Encode what is made of JSON values. What no reader could read is replaced, and what is nested too deep left out.
+    """Encode JSON values. Text that can't be encoded is replaced; values beyond DEPTH_MAX or 64 bits become null.
 
     Raises:
-        TypeError: there is something else in it.
+        TypeError: a value is not of JSON.
     """
     try:
         return orjson.dumps(value)
@@ -96,7 +95,7 @@ def encode_any(value: Any) -> bytes:
 
 
 def is_whole(text: str, mended: list[str]) -> bool:
-    """Return whether no part of a text was replaced."""
+    """Return whether no part of a text was replaced, as far as can be told."""
     return not (mended and REPLACEMENT in text)
 
 
@@ -144,7 +143,7 @@ def _writable(value: Any, depth: int) -> Any:
 
 
 def decode_base64(text: object, field: str) -> bytes:
-    """Decode base64 as peers write it: with line breaks, without its padding, or with the URL-safe alphabet."""
+    """Decode base64, also with line breaks, without padding, or of the URL-safe alphabet. Raises Malformed."""
     if not isinstance(text, str):
         raise Malformed(f"{field} is not text")
     try:
@@ -155,7 +154,7 @@ def decode_base64(text: object, field: str) -> bytes:
 
 
 def integer(value: object, field: str) -> int | None:
-    """Return a number of 0 or more, which may be written as text; None when there is none."""
+    """Return an integer of 0 or more, also of text; None for None. Raises Malformed for anything else."""
     if value is None:
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
@@ -168,7 +167,7 @@ def integer(value: object, field: str) -> int | None:
 
 
 def optional_integer(value: object, field: str, mended: list[str]) -> int | None:
-    """Return such a number; None, named in `mended`, when it can't be read."""
+    """Return an integer of 0 or more, also of text; None, named in `mended`, for anything else."""
     try:
         return integer(value, field)
     except Malformed:
@@ -177,7 +176,7 @@ def optional_integer(value: object, field: str, mended: list[str]) -> int | None
 
 
 def text(value: object) -> str | None:
-    """Return a text; None for anything else, without an error."""
+    """Return a text; None for anything else."""
     return value if isinstance(value, str) else None
 
 
@@ -190,14 +189,14 @@ def optional_text(value: object, field: str, mended: list[str], max_chars: int) 
 
 
 def required_text(value: object, field: str, mended: list[str], max_chars: int) -> str:
-    """Return a text without which a message means nothing. Raises Malformed, also where a part of it was replaced."""
+    """Return a text of 1 to `max_chars`. Raises Malformed for anything else, and where a part was replaced."""
     if not isinstance(value, str) or not 0 < len(value) <= max_chars or not is_whole(value, mended):
         raise Malformed(f"{field} is missing or too long")
     return value
 
 
 def object_field(message: dict[str, Any], name: str, mended: list[str]) -> dict[str, Any]:
-    """Return the object under a name; an empty one when there is none, or something else (named in `mended`)."""
+    """Return the object under a name; an empty one for None, and, named in `mended`, for anything else."""
     value = message.get(name)
     if value is None:
         return {}

@@ -1,7 +1,7 @@
-"""Reads the calls and streams that a URL's query names, for every path. Pure.
+"""Reads the calls and streams that a URL's query names. Pure.
 
-A client that means one call must never get all. So a name that is empty is refused, and so is a parameter that looks
-like a call's name and is none: whoever wrote it would otherwise be given every call.
+A client that wants one call must never get all calls. So an empty name is refused, and so is an unknown parameter that
+looks like the name of a call: without a known name, the client would get every call.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ SHOWN_CHARS: Final = 40
 
 CALL_PARAMETERS: Final = ("call_control_id", "call_id", "callId", "callControlId", "call")
 STREAM_PARAMETERS: Final = ("stream_id", "streamId")
-# What programs write where they have nothing to write: JavaScript, Python, and what both make of an object.
+# Text that JavaScript or Python programs write for a value that is missing, or for an object.
 NULLS: Final = frozenset({"", "undefined", "null", "none", "nan", "[object object]"})
 
 _LIST: Final = re.compile(r"\[\d*\]$")  # `call_control_id[]`, `call_control_id[0]`: lists, as some libraries write them
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")  # of `callControlId`, `CALL_ID`, `call-id`
 _ID: Final = r"_?(?:ids?|sids?|uuids?)?"
-# Of words joined by `_`; some write them in one, some put a word of their own before.
+# Patterns for words joined by `_`, with or without another word before.
 _OF_A_CALL: Final = re.compile(rf"(?:\w+_)?(?:calls?_?(?:control|leg|session)?{_ID}|control_?ids?)")
 _OF_A_STREAM: Final = re.compile(rf"(?:\w+_)?streams?{_ID}")
 
 
 class BadQuery(ValueError):
-    """The query can't be served. The text is for the person who wrote it."""
+    """Reports a query that can't be served. The text is for the author of the URL."""
 
 
 def is_null(value: str) -> bool:
-    """Return whether a value is what a program writes that has none."""
+    """Return whether a value is text that programs write for a missing value."""
     return value.strip().lower() in NULLS
 
 
 def calls_of(query: Query) -> tuple[str, ...]:
-    """Return the calls that a query names, under any of their parameters; none: it names no call.
+    """Return the calls that a query names, by any of CALL_PARAMETERS; empty when it names none.
 
     Raises:
-        BadQuery: a name is empty, or too long, or there are too many; or a parameter only looks like one.
+        BadQuery: a name is empty or too long, there are too many, or an unknown parameter looks like a known one.
     """
     _refuse_lookalikes(query)
     return _ids(query, CALL_PARAMETERS)
@@ -56,7 +56,7 @@ def names_of(query: Query) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def calls_only(query: Query) -> tuple[str, ...]:
-    """Return the calls that a query names, where nothing can be asked for by stream. Raises BadQuery."""
+    """Return the calls that a query names, where streams can't be named. Raises BadQuery, also for a stream."""
     calls, streams = names_of(query)
     if streams:
         raise BadQuery(f"{STREAM_PARAMETERS[0]} has no meaning here: name the call, with {CALL_PARAMETERS[0]}")

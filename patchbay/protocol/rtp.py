@@ -25,7 +25,7 @@ _DROPOUT_MAX: Final = 100  # sequence numbers that a packet may be ahead of the 
 
 
 class NotAudio(Malformed):
-    """The packet can be read, but is not G.711. It is dropped."""
+    """Reports a well-formed packet that is not G.711, and is dropped."""
 
 
 class Packet(NamedTuple):
@@ -36,7 +36,7 @@ class Packet(NamedTuple):
 
 
 def source_of(data: bytes) -> bytes:
-    """Return the source (SSRC) that a packet would have; b"" when this can't be a packet."""
+    """Return the source (SSRC) of a packet; b"" when the message can't be a packet."""
     if not data or data[0] & _VERSION_BITS != _VERSION_2:
         return b""
     at = 4 if data[1:2] and data[1] in _RTCP else 8
@@ -54,8 +54,8 @@ def unpack(data: bytes) -> Packet:
     """Return the audio of a packet.
 
     Raises:
-        NotAudio: it carries something else, or nothing.
-        Malformed: its header or padding is longer than the packet.
+        NotAudio: the packet has no G.711.
+        Malformed: the header and the padding are longer than the packet.
     """
     if data[1] in _RTCP:
         raise NotAudio("an RTCP packet")
@@ -77,7 +77,7 @@ def unpack(data: bytes) -> Packet:
 
 
 def _header_bytes(data: bytes) -> int:
-    """Return the length of the header, with sources and extension; more than the packet's where it is cut short."""
+    """Return the length of the header, with sources and extension. A packet that is cut short may be shorter."""
     size = HEADER_BYTES + 4 * (data[0] & SOURCES)
     if data[0] & EXTENSION:
         size += 4 + 4 * int.from_bytes(data[size + 2 : size + 4], "big")
@@ -85,7 +85,7 @@ def _header_bytes(data: bytes) -> int:
 
 
 def _is_rtcp(data: bytes) -> bool:
-    """Return whether this is a compound packet, to the byte (RFC 3550 §6.1)."""
+    """Return whether this is exactly one compound packet (RFC 3550 §6.1)."""
     at = 0
     while at + 4 <= len(data) and data[at] & _VERSION_BITS == _VERSION_2 and data[at + 1] in _RTCP:
         at += 4 + 4 * int.from_bytes(data[at + 2 : at + 4], "big")
@@ -93,24 +93,24 @@ def _is_rtcp(data: bytes) -> bool:
 
 
 class Depacketizer:
-    """Decides whether one talker sends RTP packets or bare audio, and tells which messages are which.
+    """Tells the RTP packets of one talker from bare audio.
 
-    A packet is known by the source (SSRC) of those before. Where there is none, or another one:
+    A message is a packet when it has the source (SSRC) of the packets before. When there is no such source yet, or the
+    message has another one:
 
-    * whole 10 ms blocks behind a header of PCMU or PCMA, as browsers' code makes them, are a packet at once, unless the
-      last bare message was as long;
-    * so is RTCP;
-    * anything else of a talker who has sent bare audio is bare, and so is a message of whole blocks;
-    * another first message that can be a packet is held until the next one: two of the same source, in sequence, are
-      packets. Without a next one `release` decides.
+    * whole 10 ms blocks behind a header of PCMU or PCMA are a packet, unless the last bare message was as long;
+    * RTCP is a packet;
+    * any other message of a talker that has sent bare audio is bare, and so is a message of whole blocks;
+    * any other first message that can be a packet is held until the next message: two of the same source, in sequence,
+      are packets. Without a next message, `release` decides.
 
-    What was taken for bare, and is followed by the next packet of the same source, was the first of a talker who has
-    changed to RTP. What can't be a packet is bare at any time.
+    When a bare message is followed by the next packet of its source, the talker has changed to RTP with that message. A
+    message that can't be a packet is always bare.
 
     Attributes:
-        ssrc: the source whose packets are known; b"" while there is none.
-        bare_bytes: the length of the last bare message, 0 while there was none.
-        held: a message about which nothing is decided yet; b"" for none.
+        ssrc: the source of the packets so far; b"": there is none yet.
+        bare_bytes: the length of the last bare message; 0: there was none yet.
+        held: a message that is not decided yet; b"": none.
     """
 
     __slots__ = ("_last", "bare_bytes", "held", "ssrc")
@@ -119,10 +119,10 @@ class Depacketizer:
         self.ssrc = b""
         self.bare_bytes = 0
         self.held = b""
-        self._last = b""  # a message that could have been a packet, and was taken for bare
+        self._last = b""  # the last bare message, if it can be a packet
 
     def take(self, data: bytes) -> list[tuple[bytes, bool]]:
-        """Take a message. Returns those that are decided, in order, each with whether it is a packet (`unpack`)."""
+        """Take a message. Return the decided messages in order, and whether each is a packet (for `unpack`)."""
         held, self.held = self.held, b""
         ssrc = source_of(data)
         if not ssrc or not (ssrc == self.ssrc or is_packet(data)):
@@ -142,7 +142,7 @@ class Depacketizer:
         return decided
 
     def release(self) -> list[tuple[bytes, bool]]:
-        """Decide about what is held: nothing more has come."""
+        """Decide about the held message, since no other message has arrived. Return it as `take` does."""
         held, self.held = self.held, b""
         if held and held[1] in _CODECS:  # see `_is_likely`
             self.ssrc = held[8:12]
@@ -150,8 +150,8 @@ class Depacketizer:
         return self._bare(held)
 
     def _is_likely(self, data: bytes) -> bool:
-        """Whether a header is likely that may be one: a plain one; or, where nothing is known, one that no audio begins
-        with: a loud positive sample, and beside it one of the loudest negative ones."""
+        """Return whether a header is likely: the shortest one; or, before any bare audio, one that audio hardly begins
+        with, since it would be a loud positive sample beside one of the loudest negative ones."""
         if self.bare_bytes:
             return data[0] == _VERSION_2 and len(data) != self.bare_bytes
         return data[0] == _VERSION_2 or data[1] in _CODECS
@@ -165,7 +165,7 @@ class Depacketizer:
 
 
 def _has_whole_blocks(data: bytes) -> bool:
-    """Return whether there would be whole 10 ms blocks of G.711 behind the header."""
+    """Return whether the payload is whole 10 ms blocks of G.711."""
     try:
         return len(unpack(data).payload) % _BLOCK_BYTES == 0
     except Malformed:
@@ -173,8 +173,7 @@ def _has_whole_blocks(data: bytes) -> bool:
 
 
 def _follows(data: bytes, before: bytes) -> bool:
-    """Return whether a packet comes after another one of the same source. Its number may be the same, but not all of
-    it."""
+    """Return whether a packet follows another one of the same source. Different packets may have one number."""
     if source_of(before) != source_of(data) or data == before:
         return False
     ahead = int.from_bytes(data[2:4], "big") - int.from_bytes(before[2:4], "big")

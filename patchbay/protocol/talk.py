@@ -1,4 +1,4 @@
-"""Defines in which form talk travels from a browser to Telnyx. Pure."""
+"""Defines the form of talk between browsers and Telnyx. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ MARK_NAME_MAX_CHARS: Final = 256
 
 
 def talk_codec(encoding: str) -> Codec:
-    """The codec of talk into a call: the call's own where that is G.711, else PCMU, which is what Telnyx expects of a
-    stream that declared nothing (`stream_bidirectional_codec`'s default)."""
+    """Return the codec of talk into a call: the call's own where that is G.711; otherwise PCMU, the default of Telnyx's
+    `stream_bidirectional_codec`."""
     return "PCMA" if encoding == "PCMA" else "PCMU"

@@ -1,7 +1,7 @@
-"""Reads Telnyx's media streaming frames: JSON text, one object each. `telnyx_commands` writes what we send.
+"""Reads Telnyx's media streaming frames: JSON text, one object each. Pure. `telnyx_commands` writes our messages.
 
 Source: Telnyx's guide "Media Streaming over Websockets" and its AsyncAPI page, with the older OpenAPI text's spellings.
-Knows nothing of sockets, calls or audio; unknown events and fields are accepted, numbers may be text.
+Unknown events and fields are accepted, and numbers may be text.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 Track = Literal["inbound", "outbound"]
 
-EVENT_MAX_BYTES: Final = 16_000  # of a frame that is no media; Telnyx's are under 1 KiB, custom parameters may add
+EVENT_MAX_BYTES: Final = 16_000  # of a frame that is no media; Telnyx's are under 1 KiB without custom parameters
 MESSAGE_MAX_BYTES: Final = 128 * 1024  # of a media frame, as JSON
 PAYLOAD_MAX_BYTES: Final = 64 * 1024  # of one media frame; 20 ms of any codec are under 2 KiB
-WORDS_MAX_CHARS: Final = 1000  # of an error
-CHUNK: Final = "media.chunk"  # in `mended`: where the frame belongs is not known
+WORDS_MAX_CHARS: Final = 1000  # of an error's title and detail
+CHUNK: Final = "media.chunk"  # in `mended`: the frame's place in its track is not known
 TOKEN_KEY: Final = "x-telnyx-streaming-auth-token"
 
 _TRACKS: Final[dict[object, Track]] = {
@@ -51,7 +51,7 @@ _TRACKS: Final[dict[object, Track]] = {
 
 
 class TooLong(Malformed):
-    """The frame is longer than any needs to be."""
+    """Reports a frame that is longer than any frame needs to be."""
 
 
 class Media(msgspec.Struct, frozen=True, gc=False):
@@ -71,9 +71,11 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Begins a stream. `raw` is the frame as it came (mended, where that was needed), for those who join late.
+    """Begins a stream.
 
-    `digest` stands for all that the frame says but its sequence number: two frames with the same one say the same.
+    Attributes:
+        raw: the frame as it was received, or mended; for listeners that join later.
+        digest: digest of all fields but the sequence number. Frames with the same digest say the same.
     """
 
     call_control_id: str
@@ -95,14 +97,14 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Says that everything sent before our mark of this name has been played, or cleared."""
+    """Reports that all audio before our mark of this name was played or cleared."""
 
     name: str
     stream_id: str | None
 
 
 class Dtmf(msgspec.Struct, frozen=True):
-    """Says that a key was pressed. These frames come out of order with others: `occurred_at` (ISO 8601) orders them."""
+    """Reports that a key was pressed. These frames arrive out of order; `occurred_at` (ISO 8601) orders them."""
 
     digit: str
     occurred_at: str | None
@@ -136,24 +138,25 @@ class _MediaBody(msgspec.Struct, gc=False):
 
 
 class MediaFrame(msgspec.Struct, tag_field="event", tag="media", gc=False):
-    """Holds a media frame as Telnyx sends it. `media_of` makes a `Media` of it."""
+    """Holds a media frame as Telnyx sends it; see `media_of`."""
 
     media: _MediaBody
     stream_id: str | None = None
     sequence_number: _Number | None = None
 
 
-# Raises DECODE_ERRORS for all that is not plainly a media frame. Not strict: numbers as text.
+# Raises DECODE_ERRORS for anything but a plain media frame. Not strict, so numbers may be text.
 decode_media = msgspec.json.Decoder(MediaFrame, strict=False).decode
 
 
 def decode(message: bytes, mended: list[str] | None = None) -> Frame:
-    """Read one frame from Telnyx. Raises Malformed, and nothing else, for anything that can't be read; TooLong for a
-    long one.
+    """Read one frame from Telnyx.
 
-    Plain media frames, nearly all there are, are decoded in one step with their base64; all else goes the general way:
-    what the frame is needed for is read strictly, and of the rest what can't be read is replaced and named in `mended`.
-    `raw` is then the frame as it was understood.
+    Plain media frames, which nearly all are, are decoded in one step with their base64. Of others, the needed fields
+    are read strictly; other malformed fields are replaced and named in `mended`, and `raw` is the mended frame.
+
+    Raises:
+        Malformed: the frame can't be read; TooLong: it is too long. No other exception is raised.
     """
     if len(message) > MESSAGE_MAX_BYTES:
         raise TooLong(f"a frame of {len(message)} bytes; {MESSAGE_MAX_BYTES} are enough")
@@ -188,7 +191,7 @@ def _decode_any(message: bytes, mended: list[str]) -> Frame:
     if reader is not None:
         return reader(frame, encode_any(frame) if mended else message, mended)
     if mended:
-        raise Malformed("not JSON")  # nothing in it is known to be worth mending
+        raise Malformed("not JSON")  # an unknown event is not mended
     return Unknown(event, message)
 
 
@@ -236,7 +239,7 @@ def _read_start(frame: dict[str, Any], raw: bytes, mended: list[str]) -> Start:
 
 
 def _digest(frame: dict[str, Any]) -> int:
-    """Return 32 bits, never 0."""
+    """Return the 32 bits of `Start.digest`, never 0."""
     told = {name: value for name, value in frame.items() if name != "sequence_number"}
     try:
         text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)

@@ -1,4 +1,4 @@
-"""Writes the messages that we send on a Telnyx media stream. Pure.
+"""Writes our messages on a Telnyx media stream. Pure.
 
 Source: Telnyx's guide "Media Streaming over Websockets", section on bidirectional streaming.
 """
@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-MEDIA_ENDS: Final = b'"}}'  # what follows the payload in a media message
+MEDIA_ENDS: Final = b'"}}'  # follows the payload in a media message
 
 
 def media_message(payload: bytes, stream_id: str | None = None) -> bytes:
-    """Return the message that plays audio into the call.
+    """Return the message that has Telnyx play audio into the call.
 
     Args:
         payload: raw codec bytes, 20 ms or more, without an RTP header (mode `rtp`).
@@ -25,10 +25,10 @@ def media_message(payload: bytes, stream_id: str | None = None) -> bytes:
 
 
 def clear_message() -> bytes:
-    """Return the message on which Telnyx drops what it has not played, and sends back all marks that wait."""
+    """Return the message that has Telnyx drop audio that was not played yet, and send back all waiting marks."""
     return b'{"event":"clear"}'
 
 
 def mark_message(name: str) -> bytes:
-    """Return the mark that Telnyx sends back once everything sent before it has been played."""
+    """Return a mark, which Telnyx sends back once all audio before it was played."""
     return b'{"event":"mark","mark":{"name":%b}}' % msgspec.json.encode(name)

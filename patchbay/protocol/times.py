@@ -1,6 +1,6 @@
-"""Converts times: ISO 8601 text in UTC from and to µs, or seconds, since 1970, in a range that every reader has.
+"""Converts times between ISO 8601 text in UTC and µs, or seconds, since 1970. Pure.
 
-Pure. 0 stands for a time that is not known. Every time that is accepted can be written again, compared, and added to.
+UNKNOWN stands for a time that is not known. Every accepted time can be written again, compared, and added to.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)
 UNKNOWN: Final = 0
 EARLIEST: Final = 1
-LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # in every time zone still in a year of four digits
+LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _US  # a year of four digits in every time zone
 LATEST_S: Final = 253_402_300_799  # the last second of the year 9999
-AHEAD_MAX: Final = timedelta(days=1) // _US  # clocks and time zones that are wrong
+AHEAD_MAX: Final = timedelta(days=1) // _US  # allows for wrong clocks and time zones
 TIME_MAX_CHARS: Final = 64
 
 
 def microseconds(text: str) -> int:
-    """Return the µs since 1970 of an ISO 8601 time; UNKNOWN for what is none, or out of range. Without a zone it is
-    UTC, as Telnyx means it."""
+    """Return the µs since 1970 of an ISO 8601 time; UNKNOWN for other text, or a time out of range.
+
+    A time without a zone is UTC, as in Telnyx's messages.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -33,7 +35,7 @@ def microseconds(text: str) -> int:
 
 
 def timestamp(at: int) -> str:
-    """Return the time as Telnyx writes it, of µs since 1970; one that is out of range becomes the end of the range."""
+    """Return µs since 1970 as Telnyx writes times. A time out of range becomes the end of the range."""
     moment = _EPOCH + min(max(at, 0), LATEST) * _US
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
@@ -44,16 +46,16 @@ def utc(at_s: float) -> str:
 
 
 def utc_seconds(at_s: float) -> str:
-    """Return seconds since 1970 as UTC in ISO 8601, to the second; what is later than the year 9999 becomes its end."""
+    """Return seconds since 1970 as UTC in ISO 8601, to the second, at most the end of the year 9999."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(at_s, LATEST_S)))
 
 
 def occurred_at(given: object, received_at: str, mended: list[str]) -> str:
-    """Return when something happened: what its witness wrote, or when it arrived, where that can't be.
+    """Return when an event occurred: the given time, or the time of arrival where the given one is missing or refused.
 
     Args:
-        mended: gets `occurred_at` where something else was written: no time, one out of range, or one in the future,
-            which would make everything later look old.
+        mended: gets `occurred_at` where the given time is refused: malformed, out of range, or in the future, so that
+            later events would seem to be older.
     """
     if given is None:
         return received_at

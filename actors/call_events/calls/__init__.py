@@ -1,1 +1,1 @@
-"""The state of each call, merged from its events."""
+"""Keeps the state of each call, merged from its events."""

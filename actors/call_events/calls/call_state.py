@@ -1,8 +1,7 @@
-"""Merges the events of a call into its state, a lattice: events may come in any order, late, or twice, and the state is
-the same.
+"""Merges the events of a call into its state, which does not depend on their order and repeats. Pure.
 
-Pure. Every part of a state only ever grows by `max` or `min`, over (when it occurred, id of the event) where two values
-compete; so `merge` is commutative, associative and idempotent. A hangup is terminal whatever comes after it.
+A state is a lattice: each part only changes by `max` or `min`, over (time of the event, id of the event) where two
+values compete. So `merge` is commutative, associative and idempotent. A hangup is terminal, whatever events follow.
 """
 
 from __future__ import annotations
@@ -38,23 +37,24 @@ FACT_MAX_CHARS = 256
 
 
 class Register(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """Holds a value with its position among others, ordered by (at, id)."""
+    """Holds a value of an event. Registers are ordered by (at, id)."""
 
-    at: int  # µs since 1970, by the clock of the witness
+    at: int  # µs since 1970, by the clock of the sender
     id: str
     value: bool | str = False
 
 
 class CallState(msgspec.Struct, frozen=True, array_like=True):
-    """Holds everything that is known of one call.
+    """Holds the state of one call.
 
     Attributes:
-        phase: index into PHASE_NAMES; never falls.
-        first_at, last_at: of its events, µs since 1970; a loss is none.
-        facts: the earliest value of each.
-        answered: the first answer. ended: the first hangup, with its cause.
-        held, talker: the latest value. streams: the latest value of each; "" stands for Telnyx's webhooks, which name
-        none.
+        phase: index into PHASE_NAMES; never decreases.
+        first_at, last_at: times of the first and the last event, µs since 1970. A loss does not count.
+        facts: the earliest value of each of FACTS.
+        answered: the first answer.
+        ended: the first hangup, with its cause.
+        held, talker: the latest value.
+        streams: the latest value of each stream; "" stands for Telnyx's webhooks, which name no stream.
         lost: the latest loss.
     """
 
@@ -72,20 +72,20 @@ class CallState(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def streaming(self) -> bool:
-        """Return whether audio of the call is streamed to us. Our own events count for more than Telnyx's."""
+        """Return whether audio of the call is streamed to us. Our own events override Telnyx's."""
         ours = [register.value for stream, register in self.streams.items() if stream]
         return any(ours) if ours else any(register.value for register in self.streams.values())
 
     @property
     def is_live(self) -> bool:
-        """Return whether the call is live. A stream without webhooks is a call too, as long as it lasts."""
+        """Return whether the call is live. A live stream without webhooks is a live call, too."""
         if self.phase >= HANGUP or (self.lost is not None and self.lost.at >= self.last_at):
             return False
         return self.phase > 0 or self.streaming
 
 
 def of_event(event: Event) -> CallState | None:
-    """Return what one event says of its call; None when it names none."""
+    """Return the state of a call that an event alone gives; None when the event has no call."""
     call = event.call_control_id
     if not call:
         return None
@@ -110,7 +110,7 @@ def of_event(event: Event) -> CallState | None:
 
 
 def merge(one: CallState, other: CallState) -> CallState:
-    """Return the state that knows everything that either of two states knows."""
+    """Return the state after the events of both states."""
     return CallState(
         one.call_control_id,
         phase=max(one.phase, other.phase),
@@ -157,7 +157,7 @@ def _text(value: object) -> str:
 
 
 def _outer(better: Callable[[int, int], int], one: int, other: int) -> int:
-    """Return the better of two times; 0 stands for a time that is not known."""
+    """Return `better` of two times; 0 stands for an unknown time."""
     return better(one, other) if one and other else one or other
 
 

@@ -1,7 +1,7 @@
-"""Finds calls without a sign of life, and records an event (`call.lost`) for each, so that every client learns of it.
+"""Finds calls without a sign of life, and records the event `call.lost` for each.
 
-Signs of life are the call's events, and the statistics of the ingests, which name the calls that they carry. A lost
-call with a new sign of life is live again.
+Signs of life are events of the call, and the statistics of ingest processes, which name the calls that they carry. A
+lost call with a new sign of life is live again.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from actors.call_events.journal.interface import Record
 
 INTERVAL_S = 5.0
-FIRST_CHECK_S = 30.0  # ingests that carry streams have published by then
+FIRST_CHECK_S = 30.0  # after which all ingest processes have published their calls
 
 
 class BusSubscriber(Protocol):
-    """Receives from the bus: `bus.subscriber("ingest", "pub", b"s")`."""
+    """Receives from the bus, as `bus.subscriber("ingest", "pub", b"s")` does."""
 
     async def receive_many(self, limit: int = 64) -> list[bytes]: ...
 
 
 class LostCalls:
-    """Watches the live calls. Times are µs since 1970."""
+    """Watches the live calls. Times are µs since 1970 where no unit is named."""
 
     def __init__(self, calls: Mapping[str, CallState], record: Record, lost_after_s: float) -> None:
         self._calls = calls
@@ -45,13 +45,13 @@ class LostCalls:
         self._seen: dict[str, int] = {}
 
     async def listen(self, subscriber: BusSubscriber) -> None:
-        """Receive which streams the ingests carry, for ever."""
+        """Receive the statistics of ingest processes until cancelled."""
         while True:
             for frame in await subscriber.receive_many():
                 self.receive(frame[len(STATS_TOPIC) :], time.time_ns() // 1000)
 
     async def watch(self) -> None:
-        """Record the loss of calls, for ever."""
+        """Record lost calls until cancelled."""
         await trio.sleep(min(FIRST_CHECK_S, self._lost_after_us / 1e6))
         while True:
             lost = self.lost(time.time_ns() // 1000)
@@ -63,13 +63,13 @@ class LostCalls:
             await trio.sleep(INTERVAL_S)
 
     def receive(self, stats: bytes, now: int) -> None:
-        """Take the statistics of an ingest, which name the calls that it carries."""
+        """Take the statistics of an ingest process: its calls are alive."""
         for call in _calls_of(stats):
             if call in self._calls:
                 self._seen[call] = now
 
     def lost(self, now: int) -> list[Arrival]:
-        """Return the events of the calls that are lost now."""
+        """Return an event for each call that is lost now."""
         self._seen = {call: seen for call, seen in self._seen.items() if call in self._calls}
         return [self._event(state, now) for state in self._calls.values() if self._is_lost(state, now)]
 

@@ -1,4 +1,4 @@
-"""Serves `/call-events` WebSockets, from the handshake, or from where a predecessor was, to their end."""
+"""Serves the WebSockets of `/call-events`, from the handshake, or from a predecessor's cursor, to their end."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 10.0  # how long an evicted client may take to read what is being sent, and the reason
-RETRY_S = 0.5  # when older events can't be read
+GRACE_S = 10.0  # in which an evicted client may read the current bytes
+RETRY_S = 0.5  # between attempts to read older events
 GONE_REASON = "events that you have not had are not kept any more; come back with since=<offset of the last one>"
 
 
@@ -53,7 +53,7 @@ class EventClient(EventWriter):
         self.reason = ""
 
     def evict(self, reason: str) -> None:
-        """Write no more events. The connection is closed with the reason once everything before has been sent."""
+        """Stop writing events. The connection is closed with the reason, once the current bytes were written."""
         if not self.evicted.is_set():
             self.stop()
             self.reason = reason
@@ -64,8 +64,8 @@ class Clients:
     """Serves the connections of all clients.
 
     Args:
-        settings: limits of what clients may send.
-        verifier: of tokens that clients renew; None: authentication is off.
+        settings: limits of the messages of clients.
+        verifier: verifies renewed tokens; None: authentication is off.
 
     Attributes:
         peers: the open connections, for keepalive.
@@ -93,7 +93,7 @@ class Clients:
         self.peers: set[WebSocketConnection] = set()
 
     async def serve(self, handed: HandedConnection) -> None:
-        """Serve a connection until either side ends it, or a successor goes on with it."""
+        """Serve a connection until either side ends it, or it is parked for a successor."""
         head = parse_known_head(handed.head)
         if not may(handed.claims, "events"):
             refuse(handed.sock, 403, "Forbidden: needs a token with the right `events`")
@@ -105,14 +105,14 @@ class Clients:
         try:
             asked = parse_filter(head.query, handed.claims)
         except BadQuery as error:
-            if not handed.resumed:  # else a predecessor of another version had let it in, and it comes back
+            if not handed.resumed:  # a resumed client, accepted by another version, is disconnected, and comes back
                 refuse(handed.sock, 400, f"Bad Request: {error}")
             return
         client = EventClient(handed, self._dispatcher, asked.interest)
         try:
             found = await self._find_cursor(handed, asked.interest)
         except LostCursor as lost:
-            log.warning("connection %d is ended, its client must come back: %s", handed.id, lost)
+            log.warning("connection %d is ended, and its client must come back: %s", handed.id, lost)
             return
         limit, rate_limit = self._settings.message_max_bytes, self._rate_limits.of(handed.claims)
         async with accept(handed, self._poller, client, message_max_bytes=limit, rate_limit=rate_limit) as peer:
@@ -130,46 +130,50 @@ class Clients:
         client.start(self._dispatcher.epoch, offset, first)
 
     def _first_offset(self, since: int | None) -> tuple[int, bool]:
-        """Return where a new client begins, and whether it misses no event so."""
+        """Return the offset after which a new client begins, and whether no event is missing after its `since`."""
         last, before_all = self._dispatcher.tail.last, self._journal.session.oldest - 1
         if since is None:
             return last, True
         return min(max(since, before_all), last), max(before_all, self._journal.session.first - 1) <= since <= last
 
     async def _find_cursor(self, handed: HandedConnection, interest: Interest) -> tuple[Cursor, int, bytes] | None:
-        """Find where a predecessor was with this connection; None when there was none, or it had written nothing."""
+        """Return a predecessor's cursor, its offset, and its unwritten bytes; None: no cursor was set.
+
+        Raises:
+            LostCursor: the connection can't be continued.
+        """
         if not handed.resumed or not handed.state:
             return None
-        noted, unsent = decode_cursor(handed.state), handed.unsent
-        handed.unsent = b""  # what is to be written is found here
-        if noted.epoch != self._dispatcher.epoch:
-            raise LostCursor("the journal is another one")
-        if noted.written == NO_COUNT:
-            return noted, noted.offset, unsent
+        cursor, unsent = decode_cursor(handed.state), handed.unsent
+        handed.unsent = b""  # the unwritten bytes are computed here
+        if cursor.epoch != self._dispatcher.epoch:
+            raise LostCursor("the journal was replaced")
+        if cursor.written == NO_COUNT:
+            return cursor, cursor.offset, unsent
         written, who = bytes_written(handed.sock), reader_of(handed.claims, handed.peer)
         try:
-            found = await self._walk(noted, written, interest, who)
+            found = await self._walk(cursor, written, interest, who)
             if found is None:
-                await self._journal.session.refresh()  # the predecessor, which may still be there, was ahead of us
-                found = await self._walk(noted, written, interest, who)
+                await self._journal.session.refresh()  # the predecessor, which may still be writing, has committed more
+                found = await self._walk(cursor, written, interest, who)
         except Unavailable as error:
             raise LostCursor(str(error)) from error
         if found is None:
-            raise LostCursor("more was written than there are events")
-        return noted, *found
+            raise LostCursor("more bytes were written than the events have")
+        return cursor, *found
 
-    async def _walk(self, noted: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
-        tail, offset = self._dispatcher.tail, noted.offset
+    async def _walk(self, cursor: Cursor, written: int, interest: Interest, who: str) -> tuple[int, bytes] | None:
+        tail, offset = self._dispatcher.tail, cursor.offset
         if offset >= tail.before:
-            return walk(noted, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
+            return walk(cursor, written, (entry for entry in tail.entries_after(offset) if interest.wants(entry)))
         entries: list[Entry] = []
-        found = walk(noted, written, entries)
+        found = walk(cursor, written, entries)
         while found is None and offset < tail.last:
             page = await self._journal.reader.page(interest, offset, who=who)
             if page.oldest > offset + 1:
-                raise LostCursor("the events there are not kept any more")
+                raise LostCursor("the next events are not kept any more")
             entries, offset = [*entries, *page.entries], page.upto
-            found = walk(noted, written, entries)
+            found = walk(cursor, written, entries)
         return found
 
     async def _serve_open(self, peer: WebSocketConnection, client: EventClient, interest: Interest) -> None:
@@ -190,7 +194,7 @@ class Clients:
             self.peers.discard(peer)
 
     async def _feed_old_events(self, client: EventClient, interest: Interest, who: str) -> None:
-        """Give a client the events that are in the journal only, as fast as it reads. For ever."""
+        """Feed a client events that are only in the journal, as fast as it reads, until cancelled."""
         while True:
             await client.starved.wait()
             client.starved = trio.Event()
@@ -217,7 +221,7 @@ async def _close_when_evicted(peer: WebSocketConnection, client: EventClient, sc
 
 
 def _receive(client: EventClient, session: Session, message: bytes) -> None:
-    """Take a message of a client: a newer token, or nothing that counts. UnicodeDecodeError closes the connection."""
+    """Handle a client's message: a newer token; all others are ignored. Raises UnicodeDecodeError."""
     message.decode()
     if b'"auth"' in message:
         client.write_control(text_frame(session.renew(message, time.time())))

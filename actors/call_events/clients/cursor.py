@@ -1,12 +1,9 @@
-"""Finds out how far a client is in the stream of events, so that another process can continue its connection at the
-next byte.
+"""Computes how far a client is in the stream of events, so that a successor can continue its connection. Pure.
 
-A client's socket carries the events that it wants, in order, one encoding for all: what comes after a known point is
-known. So it is enough to note that point now and then (`Cursor`), and to ask the kernel how much has been written
-since: it counts the bytes of a connection, and outlives us. Nothing has to be noted for an event, and after a crash
-between any two steps no event is missing and none comes twice.
-
-Pure: the kernel is asked by `patchbay.net.tcp_info`.
+A connection carries the wanted events in order, in one encoding for all clients, so the bytes behind a known point are
+known. A process sets such a point, a `Cursor`, from time to time. Its successor asks the kernel how many bytes were
+written since (`patchbay.net.tcp_info`), and continues with the next byte. So no event is missing and none is repeated,
+wherever a crash occurs.
 """
 
 from __future__ import annotations
@@ -20,21 +17,21 @@ if TYPE_CHECKING:
 
     from actors.call_events.entry import Entry
 
-FORM = 1  # of events as they are written: raise it when `encode` changes, or bytes would be counted wrong
-UNKNOWN_OFFSET = -1  # an offset: nobody can tell
-PREFIX_MAX_BYTES = 8 * 1024  # of what is noted with a place
+FORM = 1  # version of the encoding of events: must be raised when `encode` changes, since bytes are counted
+UNKNOWN_OFFSET = -1  # the kernel counts no bytes of this connection
+PREFIX_MAX_BYTES = 8 * 1024  # of `Cursor.prefix`
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Holds a point in the bytes that a connection carries.
 
     Attributes:
-        epoch: of the journal that `offset` belongs to.
-        written: bytes that the connection had carried there, by the kernel's count; NO_COUNT where it has none, and
-            then this is where the connection is, not where it was.
-        offset: everything wanted up to this offset comes before that point.
-        prefix: what comes there before any event: a welcome, a pong.
-        form: of the events; see FORM.
+        epoch: the journal's epoch.
+        written: how many bytes the connection had carried at this point, by the kernel's count; NO_COUNT: the kernel
+            has no count, and this point is where a parked connection is.
+        offset: all wanted events up to this offset are before this point.
+        prefix: bytes at this point that are no event, such as a welcome or a pong.
+        form: see FORM.
     """
 
     epoch: str
@@ -49,19 +46,19 @@ _decode = msgspec.msgpack.Decoder(Cursor).decode
 
 
 class LostCursor(Exception):
-    """The client's position can't be determined. The client must come back with `since`."""
+    """Reports that a client's position is not known. The client must come back with `since`."""
 
 
 def decode_cursor(state: bytes) -> Cursor:
-    """Read a cursor. Raises LostCursor: it is another program's."""
+    """Read a cursor. Raises LostCursor for a cursor of another version, or without an offset."""
     try:
         cursor: Cursor = _decode(state)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise LostCursor("the state can't be read") from error
     if cursor.form != FORM:
-        raise LostCursor("events were written otherwise then")
+        raise LostCursor("a version with another encoding of events has written it")
     if cursor.offset == UNKNOWN_OFFSET:
-        raise LostCursor("what this connection carries is not counted")
+        raise LostCursor("the kernel counts no bytes of this connection")
     return cursor
 
 
@@ -70,11 +67,11 @@ def walk(cursor: Cursor, written: int, entries: Iterable[Entry]) -> tuple[int, b
 
     Args:
         written: the kernel's count now.
-        entries: those that the client wants after the cursor cursor, in order.
+        entries: the wanted events after the cursor, in order.
 
     Returns:
-        The offset up to which everything wanted has been written, at least in part, and what is left to be written of
-        the last; None when it is further than these entries go.
+        The offset of the last event that was written, at least in part, and its unwritten bytes; None when more was
+        written than these entries.
     """
     left = written - cursor.written
     if left < len(cursor.prefix):

@@ -1,7 +1,7 @@
 """Writes events to one client, and keeps its position in the stream of events.
 
-Has no queue: the next events are taken from the newest events in memory whenever the socket has room, so a slow client
-costs no more than a fast one. Older events come from the journal, by `feed`. Control frames go between events.
+There is no queue: whenever the socket is writable, the next events are taken from those in memory, so a slow client
+costs no more than a fast one. `feed` writes older events, from the journal. Control frames are written between events.
 """
 
 from __future__ import annotations
@@ -20,26 +20,28 @@ if TYPE_CHECKING:
     from actors.call_events.entry import Interest
     from patchbay.handover.connection import HandedConnection
 
-PIECE_MAX_BYTES = 64 * 1024  # written at once; what of it the socket does not take is all that is held
-CURSOR_EVERY = 256  # offsets; a successor looks through at most so many to find the place
-CONTROLS_MAX = 64  # frames of the WebSocket that wait; a peer that asks for more is aborted
+PIECE_MAX_BYTES = 64 * 1024  # of events that are written at once; no more is held for a client
+CURSOR_EVERY = 256  # offsets between two cursors; a successor searches at most so many
+CONTROLS_MAX = 64  # waiting control frames; a peer that causes more is aborted
 
 
 class EventWriter(SendQueue):
-    """Writes to a client. `start` begins; before that only the handshake's answer is written.
+    """Writes events to a client. Before `start` or `resume`, only the handshake's answer is written.
 
     Args:
-        tail: where events come from.
-        interest: which of them this client gets.
+        tail: the newest events.
+        interest: the events that the client gets.
 
     Attributes:
-        cursor: the offset up to which everything wanted is written or on its way.
-        written: bytes that the connection has carried since it was ours; says whether there is progress.
-        idle: set when nothing waits any more.
-        starved: set when what comes next is only in the journal.
+        cursor: the offset up to which all wanted events were written, or begun to be.
+        written: number of bytes that this process has written.
+        epoch: the journal's epoch.
+        is_begun: `start` or `resume` was called.
+        idle: set when nothing waits to be written.
+        starved: set when the next events are only in the journal.
     """
 
-    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_reported", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
+    __slots__ = ("_base", "_controls", "_handed", "_interest", "_is_closing", "_last_set", "_tail", "cursor", "epoch", "idle", "is_begun", "starved", "written")  # fmt: skip
 
     def __init__(self, handed: HandedConnection, tail: RecentEvents, interest: Interest) -> None:
         super().__init__(handed.sock, lossy_s=0.0)
@@ -48,7 +50,7 @@ class EventWriter(SendQueue):
         self._interest = interest
         self._controls: deque[bytes] = deque()
         self._base = NO_COUNT
-        self._reported: int | None = None  # the offset of the last note; None: there is none yet that will do
+        self._last_set: int | None = None  # offset of the last cursor that was set; None: a cursor must be set first
         self._is_closing = False
         self.cursor = 0
         self.written = 0
@@ -58,29 +60,29 @@ class EventWriter(SendQueue):
         self.starved = trio.Event()
 
     def start(self, epoch: str, offset: int, first: bytes) -> None:
-        """Start with these bytes (a welcome, the rest of a frame), then write every wanted event after an offset."""
-        if self.behind:  # the handshake's answer does not even go out
+        """Write the first bytes, a welcome, then all wanted events after an offset."""
+        if self.behind:  # not even the handshake's answer was written
             self.abort()
             return
         self._attach(epoch, offset, first)
         if self._base == NO_COUNT:
             self._handed.set_state(encode_cursor(Cursor(epoch, NO_COUNT, UNKNOWN_OFFSET)))
         elif len(first) <= PREFIX_MAX_BYTES:
-            self._note(first)
+            self._set_cursor(first)
         self.pull()
 
-    def resume(self, noted: Cursor, offset: int, rest: bytes) -> None:
-        """Continue where a predecessor was: `noted` is its cursor, `offset` and `rest` are where it really was."""
-        self._attach(noted.epoch, offset, rest)
-        self._reported = noted.offset
+    def resume(self, cursor: Cursor, offset: int, rest: bytes) -> None:
+        """Continue for a predecessor that has set `cursor`, and has written up to `offset` except for `rest`."""
+        self._attach(cursor.epoch, offset, rest)
+        self._last_set = cursor.offset
         self.pull()
 
     def switch_journal(self, epoch: str, offset: int) -> None:
-        """Continue in another journal, at an offset. The client has had everything of the old one."""
-        self.epoch, self.cursor, self._reported = epoch, offset, None
+        """Continue in another journal after an offset. The client has had all events of the old one."""
+        self.epoch, self.cursor, self._last_set = epoch, offset, None
 
     def pull(self) -> None:
-        """Write the events that wait for this client, as far as the socket has room."""
+        """Write the next events until the send buffer is full."""
         if self.broken or not self.is_begun:
             return
         try:
@@ -97,17 +99,17 @@ class EventWriter(SendQueue):
             self.idle.set()
 
     def feed(self, piece: bytes, upto: int) -> None:
-        """Write what was read from the journal, which goes up to an offset. Only when nothing waits."""
-        self._note_now_and_then(upto)
+        """Write events from the journal, up to an offset. Must be called when nothing waits to be written."""
+        self._set_cursor_if_due(upto)
         self._remainder, self.cursor = piece, upto
         self.pull()
 
     def stop(self) -> None:
-        """Write no more events after the bytes that are being sent."""
+        """Write no further events."""
         self._is_closing = True
 
     def write_close(self, frame: bytes) -> None:
-        """Write the last frame, a close frame, behind what is on its way."""
+        """Write a close frame behind the current bytes. It is the last frame."""
         if not self.is_begun:
             super().write_close(frame)
         elif not (self.broken or self.is_close_queued):
@@ -121,12 +123,12 @@ class EventWriter(SendQueue):
         return not self.broken and bool(self._remainder or self._controls) if self.is_begun else super().is_waiting
 
     async def until_idle(self) -> None:
-        """Wait until nothing waits any more."""
+        """Wait until nothing waits to be written. Cancelling is safe."""
         while self.behind:
             self.idle = trio.Event()
             await self.idle.wait()
 
-    # ---- what the WebSocket asks for
+    # ---- for the WebSocket connection
 
     def write_control(self, frame: bytes) -> bool:
         if not self.is_begun or self.is_close_queued:
@@ -145,8 +147,7 @@ class EventWriter(SendQueue):
             super().drain()
 
     def unsent(self) -> bytes | None:
-        """Return no bytes, since a successor finds them by the cursor; where the kernel counts no bytes, the rest of
-        the current frame."""
+        """Return no bytes, since a successor computes them from the cursor; without a count, the remainder."""
         if not self.is_begun or self.is_close_queued:
             return super().unsent()
         if self._base == NO_COUNT:
@@ -154,7 +155,7 @@ class EventWriter(SendQueue):
             return self._remainder
         return b""
 
-    # ---- within
+    # ---- internal
 
     def _attach(self, epoch: str, offset: int, rest: bytes) -> None:
         self._base, self.written = bytes_written(self._handed.sock), 0
@@ -162,14 +163,14 @@ class EventWriter(SendQueue):
         self._remainder = rest
 
     def _fill(self) -> bool:
-        """Return whether there is something to write. Only whole frames are begun."""
+        """Fill the remainder with the next frames. Return whether there is something to write."""
         if self._remainder:
             return True
-        if self._reported is None:
-            self._note(b"")
+        if self._last_set is None:
+            self._set_cursor(b"")
         if self._controls:
             self._remainder = self._controls.popleft()
-            self._note(self._remainder)
+            self._set_cursor(self._remainder)
             return True
         if self._is_closing or self.cursor >= self._tail.last:
             return False
@@ -177,17 +178,17 @@ class EventWriter(SendQueue):
             self.starved.set()
             return False
         piece, upto = self._tail.after(self.cursor, self._interest, PIECE_MAX_BYTES)
-        self._note_now_and_then(upto)
+        self._set_cursor_if_due(upto)
         self._remainder, self.cursor = piece, upto
         return bool(piece) or self._fill()
 
-    def _note_now_and_then(self, upto: int) -> None:
-        if self._reported is None or upto - self._reported >= CURSOR_EVERY:
-            self._note(b"")
+    def _set_cursor_if_due(self, upto: int) -> None:
+        if self._last_set is None or upto - self._last_set >= CURSOR_EVERY:
+            self._set_cursor(b"")
 
-    def _note(self, prefix: bytes) -> None:
-        """Note the position, before `prefix` is written; only when no frame is written in part."""
+    def _set_cursor(self, prefix: bytes) -> None:
+        """Set the cursor at the gateway, before `prefix` is written. Must be called between two frames."""
         if self._base != NO_COUNT:
-            self._reported = self.cursor
+            self._last_set = self.cursor
             cursor = Cursor(self.epoch, self._base + self.written, self.cursor, prefix)
             self._handed.set_state(encode_cursor(cursor))

@@ -1,4 +1,4 @@
-"""Reads which events a request asks for, and limits them to what its token grants. Pure."""
+"""Reads the events that a request asks for, and limits them to the calls that its token grants. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from patchbay.protocol.query import BadQuery, calls_only
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BEFORE_ALL = -1  # an offset
+BEFORE_ALL = -1  # an offset before all events
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
-TYPES_MAX = 200  # that one request may name
-PREFIXES_MAX = 20  # of types, each of which every event is compared with
+TYPES_MAX = 200  # of one request
+PREFIXES_MAX = 20  # of one request; each event is compared with all of them
 YES = frozenset({"1", "true", "yes"})
 
 Query = dict[str, list[str]]
@@ -24,12 +24,12 @@ Query = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Holds what a request asks for.
+    """Holds the events that a request asks for.
 
     Attributes:
-        since: the offset to go on after; one that could not be read is before everything. None: from now on.
-        snapshot: the live calls first.
-        limit: events in one answer.
+        since: the offset after which to begin; BEFORE_ALL for a malformed one; None: new events only.
+        snapshot: the live calls come first.
+        limit: the most events in one answer.
     """
 
     interest: Interest
@@ -39,8 +39,7 @@ class EventFilter:
 
 
 def parse_filter(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
-    """Read a query; calls that the token does not grant are left out. Raises BadQuery; see
-    `patchbay.protocol.query`."""
+    """Read a query. Calls that the token does not grant are left out. Raises BadQuery."""
     return EventFilter(
         Interest(wanted_calls(query, claims), *_types(query)),
         since=_since(_first(query, "since")),
@@ -50,8 +49,7 @@ def parse_filter(query: Query, claims: Mapping[str, Any] | None) -> EventFilter:
 
 
 def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[str] | None:
-    """Return the calls whose events a client gets: those it names, of those that its token grants; None: all. Raises
-    BadQuery."""
+    """Return the calls that a query names and a token grants; None: all. Raises BadQuery."""
     named = frozenset(calls_only(query)) or None
     if claims is None or claims.get("calls") == "*":
         return named
@@ -61,13 +59,12 @@ def wanted_calls(query: Query, claims: Mapping[str, Any] | None) -> frozenset[st
 
 
 def reader_of(claims: Mapping[str, Any] | None, peer: str) -> str:
-    """Return who reads: whose token it is, or which address it is where nobody has one."""
+    """Return the name of a reader: the `sub` of its token, or its address where it has no token."""
     return str((claims or {}).get("sub") or host_of(peer))
 
 
 def _types(query: Query) -> tuple[frozenset[str] | None, tuple[str, ...]]:
-    """Read `type=call.hangup`, repeated or separated by commas; `type=call.*` is every type that begins with
-    `call.`."""
+    """Return the types and prefixes of `type=call.hangup,call.*`, which may be repeated. `call.*` is a prefix."""
     names = {name for text in query.get("type", ()) for name in text.split(",") if name}
     if not names:
         return None, ()

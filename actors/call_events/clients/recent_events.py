@@ -1,7 +1,4 @@
-"""Keeps the newest events in memory, to serve the clients that keep up.
-
-Pure. Offsets in it have no gap. What several clients want at once is put together once.
-"""
+"""Keeps the newest events in memory, for the clients that keep up. Their offsets have no gap. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ if TYPE_CHECKING:
 
     from actors.call_events.entry import Entry, Interest
 
-SPARE = 256  # entries beyond the bound, so that they go many at a time
+SPARE = 256  # entries beyond the bound, so that many are dropped at a time
 
 
 class RecentEvents:
     """Holds events, bounded in number and bytes; the oldest are dropped.
 
     Attributes:
-        last: offset of the newest event, or what comes before the first.
+        last: offset of the newest event, or the one before the first event.
     """
 
     def __init__(self, *, max_events: int, max_bytes: int) -> None:
@@ -32,18 +29,18 @@ class RecentEvents:
 
     @property
     def before(self) -> int:
-        """Return the offset after which every event is here."""
+        """Return the offset after which all events are kept."""
         return self.last - len(self._entries)
 
     def reset(self, last: int) -> None:
-        """Drop every event; the next event comes after `last`."""
+        """Drop all events. The next event comes after `last`."""
         self._entries.clear()
         self._joined.clear()
         self._bytes = 0
         self.last = last
 
     def extend(self, entries: Sequence[Entry]) -> None:
-        """Add newer events. Where some are missing between, the older events are dropped."""
+        """Add newer events. If there is a gap before them, all older events are dropped."""
         if not entries:
             return
         if entries[0].offset != self.last + 1:
@@ -56,10 +53,10 @@ class RecentEvents:
             self._shorten()
 
     def after(self, offset: int, interest: Interest, max_bytes: int) -> tuple[bytes, int]:
-        """Return the frames wanted after an offset, as one piece, and the offset up to which this is everything.
+        """Return the wanted frames after an offset, as one piece, and the offset up to which these are all.
 
-        The piece is empty when there are none. It is longer than `max_bytes` only when it is a single frame.
-        `offset` must not be less than `before`.
+        The piece is longer than `max_bytes` only when it is a single frame. `offset` must not be less than `before`.
+        Clients that want all events share one piece.
         """
         if not interest.is_everything:
             return self._gather(offset, interest, max_bytes)
@@ -69,7 +66,7 @@ class RecentEvents:
         return self._joined[key]
 
     def entries_after(self, offset: int) -> list[Entry]:
-        """Return every event after an offset, which must not be less than `before`."""
+        """Return all events after an offset, which must not be less than `before`."""
         return self._entries[offset - self.before :]
 
     def statistics(self) -> dict[str, int]:

@@ -1,1 +1,1 @@
-"""The journal of events: one SQLite file, written by one thread, read a page at a time."""
+"""Keeps the journal of events: one SQLite file, written by one thread, read a page at a time."""

@@ -1,5 +1,4 @@
-"""Reads and writes the states of calls, a table of the journal's file. Blocks; used inside the journal's
-transactions."""
+"""Reads and writes the states of calls in the journal's file, inside the journal's transactions. Blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from actors.call_events.events import Event
 
-KEPT_US = 86_400 * 1_000_000  # how long an ended call stays known: a late event must not revive it
+KEPT_US = 86_400 * 1_000_000  # of an ended call: a late event must not make the call live again
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(CallState).decode
 
@@ -33,13 +32,13 @@ class CallTable:
         return {call: _decode(state) for call, state in rows}
 
     def states(self, calls: Iterable[str | None]) -> dict[str, CallState]:
-        """Return the states of those calls that are known."""
+        """Return the states of these calls. Unknown calls are left out."""
         sql = "SELECT state FROM calls WHERE call = ?"
         rows = ((call, self._db.execute(sql, (call,)).fetchone()) for call in set(calls) if call)
         return {call: _decode(row[0]) for call, row in rows if row}
 
     def merge(self, event: Event, states: dict[str, CallState]) -> None:
-        """Merge an event into the state of its call, in `states`; a state that is missing there is read first."""
+        """Merge an event into `states`. A state that is missing there is read first."""
         change = of_event(event)
         if change is None:
             return
@@ -59,6 +58,6 @@ class CallTable:
         self._db.executemany(sql, rows)
 
     def prune(self, before: int) -> None:
-        """Delete ended calls that have not changed since a time (µs since 1970), but none that ended within a day."""
+        """Delete ended calls that have not changed since `before` (µs since 1970), nor within KEPT_US."""
         before = min(before, time.time_ns() // 1000 - KEPT_US)
         self._db.execute("DELETE FROM calls WHERE NOT is_live AND changed_at < ?", (before,))

@@ -1,4 +1,4 @@
-"""Defines what the journal takes, gives and raises, for those who use it. Pure."""
+"""Defines the arguments, results and exceptions of the journal. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from actors.call_events.calls.call_state import CallState
     from actors.call_events.entry import Entry
 
-# Writes events to the journal, and returns for each whether it is new. Raises Unavailable.
+# Writes events to the journal, and returns whether each is new. Raises Unavailable.
 Record = Callable[[Sequence[Arrival]], Awaitable[list[bool]]]
 
 
 class Unavailable(Exception):
-    """The journal can't be read or written at the moment. The text says why."""
+    """Reports that the journal can't be read or written now. The text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Commit:
     """Holds the result of a commit.
 
     Attributes:
-        entries: events after the offset that the caller knew, oldest first; another process's too.
-        states: of the calls that these events are about.
-        taken: for each arrival, whether it is new.
+        entries: events after the offset that the caller knew, oldest first, also of another process.
+        states: the states of the calls of these events.
+        taken: whether each arrival is new.
     """
 
     entries: list[Entry]

@@ -1,10 +1,10 @@
-"""Keeps every event in one SQLite file, as it was received and in the order in which it was committed.
+"""Keeps events in one SQLite file, as they were received and in the order of their commits.
 
-Blocks, so one thread at a time uses it. Errors of SQLite are raised as `sqlite3.Error`, and `store` handles them.
-Several processes may have the file open, during a roll: the offset of an event is chosen inside the transaction that
-writes it.
+Blocks; one thread at a time may use a journal. Errors of SQLite are raised as `sqlite3.Error`, and `store` handles
+them. Two processes have the file open during a roll, so the offset of an event is chosen in the transaction that writes
+the event.
 
-A journal that is not the one that was left here (`watermark`) gets a new epoch, and offsets that no client has had.
+A file that is not the one that was left here (`watermark`) gets a new epoch, and offsets that no client has had.
 """
 
 from __future__ import annotations
@@ -34,20 +34,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BUSY_TIMEOUT_MS = 1000  # for another process's commit
+BUSY_TIMEOUT_MS = 1000  # the wait for a commit of another process
 CACHE_KIB = 8 * 1024
 
 
 class Truncated(Exception):
-    """The file has lost events that were committed."""
+    """Reports that the file has lost committed events."""
 
 
 class Journal:
-    """Reads and writes an open file. `epoch` names the journal: an offset means nothing in another one. Whoever made it
-    closes it.
+    """Reads and writes the journal's file, which it opens. The maker closes it.
+
+    Attributes:
+        epoch: names the journal; its offsets have no meaning in another journal.
+        first_offset: offset of the first event of this epoch.
 
     Raises:
-        sqlite3.Error: it can't be opened, or is none. NewerSchema: see there.
+        sqlite3.Error: the file can't be opened, or is no journal.
+        NewerSchema: a later version of Patchbay has written the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +74,7 @@ class Journal:
         schema.migrate(db)
         if self._mismatch() is not None:
             with self._write_transaction():
-                why = self._mismatch()  # another process may have been first
+                why = self._mismatch()  # another process may have done this meanwhile
                 if why is not None:
                     self._take_over(why)
             self._watermark.write(self._meta()["epoch"], self._last_in_file())
@@ -82,7 +86,7 @@ class Journal:
         return dict(self._db.execute("SELECT key, value FROM meta").fetchall())
 
     def _mismatch(self) -> str | None:
-        """Return why this is not the journal that was left here; see `Watermark.mismatch`."""
+        """Return why this file is not the one that was left here; see `Watermark.mismatch`."""
         meta = self._meta()
         return self._watermark.mismatch(meta.get("epoch"), meta.get("origin"), self._last_in_file())
 
@@ -90,13 +94,13 @@ class Journal:
         meta, now, left = self._meta(), time.time_ns(), self._watermark.read()
         named = {"origin": self._watermark.origin()}
         if why or "epoch" not in meta:
-            # Offsets begin at µs since 1970: higher than any of an earlier file, and numbers that JavaScript can hold.
+            # Offsets begin at µs since 1970: higher than those of earlier files, and exact in JavaScript.
             first = max(now // 1000, self._last_in_file() + 1, left.offset + 1 if left else 0)
             named |= {"epoch": str(now), "first_offset": str(first)}
         sql = "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
         self._db.executemany(sql, named.items())
         if why:
-            logger.warning("this is not the journal that was left here (%s): epoch %s begins", why, named["epoch"])
+            logger.warning("the journal is not the one that was left here (%s); epoch %s begins", why, named["epoch"])
 
     def _last_in_file(self) -> int:
         found = self._db.execute("SELECT max(offset) FROM events").fetchone()[0]
@@ -104,21 +108,23 @@ class Journal:
 
     @property
     def last_offset(self) -> int:
-        """Return the offset of the newest event, or the one before the first of this epoch."""
+        """Return the offset of the newest event; without events, the one before `first_offset`."""
         return max(self._last_in_file(), self.first_offset - 1)
 
     @property
     def oldest_offset(self) -> int:
-        """Return the offset of the oldest event that is kept, or of the first that will be."""
+        """Return the offset of the oldest event; without events, `first_offset`."""
         found = self._db.execute("SELECT min(offset) FROM events").fetchone()[0]
         return int(found) if found is not None else self.first_offset
 
     def commit(self, arrivals: Sequence[Arrival], known: int) -> Commit:
-        """Write events, all or none. Those whose id is known are not written again. On return the events are on the
-        disk.
+        """Write events to the disk, all or none. Events with a known id are not written again.
 
         Args:
-            known: the offset up to which the caller has seen everything.
+            known: the offset up to which the caller has all events.
+
+        Raises:
+            Truncated: the file ends before `known`.
         """
         with self._write_transaction():
             offset = self.last_offset
@@ -139,7 +145,7 @@ class Journal:
         return Commit(entries, states, taken)
 
     def newer(self, known: int) -> Commit:
-        """Return what another process has committed after an offset."""
+        """Return the events after an offset, which another process has committed."""
         with self.read_transaction():
             entries = self._between(known, self.last_offset)
             return Commit(entries, self._calls.states(entry.call_control_id for entry in entries), [])
@@ -150,8 +156,8 @@ class Journal:
         return self._between(last - count, last)
 
     def page(self, interest: Interest, after: int, limit: int, max_bytes: int) -> Page:
-        """Return the wanted events after an offset: at most `limit`, at most `max_bytes` (but one at least), and what
-        is found in time."""
+        """Return wanted events after an offset, as many as are found in time: at most `limit`, and at most `max_bytes`,
+        but at least one."""
         entries: list[Entry] = []
         size = 0
         with self.read_transaction():
@@ -166,7 +172,7 @@ class Journal:
         return Page(entries, search.upto, oldest)
 
     def latest(self, interest: Interest, limit: int) -> int:
-        """Return the offset after which there are `limit` wanted events, or as many as are found in time."""
+        """Return the offset before the latest `limit` wanted events, or before as many as are found in time."""
         with self.read_transaction():
             found = Search(self._db, interest).backwards(self.last_offset, limit)
             return self.oldest_offset - 1 if found is None else found
@@ -176,19 +182,18 @@ class Journal:
         return self._calls.live()
 
     def last_webhook_at(self) -> int | None:
-        """Return when the last webhook was received, µs since 1970. Looks at the newest events only."""
+        """Return when the last webhook was received, µs since 1970; None: not among the newest events."""
         sql = "SELECT received_at FROM events WHERE source = 'telnyx' AND offset > ? ORDER BY offset DESC LIMIT 1"
         found = self._db.execute(sql, (self.last_offset - 100_000,)).fetchone()
         return int(found[0]) if found else None
 
     def prune(self, *, before: int, max_bytes: int, fresh: int) -> tuple[int, Pruned]:
-        """Delete a few events. Returns how many were too old, and how many were deleted for the size of the file
-        (`pruning`).
+        """Delete some events (`pruning`). Return how many were too old, and how many were deleted by size.
 
         Args:
-            before: those received before this time (µs since 1970) go,
-            max_bytes: and as long as there is more than this in the file, others,
-            fresh: of which those received after this time go last.
+            before: events that were received before this time (µs since 1970) are too old.
+            max_bytes: other events are deleted while the file has more bytes than that.
+            fresh: events that were received after this time are deleted last.
         """
         with self._write_transaction():
             old, by_size = prune_old(self._db, before, self.last_offset), Pruned()
@@ -199,17 +204,17 @@ class Journal:
 
     @property
     def used_bytes(self) -> int:
-        """Return how many bytes the events use in the file, which itself never shrinks."""
+        """Return how many bytes of the file are in use. The file itself never shrinks."""
         pages, free, size = (int(self._db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))  # fmt: skip
         return (pages - free) * size
 
     def check(self) -> str | None:
-        """Return what is wrong with the file; None: nothing. Reads all of it."""
+        """Return the damage of the file; None: there is none. Reads the whole file."""
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         return None if found == "ok" else str(found)
 
     def copy_to(self, path: Path) -> None:
-        """Copy everything to a new file, which then is this journal."""
+        """Copy the journal to a new file, which has the watermark from then on."""
         target = sqlite3.connect(path)
         try:
             self._db.backup(target)
@@ -220,17 +225,17 @@ class Journal:
             target.close()
 
     def close(self) -> None:
-        """Close the file; harmless when it is closed."""
+        """Close the file. Harmless when repeated."""
         self._db.close()
 
     @contextmanager
     def read_transaction(self) -> Iterator[None]:
-        """Read several times from one state of the file, whatever other processes write meanwhile."""
+        """Read from one state of the file inside the block, whatever other processes write meanwhile."""
         self._db.execute("BEGIN")
         try:
             yield
         finally:
-            if self._db.in_transaction:  # a damaged file ends it
+            if self._db.in_transaction:  # a damaged file ends the transaction
                 self._db.execute("COMMIT")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Keeps the journal within its age and its size, and records what had to go since it was full."""
+"""Prunes the journal by age and size, and records which events were pruned by size."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 60.0
 BUSY_S = 0.05
-FRESH_S = 600  # ids of webhooks stay known so long, if there is room: twice a signature's tolerance
+FRESH_S = 600  # ids of webhooks stay known for so long, if possible: twice the tolerance of signatures
 REPORT_INTERVAL_S = 60.0
-REPORTED_CALLS_MAX = 100  # calls that a report names; all others are counted together
+REPORTED_CALLS_MAX = 100  # calls with an event of their own; events of all others are counted together
 
 
 class JournalPruner:
-    """Deletes events that are too old, or too many.
+    """Deletes events that are too old, and others while the journal is full.
 
     Args:
         record: writes the events `events.pruned`.
@@ -49,12 +49,12 @@ class JournalPruner:
         self.counters: Counter[str] = Counter()
 
     def check_size(self, used_bytes: int) -> None:
-        """Prune soon when the journal uses more bytes than it may."""
+        """Prune soon if the journal uses too many bytes."""
         if used_bytes > self._max_bytes:
             self._full.set()
 
     async def prune(self) -> None:
-        """Prune when the journal is full, and once a minute. For ever."""
+        """Prune when the journal is full, and once a minute, until cancelled."""
         await self._session.ready.wait()
         while True:
             if await self._step():
@@ -65,25 +65,27 @@ class JournalPruner:
                     await self._full.wait()
 
     async def report(self) -> None:
-        """Record once a minute what was pruned since the journal was full. For ever."""
+        """Record once a minute which events were pruned by size, until cancelled."""
         while True:
             await trio.sleep(REPORT_INTERVAL_S)
             pruned, self._unreported = self._unreported, {}
             if pruned:
                 total = sum(map(Counter.total, pruned.values()))
-                logger.error("the journal is full: %d events had to go (events.journal_max_mb)", total)
+                logger.error(
+                    "the journal is full: %d events were deleted; raise events.journal_max_mb to keep more", total
+                )
                 with contextlib.suppress(Unavailable):
                     await self._record([_pruned_event(call, counts) for call, counts in pruned.items()])
 
     async def _step(self) -> int:
-        """Prune a few events, and return how many; 0 also when the journal is unavailable: the next step finds them."""
+        """Prune some events, and return how many. Return 0 when the journal is unavailable; the next step prunes."""
         now = time.time_ns() // 1000
         try:
             old, by_size = await self._session.prune(
                 before=now - self._keep_us, max_bytes=self._max_bytes, fresh=now - FRESH_S * 1_000_000
             )
         except Unavailable as error:
-            logger.debug("journal not pruned: %s", error)
+            logger.debug("the journal can't be pruned now: %s", error)
             return 0
         self.counters["events_pruned"] += old
         self.counters["events_pruned_by_size"] += by_size.total()

@@ -1,9 +1,9 @@
-"""Chooses the events that leave the journal: old ones and, when it is too large, first those that a peer can cause
-without end.
+"""Deletes events from the journal: old events, and while the file is too large, others by their class.
 
-Events have one of three classes (column `room`): floods (keys, marks, errors), audit (who heard and who spoke), and
-others. A call with more than its share of a class loses the surplus first, so that a flood costs its own call only.
-Then the oldest floods go, the oldest others, and the audit last. The newest event always stays: offsets follow it.
+The classes (column `room`) are floods (keys, marks, errors: a peer can cause any number), audit (who heard and who
+spoke), and others. A call with more than its share of a class loses the surplus first, so that a flood costs its own
+call only. Then the oldest floods are deleted, the oldest others, and the oldest audit. The newest event always stays,
+since the next offset follows it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-STEP: Final = 500  # events that are deleted at once by age …
-STEP_BY_SIZE: Final = 2000  # … and by size, when more may be coming
+STEP: Final = 500  # events that are deleted at once by age
+STEP_BY_SIZE: Final = 2000  # events that are deleted at once by size
 SHARES: Final = {FLOODS: 100, OTHERS: 1000, AUDIT: 5000}  # events of one call, by room
-SHARES_INTERVAL_S: Final = 10.0  # how often the shares are checked, which reads all events
+SHARES_INTERVAL_S: Final = 10.0  # between checks of the shares, which read all events
 
-Pruned = Counter[tuple[str | None, str]]  # how many went, by call and type
+Pruned = Counter[tuple[str | None, str]]  # number of deleted events, by call and type
 
 
 def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
-    """Delete events that were received before a time (µs since 1970). Returns how many."""
+    """Delete events that were received before a time (µs since 1970). Return how many.
+
+    Args:
+        last: offset of the newest event, which stays.
+    """
     rows = db.execute(
         "SELECT offset, received_at FROM events WHERE offset < ? ORDER BY offset LIMIT ?", (last, STEP)
     ).fetchall()
@@ -37,16 +41,15 @@ def prune_old(db: sqlite3.Connection, before: int, last: int) -> int:
 
 
 class PruningBySize:
-    """Deletes events while the journal is too large. `clock`: seconds, monotonic."""
+    """Deletes events while the file is too large. `clock`: monotonic, in seconds."""
 
     def __init__(self, db: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self._db = db
         self._clock = clock
-        self._checked_until = float("-inf")  # no call has more than its share, as far as is known
+        self._checked_until = float("-inf")  # no check of the shares before
 
     def step(self, last: int, fresh: int) -> Pruned:
-        """Delete some events before the last one. Others that were received after `fresh` go only when no other event
-        is left."""
+        """Delete some events before the last one. Events of class OTHERS that were received after `fresh` come last."""
         now = self._clock()
         if now >= self._checked_until:
             if pruned := self._over_share(last):

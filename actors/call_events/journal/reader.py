@@ -1,4 +1,4 @@
-"""Reads the journal for clients, in a thread of its own, so that reading never delays a commit."""
+"""Reads the journal for clients, in a thread of its own, so that reads never delay a commit."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ PAGE_BYTES = 256 * 1024
 
 
 class JournalReader:
-    """Reads for those who ask, in turn: `who` names the reader. Every read raises Unavailable. Whoever made it closes
-    it."""
+    """Reads the journal for several readers (`who`) in turn. The maker closes it.
+
+    Every read raises Unavailable. Cancelling a read waits until the thread has finished.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._store = StoreThread(directory)
@@ -33,19 +35,19 @@ class JournalReader:
     async def page(
         self, interest: Interest, after: int, *, who: str = "", limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
     ) -> Page:
-        """Return the events after an offset; see `Journal.page`."""
+        """Return wanted events after an offset; see `Journal.page`."""
         return await self._read(lambda journal: journal.page(interest, after, limit, max_bytes), who)
 
     async def latest(self, interest: Interest, limit: int, *, who: str = "") -> int:
-        """Return the offset after which there are `limit` events, or as many as are found in time."""
+        """Return the offset before the latest `limit` wanted events; see `Journal.latest`."""
         return await self._read(lambda journal: journal.latest(interest, limit), who)
 
     async def last_webhook_at(self) -> int | None:
-        """Return when the last webhook was received, µs since 1970."""
+        """Return when the last webhook was received; see `Journal.last_webhook_at`."""
         return await self._read(lambda journal: journal.last_webhook_at())
 
     async def check(self) -> str | None:
-        """Return what is wrong with the whole file; None: nothing."""
+        """Return the damage of the file; see `Journal.check`."""
         return await self._read(lambda journal: journal.check())
 
     async def close(self) -> None:

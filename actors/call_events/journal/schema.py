@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-FLOODS, OTHERS, AUDIT = range(3)  # rooms of events; see `pruning`
+FLOODS, OTHERS, AUDIT = range(3)  # classes of events (column `room`); see `pruning`
 
-# The n-th script brings a file of version n to version n + 1. Never changed, only added to.
+# The n-th script migrates a file of version n to version n + 1. Scripts are added, and never changed.
 MIGRATIONS = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -48,16 +48,15 @@ VERSION = len(MIGRATIONS)
 
 
 class NewerSchema(Exception):
-    """The file was written by a later Patchbay, and this one could damage it."""
+    """Reports a file of a later version of Patchbay, which this version could damage."""
 
 
 def migrate(connection: sqlite3.Connection) -> int:
-    """Migrate a file, an empty one too, to this version. Returns the version that it had. Each step is whole or not
-    done.
+    """Migrate a file, also an empty one, to this version. Return its version before. Each step is a transaction.
 
     Raises:
-        NewerSchema: it is of a later one.
-        sqlite3.Error: likewise.
+        NewerSchema: the file is of a later version.
+        sqlite3.Error: a step has failed.
     """
     found = version(connection)
     for step in range(version(connection), VERSION):
@@ -66,7 +65,7 @@ def migrate(connection: sqlite3.Connection) -> int:
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """Return the version of a file; 0: it is empty."""
+    """Return the version of a file; 0: the file is empty. Raises NewerSchema."""
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > VERSION:
         raise NewerSchema(f"its version is {found}, and this Patchbay knows those up to {VERSION}")
@@ -76,7 +75,7 @@ def version(connection: sqlite3.Connection) -> int:
 def _step(connection: sqlite3.Connection, step: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if version(connection) == step:  # else another process was first
+        if version(connection) == step:  # otherwise another process has migrated the file
             for statement in filter(str.strip, MIGRATIONS[step].split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {step + 1}")

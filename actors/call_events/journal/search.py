@@ -1,7 +1,6 @@
-"""Finds events in the journal's file a window of offsets at a time, so that no request reads for long, whatever it asks
-for.
+"""Searches events in the journal's file, a window of offsets at a time, so that no request reads for long. Blocks.
 
-A search for rare events returns what was found in its time, and where to continue. Blocks; used by `journal`.
+A search for rare events returns the events that were found in time, and the offset at which to continue.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 Row = tuple[int, str, bytes, str]
 
-WINDOW: Final = 2_000  # offsets that are looked through at once, …
-WINDOW_OF_CALLS: Final = 50_000  # … where an index finds the calls
+WINDOW: Final = 2_000  # offsets that are searched at once
+WINDOW_OF_CALLS: Final = 50_000  # likewise, where an index finds the calls
 TIME_S: Final = 0.05  # after which no further window is begun
 TIME_BACKWARDS_S: Final = 0.1
 
@@ -27,10 +26,10 @@ class Search:
     """Searches for wanted events. Valid inside one transaction.
 
     Args:
-        clock: seconds, monotonic.
+        clock: monotonic, in seconds.
 
     Attributes:
-        upto: everything wanted up to here has been found.
+        upto: all wanted events up to this offset were found.
     """
 
     def __init__(self, db: sqlite3.Connection, interest: Interest, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,8 +61,10 @@ class Search:
         self.upto = last
 
     def backwards(self, last: int, count: int) -> int | None:
-        """Return the offset after which there are `count` events, or as many as were found in time; None: there are
-        fewer."""
+        """Return the offset before the latest `count` wanted events, or before as many as were found in time.
+
+        None: the journal has no more than `count` wanted events.
+        """
         until = self._clock() + TIME_BACKWARDS_S
         left, before = count + 1, last + 1
         sql = f"SELECT offset FROM events WHERE offset BETWEEN ? AND ?{self._where} ORDER BY offset DESC LIMIT ?"
@@ -86,7 +87,7 @@ class Search:
 
 
 def condition(interest: Interest) -> tuple[str, list[str]]:
-    """Return SQL for what is wanted, to be added to a WHERE, and the values for its parameters."""
+    """Return the SQL of an interest, which is added to a WHERE, and the values of its parameters."""
     parts: list[str] = []
     values: list[str] = []
     if interest.calls is not None:

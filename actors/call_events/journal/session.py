@@ -1,6 +1,6 @@
-"""Writes to the journal in a thread, and passes on every event once and in order, also those of another process.
+"""Writes to the journal in a thread, and passes on all events once and in order, also those of another process.
 
-Two processes write during a roll. Each learns of the other's events with its own next commit, or by `refresh`.
+Two processes write during a roll. Each gets the other's events with its own next commit, or by `refresh`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ Answer = TypeVar("Answer")
 
 
 class WriteSession:
-    """Writes to the journal for this process. Every method but `close` raises Unavailable. Whoever made it closes it.
+    """Writes to the journal for this process. The maker closes it.
+
+    Every method but `close` raises Unavailable. Cancelling a method waits until the thread has finished.
 
     Args:
-        kept: how many of the newest events `on_opened` is given.
-        on_opened: called when a journal has been opened, before anything else; again when another file took its place.
+        kept: how many of the newest events are given to `on_opened`.
+        on_opened: called first when a journal was opened; again when another file has replaced it.
         on_commit: called with newly committed events, in order, at once after their commit.
 
     Attributes:
-        oldest: offset of the oldest event in the journal, or of the first that will be.
+        oldest: offset of the oldest event; see `Journal.oldest_offset`.
         first: offset of the first event of this epoch. Events before it may be incomplete.
-        ready: set once a journal has been opened.
+        ready: set once a journal was opened.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class WriteSession:
         self.ready = trio.Event()
 
     async def commit(self, arrivals: Sequence[Arrival]) -> tuple[Commit, int]:
-        """Write events, all or none. Returns the commit, and how many bytes the journal uses."""
+        """Write events, all or none. Return the commit, and how many bytes the journal uses."""
         async with self._lock:
             commit, used_bytes = await self._use(
                 lambda journal, known: (journal.commit(arrivals, known), journal.used_bytes)
@@ -63,7 +65,7 @@ class WriteSession:
         return commit, used_bytes
 
     async def refresh(self) -> None:
-        """Pass on what another process has committed so far."""
+        """Pass on the events that another process has committed."""
         async with self._lock:
             self._pass_on(await self._use(lambda journal, known: journal.newer(known)))
 
@@ -79,7 +81,7 @@ class WriteSession:
         return old, by_size
 
     async def set_aside(self, fault: str) -> None:
-        """Move the damaged file away; the next use begins a new one."""
+        """Rename the damaged file. The next use begins a new one."""
         async with self._lock:
             await self._store.set_aside(fault)
 
@@ -89,7 +91,7 @@ class WriteSession:
             await self._store.close()
 
     async def _use(self, work: Callable[[Journal, int], Answer]) -> Answer:
-        """Call `work` with the journal and the offset that is known here. Only while `_lock` is held."""
+        """Call `work` with the journal and the offset that is known here. The caller holds `_lock`."""
         generation, known, kept = self._generation, self._known, self._kept
 
         def in_thread(journal: Journal) -> tuple[Opened | None, Answer]:

@@ -1,8 +1,8 @@
-"""Opens the journal's file when that is possible, watches it, and replaces it when it is damaged.
+"""Opens the journal's file, checks it, and replaces it when it is damaged.
 
-Blocks; one thread at a time. Every error is raised as `Unavailable`, whose text is for the log. A damaged file is
-renamed, never deleted, and a new one is begun. A file that was deleted while it was open is still whole in this
-process, and is written again.
+Blocks; one thread at a time may use a store. Errors are raised as `Unavailable`, whose text is for the log. A damaged
+file is renamed, never deleted, and a new one is begun. A file that was deleted while it was open is still complete in
+this process, and is written again.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ REASONS = {
 
 
 class _Replaced(Exception):
-    """The file is not in its place any more."""
+    """Reports that the file was deleted or replaced while it was open."""
 
 
 class _Damaged(Exception):
-    """The file does not hold what was written."""
+    """Reports that the file is damaged."""
 
 
 class Store:
-    """Holds the journal's file, open when that is possible. Whoever made it closes it.
+    """Holds the journal's file, and opens it when needed. The maker closes it.
 
     Attributes:
-        generation: how often a file was opened; another number means another file, maybe with another epoch.
+        generation: how often a file was opened. A new number may mean another file and another epoch.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -61,13 +61,12 @@ class Store:
         self._sizes: dict[Path, tuple[int, int]] = {}
 
     def use(self, work: Callable[[Journal], Answer]) -> Answer:
-        """Call `work` with the open journal, and return its result. On return, what was written is in the file with the
-        journal's name.
+        """Call `work` with the open journal, and return its result. On return, its events are in the file at `path`.
 
-        Work that met a broken file is done again with the one that took its place.
+        When the file is found to be damaged or replaced, `work` is called again with the next file.
 
         Raises:
-            Unavailable: nothing has happened, or nobody can tell: try again later, with the same ids.
+            Unavailable: whether events were written is not known: try again later, with the same ids.
         """
         for _ in range(3):
             if self._is_closed:
@@ -81,7 +80,7 @@ class Store:
         raise Unavailable("its file breaks again and again")
 
     def set_aside(self, why: str) -> None:
-        """Move the damaged file away; the next use begins a new one."""
+        """Rename the damaged file. The next use begins a new one."""
         self.release()
         self._set_aside(why)
 
@@ -91,7 +90,7 @@ class Store:
         self.release()
 
     def release(self) -> None:
-        """Close the file; the next use opens it again. Harmless when it is closed."""
+        """Close the file. The next use opens it again. Harmless when repeated."""
         journal, self._journal = self._journal, None
         self._sizes.clear()
         if journal is not None:
@@ -127,7 +126,7 @@ class Store:
         return journal
 
     def _check_files(self) -> None:
-        """Check that the files are still those that were opened, and that none is shorter: they never shrink."""
+        """Check that the files are those that were opened, and are not shorter, since they never shrink."""
         for path in (self.path, self._sibling("-wal")):
             try:
                 found = path.stat()
@@ -143,11 +142,11 @@ class Store:
             self._sizes[path] = inode, found.st_size
 
     def _classify(self, error: sqlite3.Error) -> Exception:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary one
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary code
         if code in DAMAGED:
             return _Damaged(str(error))
         if code not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL):
-            self.release()  # what it can do is found out with a new start
+            self.release()  # the next use opens the file anew
         return Unavailable(f"{REASONS.get(code, 'SQLite fails')} ({error})")
 
     def _set_aside(self, why: str) -> None:
@@ -157,7 +156,7 @@ class Store:
             self._move(target)
         except OSError as error:
             raise Unavailable(f"it is damaged ({why}) and can't be set aside: {error}") from error
-        logger.error("journal damaged: %s; set aside as %s, a new one is begun", why, target)
+        logger.error("the journal is damaged: %s; it was renamed to %s, and a new one is begun", why, target)
 
     def _restore(self, why: str) -> None:
         journal, copy = self._journal, self.path.with_name(f"{self.path.name}.copy-{time.time_ns()}")
@@ -170,7 +169,7 @@ class Store:
             copy.unlink(missing_ok=True)
             self._set_aside(f"{why}, and what is left can't be read: {error}")
             return
-        self.release()  # before: SQLite deletes what has its log's name
+        self.release()  # now, since SQLite deletes files with the name of its log
         try:
             if self.path.exists():
                 self._move(self.path.with_name(f"{self.path.name}.strange-{time.time_ns()}"))
@@ -179,7 +178,7 @@ class Store:
             copy.rename(self.path)
         except OSError as error:
             raise Unavailable(f"{why}; it can't be put back: {error}; its copy is {copy}") from error
-        logger.error("journal: %s; written again, nothing is lost", why)
+        logger.error("the journal was not in its place: %s; written again, nothing is lost", why)
 
     def _move(self, target: Path) -> None:
         for suffix in ("", *SIBLINGS):

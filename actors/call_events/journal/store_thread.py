@@ -1,4 +1,4 @@
-"""Uses a journal's store from the event loop: one thread at a time does the blocking work."""
+"""Uses the journal's store from the event loop. One thread at a time does the blocking work."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Answer = TypeVar("Answer")
 
 
 class StoreThread:
-    """Holds a store and the thread that uses it. Whoever made it closes it.
+    """Holds a store, and uses it in a thread. The maker closes it.
 
-    Every method raises Unavailable: the store says so, or there is no thread, memory or descriptor at the moment.
-    Cancelling a method waits until the thread has finished.
+    Every method raises Unavailable, also when there is no thread, memory or descriptor left. Cancelling a method waits
+    until the thread has finished.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -32,7 +32,7 @@ class StoreThread:
 
     @property
     def generation(self) -> int:
-        """Return how often a file was opened; another number means another file. May be read in the thread too."""
+        """Return how often a file was opened; see `Store`. May be read in the thread, too."""
         return self._store.generation
 
     async def use(self, work: Callable[[Journal], Answer]) -> Answer:
@@ -40,7 +40,7 @@ class StoreThread:
         return await self._run(partial(self._store.use, work))
 
     async def set_aside(self, why: str) -> None:
-        """Move the damaged file away; the next use begins a new one."""
+        """Rename the damaged file. The next use begins a new one."""
         await self._run(partial(self._store.set_aside, why))
 
     async def close(self) -> None:

@@ -1,12 +1,12 @@
-"""Notes beside the journal that this is the directory where it was written, and which offset it had reached.
+"""Records beside the journal in which directory it was written, and which offset it had reached.
 
-An older copy that was put back, the file without its log, or all of it on another machine would go on with offsets that
-clients have had for other events, and nobody could tell. So two small files lie beside the journal:
+A copy of the journal, an older one or one on another machine, would give offsets to new events that clients have had
+for other events. Two small files beside the journal reveal that:
 
-* `…-origin` is empty. The time of its last change, which the file system sets and no copying program can, is noted in
-  the journal: where it differs, these files are copies.
-* `…-mark` has the epoch and the offset of the last event that was acknowledged. It is written after the commit and
-  before the acknowledgement, and not synced: it outlives the process, and when the machine dies it may be behind the
+* `…-origin` is empty. The journal has the time of its last change (ctime), which no program can copy. Another time
+  means that the files are copies.
+* `…-mark` has the epoch and the offset of the last acknowledged event. It is written between the commit and the
+  acknowledgement, and not synced: it outlives the process, and after a crash of the machine it may be behind the
   journal, never ahead.
 """
 
@@ -39,25 +39,20 @@ class Watermark:
         self._has_failed = False
 
     def origin(self) -> str:
-        """Return the time that no copy of this directory has; the file is made where there is none.
-
-        Raises:
-            OSError: it can't be made.
-        """
+        """Return the time that no copy of this directory has. The file is made if it is missing. Raises OSError."""
         os.close(os.open(self._origin, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return str(self._origin.stat().st_ctime_ns)
 
-    def is_origin(self, noted: str) -> bool:
-        """Return whether this is the directory where that time was noted. Some file systems drop the fraction of a
-        second."""
+    def is_origin(self, recorded: str) -> bool:
+        """Return whether a recorded time is of this directory. Some file systems drop the fraction of a second."""
         try:
-            found, before = self._origin.stat().st_ctime_ns, int(noted)
+            found, before = self._origin.stat().st_ctime_ns, int(recorded)
         except (OSError, ValueError):
             return False
         return found == before or (found % SECOND_NS == 0 and found // SECOND_NS == before // SECOND_NS)
 
     def read(self) -> Point | None:
-        """Return which offset the journal had reached; None where that is not known."""
+        """Return the offset that the journal had reached; None: not known."""
         try:
             with self._mark.open("rb") as file:
                 epoch, offset = file.read(MAX_BYTES).decode("ascii").splitlines()[0].split()
@@ -66,12 +61,12 @@ class Watermark:
             return None
 
     def mismatch(self, epoch: str | None, origin: str | None, last: int) -> str | None:
-        """Return why a journal is not the one that was left here; None: it is. Empty: it is new, or from a version
-        without watermarks.
+        """Return why a journal is not the one that was left here; None: it is that one. Empty: it is new, or of a
+        version without watermarks.
 
         Args:
-            epoch, origin: what it says of itself; None: nothing.
-            last: the offset of its last event.
+            epoch, origin: as recorded in the journal; None: not recorded.
+            last: the offset of the journal's last event.
         """
         left = self.read()
         if epoch is None or (origin is None and left is None):
@@ -85,7 +80,7 @@ class Watermark:
         return None if last >= left.offset else f"it ends at offset {last}, and {left.offset} was acknowledged"
 
     def write(self, epoch: str, offset: int) -> None:
-        """Note the offset that the journal has reached. When the disk refuses, the note is lost, and no event."""
+        """Record the offset that the journal has reached. An error is logged once, and no event is lost."""
         try:
             descriptor = os.open(self._mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -94,7 +89,5 @@ class Watermark:
                 os.close(descriptor)
         except OSError as error:
             if not self._has_failed:
-                logger.error(
-                    "%s can't be written, so a restored journal may not be known for one: %s", self._mark, error
-                )
+                logger.error("%s can't be written, so a restored journal may not be recognized: %s", self._mark, error)
             self._has_failed = True

@@ -1,4 +1,4 @@
-"""Records events in the journal: many in one commit, and nothing acknowledged before it is on the disk."""
+"""Records events in the journal, many in one commit. An event is on the disk before it is acknowledged."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH_MAX = 500  # events in one commit
-REOPEN_S = 1.0  # how often a journal that can't be opened is tried again
-OVERLAP_S = 10.0  # how long after our start another process may still write
+REOPEN_S = 1.0  # between attempts to open the journal
+OVERLAP_S = 10.0  # after the start, during which a predecessor may still write
 OVERLAP_REFRESH_S = 0.05
 
 
@@ -40,14 +40,16 @@ class _Waiting:
 
 
 class JournalWriter:
-    """Records events in the journal of this process, prunes the file, and has its reader. `run` must be running.
+    """Records events in the journal of this process, and prunes the file. `run` must be running, and closes the file.
 
     Args:
         on_opened, on_commit: see `WriteSession`.
 
     Attributes:
-        session: the file as it is written. reader: the file as clients read it.
-        failed: set while the journal can't be written. recovered: set while it can again, after a failure.
+        session: writes the file.
+        reader: reads the file for clients.
+        failed: set while the journal can't be written.
+        recovered: set while the journal can be written again, after a failure.
         counters: `commits`, `commits_failed`, `events_refused`.
     """
 
@@ -75,16 +77,16 @@ class JournalWriter:
         return self.session.ready.is_set() and not self._fault
 
     def totals(self) -> dict[str, int]:
-        """Return the counters, for `/metrics`, those of the pruner too."""
+        """Return the counters for `/metrics`, with those of the pruner."""
         return {**self.counters, **self._pruner.counters}
 
     async def record(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Write events to the journal, and return for each whether it is new.
+        """Write events to the journal, and return whether each is new.
 
-        Cancelling leaves open whether they are written.
+        After cancelling, the events may be written or not.
 
         Raises:
-            Unavailable: they are not written, or not in time. The same events may be given again.
+            Unavailable: the events were not written, or not in time. They may be recorded again.
         """
         if len(self._waiting) + len(arrivals) > self._waiting_max:
             self.counters["events_refused"] += len(arrivals)
@@ -101,7 +103,7 @@ class JournalWriter:
         return [bool(each.taken) for each in waiting]
 
     async def run(self) -> None:
-        """Write for ever."""
+        """Write until cancelled, then close the file."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._commit_all)
@@ -127,16 +129,16 @@ class JournalWriter:
         try:
             commit, used_bytes = await self.session.commit([waiting.arrival for waiting in batch])
         except Unavailable as error:
-            self._note_failure(str(error))
+            self._on_failure(str(error))
         else:
-            self._note_success()
+            self._on_success()
             self._pruner.check_size(used_bytes)
             for waiting, taken in zip(batch, commit.taken, strict=True):
                 waiting.taken = taken
         for waiting in batch:
             waiting.done.set()
 
-    def _note_failure(self, why: str) -> None:
+    def _on_failure(self, why: str) -> None:
         self.counters["commits_failed"] += 1
         if why != self._fault:
             logger.error("the journal can't be written: %s; webhooks are answered 503", why)
@@ -144,7 +146,7 @@ class JournalWriter:
             self.recovered = trio.Event()
         self._fault = why
 
-    def _note_success(self) -> None:
+    def _on_success(self) -> None:
         self.counters["commits"] += 1
         if self._fault:
             logger.warning("the journal can be written again")
@@ -153,7 +155,7 @@ class JournalWriter:
         self._fault = ""
 
     async def _follow_predecessor(self) -> None:
-        """Learn of the events of a predecessor that still writes, less and less often, as that becomes less likely."""
+        """Pass on the events of a predecessor that may still write, less and less often, for OVERLAP_S."""
         await self.session.ready.wait()
         began = trio.current_time()
         with trio.move_on_after(OVERLAP_S):
@@ -163,12 +165,12 @@ class JournalWriter:
                     await self.session.refresh()
 
     async def _check_file(self) -> None:
-        """Check once a file that was too large to be checked before it was used."""
+        """Check the file once. A large file is not checked when it is opened."""
         await self.session.ready.wait()
         try:
             fault = await self.reader.check()
         except Unavailable as error:
-            logger.warning("the journal could not be checked: %s", error)
+            logger.warning("the journal could not be checked for damage: %s", error)
             return
         if fault is not None:
             with contextlib.suppress(Unavailable):  # the next use finds the damage again

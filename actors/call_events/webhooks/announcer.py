@@ -1,6 +1,6 @@
-"""Announces to the ingests which calls have signed webhooks, so that they accept no stream of any other call.
+"""Announces to ingest which calls have signed webhooks, so that it accepts no stream of any other call.
 
-Announcements are made from the states of the calls, which come from the journal, so they survive restarts.
+Announcements are made of the states of calls, which are in the journal, so they survive restarts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from actors.call_events.calls.call_state import CallState
     from patchbay.bus.sockets import BusSocket
 
-REPEAT_S = 5.0  # how often everything is announced: a message may be lost
+REPEAT_S = 5.0  # between announcements of all calls, since messages may be lost
 SUBSCRIBED = b"\x01" + announced.TOPIC
 
 
 class Announcer:
-    """Publishes announcements. `calls`: the live calls. `within_s`: how long after its last event a call may get its
-    first stream."""
+    """Publishes announcements.
+
+    Args:
+        calls: the live calls.
+        within_s: how long after its last event a call may get its first stream.
+        is_open: set when the journal was opened: before, no calls are known.
+    """
 
     def __init__(
         self, calls: Mapping[str, CallState], within_s: float, publish: Callable[[bytes], object], is_open: trio.Event
@@ -34,27 +39,27 @@ class Announcer:
         self._is_open = is_open
 
     def announce(self, states: Mapping[str, CallState]) -> None:
-        """Announce calls whose events have been committed."""
+        """Announce calls whose states have changed."""
         self._publish(announced.pack({call: self._until(state) for call, state in states.items()}, whole=False))
 
     async def answer_subscribers(self, publisher: BusSocket) -> None:
-        """Announce everything to each new subscriber. For ever."""
+        """Announce all calls when a subscriber connects, until cancelled."""
         while True:
             if SUBSCRIBED in await publisher.receive_many():
                 self._announce_all()
 
     async def repeat(self) -> None:
-        """Announce everything now and then. For ever."""
+        """Announce all calls every REPEAT_S, until cancelled."""
         await self._is_open.wait()
         while True:
             self._announce_all()
             await trio.sleep(REPEAT_S)
 
     def _announce_all(self) -> None:
-        if self._is_open.is_set():  # before that, we know of none
+        if self._is_open.is_set():
             self._publish(announced.pack({call: self._until(state) for call, state in self._calls.items()}, whole=True))
 
     def _until(self, state: CallState) -> int:
-        if not state.is_live or not state.phase:  # a stream alone announces nothing
+        if not state.is_live or not state.phase:  # only webhooks announce a call
             return announced.NEVER
         return announced.ALWAYS if any(state.streams) else state.last_at + self._within_us

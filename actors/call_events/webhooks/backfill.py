@@ -1,7 +1,7 @@
 """Fetches missed webhooks from Telnyx's list of deliveries, after a time without service.
 
-`GET /v2/webhook_deliveries` (telnyx.md §4). Webhooks that are found are recorded as delivered ones are, so that none is
-recorded twice. httpx is imported only when there is an API key.
+`GET /v2/webhook_deliveries` (telnyx.md §4). Found webhooks have the ids of delivered ones, so none is recorded twice.
+httpx is imported only when there is an API key.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAGE_SIZE = 250  # the most there is
+PAGE_SIZE = 250  # the most that Telnyx allows
 PAGE_MAX_BYTES = 64 * 1024 * 1024
 PAGES_MAX = 400
 TIMEOUT_S = 10.0
 RETRY_FIRST_S, RETRY_MAX_S = 2.0, 300.0
-# Telnyx tries for a minute; what was under way when we were heard last may have failed since.
+# Telnyx retries for a minute, so deliveries before the last received webhook may have failed, too.
 MARGIN_US = 120 * 1_000_000
 GAP_MAX_US = 7 * 86_400 * 1_000_000
-SECOND_FETCH_S = 90.0  # deliveries that were under way when we came back have failed by then
+SECOND_FETCH_S = 90.0  # after which deliveries have failed that Telnyx was retrying at the first fetch
 
 
 class Backfill:
-    """Fetches after a gap. `run` is one task.
+    """Fetches missed webhooks after a time without service.
 
     Attributes:
         counters: `backfilled`, `backfill_known`, `backfill_failures`.
@@ -53,7 +53,8 @@ class Backfill:
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Look when the journal is open, and once more; then after every time in which it could not be written."""
+        """Fetch twice after the journal was opened, and after each time in which it could not be written, until
+        cancelled."""
         await self._journal.session.ready.wait()
         last_at = await self._last_webhook_at()
         await self._fetch_until_done(last_at)
@@ -65,7 +66,7 @@ class Backfill:
             await self._journal.recovered.wait()
 
     async def _last_webhook_at(self) -> int:
-        """Return when the last webhook was received, µs since 1970; now, where there was none, and so no gap."""
+        """Return when the last webhook was received, µs since 1970; now: there was none, so none was missed."""
         try:
             found = await self._journal.reader.last_webhook_at()
         except Unavailable:
@@ -81,13 +82,13 @@ class Backfill:
                 return
             except (ImportError, OSError, RuntimeError, ValueError, Unavailable) as error:
                 self.counters["backfill_failures"] += 1
-                logger.warning("missed webhooks could not be fetched: %s", repr(error))
+                logger.warning("missed webhooks could not be fetched from Telnyx; trying again: %s", repr(error))
             await trio.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_MAX_S)
 
     async def _fetch(self, since: int) -> None:
-        """Fetch once. Raises what it fails for; ImportError, OSError and RuntimeError: descriptors or threads have run
-        out."""
+        """Fetch once. Raises ImportError, OSError, RuntimeError (no descriptors or threads are left, or no answer),
+        ValueError and Unavailable."""
         import httpx
 
         try:
@@ -101,7 +102,9 @@ async def fetch(client: httpx.AsyncClient, url: str, since: int, record: Record,
     """Record every event whose delivery has failed since a time (µs since 1970).
 
     Raises:
-        httpx.HTTPError: no answer, or none that says yes. ValueError: not JSON, or not that list. Unavailable.
+        httpx.HTTPError: no answer, or an error status.
+        ValueError: the answer is not JSON, or no list of deliveries.
+        Unavailable: the journal can't be written.
     """
     async for page in _pages(client, url, since):
         arrivals = [arrival for delivery in page if (arrival := _arrival(delivery)) is not None]
@@ -109,7 +112,7 @@ async def fetch(client: httpx.AsyncClient, url: str, since: int, record: Record,
         counters["backfilled"] += sum(taken)
         counters["backfill_known"] += len(taken) - sum(taken)
         if any(taken):
-            logger.warning("%d webhooks that were missed are taken now", sum(taken))
+            logger.warning("%d missed webhooks were fetched from Telnyx and recorded", sum(taken))
 
 
 async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterator[list[Any]]:
@@ -117,7 +120,9 @@ async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterat
     for number in range(1, PAGES_MAX + 1):
         answer = await client.get(url, params={**query, "page[number]": str(number)})
         answer.raise_for_status()
-        found = decode_any(answer.content, [], max_bytes=PAGE_MAX_BYTES)  # one delivery must not keep all others
+        found = decode_any(
+            answer.content, [], max_bytes=PAGE_MAX_BYTES
+        )  # one malformed delivery must not lose the others
         if not isinstance(found, dict) or not isinstance(found.get("data"), list):
             raise ValueError("the list of deliveries has another form")
         yield found["data"]
@@ -126,7 +131,7 @@ async def _pages(client: httpx.AsyncClient, url: str, since: int) -> AsyncIterat
 
 
 def _arrival(delivery: Any) -> Arrival | None:
-    """Return the event of one delivery as it would have been delivered; None where there is none."""
+    """Return the event of one delivery, as its webhook would have brought it; None where there is none."""
     webhook = delivery.get("webhook") if isinstance(delivery, dict) else None
     if not isinstance(webhook, dict):
         return None
@@ -135,5 +140,5 @@ def _arrival(delivery: Any) -> Arrival | None:
         body = encode_any({"data": webhook, "meta": {"backfilled": True}})
         return Arrival(parse_webhook(body, received_at=timestamp(now)), "telnyx", body, now)
     except MalformedEvent as error:
-        logger.warning("a webhook in the list of deliveries is none: %s", error)
+        logger.warning("a delivery in Telnyx's list is malformed, and is not recorded: %s", error)
         return None

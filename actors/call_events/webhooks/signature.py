@@ -1,8 +1,6 @@
-"""Verifies that a webhook is Telnyx's, by Ed25519 over `timestamp|raw body` (Telnyx's "Webhook Fundamentals"), and
-recent.
+"""Verifies the signature and the time of webhooks: Ed25519 over `timestamp|raw body` (Telnyx's "Webhook Fundamentals").
 
-Pure but for the import of the signing library, which is not made before there is a key. Fails closed: without a key
-nothing is genuine.
+Pure, but imports the library for signatures once there is a key. Without a key, all webhooks are refused.
 """
 
 from __future__ import annotations
@@ -23,18 +21,18 @@ TIMESTAMP_MAX_CHARS = 12
 
 
 class BadSignature(Exception):
-    """The webhook is not Telnyx's, or not recent. The text says why in one line and quotes nothing of the webhook."""
+    """Reports a webhook that is not Telnyx's, or not recent. The text is one line, and quotes nothing."""
 
 
 class Verifier:
-    """Checks signatures against one or several keys, any of which will do (so that a key can be rotated).
+    """Checks signatures with several keys, one of which must match, so that keys can be rotated.
 
     Args:
-        public_keys: base64 of 32 bytes each. None at all: every webhook is refused.
-        tolerance_s: how far a webhook's time may be from ours, either way.
+        public_keys: keys of 32 bytes, in base64. Empty: every webhook is refused.
+        tolerance_s: the largest difference between a webhook's time and ours.
 
     Raises:
-        ValueError: a key that is none.
+        ValueError: a key is malformed.
     """
 
     def __init__(self, public_keys: Iterable[str], *, tolerance_s: float) -> None:
@@ -45,12 +43,12 @@ class Verifier:
         """Check a webhook.
 
         Args:
-            body: as it was received, byte by byte.
-            signature, timestamp: the two headers.
-            now: Unix time, seconds.
+            body: the bytes as received.
+            signature, timestamp: the values of the two headers.
+            now: seconds since 1970.
 
         Raises:
-            BadSignature: it is not to be believed.
+            BadSignature: the webhook is refused.
         """
         if not self._keys:
             raise BadSignature("no public key is configured (PATCHBAY_TELNYX__PUBLIC_KEY)")

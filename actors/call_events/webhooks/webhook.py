@@ -1,7 +1,7 @@
-"""Answers `POST /api/calls/telnyx/webhook`: verifies each event, records it once, and answers at once.
+"""Answers `POST /api/calls/telnyx/webhook`: verifies each event, records it, and answers after its commit.
 
-Statuses by telnyx.md §6.2: Telnyx retries 5xx and 429, and takes any 2xx for done. Method and size are checked before
-the body is read, the signature before it is parsed.
+Telnyx repeats a webhook after 5xx or 429, and never after 2xx (telnyx.md §6.2). The method and the size are checked
+before the body is read, and the signature before the body is parsed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PATH = "/calls/telnyx/webhook"
 RETRY_AFTER_S = 1
-LOG_INTERVAL_S = 60.0  # a line in the log of each kind; the counters tell the rest
+LOG_INTERVAL_S = 60.0  # between log lines of one kind; all are counted
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 LIKE_A_FORM = re.compile(rb"[A-Za-z]\w*=")
 FORM = (
@@ -42,8 +42,8 @@ class Webhook:
     """Handles webhooks.
 
     Args:
-        record: takes events for good, and says of each whether it is new. Only then is a webhook answered 200.
-        verifier: None: every webhook is taken for genuine (a laptop).
+        record: writes events to the journal, and returns whether each is new.
+        verifier: verifies signatures; None: every webhook is accepted.
 
     Attributes:
         counters: `webhooks`, `webhooks_duplicate`, `webhooks_mended` (a part that nobody needs could not be read),
@@ -53,7 +53,7 @@ class Webhook:
     def __init__(self, record: Record, verifier: Verifier | None) -> None:
         self._record = record
         self._verifier = verifier
-        self._noted_at: dict[str, float] = {}  # by counter
+        self._logged_at: dict[str, float] = {}  # by counter
         self.counters: Counter[str] = Counter()
 
     async def __call__(self, request: Request) -> Response:
@@ -75,7 +75,7 @@ class Webhook:
             return self._refuse(request, "malformed", 400, f"Bad Request: {error}", now)
         if mended:
             about = {"peer": request.peer, "call_control_id": event.call_control_id, "type": event.type}
-            self._note("mended", f"webhook read in part; not: {', '.join(mended)}", about, now)
+            self._count("mended", f"webhook read in part; these fields can't be read: {', '.join(mended)}", about, now)
         return await self._take(Arrival(event, "telnyx", request.body, received_at))
 
     async def _take(self, arrival: Arrival) -> Response:
@@ -95,15 +95,15 @@ class Webhook:
             self._verifier.check(request.body, signature=signature, timestamp=timestamp_, now=now)
 
     def _refuse(self, request: Request, kind: str, status: int, text: str, now: float) -> Response:
-        self._note(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
+        self._count(kind, f"webhook refused: {status} {text}", {"peer": request.peer}, now)
         return Response.text(text, status)
 
-    def _note(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
-        """Count, and say it in the log once a minute for each kind."""
+    def _count(self, kind: str, text: str, about: Mapping[str, object], now: float) -> None:
+        """Count a webhook, and log it, at most once a minute for each kind."""
         name = f"webhooks_{kind}"
         self.counters[name] += 1
-        if now - self._noted_at.get(name, float("-inf")) >= LOG_INTERVAL_S:
-            self._noted_at[name] = now
+        if now - self._logged_at.get(name, float("-inf")) >= LOG_INTERVAL_S:
+            self._logged_at[name] = now
             logger.warning("%s", text, extra=about)
 
 
@@ -113,7 +113,9 @@ def verifier_of(settings: Settings) -> Verifier | None:
     if not keys and not settings.auth.enabled:
         return None
     if not keys:
-        logger.error("PATCHBAY_TELNYX__PUBLIC_KEY is not set: every webhook is refused")
+        logger.error(
+            "PATCHBAY_TELNYX__PUBLIC_KEY is not set, so every webhook is refused: set it to Telnyx's public key"
+        )
     return Verifier(keys, tolerance_s=settings.events.signature_tolerance_s)
 
 

@@ -56,7 +56,7 @@ class TalkMark(msgspec.Struct, frozen=True):
 
 
 class TrackPlayout(msgspec.Struct, frozen=True):
-    """Holds how one track is heard. Other fields that a client sends are not used."""
+    """Holds how a client plays one track. Other fields are ignored."""
 
     track: TrackName
     stream: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
@@ -109,7 +109,7 @@ _DECODERS: Final[dict[str, msgspec.json.Decoder[Request]]] = {
 
 
 class BadRequest(Malformed):
-    """The message can't be read. `id`: the request's, when that much could be read."""
+    """Reports a message that can't be read. `id`: the id of the request, where that could be read."""
 
     def __init__(self, reason: str, request_id: int | None = None) -> None:
         super().__init__(reason)
@@ -117,7 +117,7 @@ class BadRequest(Malformed):
 
 
 def decode(message: bytes) -> Request | None:
-    """Read a client's text message; None for a type that is not known. Raises BadRequest."""
+    """Read a client's text message; None for an unknown type. Raises BadRequest."""
     if message.strip() == b"ping":
         return Ping()
     try:
@@ -131,7 +131,7 @@ def decode(message: bytes) -> Request | None:
 
 
 def _of_a_whole_call(request: Request | None) -> Request | None:
-    """Return a request that was mended, unless the mended part names its call."""
+    """Return a mended request. Raises BadRequest where the id of its call was mended."""
     if isinstance(request, Subscribe | TalkStart) and REPLACEMENT in request.call_control_id:
         raise BadRequest("call_control_id can't be read", request.id)
     return request
@@ -152,7 +152,7 @@ def _decode(message: bytes) -> Request | None:
 
 
 def welcome(connection: int, epoch: str, can: list[str], expires_at: float | None) -> bytes:
-    """Return the first message. `expires_at`: of the token, in seconds since 1970."""
+    """Return the first message. `expires_at`: when the token expires, seconds since 1970."""
     return encode(
         {
             "type": "welcome",
@@ -166,7 +166,7 @@ def welcome(connection: int, epoch: str, can: list[str], expires_at: float | Non
 
 
 def message(kind: str, request_id: int | None = None, **fields: Any) -> bytes:
-    """Return any other message."""
+    """Return a message of any other type."""
     answered = {} if request_id is None else {"id": request_id}
     return encode({"type": kind, **answered, **fields})
 
@@ -180,7 +180,7 @@ def error(
     request_id: int | None = None,
     **more: int,
 ) -> bytes:
-    """Return an error; `detail` is for the user."""
+    """Return an error. Clients show `detail` to the user."""
     about = {} if call is None else {"call": call}
     return message("error", request_id, **about, code=code, title=title, detail=detail, **more)
 
@@ -199,7 +199,7 @@ _decode_started: Final = msgspec.json.Decoder(_Started).decode
 
 
 def start_object(frame: bytes) -> msgspec.Raw:
-    """Return the `start` of Telnyx's start frame, verbatim."""
+    """Return the `start` object of Telnyx's start frame, verbatim."""
     try:
         return _decode_started(frame).start
     except DECODE_ERRORS:

@@ -1,7 +1,7 @@
 """Reads and writes the binary messages of `patchbay.v1` (docs/protocol-v1.md), and chooses their codecs. Pure.
 
-A binary message is a header of 20 bytes and the audio. What differs from one listener to the next is the call's number
-on its connection alone, so a server's frame is made once, with the number 1, and others have theirs put in its place.
+A binary message is a header of 20 bytes and the audio. Only the number of the call differs between listeners, so a
+server's frame is made once, with the number 1, and `renumbered` replaces the number for other listeners.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from patchbay.audio.media_format import MediaFormat
 
 SUBPROTOCOL: Final = "patchbay.v1"
-# Stream numbers are moments (`stream_number`), so they never begin anew; this would change if they did.
+# Would change if stream numbers began anew; they are times (`stream_number`), so they do not.
 EPOCH: Final = "1"
 
 HEADER: Final = struct.Struct("<BBBBHHIII")
 AUDIO, TALK = 1, 2  # kinds
-REPLAYED: Final = 1  # flag: said before the listener joined
-FIRST_CALL: Final = 1  # the number that frames are made with
+REPLAYED: Final = 1  # flag: the frame is from before the listener joined
+FIRST_CALL: Final = 1  # the number of the call in frames that `audio_frame` makes
 CALL_MAX: Final = 0xFFFF
 MASK_32: Final = 0xFFFFFFFF
 PAYLOAD_MAX_BYTES: Final = 16_384
@@ -50,11 +50,16 @@ _CODES: Final = {
 }
 _TALK_CODECS: Final[dict[int, Codec]] = {0: "PCMU", 1: "PCMA"}
 _BYTES_PER_MS: Final = (8, 8, 8, 16, 32, 48, 96)  # by code
-_SILENCES: Final = (SILENCE_ULAW, SILENCE_ALAW, b"\xff", *[b"\0"] * 4)  # likewise; G.722's is below 4 of 32,768
+_SILENCES: Final = (
+    SILENCE_ULAW,
+    SILENCE_ALAW,
+    b"\xff",
+    *[b"\0"] * 4,
+)  # by code; the amplitude of G.722's is below 4 of 32,768
 
 
 class WireFormat(NamedTuple):
-    """Holds in which form a call's audio is sent. `as_it_is`: as Telnyx sends it, else it is converted to PCMU."""
+    """Holds the form in which a call's audio is sent. `as_it_is`: as Telnyx sends it; otherwise converted to PCMU."""
 
     code: int
     codec: str
@@ -62,7 +67,7 @@ class WireFormat(NamedTuple):
     as_it_is: bool
 
     def silence(self, ms: int) -> bytes:
-        """Return so many milliseconds of silence."""
+        """Return `ms` milliseconds of silence."""
         return _SILENCES[self.code] * (_BYTES_PER_MS[self.code] * ms)
 
     @property
@@ -71,15 +76,17 @@ class WireFormat(NamedTuple):
 
 
 def wire_format(given: MediaFormat) -> WireFormat:
-    """Return the form in which a call of this format is sent."""
+    """Return the form in which audio of this format is sent."""
     rate = 8000 if given.encoding == "G722" else given.sample_rate  # its rate in RTP, whatever is declared (RFC 3551)
     code = _CODES.get((given.encoding, rate)) if given.channels == 1 else None
     return WireFormat(0, "PCMU", 8000, False) if code is None else WireFormat(code, given.encoding, rate, True)
 
 
 def stream_number(connection: int) -> int:
-    """A stream's number on the wire, from that of the connection that carries it: the moment it came, in ms, so the
-    same everywhere and after every restart. Wraps round after 49 days."""
+    """Return a stream's number on the wire: when its connection was accepted, in ms, wrapped after 49 days.
+
+    All processes, also after restarts, make the same number of a connection's number, which is in ns.
+    """
     return connection // NS_PER_MS & MASK_32
 
 
@@ -98,7 +105,7 @@ def audio_frame(track: int, code: int, flags: int, stream: int, sequence: int, t
 
 
 def renumbered(frames: bytes, call: bytes) -> bytes:
-    """Return the same frames for another call's number (two bytes, little endian)."""
+    """Return frames with another number of the call (two bytes, little endian)."""
     if frames[1] == 126 and len(frames) == _LONG_HEADER + int.from_bytes(frames[2:4], "big"):
         return b"".join((frames[: _LONG_HEADER + _CALL_AT], call, frames[_LONG_HEADER + _CALL_AT + 2 :]))
     changed = bytearray(frames)
@@ -108,7 +115,7 @@ def renumbered(frames: bytes, call: bytes) -> bytes:
 
 
 def _messages(frames: bytes) -> Iterator[int]:
-    """Yield where each message of some frames of ours begins."""
+    """Yield the offset of each message in frames of `audio_frame`."""
     at = 0
     while at < len(frames):
         size, head = frames[at + 1], _SHORT_HEADER
@@ -129,7 +136,7 @@ class TalkFrame(NamedTuple):
 
 
 def unpack_talk(message: bytes) -> TalkFrame | None:
-    """Read a client's binary message; None for a kind of the future. Raises Malformed."""
+    """Read a client's binary message; None for an unknown kind. Raises Malformed."""
     if not message or message[0] != TALK:
         return None
     if len(message) != HEADER.size + TALK_BYTES:

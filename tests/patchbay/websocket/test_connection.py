@@ -678,4 +678,4 @@ async def test_one_that_does_not_read_is_ended_and_counted(caplog: pytest.LogCap
             pass
         await served.ended.wait()
         assert served.poller.counters["closed_unread"] == 1
-        assert "frames unread" in caplog.text
+        assert "left too many frames unread" in caplog.text
